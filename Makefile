@@ -1,0 +1,31 @@
+# Everything on a fresh machine that has Python (>= 3.10) and make.
+#   make study   the quick study, from nothing to the page
+#   make test    all checks
+# PYTHON chooses the interpreter: make study PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: study test clean
+
+study: .venv/installed
+	$(BIN)/vidrobust study --profile quick --out runs/quick
+
+test: .venv/installed-dev
+	scripts/check
+
+clean:
+	rm -rf .venv runs docs/_build
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+# The stamps are younger than what they were made from, so a second call installs nothing.
+.venv/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[dev]"
+	touch .venv/installed $@

@@ -1,0 +1,89 @@
+"""vidrobust: adversarial attacks on, and adversarial training of, video classifiers.
+
+    import vidrobust as vr
+
+    data = vr.data.motion()
+    model = vr.models.build("r3d-small", classes=len(data.classes))
+    run = vr.fit(model, data, "AT(ε=8,α=8,i=3)", epochs=2)
+    attack = vr.PGD(vr.Threat(vr.Linf(), eps=8 / 255), alpha=2 / 255, steps=20)
+    rows = vr.evaluate(run.model, data.test, [attack])
+
+Names are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidrobust import data, models, notation
+    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.gradient import FGSM, PGD
+    from vidrobust.data.dataset import DataConfig
+    from vidrobust.data.dataset import load as load_data
+    from vidrobust.errors import VidrobustError
+    from vidrobust.evaluate import accuracy, evaluate
+    from vidrobust.fitting import fit
+    from vidrobust.models.checkpoints import load_model
+    from vidrobust.report import report
+    from vidrobust.runs import Run
+    from vidrobust.study import study
+    from vidrobust.sweep import step_sizes, sweep
+    from vidrobust.threats import Linf, Threat
+
+_HOMES = {
+    "AttackResult": "attacks.engine",
+    "FGSM": "attacks.gradient",
+    "PGD": "attacks.gradient",
+    "DataConfig": "data.dataset",
+    "VidrobustError": "errors",
+    "accuracy": "evaluate",
+    "evaluate": "evaluate",
+    "fit": "fitting",
+    "load_model": "models.checkpoints",
+    "report": "report",
+    "Run": "runs",
+    "study": "study",
+    "step_sizes": "sweep",
+    "sweep": "sweep",
+    "Linf": "threats",
+    "Threat": "threats",
+}
+
+__all__ = [
+    "FGSM",
+    "PGD",
+    "AttackResult",
+    "DataConfig",
+    "Linf",
+    "Run",
+    "Threat",
+    "VidrobustError",
+    "accuracy",
+    "data",
+    "evaluate",
+    "fit",
+    "load_data",
+    "load_model",
+    "models",
+    "notation",
+    "report",
+    "step_sizes",
+    "study",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "load_data":
+        return importlib.import_module("vidrobust.data.dataset").load
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"vidrobust.{_HOMES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"vidrobust.{name}")
+    raise AttributeError(f"module 'vidrobust' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""``python -m vidrobust`` is ``vidrobust``."""
+
+from vidrobust.cli import main
+
+main()

@@ -1,0 +1,237 @@
+"""The fast copy of a model that attacks differentiate.
+
+An attack needs logits and input gradients of a model that stands still. So BatchNorm is folded into the convolution
+before it, parameters need no gradient, tensors lie channels-last, the first convolution sees pixel-unshuffled frames, and where the processor has bfloat16 the
+convolutions run in it, while the head and the loss stay in float32. The copy is cached per model and refreshed when
+the weights change, as they do after every step of adversarial training. A model that torch.fx cannot trace, or whose
+copy does not answer as the model does, is used as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import torch
+from torch import fx, nn
+
+from vidrobust.attacks.stem import UnshuffledStem, has_rewritable_stem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.types import Clips, Logits
+
+Precision: TypeAlias = Literal["auto", "exact"]
+"""``auto``: folded, and bfloat16 where the hardware has it; ``exact``: the model itself in its own precision."""
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Does the device multiply bfloat16 in hardware (emulation is slower than float32)?"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        supported = (getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+        return any(supported)
+    return False
+
+
+class Float32Head(nn.Module):
+    """A last layer whose logits stay in float32: bfloat16 logits would quantise the loss."""
+
+    def __init__(self, head: nn.Linear) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features.float())
+
+
+@dataclass(frozen=True)
+class Folded:
+    """One convolution of the copy and where its weights come from: a convolution and the BatchNorm after it."""
+
+    target: nn.Conv3d
+    source: nn.Conv3d
+    norm: nn.BatchNorm3d
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Fold: ``w' = w·γ/σ``, ``b' = (b-μ)·γ/σ + β``."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None and self.target.bias is not None
+        scale = torch.rsqrt(variance + self.norm.eps)
+        if self.norm.weight is not None:
+            scale = scale * self.norm.weight
+        bias = -mean if self.source.bias is None else self.source.bias - mean
+        bias = bias * scale
+        self.target.weight.copy_(self.source.weight * scale.view(-1, 1, 1, 1, 1))
+        self.target.bias.copy_(bias if self.norm.bias is None else bias + self.norm.bias)
+
+
+class InferenceCopy:
+    """A folded copy of a model that knows when it is out of date."""
+
+    def __init__(self, model: nn.Module, bf16: bool) -> None:
+        graph = fx.symbolic_trace(copy.deepcopy(model).eval().requires_grad_(False))
+        self._folded = _fold(graph, model)
+        folded = {id(item.target) for item in self._folded}
+        self._copied = _matching_tensors(graph, model, folded)
+        self._bf16 = bf16
+        if bf16:
+            _lower(graph)
+        self._stems = _unshuffle(graph)
+        self._graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._versions: tuple[int, ...] = ()
+        self.refresh(model)
+
+    def refresh(self, model: nn.Module) -> None:
+        """Take over the model's weights if they have changed since the last call."""
+        versions = _versions(model)
+        if versions == self._versions:
+            return
+        for item in self._folded:
+            item.refresh()
+        with torch.no_grad():
+            for target, source in self._copied:
+                target.copy_(source)
+        for stem in self._stems:
+            stem.refresh()
+        self._versions = versions
+
+    def __call__(self, clips: Clips) -> Logits:
+        clips = clips.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(clips.device.type, torch.bfloat16, enabled=self._bf16):
+            return self._graph(clips).float()
+
+
+def _versions(model: nn.Module) -> tuple[int, ...]:
+    tensors = [*model.parameters(), *model.buffers()]
+    return tuple(number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
+
+
+def _fold(graph: fx.GraphModule, model: nn.Module) -> list[Folded]:
+    """Replace every convolution–BatchNorm pair of the graph by one convolution with a bias."""
+    folded = []
+    for node in list(graph.graph.nodes):
+        pair = _conv_before(graph, node)
+        if pair is None:
+            continue
+        conv_name, norm_name = pair
+        source, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        target = graph.get_submodule(conv_name)
+        assert isinstance(source, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d) and isinstance(target, nn.Conv3d)
+        if target.bias is None:
+            target.bias = nn.Parameter(target.weight.new_zeros(target.out_channels), requires_grad=False)
+        folded.append(Folded(target, source, norm))
+        node.replace_all_uses_with(node.args[0])
+        graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return folded
+
+
+def _conv_before(graph: fx.GraphModule, node: fx.Node) -> tuple[str, str] | None:
+    """The names of a convolution and of the BatchNorm ``node`` that alone uses its output, each called only once."""
+
+    def module(candidate: object, kind: type[nn.Module]) -> str | None:
+        if not isinstance(candidate, fx.Node) or candidate.op != "call_module":
+            return None
+        name = str(candidate.target)
+        calls = sum(other.op == "call_module" and other.target == name for other in graph.graph.nodes)
+        return name if calls == 1 and type(graph.get_submodule(name)) is kind else None
+
+    norm_name = module(node, nn.BatchNorm3d)
+    if norm_name is None or not node.args:
+        return None
+    conv = node.args[0]
+    conv_name = module(conv, nn.Conv3d)
+    if conv_name is None or not isinstance(conv, fx.Node) or len(conv.users) != 1:
+        return None
+    norm = graph.get_submodule(norm_name)
+    return (conv_name, norm_name) if isinstance(norm, nn.BatchNorm3d) and norm.track_running_stats else None
+
+
+def _matching_tensors(graph: nn.Module, model: nn.Module, folded: set[int]) -> list[tuple[Tensor, Tensor]]:
+    """Pairs (of the copy, of the model) of all tensors that folding did not touch."""
+    pairs = []
+    for name, module in graph.named_modules():
+        if id(module) in folded:
+            continue
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for tensor_name, tensor in tensors:
+            source = getattr(model.get_submodule(name), tensor_name)
+            pairs.append((tensor, source))
+    return pairs
+
+
+def _lower(graph: fx.GraphModule) -> None:
+    """Cast the convolutions' weights to bfloat16 once, and keep the last layer in float32."""
+    for module in graph.modules():
+        if isinstance(module, nn.Conv3d):
+            module.to(torch.bfloat16)
+    output = next(node for node in graph.graph.nodes if node.op == "output")
+    last = output.args[0]
+    if isinstance(last, fx.Node) and last.op == "call_module":
+        name = str(last.target)
+        head = graph.get_submodule(name)
+        if isinstance(head, nn.Linear):
+            graph.set_submodule(name, Float32Head(head))
+
+
+def _unshuffle(graph: fx.GraphModule) -> list[UnshuffledStem]:
+    """Rewrite convolutions of few channels and stride 2."""
+    names = [name for name, module in graph.named_modules() if has_rewritable_stem(module)]
+    stems = []
+    for name in names:
+        stem = UnshuffledStem(graph.get_submodule(name))  # type: ignore[arg-type]
+        graph.set_submodule(name, stem)
+        stems.append(stem)
+    return stems
+
+
+_copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] = weakref.WeakKeyDictionary()
+
+
+def inference_view(
+    model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto"
+) -> Callable[[Clips], Logits]:
+    """The function that an attack calls and differentiates in place of the model.
+
+    Args:
+        model: any callable from clips to logits; only an ``nn.Module`` has a fast copy.
+        clips: some clips of the kind the attack will see, on which the copy is held against the model once.
+        precision: ``exact`` gives the model itself.
+
+    Returns:
+        A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
+    """
+    if precision == "exact" or not isinstance(model, nn.Module):
+        return model
+    bf16 = has_bf16(clips.device)
+    made = _copies.setdefault(model, {})
+    if bf16 not in made:
+        made[bf16] = _faithful_copy(model, clips[:2], bf16)
+    view = made[bf16]
+    if view is None:
+        return model
+    view.refresh(model)
+    return view
+
+
+def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy | None:
+    """A copy that answers as the model does, or None."""
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        return None  # tracing would lose them
+    try:
+        view = InferenceCopy(model, bf16)
+        with torch.no_grad():
+            wanted, got = model(clips).float(), view(clips)
+    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
+        return None
+    tolerance = (0.1 if bf16 else 1e-3) * max(1.0, wanted.abs().max().item())
+    return view if got.shape == wanted.shape and bool((got - wanted).abs().max() <= tolerance) else None

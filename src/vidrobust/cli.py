@@ -1,0 +1,221 @@
+"""The command line: a few verbs, each typed by a dataclass. Nothing heavy is imported before a verb is chosen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vidrobust.errors import VidrobustError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+HELP = """\
+usage: vidrobust VERB [options]
+
+Adversarial attacks on, and adversarial training of, video classifiers.
+
+  study      the whole study of the slides: data, attacks, training, claims, page
+  train      train one model under one policy
+  evaluate   accuracy of a trained model under attacks
+  sweep      PGD's loss over step sizes × iterations, and α*
+  attack     attack some clips and look at them
+  report     the page of one or several run directories
+  data       make the embedded data set as video files
+  export     the rows of a run as Parquet
+
+vidrobust VERB --help tells a verb's options; --version the version.
+ε and α are in units of 1/255; policies are written as on the slides: "CAL(ε~U(0,12),α=α*,i=5)",
+or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
+"""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 if all went well, 1 for an error a user can mend, 2 for a wrong command line."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        from vidrobust.runs import package_version
+
+        print(f"vidrobust {package_version()}")
+        return
+    verb, *rest = arguments
+    if verb not in VERBS:
+        print(f"vidrobust: there is no verb {verb!r}. Choose one of: {', '.join(VERBS)}.", file=sys.stderr)
+        sys.exit(2)
+    _guarded(VERBS[verb], rest)
+
+
+def _guarded(verb: Callable[[list[str]], None], arguments: list[str]) -> None:
+    """Errors that a user can mend end the program with a message, not a traceback."""
+    try:
+        verb(arguments)
+    except VidrobustError as error:
+        print(f"vidrobust: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nvidrobust: stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        print(f"vidrobust: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser(verb: str, about: str) -> ArgumentParser:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"vidrobust {verb}", description=about)
+    parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
+    return parser
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    """Options may be spelled with dashes (``--skip-bad``) or as the fields are (``--skip_bad``)."""
+    spelled = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        spelled.append(name + equals + value)
+    return spelled
+
+
+def _verb(name: str) -> Callable[[list[str]], None]:
+    """The verb behind a dataclass of :mod:`vidrobust.verbs`: its fields are the options, ``run`` does it."""
+
+    def run(arguments: list[str]) -> None:
+        from rich.console import Console
+
+        from vidrobust import verbs
+
+        kind = getattr(verbs, name.capitalize())
+        parser = _parser(name, kind.__doc__.splitlines()[0])
+        apart = {"run_dir", "attack", "skip_bad"} & set(kind.__dataclass_fields__)
+        if kind.__dataclass_fields__.get("attack") and name != "evaluate":
+            apart.remove("attack")
+        parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad"})
+        if "run_dir" in apart:
+            parser.add_argument("run_dir", type=verbs.Path, help="a run directory or a .safetensors file")
+        if "attack" in apart:
+            parser.add_argument(
+                "--attack",
+                action="append",
+                required=True,
+                help='such as "PGD(ε=8,α=α*,i=20)"; may be given several times',
+            )
+        if "skip_bad" in apart:
+            _add_flag(parser, "skip_bad", "leave out videos that cannot be decoded, and list them")
+        values = parser.parse_args(_options(arguments))
+        values.pop("config", None)
+        kind(**_fields(parser, values)).run(Console(stderr=True))
+
+    return run
+
+
+def _add_flag(parser: ArgumentParser, name: str, about: str) -> None:
+    parser.add_argument(f"--{name}", action="store_true", help=about)
+
+
+def _fields(parser: ArgumentParser, values: Any) -> dict[str, Any]:
+    """The parsed options as the arguments of a dataclass, nested dataclasses made."""
+    return dict(vars(parser.instantiate(values)))
+
+
+def _study(arguments: list[str]) -> None:
+    """``vidrobust study``: the options are the fields of :class:`vidrobust.recipes.StudyConfig` and a few more."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from vidrobust.recipes import PROFILES, StudyConfig
+    from vidrobust.verbs import default_workers, run_study
+
+    arguments = _options(arguments)
+    parser = _parser("study", "Run the whole study of the slides, or go on with one, and make its page.")
+    parser.add_argument("--data", help="motion, the embedded data set, or a folder of videos")
+    parser.add_argument("--out", type=Path, help="the run directory (default: runs/PROFILE)")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes over independent jobs")
+    _add_flag(parser, "skip_bad", "leave out videos that cannot be decoded, and list them")
+    _add_flag(parser, "dry_run", "say what it would cost, and stop")
+    parser.add_class_arguments(StudyConfig)
+    parser.set_defaults(_flat(asdict(PROFILES[_profile(parser, arguments)]())))
+    values = parser.parse_args(arguments)
+    own = {name: values.pop(name) for name in ("data", "out", "workers", "skip_bad", "dry_run")}
+    values.pop("config", None)
+    run_study(StudyConfig(**_fields(parser, values)), **own)
+
+
+def _profile(parser: ArgumentParser, arguments: list[str]) -> str:
+    """The profile that the options or a configuration file name: it sets the defaults of all others."""
+    return parser.parse_args(arguments, defaults=True, env=False).profile
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _report(arguments: list[str]) -> None:
+    """``vidrobust report RUN [RUN…] [--out FILE]``: needs neither torch nor the data."""
+    from argparse import ArgumentParser as Plain
+    from pathlib import Path
+
+    from vidrobust.report import report
+
+    parser = Plain("vidrobust report", description="Make the page of one or several run directories.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--out", type=Path, help="the page (default: report.html in the first run directory)")
+    values = parser.parse_args(arguments)
+    print(report(values.runs, values.out))
+
+
+def _data(arguments: list[str]) -> None:
+    """``vidrobust data DIR``: the embedded data set in UCF-101's layout, to look at or to change."""
+    from argparse import ArgumentParser as Plain
+    from pathlib import Path
+
+    from vidrobust.data.motion import Motion, motion
+
+    parser = Plain("vidrobust data", description="Make the embedded data set as video files in UCF-101's layout.")
+    parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the clips' contrast")
+    values = parser.parse_args(arguments)
+    spec = Motion(seed=values.seed, contrast=tuple(values.contrast)) if values.contrast else Motion(seed=values.seed)
+    found = motion(values.folder, spec)
+    print(f"{found.root}: {len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos")
+
+
+def _export(arguments: list[str]) -> None:
+    """``vidrobust export RUN OUT.parquet``: one column a field, for pandas, DuckDB or polars."""
+    from argparse import ArgumentParser as Plain
+    from pathlib import Path
+
+    from vidrobust.export import export
+
+    parser = Plain("vidrobust export", description="Write the rows of a run as Parquet.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("out", type=Path, metavar="OUT.parquet", help="the file to write")
+    parser.add_argument("--kind", help="rows of this kind only, such as robustness")
+    values = parser.parse_args(arguments)
+    print(export(values.run, values.out, values.kind))
+
+
+VERBS: dict[str, Callable[[list[str]], None]] = {
+    "study": _study,
+    "train": _verb("train"),
+    "evaluate": _verb("evaluate"),
+    "sweep": _verb("sweep"),
+    "attack": _verb("attack"),
+    "report": _report,
+    "data": _data,
+    "export": _export,
+}

@@ -1,0 +1,31 @@
+"""What went wrong and what to do about it: the errors that users meet.
+
+Every error a user can cause derives from :class:`VidrobustError`. Its message names the file or the value and
+ends with the remedy; the command line prints it without a traceback and exits with a code other than 0.
+"""
+
+from __future__ import annotations
+
+
+class VidrobustError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class DataError(VidrobustError):
+    """A data set, a split list or a class folder is not as it must be."""
+
+
+class DecodeError(DataError):
+    """A video file cannot be read: unreadable, empty, truncated or without a video stream."""
+
+
+class InputError(VidrobustError, ValueError):
+    """A tensor or a number handed to the library is out of range, of the wrong shape or of the wrong type."""
+
+
+class NotationError(VidrobustError, ValueError):
+    """A policy or an attack written as text does not parse; the message points at the character."""
+
+
+class RunError(VidrobustError):
+    """A run directory is missing, damaged or made by another version or configuration."""

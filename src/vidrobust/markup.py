@@ -1,0 +1,61 @@
+"""Strings to markup: everything that comes from a run passes through :func:`text` or :func:`embedded_json`, as text."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+class Html(str):
+    """Text that is markup already; any other string is escaped before it reaches the page."""
+
+
+def packed(data: bytes) -> str:
+    """Bytes for the page's scripts to unpack: gzip in base64, the same for the same bytes."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+def packed_plotly() -> str:
+    """The one copy of plotly.js that a page carries."""
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs().encode())
+
+
+def embedded_json(value: object) -> str:
+    """JSON that may stand inside a script element: no ``<`` can end it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def text(value: object) -> Html:
+    """Anything as text of the page.
+
+    >>> text("<b>"), text(Html("<b>"))
+    ('&lt;b&gt;', '<b>')
+    """
+    return value if isinstance(value, Html) else Html(escape(str(value)))
+
+
+def tag(name: str, content: object, kind: str = "") -> Html:
+    """An element with some content, of a CSS class."""
+    attribute = f' class="{escape(kind)}"' if kind else ""
+    return Html(f"<{name}{attribute}>{text(content)}</{name}>")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, kind: str = "stack") -> Html:
+    """A table; on a narrow screen, kind ``stack`` puts the cells of a row below each other, ``grid`` scrolls."""
+    headings = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
+    lines = []
+    for first, *cells in rows:
+        rest = "".join(
+            f'<td data-label="{text(name)}">{text(cell)}</td>' for name, cell in zip(head[1:], cells, strict=True)
+        )
+        lines.append(f'<tr><th scope="row">{text(first)}</th>{rest}</tr>')
+    return Html(
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table class="{kind}">'
+        f"<caption><span>{text(caption)}</span></caption><thead><tr>{headings}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )

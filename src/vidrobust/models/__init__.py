@@ -1,0 +1,1 @@
+"""Models: the R3D and ResNeXt-3D family, and weights on disk."""

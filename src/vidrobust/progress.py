@@ -1,0 +1,77 @@
+"""Progress for people: a bar with an ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 15.0
+"""Seconds between plain lines when nothing ends."""
+
+
+class Display:
+    """Shows how far long work has come, counted in clip-gradients.
+
+    Args:
+        total: clip-gradients in all.
+        console: where to; a console that is not a terminal gets plain lines.
+    """
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.total, self._skipped, self._counted, self._last = max(1, total), 0, 0, time.monotonic()
+        self._started = time.monotonic()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._task = self._bar.add_task("starting", total=self.total)
+
+    def __enter__(self) -> Display:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def skip(self, gradients: int) -> None:
+        """Work that an earlier run has done already."""
+        self._skipped += gradients
+        self._show()
+
+    def spent(self, gradients: int) -> None:
+        """Clip-gradients spent by this run so far."""
+        if gradients != self._counted:
+            self._counted = gradients
+            self._show()
+
+    def done(self, title: str) -> None:
+        """A piece of work ended."""
+        self._bar.update(self._task, description=title[:48])
+        if not self.console.is_terminal:
+            self._line(f"done: {title}")
+
+    def _show(self) -> None:
+        completed = min(self.total, self._skipped + self._counted)
+        self._bar.update(self._task, completed=completed)
+        if not self.console.is_terminal and time.monotonic() - self._last > PLAIN_SECONDS:
+            self._line("working")
+
+    def _line(self, text: str) -> None:
+        self._last = time.monotonic()
+        elapsed = self._last - self._started
+        share = min(1.0, (self._skipped + self._counted) / self.total)
+        fresh = self._counted / self.total
+        left = elapsed * (1 - share) / fresh if fresh > 0 else float("nan")
+        eta = f", about {left / 60:.1f} min left" if fresh > 0 else ""
+        self.console.print(f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False)

@@ -1,0 +1,279 @@
+"""Values that move over training: what ε, α and the number of iterations are at a given epoch.
+
+A schedule is data: a frozen dataclass that can be printed, compared and stored, and that gives the same number for the
+same clock on every process and after a resume. There is one clock here, the progress of training by whole epochs.
+
+Some rules need more than the clock: i* depends on ε; α may be ε itself, the best step size α*, or lie between the two.
+All values are in units of 1/255. Each rule prints as the slides write it (see :mod:`vidrobust.notation`), and
+``moves`` says whether it changes over training by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from vidrobust.errors import InputError
+
+BestAlpha: TypeAlias = Callable[[float], float]
+"""α*(ε), in units of 1/255 on both sides."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where training stands.
+
+    Args:
+        epoch: the epoch that runs now, counted from 0.
+        epochs: how many there are in all, at least 1.
+
+    Raises:
+        InputError: the epoch lies outside ``0 … epochs - 1``.
+    """
+
+    epoch: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch < self.epochs:
+            raise InputError(f"epoch must lie in 0 … epochs - 1, not {self.epoch} with {self.epochs} epochs.")
+
+    @property
+    def progress(self) -> float:
+        """From 0 in the first epoch to 1 in the last; 0 if there is only one.
+
+        >>> [Clock(epoch, 5).progress for epoch in range(5)]
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+        """
+        return self.epoch / (self.epochs - 1) if self.epochs > 1 else 0.0
+
+
+def spell(number: float) -> str:
+    """The shortest text that reads back as the same number.
+
+    >>> spell(8.0), spell(0.5)
+    ('8', '0.5')
+    """
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same value all the time."""
+
+    moves: ClassVar[bool] = False
+    value: float
+
+    def __call__(self, clock: Clock) -> float:
+        """The value."""
+        return self.value
+
+    def __str__(self) -> str:
+        return spell(self.value)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """An even ramp: the slides' U(0,12), which rises, and rU(12,0), which falls.
+
+    Args:
+        start: the value in the first epoch.
+        end: the value in the last.
+
+    >>> [Uniform(0, 12)(Clock(epoch, 4)) for epoch in range(4)]
+    [0.0, 4.0, 8.0, 12.0]
+    """
+
+    moves: ClassVar[bool] = True
+    start: float
+    end: float
+
+    def __call__(self, clock: Clock) -> float:
+        """The value at the clock, between ``start`` and ``end``, both of which are met exactly."""
+        return _between(self.start, self.end, clock.progress)
+
+    def __str__(self) -> str:
+        return f"{'r' if self.end < self.start else ''}U({spell(self.start)},{spell(self.end)})"
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A geometric ramp, a sorted log-uniform draw: the slides' iU := lU(1,15), used for iterations.
+
+    Args:
+        low: the value in the first epoch, above 0.
+        high: the value in the last, above ``low``.
+
+    Raises:
+        InputError: unless 0 < low < high.
+
+    >>> [round(LogUniform(1, 16)(Clock(epoch, 5)), 6) for epoch in range(5)]
+    [1.0, 2.0, 4.0, 8.0, 16.0]
+    """
+
+    moves: ClassVar[bool] = True
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high:
+            raise InputError(f"a log-uniform ramp needs 0 < low < high, not ({self.low}, {self.high}).")
+
+    def __call__(self, clock: Clock) -> float:
+        """The value at the clock, between ``low`` and ``high``, both of which are met exactly."""
+        value = self.low ** (1 - clock.progress) * self.high**clock.progress
+        return min(max(value, self.low), self.high)
+
+    def __str__(self) -> str:
+        return "iU" if (self.low, self.high) == (1, 15) else f"iU({spell(self.low)},{spell(self.high)})"
+
+
+@dataclass(frozen=True)
+class LogUniformTop:
+    """A ramp that spends most of the time near its top: the slides' lU(0,12) for ε.
+
+    It is ``high`` minus a log-uniform draw, sorted. A log-uniform draw cannot reach 0, and the slides do not say where
+    theirs begins; here draws go from ``(high - low) / 100`` to ``high - low``, stretched so that both ends of the ramp
+    are met exactly. After a quarter of training ε has made 69 % of its way, after half of it 91 %.
+
+    Args:
+        low: the value in the first epoch.
+        high: the value in the last, above ``low``.
+
+    Raises:
+        InputError: unless low < high.
+
+    >>> [round(LogUniformTop(0, 12)(Clock(epoch, 5)), 1) for epoch in range(5)]
+    [0.0, 8.3, 10.9, 11.7, 12.0]
+    """
+
+    moves: ClassVar[bool] = True
+    smallest: ClassVar[float] = 1 / 100
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise InputError(f"a ramp to the top needs low < high, not ({self.low}, {self.high}).")
+
+    def __call__(self, clock: Clock) -> float:
+        """The value at the clock, between ``low`` and ``high``, both of which are met exactly."""
+        travelled = (1 - self.smallest**clock.progress) / (1 - self.smallest)
+        return _between(self.low, self.high, travelled)
+
+    def __str__(self) -> str:
+        return f"lU({spell(self.low)},{spell(self.high)})"
+
+
+@dataclass(frozen=True)
+class IterationTable:
+    """The slides' i*: how many iterations an attack with α = ε gets, by ε.
+
+    Between the published entries the number is interpolated (a straight line); outside them the nearest entry holds,
+    so it is 8 below ε = 1 and 2 above ε = 15.
+
+    >>> [IterationTable()(eps) for eps in (0, 1, 4, 4.5, 15, 30)]
+    [8.0, 8.0, 6.0, 5.5, 2.0, 2.0]
+    """
+
+    moves: ClassVar[bool] = False
+    published: ClassVar[tuple[tuple[float, float], ...]] = (
+        *((1, 8), (2, 8), (3, 7), (4, 6), (5, 5), (6, 4), (7, 4)),
+        *((8, 3), (9, 3), (10, 3), (11, 2), (12, 2), (15, 2)),
+    )
+
+    def __call__(self, eps: float) -> float:
+        """The number of iterations at ``eps`` (units of 1/255), not rounded."""
+        first, last = self.published[0], self.published[-1]
+        eps = min(max(eps, first[0]), last[0])
+        for (left, before), (right, after) in zip(self.published, self.published[1:], strict=False):
+            if eps <= right:
+                return _between(before, after, (eps - left) / (right - left))
+        return float(last[1])
+
+    def __str__(self) -> str:
+        return "i*"
+
+
+@dataclass(frozen=True)
+class EqualsEps:
+    """α = ε, or a multiple of it such as ε/4.
+
+    Args:
+        factor: α in terms of ε, from 0.001 to 1000.
+
+    Raises:
+        InputError: the factor lies outside that.
+
+    >>> str(EqualsEps()), str(EqualsEps(2)), str(EqualsEps(1 / 4))
+    ('ε', '2ε', 'ε/4')
+    """
+
+    moves: ClassVar[bool] = False
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.001 <= self.factor <= 1000:
+            raise InputError(f"α as a multiple of ε must lie between ε/1000 and 1000ε, not {self.factor}ε.")
+
+    def __call__(self, clock: Clock, eps: float, best: BestAlpha) -> float:
+        """``factor`` times ``eps``."""
+        return self.factor * eps
+
+    def __str__(self) -> str:
+        part = round(1 / self.factor)
+        if self.factor == 1:
+            return "ε"
+        return f"ε/{part}" if part > 1 and 1 / part == self.factor else f"{spell(self.factor)}ε"
+
+
+@dataclass(frozen=True)
+class OptimalAlpha:
+    """α = α*, the step size that raises the loss most at this ε and number of iterations."""
+
+    moves: ClassVar[bool] = False
+
+    def __call__(self, clock: Clock, eps: float, best: BestAlpha) -> float:
+        """``best(eps)``, as the study's search found it."""
+        return best(eps)
+
+    def __str__(self) -> str:
+        return "α*"
+
+
+@dataclass(frozen=True)
+class AlphaRamp:
+    """The slides' αU := U(2ε, α*): α goes evenly from 2ε in the first epoch to α* in the last.
+
+    >>> [AlphaRamp()(Clock(epoch, 3), eps=8, best=lambda eps: 2.0) for epoch in range(3)]
+    [16.0, 9.0, 2.0]
+    """
+
+    moves: ClassVar[bool] = True
+
+    def __call__(self, clock: Clock, eps: float, best: BestAlpha) -> float:
+        """Between ``2 * eps`` and ``best(eps)``."""
+        return _between(2 * eps, best(eps), clock.progress)
+
+    def __str__(self) -> str:
+        return "αU"
+
+
+Schedule: TypeAlias = Fixed | Uniform | LogUniform | LogUniformTop
+"""What needs the clock alone: ``schedule(clock)``."""
+
+EpsRule: TypeAlias = Fixed | Uniform | LogUniformTop
+"""How ε is chosen."""
+
+AlphaRule: TypeAlias = Fixed | EqualsEps | OptimalAlpha | AlphaRamp
+"""How α is chosen. All but :class:`Fixed` are called with the clock, ε and α*(ε)."""
+
+StepsRule: TypeAlias = Fixed | LogUniform | IterationTable
+"""How the number of iterations is chosen. :class:`IterationTable` is called with ε, the others with the clock."""
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """The point at ``share`` of the way, exact at both ends and never beyond them."""
+    value = start * (1 - share) + end * share
+    return float(min(max(value, min(start, end)), max(start, end)))

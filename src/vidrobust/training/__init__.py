@@ -1,0 +1,1 @@
+"""Training: what one step minimises, and the loop that steps it."""

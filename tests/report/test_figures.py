@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vidrobust import figures
+from vidrobust.analysis import MissingRowsError
+
+draw: Any = figures  # plotly's own types say little of what a figure holds
+ALL = ("step_size", "robustness", "gap", "difficulty", "training")
+
+
+@pytest.fixture(scope="module")
+def rows(synthetic):
+    return synthetic.rows(synthetic.FULL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_figure_has_words_and_is_transparent(rows, name):
+    figure = getattr(draw, name)(rows)
+    assert len(figure.layout.meta["alt"]) > 40
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert figure.layout.xaxis.title.text and figure.layout.yaxis.title.text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_rows_a_figure_says_what_is_missing(name):
+    with pytest.raises(MissingRowsError, match="missing|no difficulty rows"):
+        getattr(draw, name)([])
+
+
+@pytest.mark.parametrize("name", ["step_size", "robustness", "gap"])
+def test_published_traces_cannot_be_taken_for_ours(rows, name):
+    figure = getattr(draw, name)(rows)
+    theirs = [trace for trace in figure.data if trace.meta["published"]]
+    assert theirs
+    for trace in theirs:
+        assert trace.name.startswith("published (slides): ") and trace.visible == "legendonly"
+        assert trace.line.color == figures.GREY and trace.legendgroup == "published"
+        assert trace.line.dash in ("dash", "dot") and str(trace.marker.symbol).endswith("-open")
+    assert all("published" not in trace.name for trace in figure.data if not trace.meta["published"])
+
+
+def test_the_surface_is_the_measured_loss(rows):
+    figure = draw.sensitivity(rows, 8)
+    surface, ridge = figure.data
+    assert surface.z.shape == (13, 31) and list(surface.y) == sorted(surface.y)
+    best = surface.y[surface.z[:, 30].argmax()]
+    assert ridge.y[-1] == best and ridge.z[-1] == surface.z[:, 30].max()
+    assert "120 clips" in figure.layout.meta["alt"]
+    with pytest.raises(MissingRowsError, match="ε=5"):
+        draw.sensitivity(rows, 5)
+
+
+def test_the_published_surface_is_a_figure_of_its_own():
+    figure = draw.published_sensitivity(4)
+    assert figure.data[0].z.shape == (14, 30) and "published" in figure.layout.title.text
+    with pytest.raises(MissingRowsError):
+        draw.published_sensitivity(5)
+
+
+def test_the_slider_moves_between_the_evaluations(rows):
+    figure = draw.robustness(rows)
+    (slider,) = figure.layout.sliders
+    assert [step.label for step in slider.steps] == ["i=5", "i=20"] and slider.active == 1
+    data, _, traces = slider.steps[1].args
+    assert list(traces) == list(range(len(figure.data)))
+    assert [list(trace.y) for trace in figure.data] == [list(y) for y in data["y"]]
+    assert slider.steps[0].args[0]["y"] != data["y"]
+
+
+def test_accuracies_carry_intervals_counts_and_seeds(rows):
+    trace = next(trace for trace in draw.robustness(rows).data if trace.name == "AT(ε=8,α=8,i=3)")
+    assert all(bar > 0 for bar in trace.error_y.array)
+    assert "of 360 clips" in trace.text[0] and "0: " in trace.text[0] and "2: " in trace.text[0]
+    assert trace.y[0] - trace.error_y.arrayminus[0] >= 0
+
+
+def test_optima_on_the_edge_are_hollow(rows):
+    trace = next(trace for trace in draw.step_size(rows).data if trace.name == "i = 5")
+    assert trace.marker.symbol[-1] == "circle-open" and trace.marker.symbol[0] == "circle"
+    assert "edge of the grid" in trace.text[-1]
+
+
+def test_a_model_keeps_its_colour_and_models_differ(rows):
+    robust, trained = draw.robustness(rows), draw.training(rows)
+    looks = {t.name: (t.line.color, t.marker.symbol) for t in robust.data if not t.meta["published"]}
+    assert len(set(looks.values())) == len(looks) == 14
+    assert looks == {t.name: (t.line.color, t.marker.symbol) for t in trained.data}
+
+
+def test_training_shows_the_schedules_as_drawn(rows):
+    figure = draw.training(rows)
+    steps = {step.label: step for step in figure.layout.sliders[0].steps}
+    assert list(steps) == ["loss", "accuracy", "ε", "α", "i"]
+    rising = [trace.name for trace in figure.data].index("CAL(ε~U(0,12),α=α*,i=5)")
+    assert steps["ε"].args[0]["y"][rising] == [float(epoch) for epoch in range(1, 13)]
+
+
+def test_hostile_names_are_text(rows):
+    renamed = [row | {"model": "<b>bold</b>"} if row.get("model") == "standard" else row for row in rows]
+    figure = draw.robustness(renamed)
+    assert "&lt;b&gt;bold&lt;/b&gt;" in {trace.name for trace in figure.data}
+    assert not any("<b>" in text for trace in figure.data for text in trace.text)
