@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from vidrobust.data.dataset import DataConfig, VideoClips, load
+from vidrobust.data.motion import Motion, motion
+from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.notation import STANDARD
+from vidrobust.training.engine import FitConfig, train
 
 # Machines differ in speed, so no example has a deadline; CI draws the same examples every time.
 settings.register_profile(
     "vidrobust", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("vidrobust")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests neither find nor leave anything in the user's cache."""
+    root = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDROBUST_CACHE", str(root))
+        yield root
+
+
+@pytest.fixture(scope="session")
+def small_motion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded data set in small: 160 videos of 10 frames, as a folder in UCF-101's layout."""
+    return motion(
+        tmp_path_factory.mktemp("data") / "motion", Motion(clips_per_group=1, frames=10, size=32, contrast=(0.6, 1.0))
+    ).root
+
+
+@pytest.fixture(scope="session")
+def small_data(small_motion: Path) -> VideoClips:
+    """Its clips, 3 × 8 × 16 × 16."""
+    return load(DataConfig(name=str(small_motion), size=16, max_frames=10))
+
+
+@pytest.fixture(scope="session")
+def trained(small_data: VideoClips) -> ResNet3d:
+    """A model with some accuracy on them. Tests must not change it."""
+    model = build("r3d-small", classes=10, seed=0)
+    train(model, small_data.train, STANDARD, FitConfig(epochs=8, batch=16))
+    return model

@@ -118,16 +118,24 @@ class Surface:
         return self.alphas[self.loss.argmax(axis=0)]
 
 
+def attacked_model(rows: Iterable[Row], kind: str) -> str:
+    """The model that rows of a kind are about: the standard one where there are several."""
+    models = list(dict.fromkeys(row.get("model", "standard") for row in rows if row["kind"] == kind))
+    return "standard" if "standard" in models or not models else models[0]
+
+
 def surface_rows(rows: Iterable[Row], eps: float | None = None) -> list[Row]:
-    """The trajectories on the grid of the slides, of the standard model, at one ε or at all."""
-    return [
-        row
-        for row in rows
-        if row["kind"] == "trajectory"
-        and row.get("surface")
-        and row.get("model", "standard") == "standard"
-        and (eps is None or row["eps"] == eps)
-    ]
+    """The trajectories on the grid of the slides, at one ε or at all."""
+    chosen = [row for row in rows if row["kind"] == "trajectory" and row.get("surface")]
+    model = attacked_model(chosen, "trajectory")
+    return [row for row in chosen if row.get("model", "standard") == model and (eps is None or row["eps"] == eps)]
+
+
+def step_size_rows(rows: Iterable[Row]) -> list[Row]:
+    """The estimates of α* for one model."""
+    chosen = [row for row in rows if row["kind"] == "step_size"]
+    model = attacked_model(chosen, "step_size")
+    return [row for row in chosen if row.get("model", "standard") == model]
 
 
 def surface_eps(rows: Iterable[Row]) -> list[float]:

@@ -79,21 +79,40 @@ def evaluation_steps(rows: Iterable[Row], kind: str = "robustness") -> list[int]
 
 
 def evaluated(rows: Iterable[Row], steps: int, kind: str = "robustness", split: str = "test") -> list[Row]:
-    """Rows under PGD with so many steps, with the clean accuracy (ε = 0) of each model and seed once."""
-    chosen = [row for row in of_kind(rows, kind) if row.get("split", "test") == split]
-    attacked = [row for row in chosen if row["eps"] > 0 and row["steps"] == steps]
-    clean = {}
+    """Rows under PGD with so many steps, and the clean ones (ε = 0): one for each model, seed and ε.
+
+    A model that was evaluated more than once counts with the largest set of clips, and there with the strongest attack.
+    """
+    chosen = [
+        row
+        for row in of_kind(rows, kind)
+        if row.get("split", "test") == split and (row["eps"] == 0 or row["steps"] == steps)
+    ]
+    most: dict[tuple, int] = defaultdict(int)
     for row in chosen:
-        if row["eps"] == 0:
-            key = (row["model"], row["seed"], row.get("contrast"))
-            if key not in clean or row["steps"] == steps:  # attacks of no strength are all the same
-                clean[key] = row
-    return [*clean.values(), *attacked]
+        most[_who(row)] = max(most[_who(row)], row["clips"])
+    kept: dict[tuple, Row] = {}
+    for row in chosen:
+        key = (*_who(row), row["eps"])
+        if row["clips"] == most[_who(row)] and (key not in kept or row["correct"] < kept[key]["correct"]):
+            kept[key] = row
+    return list(kept.values())
 
 
-def robustness_curves(rows: Iterable[Row], *, split: str = "test") -> list[Curve]:
+def _who(row: Row) -> tuple:
+    return row["model"], row["seed"], row.get("contrast")
+
+
+def evaluated_split(rows: Iterable[Row], kind: str = "robustness") -> str:
+    """The split that models were evaluated on: test clips where there are any."""
+    splits = list(dict.fromkeys(row.get("split", "test") for row in of_kind(rows, kind)))
+    return "test" if "test" in splits or not splits else splits[0]
+
+
+def robustness_curves(rows: Iterable[Row]) -> list[Curve]:
     """Accuracy against ε: one curve for every model and every number of evaluating steps, seeds pooled."""
     rows, curves = list(rows), []
+    split = evaluated_split(rows)
     for steps in evaluation_steps(rows):
         by_model = _grouped(evaluated(rows, steps, split=split), "model")
         for model in model_order(by_model):
@@ -211,7 +230,8 @@ def difficulty_points(rows: Iterable[Row], first: str, second: str) -> list[Diff
     steps = evaluation_steps(rows, "difficulty")
     if not steps:
         return []
-    by_contrast = _grouped(evaluated(rows, steps[-1], "difficulty"), "contrast")
+    split = evaluated_split(rows, "difficulty")
+    by_contrast = _grouped(evaluated(rows, steps[-1], "difficulty", split), "contrast")
     points = []
     for contrast in sorted(by_contrast):
         here = [row for row in by_contrast[contrast] if row["eps"] > 0]
@@ -307,30 +327,33 @@ def few(clips: int) -> int:
 def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     """Checks for masked gradients and for tables that cannot be, a sentence each, for every model with rows."""
     rows = list(rows)
-    by_model = _grouped([row for row in of_kind(rows, "robustness") if row.get("split", "test") == "test"], "model")
+    split = evaluated_split(rows)
+    by_model = _grouped([row for row in of_kind(rows, "robustness") if row.get("split", "test") == split], "model")
     extra = _grouped(of_kind(rows, "masking"), "model")
     flags = []
     for model in model_order([*by_model, *extra]):
         if model in by_model:
-            flags += _table_flags(model, by_model[model])
+            flags += _table_flags(model, by_model[model], split)
         if model in extra:
             flags += _gradient_flags(model, extra[model])
     return flags
 
 
-def _table_flags(model: str, rows: Sequence[Row]) -> list[Flag]:
+def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
     steps = sorted({row["steps"] for row in rows if row["eps"] > 0})
     above = rising = regained = compared = 0
     worst = few(min(row["clips"] for row in rows))
     for seed in sorted({row["seed"] for row in rows}):
         mine = [row for row in rows if row["seed"] == seed]
-        curves = [{r["eps"]: r for r in evaluated(mine, some)} for some in steps]
+        curves = [{r["eps"]: r for r in evaluated(mine, some, split=split)} for some in steps]
         for curve in curves:
             order = [curve[eps]["correct"] for eps in sorted(curve)]
             above = max(above, *(c - order[0] for c in order)) if 0.0 in curve else above
             rising = max(rising, 0, *(b - a for a, b in zip(order, order[1:], strict=False))) if order[1:] else rising
         for eps in set.intersection(*(set(curve) for curve in curves)) - {0.0} if len(curves) > 1 else ():
             more, fewer = survivors(curves[-1][eps]), survivors(curves[0][eps])
+            if len(more) != len(fewer):
+                continue  # evaluated at another time on other clips
             regained, compared = max(regained, int((more > fewer).sum())), compared + 1
     found = [
         Flag(model, "robust ≤ clean", above <= worst, _count(above, "more clips right under attack than clean")),

@@ -43,7 +43,7 @@ class Attack(Protocol):
 
 def batches(clips: Clips, indices: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(indices, clips, labels) on the device, batch by batch, each clip at its centre."""
-    for part in indices.split(BATCH):
+    for part in indices.split(BATCH) if len(indices) else ():  # an empty tensor splits into one empty part
         yield part, clips.centre(part).to(device), clips.labels[part].to(device)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrobust import published
-from vidrobust.analysis import MissingRowsError, linear_fit, power_fit, surface
+from vidrobust.analysis import MissingRowsError, linear_fit, power_fit, step_size_rows, surface
 from vidrobust.claims import DIFFICULTY, POINTS_NEEDED
 from vidrobust.curves import Curve, Point, difficulty_points, gap_curves, model_order, of_kind, robustness_curves
 from vidrobust.plots import (
@@ -119,7 +119,7 @@ def _scene(z: str) -> dict[str, Any]:
 
 def step_size(rows: Iterable[Row]) -> go.Figure:
     """α* against ε for every number of iterations, with 95 % intervals, and a line and a power law through each."""
-    found = of_kind(rows, "step_size")
+    found = step_size_rows(rows)
     if not found:
         raise MissingRowsError(f"no step sizes: step 4 (α* against ε) is missing. {MISSING_STEP}")
     traces, said = [], []

@@ -181,7 +181,10 @@ class Train:
     def _watch(self, data: VideoClips, place: Place) -> Callable[[nn.Module, int], list[Row]]:
         if (gap := self.gap) is None:
             return lambda model, epoch: []
-        splits, sizes = {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)}, table(self.sizes)
+        splits, sizes = (
+            {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)},
+            table(self.sizes),
+        )
 
         def watch(model: nn.Module, epoch: int) -> list[Row]:
             if epoch % gap.every and epoch not in (1, self.fit.epochs):

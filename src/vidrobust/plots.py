@@ -20,7 +20,7 @@ PUBLISHED = "published (slides): "
 
 def style(models: Sequence[str]) -> dict[str, dict[str, str]]:
     """A colour and a symbol for every model; defences keep theirs whatever control is beside them."""
-    looks = {name: {"colour": GREY, "symbol": "circle"} for name in CONTROLS}
+    looks = {name: {"colour": GREY, "symbol": symbol} for name, symbol in zip(CONTROLS, SYMBOLS, strict=False)}
     for number, model in enumerate(name for name in models if name not in CONTROLS):
         again = number + number // len(COLOURS)  # a colour used again gets another symbol
         looks[model] = {"colour": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[again % len(SYMBOLS)]}

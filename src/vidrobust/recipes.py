@@ -6,7 +6,7 @@ override it, and stores the result in the run directory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vidrobust.data.dataset import DataConfig
@@ -42,7 +42,7 @@ class Sensitivity:
         """The step sizes of the slides: ten even ones up to 2, then four up to 2ε + 2; 0 is replaced by 0.05."""
         fine = [round(2 * index / 9, 4) for index in range(1, 10)]
         coarse = [round(2.2 + index * (2 * eps - 0.2) / 3, 4) for index in range(4)]
-        return tuple([0.05, *fine, *coarse])
+        return (0.05, *fine, *coarse)
 
 
 @dataclass(frozen=True)

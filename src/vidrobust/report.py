@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust import figures, published
-from vidrobust.analysis import MissingRowsError, interval, surface_eps
+from vidrobust.analysis import CONTROLS, MissingRowsError, interval, surface_eps
 from vidrobust.claims import Claim, claims
 from vidrobust.curves import (
     Point,
     evaluated,
+    evaluated_split,
     evaluation_steps,
     masking_flags,
     model_order,
@@ -155,15 +156,9 @@ def _studied(rows: Sequence[Row]) -> str:
     models = model_order(row["model"] for row in rows if "model" in row and row["kind"] in ("accuracy", "robustness"))
     if not models:
         return "No model has been evaluated yet."
-    told = (
-        f"{len(models)} models, {len(models) - len(set(models) & set(figures.CONTROLS))} of them adversarially trained."
-    )
+    told = f"{len(models)} models, {len(models) - len(set(models) & set(CONTROLS))} of them adversarially trained."
     steps = evaluation_steps(rows)
-    curves = (
-        [c for c in robustness_curves(rows) if c.steps == steps[-1] and c.model not in figures.CONTROLS]
-        if steps
-        else []
-    )
+    curves = [c for c in robustness_curves(rows) if c.steps == steps[-1] and c.model not in CONTROLS] if steps else []
     common = [eps for eps in (4, 8, 2) if curves and all(any(p.x == eps for p in c.points) for c in curves)]
     if common:
         best = max(curves, key=lambda curve: next(p.accuracy for p in curve.points if p.x == common[0]))
@@ -194,16 +189,18 @@ def _data(row: Row) -> Html:
 
 
 def _accuracies(rows: Sequence[Row]) -> Html:
-    told = [_clean_table(rows)]
+    told, split = [_clean_table(rows)], evaluated_split(rows)
     for steps in evaluation_steps(rows):
-        chosen = evaluated(rows, steps)
+        chosen = evaluated(rows, steps, split=split)
         eps = sorted({row["eps"] for row in chosen})
         lines = []
         for model in model_order(row["model"] for row in chosen):
             points = [_cell([row for row in chosen if (row["model"], row["eps"]) == (model, e)]) for e in eps]
             seeds = len({row["seed"] for row in chosen if row["model"] == model})
             lines.append([_policy(model), seeds, *points])
-        caption = f"Accuracy (%) under PGD(i={steps}) by ε in 1/255, with 95 % intervals and clips, seeds pooled"
+        caption = (
+            f"Accuracy (%) on {split} clips under PGD(i={steps}) by ε in 1/255, 95 % intervals, clips; seeds pooled"
+        )
         told.append(table(["Model", "Seeds", *(f"ε={e:g}" for e in eps)], lines, caption, "grid"))
     if not evaluation_steps(rows):
         told.append(
@@ -264,7 +261,7 @@ def _single_frame(rows: Sequence[Row], found: Sequence[Row]) -> Html:
         else "not above chance: motion is needed"
     )
     share = _share(correct, clips)
-    told = f"Single-frame control (one frame repeated): {share}; chance is {100 * chance:.1f} %, so it is {verdict}."
+    told = f"Single-frame control (sees no motion): {share}; chance is {100 * chance:.1f} %, so it is {verdict}."
     return tag("p", told if high >= chance else told + " It is below chance.")
 
 
@@ -376,26 +373,16 @@ def _made(run: Run, rows: Sequence[Row]) -> Html:
         + tag("p", f"Rows: {counts or 'none'}.", "soft")
         + f"<details><summary>Provenance</summary>{table(('What', 'Value'), facts, 'Where this came from')}</details>"
         + f"<details><summary>Configuration</summary><pre>{text(config)}</pre></details>"
-        + _timings(list(read_lines(run.path / "timings.jsonl")))
+        + _timings(run)
     )
 
 
-def _timings(rows: Sequence[Row]) -> Html:
+def _timings(run: Run) -> Html:
+    rows = [row for file in sorted(run.path.glob("jobs/*/timings.jsonl")) for row in read_lines(file)]
     if not rows:
         return tag("p", "No timings were kept.", "soft")
-    head = list(
-        dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, (dict, list)))
-    )
-    head.sort(key=lambda name: name not in ("job", "name"))
-    lines = [[_number(row.get(name, "–")) for name in head] for row in rows]
-    total = sum(row["seconds"] for row in rows if isinstance(row.get("seconds"), (int, float)))
-    told = (
-        f"Timings and cost: {len(rows)} jobs, {total / 60:.1f} minutes of work"
-        if total
-        else f"Timings and cost: {len(rows)} jobs"
-    )
-    return Html(f"<details><summary>{text(told)}</summary>{table(head, lines, 'What each job cost')}</details>")
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    rows.sort(key=lambda row: -row["seconds"])
+    lines = [[row["title"], f"{row['seconds']:.1f}", f"{row['cpu_seconds']:.1f}", row["gradients"]] for row in rows]
+    told = f"Timings and cost: {len(rows)} jobs, {sum(row['seconds'] for row in rows) / 60:.1f} minutes of work"
+    listed = table(("Job", "Seconds", "CPU seconds", "Clip gradients"), lines, "What each job cost")
+    return Html(f"<details><summary>{text(told)}</summary>{listed}</details>")

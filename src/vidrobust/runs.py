@@ -160,8 +160,12 @@ def source_revision() -> str:
         tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10)
         if tracked.returncode != 0:
             return "unknown"
-        revision = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--", str(where)], capture_output=True, timeout=10).stdout
+        revision = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", str(where)], capture_output=True, timeout=10
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return (revision + ("+dirty" if changed.strip() else "")) or "unknown"
@@ -288,7 +292,9 @@ class Run:
 
     def write_json(self, name: str, value: object) -> None:
         """Write a JSON file into the run directory, atomically."""
-        write_atomic(self.path / name, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+        write_atomic(
+            self.path / name, (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        )
 
 
 def differences(old: object, new: object, name: str = "") -> list[tuple[str, object, object]]:

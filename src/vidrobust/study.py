@@ -94,9 +94,7 @@ class Plan:
         config, model = self.config, job_key(self._standard(self.config.clips, self.config.seed))
         search, surface = config.step_sizes, config.sensitivity
         jobs: list[Job] = [MeasureSensitivity(config.clips, model, config.seed, eps, surface) for eps in surface.eps]
-        jobs += [
-            FindStepSize(config.clips, model, config.seed, eps, search.steps, search.clips) for eps in search.eps
-        ]
+        jobs += [FindStepSize(config.clips, model, config.seed, eps, search.steps, search.clips) for eps in search.eps]
         return jobs
 
     def defences(self, sizes: SizeTable) -> list[Job]:

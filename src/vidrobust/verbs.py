@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.errors import InputError, RunError
 from vidrobust.evaluate import BATCH, evaluate, pgd, ranks
 from vidrobust.fitting import append_new, fit, study_alpha_star
-from vidrobust.jobs import TRAINING_STEP, device, examples, first
+from vidrobust.jobs import device, examples, first
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.resnet3d import build
 from vidrobust.notation import AttackText, parse_attack, parse_policy
@@ -29,7 +28,6 @@ from vidrobust.study import cost, study
 from vidrobust.sweep import calibrated, step_sizes, sweep
 
 if TYPE_CHECKING:
-    from vidrobust.data.clips import Clips
     from vidrobust.evaluate import Progress
     from vidrobust.models.resnet3d import ResNet3d
     from vidrobust.recipes import StudyConfig
@@ -166,11 +164,11 @@ class Sweep:
         longest = max(self.steps)
         with counting((len(self.alpha) or 8) * longest * len(chosen), console) as progress:
             if self.alpha:
-                rows = sweep(found.model, chosen, self.eps, self.alpha, longest, self.steps, progress)
+                measured = sweep(found.model, chosen, self.eps, self.alpha, longest, self.steps, progress)
             else:
-                rows = step_sizes(found.model, chosen, self.eps, self.steps, progress)
+                measured = step_sizes(found.model, chosen, self.eps, self.steps, progress)
         about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": self.split}
-        rows = [{**row, **about} for row in rows]
+        rows: list[Row] = [{**row, **about} for row in measured]
         if found.run is not None:
             append_new(found.run, rows, ("kind", "model", "seed", "split", "clips", "eps", "alpha", "steps", "surface"))
         table = Table("α", "i", "mean loss", "accuracy", title=f"{found.name} at ε={self.eps:g}, {len(chosen)} clips")
@@ -266,9 +264,8 @@ class Trained:
         model, about = load_model(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in about["data"].items()}
-        data = DataConfig(**fields)
-        return cls(model.to(device()), about["policy"], seed, load(data), run, str(file))
+        data = load(DataConfig.from_json(about["data"]))
+        return cls(model.to(device()), about["policy"], seed, data, run, str(file))
 
     def alpha_star(self, path: Path | None) -> AlphaStar:
         """α* of the run named, of this study, or else of this model, looked for on training clips."""

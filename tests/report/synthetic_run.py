@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidrobust.runs import Run
+from vidrobust.runs import Run, append_lines
 
 EPS = (0, 2, 4, 8, 12, 15)
 QUICK = {  # policy: (clean accuracy, median ε that a clip survives)
@@ -15,7 +15,7 @@ QUICK = {  # policy: (clean accuracy, median ε that a clip survives)
     "AT(ε=8,α=8,i=3)": (0.92, 5.0),
     "AT(ε=8,α=2,i=10)": (0.86, 4.6),
     "CAL(ε~U(0,12),α=α*,i=5)": (0.90, 6.4),
-    "CAL(ε~U(0,12),α=ε,i=i*)": (0.91, 6.2),
+    "CAL(ε~U(0,12),α=ε,i=i*)": (0.93, 7.5),
     "CAL(ε~rU(12,0),α=ε,i=i*)": (0.94, 3.9),
 }
 FULL = QUICK | {
@@ -27,6 +27,13 @@ FULL = QUICK | {
     "CAL(ε~U(0,12),α=α*,i=10)": (0.88, 6.2),
     "CAL(ε~U(0,12),α=α*,i=20)": (0.87, 6.1),
     "CAL(ε~lU(0,12),α=α*,i=i*)": (0.86, 5.9),
+}
+DIFFICULTY = {
+    "AT(ε=8,α=8,i=3)",
+    "CAL(ε~U(0,12),α=ε,i=i*)",
+    "CAL(ε~rU(12,0),α=ε,i=i*)",
+    "AT(ε=4,α=4,i=5)",
+    "AT(ε=12,α=12,i=2)",
 }
 CLASSES = ["left", "right", "zoom in", "<script>alert('class')</script>"]
 CLIPS = 120
@@ -146,12 +153,7 @@ def gap(rng: np.random.Generator, model: str, seed: int) -> list[Row]:
 def difficulty(rng: np.random.Generator, models: dict[str, tuple[float, float]], seed: int) -> list[Row]:
     found = []
     for contrast in (0.3, 0.5, 0.7):
-        for model in models.keys() & {
-            "AT(ε=8,α=8,i=3)",
-            "CAL(ε~U(0,12),α=α*,i=5)",
-            "AT(ε=4,α=4,i=5)",
-            "AT(ε=12,α=12,i=2)",
-        }:
+        for model in sorted(models.keys() & DIFFICULTY):
             clean, survives = models[model]
             for row in robustness(rng, model, seed, clean, survives * contrast, 60):
                 found.append(row | {"kind": "difficulty", "contrast": contrast})
@@ -187,8 +189,8 @@ def write(path: Path, found: list[Row], examples: int = 2, kind: str = "study") 
         path, kind, {"profile": "quick", "seed": 0, "name": "<i>synthetic</i>", "data": {"size": 32}}, seed=0
     )
     run.append([*found, *(example(path, number) for number in range(examples))])
-    (path / "timings.jsonl").write_text(
-        '{"job":"train standard","key":"00ab","seconds":31.5,"backwards":120000}\n'
-        '{"job":"sweep","key":"00ac","seconds":12.25,"backwards":50000}\n'
-    )
+    for number, title in enumerate(("train standard", "<b>sweep</b>")):
+        cost = {"job": str(number), "title": title, "seconds": 31.5, "cpu_seconds": 30.25, "gradients": 120000}
+        run.job_path(str(number)).mkdir(parents=True)
+        append_lines(run.job_path(str(number)) / "timings.jsonl", [cost])
     return path

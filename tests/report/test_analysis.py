@@ -60,6 +60,12 @@ def test_a_surface_is_sorted_and_pools_the_seeds():
         surface(rows, 8)
 
 
+def test_a_sweep_of_another_model_alone_is_shown():
+    row = {"kind": "trajectory", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "eps": 4, "surface": True}
+    found = surface([row | {"alpha": 1.0, "loss": [1.0, 2.0], "correct": [1, 0], "clips": 1}], 4)
+    assert found.loss.tolist() == [[1.0, 2.0]]
+
+
 @given(st.floats(0.3, 8.0), st.floats(0.05, 3.0), st.integers(8, 16))
 def test_the_top_of_a_parabola_in_log_alpha_is_found_exactly(optimum, curvature, points):
     grid = np.geomspace(0.1, 24, points)
@@ -68,6 +74,14 @@ def test_the_top_of_a_parabola_in_log_alpha_is_found_exactly(optimum, curvature,
     assert found.interior
     assert found.alpha == pytest.approx(optimum, rel=1e-6)
     assert found.low == pytest.approx(optimum, rel=1e-6) and found.high == pytest.approx(optimum, rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1.5, 3.0])
+def test_a_lopsided_optimum_is_found_from_its_neighbourhood_alone(ratio):
+    grid = 0.1 * ratio ** np.arange(10)
+    x = np.log(grid) - np.log(grid[4]) - 0.2 * np.log(ratio)
+    found = best_step(grid, (-(x**2) + 0.15 * x**3)[:, None] + np.zeros(3))
+    assert found.alpha == pytest.approx(grid[4] * ratio**0.2, rel=0.08)  # far points would bend it by 20 % and more
 
 
 def test_an_optimum_on_the_edge_is_a_bound():

@@ -37,9 +37,23 @@ def test_curves_pool_seeds_and_keep_them_apart_too():
 
 
 def test_the_clean_accuracy_is_taken_once_whatever_its_steps():
-    rows = [row(eps=0, steps=5), row(eps=0, steps=20, survived="1111"), row(steps=5), row(steps=20)]
-    assert [(r["eps"], r["steps"], r["correct"]) for r in evaluated(rows, 20)] == [(0, 20, 4), (4, 20, 2)]
-    assert [(r["eps"], r["steps"], r["correct"]) for r in evaluated(rows, 5)] == [(0, 5, 2), (4, 5, 2)]
+    rows = [row(eps=0, steps=5), row(eps=0, steps=20), row(steps=5), row(steps=20)]
+    assert [(r["eps"], r["steps"]) for r in evaluated(rows, 20)] == [(0, 5), (4, 20)]
+    assert [(r["eps"], r["steps"]) for r in evaluated(rows, 5)] == [(0, 5), (4, 5)]
+
+
+def test_a_second_evaluation_never_counts_twice():
+    few, many = "10", "1110" * 5
+    rows = [row(survived=few), row(eps=0, survived="11"), row(eps=0, survived="1" * 20)]
+    rows += [row(survived=many, alpha=2.0), row(survived="1" + "0" * 19, alpha=0.5)]
+    assert [(r["eps"], r["correct"], r["clips"]) for r in evaluated(rows, 20)] == [(0, 20, 20), (4, 1, 20)]
+    (curve,) = robustness_curves(rows)
+    assert [(point.correct, point.clips) for point in curve.points] == [(20, 20), (1, 20)]
+
+
+def test_validation_clips_are_shown_where_there_are_no_test_clips():
+    (curve,) = robustness_curves([row(split="val")])
+    assert curve.split == "val"
 
 
 def test_three_seeds_give_an_interval_over_seeds():

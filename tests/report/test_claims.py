@@ -6,6 +6,7 @@ import pytest
 from vidrobust import published
 from vidrobust.claims import (
     FALLING,
+    RISING,
     RISING_FALLING,
     RISING_FIXED,
     STRONG,
@@ -30,13 +31,13 @@ def ordered(claim):
 
 def test_a_run_with_three_seeds_decides(synthetic):
     found = by_name(synthetic.rows())
-    assert {name: {claim.verdict for claim in group} for name, group in found.items()} == {
-        "step size has an interior optimum": {"reproduced"},
-        "α* grows linearly with ε": {"reproduced"},
-        "better attacks do not make better defences": {"reproduced"},
-        "rising beats fixed": {"reproduced"},
-        "rising beats falling": {"reproduced"},
-        "the generalisation gap grows": {"reproduced"},
+    assert {name: group[0].verdict for name, group in found.items()} == {
+        "step size has an interior optimum": "reproduced",
+        "α* grows linearly with ε": "reproduced",
+        "better attacks do not make better defences": "reproduced",
+        "rising beats fixed": "reproduced",
+        "rising beats falling": "reproduced",
+        "the generalisation gap grows": "reproduced",
     }
 
 
@@ -44,10 +45,10 @@ def test_the_opposite_run_decides_the_opposite(synthetic):
     models = dict(synthetic.QUICK)
     models[STRONG], models[WEAK] = (0.95, 12.0), (0.95, 3.0)
     models[FALLING] = (0.95, 14.0)
-    models["CAL(ε~U(0,12),α=α*,i=5)"] = (0.95, 1.0)
+    models[RISING] = (0.95, 1.0)
     found = by_name(synthetic.rows(models))
     for name in ("better attacks do not make better defences", "rising beats fixed", "rising beats falling"):
-        assert [claim.verdict for claim in found[name]] == ["not reproduced"]
+        assert found[name][0].verdict == "not reproduced"
         assert ordered(found[name][0])
 
 
@@ -136,7 +137,7 @@ def surface_of(losses):
         {"kind": "trajectory", "model": "standard", "seed": 0, "eps": 8, "alpha": alpha, "clips": len(clip),
          "surface": True, "loss": [0.0, 1.0], "correct": [1, 1],
          "clip_loss": {"5": [0.0] * len(clip), "30": list(clip)}}
-        for alpha, clip in zip((0.5, 1.0, 2.0, 4.0, 8.0), losses, strict=True)
+        for alpha, clip in zip(np.geomspace(0.5, 8, len(losses)).tolist(), losses, strict=True)
     ]  # fmt: skip
 
 
@@ -154,6 +155,6 @@ def test_noise_is_not_mistaken_for_a_fall():
     decided = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        (claim,) = sensitivity_claims(surface_of(rng.normal(0, 1, (5, 60))))
+        (claim,) = sensitivity_claims(surface_of(rng.normal(0, 1, (14, 60))))
         decided += claim.verdict == "reproduced"
-    assert decided <= 6  # choosing the maximum on the same clips would call it a fall in about every third draw
+    assert decided <= 4  # choosing the maximum on the clips that measure it would call a fall 24 times

@@ -1,0 +1,1 @@
+"""Attacks: searches for a perturbation that a threat allows."""

@@ -30,6 +30,8 @@ class AttackResult:
         loss: ``B`` float32, the loss of the returned clips in float32.
         predicted: ``B`` int64, the class the model gives them.
         forwards, backwards: ``B`` int64, passes spent on each clip.
+        queries: ``B`` int64, the answers of the model that the search used: all forward passes but the closing verdict,
+            which only reports.
     """
 
     clips: Clips
@@ -38,6 +40,7 @@ class AttackResult:
     predicted: Tensor
     forwards: Tensor
     backwards: Tensor
+    queries: Tensor
 
 
 def check_inputs(clips: Clips, labels: Labels) -> None:

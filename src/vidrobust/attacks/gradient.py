@@ -148,7 +148,7 @@ class PGD:
         point = self._perturb(view, clips, labels)
         loss, predicted = verdict(model, point, labels)
         spent = torch.full_like(labels, self.steps)
-        return AttackResult(point, predicted != labels, loss, predicted, spent + 1, spent)
+        return AttackResult(point, predicted != labels, loss, predicted, spent + 1, spent, spent)
 
     def _best(
         self, model: Callable[[Clips], Logits], view: Callable[[Clips], Logits], clips: Clips, labels: Labels
@@ -182,7 +182,7 @@ class PGD:
                 break
             point = feasible.step(point, gradient, self.alpha)
         loss, predicted = verdict(model, best, labels)
-        return AttackResult(best, predicted != labels, loss, predicted, forwards + 1, backwards)
+        return AttackResult(best, predicted != labels, loss, predicted, forwards + 1, backwards, forwards)
 
     @staticmethod
     def _confirm(model: Callable[[Clips], Logits], point: Clips, labels: Labels, broken: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidrobust.data.cache import cache_root, cached_frames
 from vidrobust.data.clips import Clips
@@ -37,12 +37,18 @@ class DataConfig:
     frames: int = 8
     size: int = 24
     max_frames: int = 16
-    contrast: tuple[float, float] = (0.4, 1.0)
+    contrast: tuple[float, float] = (0.25, 0.7)
     train: int = 0
     val: int = 0
     test: int = 0
     skip_bad: bool = False
     seed: int = 0
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> DataConfig:
+        """A configuration from what was written as JSON, which knows no tuples."""
+        typed: dict[str, Any] = {**fields, "contrast": tuple(fields["contrast"])}
+        return cls(**typed)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Motion:
     """
 
     seed: int = 0
-    contrast: tuple[float, float] = (0.4, 1.0)
+    contrast: tuple[float, float] = (0.25, 0.7)
     clips_per_group: int = 8
     frames: int = 16
     size: int = 64

@@ -6,7 +6,7 @@ that weights of that family fit. Normalisation lives inside the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -66,7 +66,7 @@ class ResNet3dConfig:
 
 def conv(inputs: int, outputs: int, kernel: Triple, stride: Triple = (1, 1, 1), groups: int = 1) -> nn.Conv3d:
     """A convolution without bias, padded so that stride 1 keeps the size."""
-    padding = tuple(size // 2 for size in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Conv3d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
 
@@ -158,7 +158,7 @@ class ResNet3d(nn.Module):
         block, inputs = BLOCKS[config.block], config.stem_width
         self.stages = [f"layer{number}" for number in range(1, len(config.layers) + 1)]
         for name, depth, planes, stride in zip(self.stages, config.layers, config.widths, config.strides, strict=True):
-            stage = []
+            stage: list[nn.Module] = []
             for index in range(depth):
                 stage.append(block(inputs, planes, stride if index == 0 else (1, 1, 1), config.cardinality))
                 inputs = planes * block.expansion
@@ -226,4 +226,4 @@ def build(arch: str, classes: int, seed: int = 0) -> ResNet3d:
         raise InputError(f"there is no model {arch!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ResNet3d(replace(ARCHITECTURES[arch](classes)))
+        return ResNet3d(ARCHITECTURES[arch](classes))

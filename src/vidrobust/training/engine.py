@@ -89,7 +89,9 @@ class Fit:
             progress(len(indices) * (1 + (setting.steps if setting.eps > 0 else 0)))
         self.model.eval()
         if not math.isfinite(loss):
-            raise RunError(f"the loss became {loss} in epoch {epoch + 1} of {self.policy}. Lower lr ({self.config.lr}).")
+            raise RunError(
+                f"the loss became {loss} in epoch {epoch + 1} of {self.policy}. Lower lr ({self.config.lr})."
+            )
         return {
             "kind": "epoch",
             "epoch": epoch + 1,

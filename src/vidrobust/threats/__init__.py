@@ -1,0 +1,16 @@
+"""What a perturbation may be: a norm, a budget and a support.
+
+A threat is not an algorithm: it says where the perturbed clip may lie, and an attack says how to search there.
+:meth:`Threat.around` turns a threat into the feasible set around given clips, and every search needs only the few
+operations of :class:`Feasible`, so every search works under every threat.
+"""
+
+from __future__ import annotations
+
+from vidrobust.threats.feasible import Feasible
+from vidrobust.threats.norms import L1, L2, Linf, Norm
+from vidrobust.threats.rounding import round_down
+from vidrobust.threats.supports import Support, WholeClip
+from vidrobust.threats.threat import Threat
+
+__all__ = ["L1", "L2", "Feasible", "Linf", "Norm", "Support", "Threat", "WholeClip", "round_down"]

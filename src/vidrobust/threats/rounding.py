@@ -1,0 +1,45 @@
+"""float32 numbers on the right side of exact ones: what lets a budget hold with no tolerance."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def round_down(value: float) -> float:
+    """The largest float32 that is not above ``value``.
+
+    float32(8/255) lies above 8/255: to hold ``|δ| ≤ ε`` with no tolerance, the bound is rounded, not the check.
+
+    >>> round_down(8 / 255) <= 8 / 255
+    True
+    """
+    return below(torch.tensor(value, dtype=torch.float64)).item()
+
+
+def below(exact: Tensor) -> Tensor:
+    """The largest float32 numbers that are not above ``exact`` (float64)."""
+    nearest = exact.float()
+    return torch.where(nearest.double() > exact, torch.nextafter(nearest, nearest.new_tensor(-math.inf)), nearest)
+
+
+def above(exact: Tensor) -> Tensor:
+    """The smallest float32 numbers that are not below ``exact`` (float64)."""
+    return -below(-exact)
+
+
+def towards(centre: Tensor, exact: Tensor) -> Tensor:
+    """``exact`` (float64) in float32, rounded towards ``centre`` (float32): no distance to the centre grows.
+
+    >>> centre, exact = torch.tensor([0.5]), torch.tensor([0.6], dtype=torch.float64)
+    >>> bool(towards(centre, exact) <= exact)
+    True
+    """
+    nearest = exact.float()
+    beyond = torch.where(exact > centre, nearest.double() > exact, nearest.double() < exact)
+    return torch.where(beyond, torch.nextafter(nearest, centre), nearest)

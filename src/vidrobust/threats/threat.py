@@ -1,0 +1,98 @@
+"""A threat: a norm, a budget and a support."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+
+from vidrobust.errors import InputError
+from vidrobust.threats.supports import WholeClip
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.threats.feasible import Feasible
+    from vidrobust.threats.norms import Norm
+    from vidrobust.threats.supports import Support
+    from vidrobust.types import Clips
+
+Budget: TypeAlias = "float | tuple[float, ...] | tuple[tuple[float, ...], ...]"
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What a perturbation may be.
+
+    Args:
+        norm: how its size is measured: :class:`Linf`, :class:`L2` or :class:`L1`.
+        eps: the budget ε, in the units of the pixels (``8 / 255``), measured on the clip whatever the support. A tensor
+            or sequence of one budget a clip (``B``), or of one a frame (``B T``, or ``1 T`` for all clips), is kept as
+            numbers, so that threats stay values.
+        support: where the perturbation may live, such as :class:`Border` or :class:`Flicker`.
+
+    Raises:
+        InputError: a budget is below 0, or above the largest perturbation there is (1 under L∞).
+
+    >>> threat = Threat(Linf(), eps=8 / 255)
+    >>> clips = torch.full((1, 3, 2, 4, 4), 0.5)
+    >>> moved = threat.around(clips).project(clips + 1)
+    >>> bool((moved - clips).abs().max() <= 8 / 255)
+    True
+    """
+
+    norm: Norm
+    eps: Budget
+    support: Support = WholeClip()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "eps", _numbers(self.eps))
+        for eps in _flat(self.eps):
+            self._check(eps, self.norm.largest(math.inf))
+
+    def around(self, clips: Clips) -> Feasible:
+        """The feasible set around ``clips`` (``B C T H W`` in [0, 1], float32).
+
+        Raises:
+            InputError: the budgets do not fit the batch, or the support the clips.
+        """
+        for eps in _flat(self.eps):
+            self._check(eps, self.norm.largest(clips[0].numel()))
+        return self.support.around(clips, self.norm, self._budgets(clips))
+
+    def _check(self, eps: float, largest: float) -> None:
+        if not 0 <= eps <= largest:
+            raise InputError(
+                f"eps must lie in [0, {largest:g}], the range of the pixels under {self.norm}, but is {eps}. "
+                f"For {eps} grey levels write eps={eps}/255."
+            )
+
+    def _budgets(self, clips: Clips) -> Tensor:
+        """``B 1`` or ``B T`` float64."""
+        eps = torch.tensor(self.eps, dtype=torch.float64, device=clips.device)
+        wanted = {0: (), 1: (len(clips),), 2: (len(clips), clips.shape[2])}[eps.ndim]
+        if eps.ndim == 2 and len(eps) == 1:
+            eps = eps.expand(len(clips), -1)
+        if eps.shape != wanted:
+            raise InputError(
+                f"eps has the shape {tuple(eps.shape)}, but the batch has {len(clips)} clips of {clips.shape[2]} frames: "
+                "give one number, one a clip (B), or one a frame (B T)."
+            )
+        return eps.expand(len(clips))[:, None] if eps.ndim < 2 else eps
+
+
+def _numbers(eps: object) -> Budget:
+    """Plain numbers from a number, a sequence or a tensor."""
+    values = eps.tolist() if hasattr(eps, "tolist") else eps  # type: ignore[attr-defined]
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        return tuple(_numbers(value) for value in values)  # type: ignore[return-value]
+    if isinstance(values, (int, float)) and not isinstance(values, bool):
+        return values
+    raise InputError(f"eps must be a number, or one a clip or a frame, but is {eps!r}.")
+
+
+def _flat(eps: Budget) -> list[float]:
+    return [number for part in eps for number in _flat(part)] if isinstance(eps, tuple) else [eps]

@@ -1,0 +1,189 @@
+"""The command line, as a stranger types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vidrobust.runs import Run
+
+CODE = "import sys; from vidrobust.cli import main; main()"
+
+
+def vidrobust(*arguments: object, cwd: Path | None = None) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "vidrobust", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=cwd,
+        env=os.environ | {"PYTHONWARNINGS": "error", "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+SMALL = ("--clips.size", 16, "--clips.max_frames", 10, "--batch", 16)
+
+
+@pytest.fixture(scope="module")
+def at_run(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("train") / "at"
+    method = "AT(eps=8, alpha=8, i=3)"
+    code, printed, err = vidrobust("train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", out)
+    assert code == 0, err
+    assert printed.strip() == str(out)
+    return out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, contextlib\n"
+        "from vidrobust.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        "sys.exit(bool({'torch', 'numpy', 'jsonargparse', 'plotly', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "study" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["study", "train", "evaluate", "sweep", "attack", "report", "data", "export"])
+def test_every_verb_has_help(verb: str) -> None:
+    code, printed, _ = vidrobust(verb, "--help")
+    assert code == 0
+    assert "--out" in printed or "OUT" in printed or verb in ("evaluate", "sweep", "data")
+
+
+def test_the_configuration_is_printed_and_read_back(tmp_path: Path) -> None:
+    code, printed, _ = vidrobust("study", "--profile", "full", "--seeds", 4, "--print_config")
+    assert code == 0
+    assert "seeds: 4" in printed
+    (tmp_path / "mine.yaml").write_text(printed)
+    code, again, _ = vidrobust("study", "--config", tmp_path / "mine.yaml", "--print_config")
+    assert code == 0
+    assert again == printed
+
+
+def test_train_leaves_a_run_with_rows_and_weights(at_run: Path) -> None:
+    run = Run.open(at_run)
+    assert [row["kind"] for row in run.rows()] == ["dataset", "epoch", "epoch", "accuracy", "accuracy", "accuracy"]
+    assert {row["model"] for row in run.rows("epoch")} == {"AT(ε=8,α=8,i=3)"}
+    assert (at_run / "model.safetensors").exists()
+    assert run.provenance["versions"]["torch"]
+
+
+def test_evaluate_adds_its_rows_once(at_run: Path) -> None:
+    attack = ("--attack", "PGD(ε=8,α=α*,i=4)", "--attack", "FGSM(ε=4)", "--clips", 20)
+    code, _, err = vidrobust("evaluate", at_run, *attack)
+    assert code == 0, err
+    assert "of 20" in err
+    rows = Run.open(at_run).rows("robustness")
+    assert [row["eps"] for row in rows] == [0, 8, 4]
+    assert rows[1]["alpha"] > 0
+    assert vidrobust("evaluate", at_run, *attack)[0] == 0
+    assert Run.open(at_run).rows("robustness") == rows
+
+
+def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
+    code, _, err = vidrobust("sweep", at_run, "--eps", 4, "--steps", "[2,3]", "--clips", 10)
+    assert code == 0, err
+    assert "α*(ε=4, i=3)" in err
+    assert vidrobust("sweep", at_run, "--eps", 4, "--alpha", "[1,2]", "--steps", "[2]", "--clips", 10)[0] == 0
+    code, printed, err = vidrobust("attack", at_run, "--out", tmp_path / "a", "--clips", 2, "--split", "train")
+    assert code == 0, err
+    assert Path(printed.strip()).exists()
+    assert len(Run.open(tmp_path / "a").rows("example")) == 2
+    code, printed, err = vidrobust("report", at_run, "--out", tmp_path / "page.html")
+    assert code == 0, err
+    assert (tmp_path / "page.html").exists()
+    code, _, err = vidrobust("export", at_run, tmp_path / "rows.parquet")
+    assert code == 0, err
+    from pyarrow import parquet
+
+    table = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    rows = Run.open(at_run).rows()
+    assert len(table) == len(rows)
+    assert [row["kind"] for row in table] == [row["kind"] for row in rows]
+    assert json.loads(table[0]["classes"]) == rows[0]["classes"]
+
+
+def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_path: Path) -> None:
+    method = "CAL(eps~U(0,12),alpha=alpha*,i=2)"
+    code, _, err = vidrobust(
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", tmp_path / "run"
+    )
+    assert code == 0, err
+    first, last = Run.open(tmp_path / "run").rows("epoch")
+    assert first["eps"] == 0
+    assert 0 < last["alpha"] <= 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stduy"], 2, "no verb 'stduy'"),
+        (["train", "--method", "AT(ε=8,α=8,i=)", "--out", "x"], 1, "^"),
+        (["train", "--data", "nowhere", "--out", "x"], 1, "nowhere"),
+        (["train", "--epochs", "0", "--out", "x"], 1, "epochs"),
+        (["train", "--model", "resnet", "--out", "x"], 1, "r3d-small"),
+        (["train"], 2, "out"),
+        (["evaluate", "nowhere", "--attack", "PGD(ε=8,α=2,i=3)"], 1, "nowhere"),
+        (["evaluate", "nowhere", "--attack", "PGD(ε=300,α=2,i=3)"], 1, "255"),
+        (["report", "nowhere"], 1, "nowhere"),
+        (["export", "nowhere", "x.parquet"], 1, "nowhere"),
+        (["study", "--workers", "0", "--out", "x"], 1, "workers"),
+        (["study", "--profile", "huge", "--out", "x"], 2, "profile"),
+        (["study", "--data", "nowhere", "--out", "x"], 1, "nowhere"),
+    ],
+)
+def test_bad_command_lines_say_what_is_wrong(
+    arguments: list[str], code: int, message: str, tmp_path: Path, small_data: object
+) -> None:
+    found, printed, err = vidrobust(*arguments, cwd=tmp_path)
+    assert (found, message in err) == (code, True), err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def own(small_motion: Path, tmp_path: Path) -> Path:
+    """One's own videos: a folder a class, no lists."""
+    root = tmp_path / "own"
+    for name in ("PanLeft", "ZoomIn"):
+        shutil.copytree(small_motion / name, root / name)
+    return root
+
+
+def test_a_folder_of_own_videos_trains(own: Path, tmp_path: Path) -> None:
+    code, _, err = vidrobust("train", "--data", own, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert Run.open(tmp_path / "run").rows("dataset")[0]["classes"] == ["PanLeft", "ZoomIn"]
+    assert Run.open(tmp_path / "run").rows("accuracy")[0]["k"] == 2
+
+
+def test_a_truncated_video_stops_the_run_unless_skipped(own: Path, tmp_path: Path) -> None:
+    video = next((own / "ZoomIn").iterdir())
+    video.write_bytes(video.read_bytes()[:2000])
+    code, _, err = vidrobust("train", "--data", own, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
+    assert code == 1
+    assert video.name in err
+    assert "--skip-bad" in err
+    code, _, err = vidrobust("train", "--data", own, "--epochs", 1, *SMALL, "--skip-bad", "--out", tmp_path / "run")
+    assert code == 0, err
+    (skipped,) = Run.open(tmp_path / "run").rows("dataset")[0]["skipped"]
+    assert video.name in skipped["file"]
+
+
+def test_a_missing_test_list_is_named(small_motion: Path, tmp_path: Path) -> None:
+    root = tmp_path / "motion"
+    shutil.copytree(small_motion, root)
+    (root / "ucfTrainTestlist" / "testlist01.txt").unlink()
+    code, _, err = vidrobust("train", "--data", root, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
+    assert code == 1
+    assert "testlist01.txt" in err
