@@ -115,7 +115,7 @@ class Difficulty:
     """
 
     contrasts: tuple[tuple[float, float], ...] = ()
-    policies: tuple[str, ...] = (RISING, FALLING, WEAK, SMALL, LARGE)
+    policies: tuple[str, ...] = (RISING, FALLING, WEAK, SMALL, LARGE, STRONG)
     eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0)
     steps: int = 10
     clips: int = 160
@@ -181,13 +181,22 @@ def quick() -> StudyConfig:
 
 
 def full() -> StudyConfig:
-    """The study with all policies and three seeds, in the regime that the search on validation data found."""
+    """All policies, three seeds, and the dependence on difficulty.
+
+    The regime (contrast, warm start, epochs, clips) is the outcome of a search on validation data with seeds of its
+    own: ``recipes/regime-search`` and ``docs/regime.md``.
+    """
     return StudyConfig(
         profile="full",
         seeds=3,
         clips=DataConfig(train=400, val=160, test=320),
         standard=FitConfig(epochs=15),
-        adversarial=FitConfig(epochs=16, lr=2e-3),
+        adversarial=FitConfig(epochs=12, lr=2e-3),
+        sensitivity=Sensitivity(clips=100),
+        step_sizes=StepSizeSearch(clips=80),
+        robustness=Robustness(clips=160),
+        gap=Gap(epochs=30, train=200, every=3, clips=80, seeds=3),
+        difficulty=Difficulty(contrasts=((0.15, 0.5), (0.25, 0.7), (0.4, 1.0)), seeds=2),
     )
 
 

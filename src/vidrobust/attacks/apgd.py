@@ -8,12 +8,12 @@ what is adapted (Croce & Hein, ICML 2021, section 4).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.chase import Chase, chase
+from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy, targeted_dlr
@@ -109,9 +109,9 @@ class TargetedAPGD:
         with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
             generators = run.generators(self.seed)
             for target in likeliest_wrong(run, self.targets):
-                if run.over and run.best_loss.isfinite().all():
-                    break
                 run.extras = (target,)
+                if run.over:
+                    break
                 run.renew()
                 climb(run, run.random(generators), self.threat, self.steps)
             return run.result()
@@ -133,14 +133,135 @@ def at_least_one(**counts: int) -> None:
 def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``."""
     logits = run.view(run.feasible.clips(run.feasible.start))
-    run.spent[0] += 1
+    run.forwards += 1
     ranked = logits.scatter(1, run.labels[:, None], -torch.inf).argsort(1, descending=True, stable=True)
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
 
 def climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
     """One run of APGD from ``free``; what it finds is in ``run``."""
-    if isinstance(threat.norm, L1):
-        _climb_sparse(run, free, threat, steps)
-    else:
-        _climb(run, free, threat, steps)
+    if not isinstance(threat.norm, L1):
+        return _climb(run, free, threat, steps)
+    # L1 balls are thin: the search starts in larger ones (Croce & Hein, ICML 2021, section 4.2)
+    if steps < 10:
+        return _climb_sparse(run, free, threat, steps)
+    for factor in (3, 2):
+        free = _explore(run, free, _larger(threat, factor, free), int(0.3 * steps))
+    return _climb_sparse(run, run.feasible.project(free), threat, steps - 2 * int(0.3 * steps))
+
+
+def checkpoints(steps: int) -> set[int]:
+    """The steps after which the step size may be halved (Croce & Hein, ICML 2020, section 3).
+
+    They lie at the shares p of the steps with p₁ = 0.22 and gaps that shrink by 0.03 to 0.06.
+
+    >>> sorted(checkpoints(100))
+    [22, 41, 57, 70, 80, 87, 93, 99]
+    """
+    found, at, gap = set(), 0, max(int(0.22 * steps), 1)
+    while at + gap <= steps:
+        at += gap
+        found.add(at)
+        gap = max(gap - max(int(0.03 * steps), 1), max(int(0.06 * steps), 1))
+    return found
+
+
+def _climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
+    """Algorithm 1 of Croce & Hein, ICML 2020."""
+    feasible, halving = run.feasible, checkpoints(steps)
+    step_size = (2 * radii(threat, free)).clone()
+    loss, gradient = run.gradient(free)
+    top, top_loss, top_gradient, before = free, loss, gradient, free
+    rises, last_check, last_top, reduced = torch.zeros_like(loss), 0, loss, torch.ones_like(run.broken)
+    for step in range(1, steps + 1):
+        if run.over:
+            return
+        moved = feasible.step(free, gradient, step_size)
+        if step > 1:
+            moved = feasible.project(free + (1 - MOMENTUM) * (moved - free) + MOMENTUM * (free - before))
+        before, free = free, moved
+        if step == steps:
+            run.value(free)
+            return
+        risen, gradient = run.gradient(free)
+        rises, loss = rises + (risen > loss), risen
+        higher = loss > top_loss
+        top, top_gradient = pick(higher, free, top), pick(higher, gradient, top_gradient)
+        top_loss = torch.where(higher, loss, top_loss)
+        if step in halving:
+            stuck = ~reduced & (last_top >= top_loss)
+            reduced = (rises < RHO * (step - last_check)) | stuck
+            step_size = pick(reduced, step_size / 2, step_size)
+            free, gradient = pick(reduced, top, free), pick(reduced, top_gradient, gradient)
+            rises, last_check, last_top = torch.zeros_like(loss), step, top_loss
+
+
+def pick(chosen: Tensor, these: Tensor, those: Tensor) -> Tensor:
+    """Row by row: of ``these`` where ``chosen`` (``B`` bool), of ``those`` elsewhere."""
+    return torch.where(chosen.view(-1, *[1] * (these.ndim - 1)), these, those)
+
+
+# ------------------------------------------------------------------------------------------------------------------ L1
+
+SHARPER, SLOWEST = 1.5, 10.0
+"""Factor by which sparsity and step size are adapted, and how far the step size may fall below ε."""
+
+
+def _climb_sparse(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
+    """Algorithm 1 of Croce & Hein, ICML 2021: the signs of the k largest gradients, k following the best point's sparsity."""
+    feasible, every = run.feasible, max(int(0.04 * steps), 1)
+    count, radius = free[0].numel(), radii(threat, free)
+    changed = _changed(free, feasible.start)
+    share = torch.where(changed < count, changed / count / SHARPER, 0.2)  # a start of no sparsity says nothing
+    step_size, sparsity = radius.clone(), changed
+    loss, gradient = run.gradient(free)
+    top, top_loss, top_gradient = free, loss, gradient
+    for step in range(1, steps + 1):
+        if run.over:
+            return
+        free = feasible.project(free + step_size * _sparse_signs(gradient, share))
+        if step == steps:
+            run.value(free)
+            return
+        loss, gradient = run.gradient(free)
+        higher = loss > top_loss
+        top, top_gradient = pick(higher, free, top), pick(higher, gradient, top_gradient)
+        top_loss = torch.where(higher, loss, top_loss)
+        if step % every == 0:
+            now = _changed(top, feasible.start)
+            sparser = now < 0.95 * sparsity
+            share, sparsity = now / count / SHARPER, now
+            slower = torch.maximum(step_size / SHARPER, radius / SLOWEST)
+            step_size = pick(sparser, radius.expand_as(step_size), slower)
+            free, gradient = pick(sparser, top, free), pick(sparser, top_gradient, gradient)
+
+
+def _changed(free: Tensor, start: Tensor) -> Tensor:
+    """How many coordinates of each row differ from the start."""
+    return (free != start).flatten(1).sum(1)
+
+
+def _sparse_signs(gradient: Tensor, share: Tensor) -> Tensor:
+    """The signs of the largest coordinates, a ``share`` of each row (at least one), each 1/k."""
+    flat = gradient.flatten(1)
+    wanted = (share * flat.shape[1]).long().clamp(1, flat.shape[1])
+    largest = flat.abs().topk(int(wanted.max()), dim=1).values
+    chosen = (flat.abs() >= largest.gather(1, wanted[:, None] - 1)) & (flat != 0)
+    return (flat.sign() * chosen / chosen.sum(1, keepdim=True).clamp(min=1)).view_as(gradient)
+
+
+def _larger(threat: Threat, factor: int, free: Tensor) -> Threat:
+    """The threat with ``factor`` times the budget, as far as the box allows."""
+    most = threat.norm.largest(free[0].numel())
+    eps = (torch.tensor(threat.eps, dtype=torch.float64) * factor).clamp(max=most)
+    return replace(threat, eps=eps.tolist())
+
+
+def _explore(run: Chase, free: Tensor, threat: Threat, steps: int) -> Tensor:
+    """The point of the greatest loss found in another feasible set; what breaks there does not count."""
+    feasible = threat.around(run.feasible.clips(run.feasible.start))
+    wide = Chase(run.model, run.view, feasible, run.labels, run.loss)
+    wide.extras, wide.broken, wide.exploring = run.extras, run.broken.clone(), True
+    _climb_sparse(wide, feasible.project(free), threat, steps)
+    run.forwards, run.backwards = run.forwards + wide.forwards, run.backwards + wide.backwards
+    return wide.best

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from vidrobust.attacks.engine import AttackResult, check_inputs, check_logits, undisturbed, verdict
 from vidrobust.attacks.inference import Precision, inference_view
+from vidrobust.threats import Linf
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -32,13 +34,15 @@ def chase(
     labels: Labels,
     loss: Callable[..., Tensor],
     precision: Precision,
+    limit: int | None = None,
 ) -> Iterator[Chase]:
     """Check the inputs and open a :class:`Chase`; the model is left as it was, also after an exception."""
     check_inputs(clips, labels)
     pixels = clips.detach().float()
     with undisturbed(model), torch.no_grad():
         check_logits(model(pixels[:1]), pixels[:1], labels)
-        yield Chase(model, inference_view(model, pixels, precision), threat.around(pixels), labels, loss, clips.dtype)
+        view = inference_view(model, pixels, precision)
+        yield Chase(model, view, threat.around(pixels), labels, loss, clips.dtype, limit)
 
 
 class Chase:
@@ -51,13 +55,15 @@ class Chase:
         labels: ``B``.
         loss: from logits, labels and :attr:`extras` to one number a clip.
         dtype: of the clips in the result.
+        limit: forward passes a clip may cost before it is left alone, the closing verdict apart.
 
     Attributes:
         extras: further tensors for the loss with one row a clip, such as targets.
         best: the free points of the greatest loss so far, or the first that was misclassified.
         best_loss: ``B``.
         broken: ``B`` bool, which clips are misclassified at :attr:`best`.
-        spent: forwards, backwards and queries of each clip, ``3 B``.
+        forwards, backwards: ``B`` int64, what each clip has cost.
+        exploring: if so, clips stay when they are misclassified.
     """
 
     def __init__(
@@ -68,31 +74,36 @@ class Chase:
         labels: Labels,
         loss: Callable[..., Tensor],
         dtype: torch.dtype = torch.float32,
+        limit: int | None = None,
     ) -> None:
         self.model, self.view, self.feasible = model, view, feasible
-        self.labels, self.loss, self.dtype = labels, loss, dtype
+        self.labels, self.loss, self.dtype, self.limit = labels, loss, dtype, limit
         self.extras: tuple[Tensor, ...] = ()
         self.best = feasible.start.detach().clone()
         self.best_loss = torch.full(labels.shape, -torch.inf, device=self.best.device)
         self.broken = torch.zeros_like(labels, dtype=torch.bool)
-        self.spent = torch.zeros(3, len(labels), dtype=torch.int64, device=labels.device)
+        self.forwards, self.backwards = torch.zeros_like(labels), torch.zeros_like(labels)
+        self.exploring = feasible.shared
         self._standing: tuple[Tensor, Feasible] | None = None
 
     @property
     def over(self) -> bool:
         """Does no clip stand any more?"""
-        return bool(self.broken.all())
+        return len(self.standing()[0]) == 0
 
     def standing(self) -> tuple[Tensor, Feasible]:
         """The indices of the clips that stand, and their feasible set."""
-        if self._standing is None:
-            rows = (~self.broken).nonzero().flatten()
-            self._standing = rows, self.feasible if len(rows) == len(self.broken) else self.feasible.narrow(rows)
+        stands = ~self.broken
+        if self.limit is not None:  # a last pass is kept for the confirmation
+            stands &= self.forwards < self.limit - 1
+        rows = stands.nonzero().flatten()
+        if self._standing is None or not torch.equal(rows, self._standing[0]):
+            whole = len(rows) == len(stands)
+            self._standing = rows, self.feasible if whole else self.feasible.narrow(rows)
         return self._standing
 
-    def renew(self, loss: Callable[..., Tensor] | None = None) -> None:
-        """Forget how great the loss has been, for a restart or another loss; broken clips stay broken."""
-        self.loss = loss or self.loss
+    def renew(self) -> None:
+        """Forget how great the loss has been, for another loss; broken clips stay broken."""
         self.best_loss = torch.where(self.broken, self.best_loss, -torch.inf)
 
     def gradient(self, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +114,7 @@ class Chase:
             logits = self.view(feasible.clips(point))
             losses = self._objective(logits, rows, feasible, point)
             (found,) = torch.autograd.grad(losses.sum(), point)
-        self.spent[:2, rows] += 1
+        self.backwards[rows] += 1
         gradient = torch.zeros_like(free)
         gradient[rows] = found
         return self._record(rows, point.detach(), losses.detach(), logits.detach()), gradient
@@ -113,14 +124,7 @@ class Chase:
         rows, feasible = self.standing()
         point = free[rows]
         logits = self.view(feasible.clips(point))
-        self.spent[0, rows] += 1
         return self._record(rows, point, self._objective(logits, rows, feasible, point), logits)
-
-    def query(self, free: Tensor) -> Tensor:
-        """As :meth:`value`, counted as a query: all that a black-box search may do."""
-        rows, _ = self.standing()
-        self.spent[2, rows] += 1
-        return self.value(free)
 
     def _objective(self, logits: Logits, rows: Tensor, feasible: Feasible, point: Tensor) -> Tensor:
         losses = self.loss(logits, self.labels[rows], *(extra[rows] for extra in self.extras))
@@ -128,46 +132,45 @@ class Chase:
 
     def _record(self, rows: Tensor, point: Tensor, losses: Tensor, logits: Logits) -> Tensor:
         """Keep what is better than before, and take confirmed clips out of the chase."""
+        self.forwards[rows] += 1
         if self.feasible.shared:  # one perturbation for all: it is as good as the loss of all clips together
             losses = losses.mean().expand_as(losses)
         better = losses > self.best_loss[rows]
         self.best[rows[better]], self.best_loss[rows[better]] = point[better], losses[better]
         found = torch.full_like(self.best_loss, -torch.inf)
         found[rows] = losses
-        if not self.feasible.shared:
-            self._confirm(rows, point, logits.argmax(1) != self.labels[rows])
+        if not self.exploring:
+            wrong = logits.argmax(1) != self.labels[rows]
+            self.offer(rows[wrong], point[wrong])
         return found
 
-    def _confirm(self, rows: Tensor, point: Tensor, suspect: Tensor) -> None:
-        if not suspect.any():
+    def offer(self, rows: Tensor, point: Tensor) -> None:
+        """Let the model judge free points of the clips ``rows`` in float32; those it gets wrong stand no longer."""
+        if not len(rows):
             return
-        rows, point = rows[suspect], point[suspect]
         _, predicted = verdict(self.model, self.feasible.narrow(rows).clips(point), self.labels[rows])
-        self.spent[0, rows] += 1
+        self.forwards[rows] += 1
         broken = predicted != self.labels[rows]
         self.best[rows[broken]], self.broken[rows[broken]] = point[broken], True
-        self._standing = None
-
-    def offer(self, rows: Tensor, point: Tensor) -> None:
-        """Let the model judge free points of the clips ``rows``, found by other means, in float32."""
-        self._confirm(rows, point, torch.ones_like(rows, dtype=torch.bool))
 
     def random(self, generators: list[Generator]) -> Tensor:
         """A random allowed point for each clip from its own generator."""
         if self.feasible.shared:
             return self.feasible.random(generators[0])
         rows = torch.arange(len(generators), device=self.labels.device)
-        return torch.cat([self.feasible.narrow(row[None]).random(own) for row, own in zip(rows, generators)])
+        return torch.cat(
+            [self.feasible.narrow(row[None]).random(own) for row, own in zip(rows, generators, strict=True)]
+        )
 
     def generators(self, seed: int) -> list[Generator]:
         """One generator a clip, on the CPU, seeded by ``seed`` and the clip's pixels, whatever batch it is in."""
-        return [torch.Generator().manual_seed(own) for own in clip_seeds(self.feasible, seed)]
+        clips = self.feasible.clips(self.feasible.start)
+        return [torch.Generator().manual_seed(clip_seed(clip, seed)) for clip in clips]
 
     def uniform(self, generators: list[Generator], *shape: int) -> Tensor:
         """``B`` × ``shape`` uniform numbers in [0, 1), each clip's from its own generator; shared ones are the same."""
-        if self.feasible.shared:
-            generators = [generators[0]]
-        drawn = torch.stack([torch.rand(shape, generator=own) for own in generators])
+        own = generators[:1] if self.feasible.shared else generators
+        drawn = torch.stack([torch.rand(shape, generator=generator) for generator in own])
         return drawn.expand(len(self.labels), *shape).to(self.best.device)
 
     def result(self) -> AttackResult:
@@ -178,15 +181,27 @@ class Chase:
             return self.loss(logits, labels, *self.extras)
 
         losses, predicted = verdict(self.model, clips, self.labels, loss)
-        forwards, backwards, queries = self.spent
-        success = predicted != self.labels
-        return AttackResult(clips.to(self.dtype), success, losses, predicted, forwards + 1, backwards, queries)
+        success, forwards = predicted != self.labels, self.forwards
+        return AttackResult(clips.to(self.dtype), success, losses, predicted, forwards + 1, self.backwards, forwards)
 
 
-def clip_seeds(feasible: Feasible, seed: int) -> list[int]:
-    """A seed for each clip, from its pixels and ``seed``."""
-    shown = feasible.clips(feasible.start).detach().cpu().contiguous()
-    return [
-        int.from_bytes(hashlib.blake2b(clip.numpy().tobytes(), digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest(), "little")
-        for clip in shown
-    ]
+def clip_seed(clip: Tensor, seed: int) -> int:
+    """A seed for one clip, from its pixels and ``seed``."""
+    pixels = clip.detach().cpu().contiguous().numpy().tobytes()
+    digest = hashlib.blake2b(pixels, digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest()
+    return int.from_bytes(digest, "little")
+
+
+def radii(threat: Threat, free: Tensor) -> Tensor:
+    """The budgets as a tensor that broadcasts over free variables (``B …``): one a clip, or one a frame where they have frames."""
+    eps = torch.tensor(threat.eps, dtype=free.dtype, device=free.device)
+    if eps.ndim < 2:
+        return eps.expand(len(free)).view(-1, *[1] * (free.ndim - 1))
+    if free.ndim == 5 and free.shape[2] == eps.shape[1]:
+        return eps[:, None, :, None, None]
+    return eps.amax(1).expand(len(free)).view(-1, *[1] * (free.ndim - 1))
+
+
+def unbounded(threat: Threat) -> Threat:
+    """The same support with no budget but the pixel box: each coordinate has an interval of its own."""
+    return replace(threat, norm=Linf(), eps=1.0)

@@ -10,7 +10,42 @@ from __future__ import annotations
 from vidrobust.threats.feasible import Feasible
 from vidrobust.threats.norms import L1, L2, Linf, Norm
 from vidrobust.threats.rounding import round_down
-from vidrobust.threats.supports import Support, WholeClip
+from vidrobust.threats.supports import (
+    Area,
+    Border,
+    Flicker,
+    Frames,
+    Mask,
+    Masked,
+    Multiplicative,
+    OneFrame,
+    Patch,
+    Repeated,
+    Support,
+    Universal,
+    WholeClip,
+)
 from vidrobust.threats.threat import Threat
 
-__all__ = ["L1", "L2", "Feasible", "Linf", "Norm", "Support", "Threat", "WholeClip", "round_down"]
+__all__ = [
+    "Threat",
+    "Linf",
+    "L2",
+    "L1",
+    "Norm",
+    "WholeClip",
+    "Area",
+    "Patch",
+    "Border",
+    "Frames",
+    "Mask",
+    "Flicker",
+    "OneFrame",
+    "Universal",
+    "Multiplicative",
+    "Support",
+    "Masked",
+    "Repeated",
+    "Feasible",
+    "round_down",
+]

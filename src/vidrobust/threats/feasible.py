@@ -102,7 +102,7 @@ class Interval:
         return free.new_zeros(len(free))
 
     def size(self, clips: Clips) -> Tensor:
-        return (clips - self.start).abs().flatten(1).amax(1).double()
+        return (clips.double() - self.start).abs().flatten(1).amax(1)
 
     def narrow(self, keep: Tensor) -> Interval:
         return Interval(self.start[keep], self.low[keep], self.high[keep])
@@ -175,7 +175,7 @@ class Ball:
 
     def size(self, clips: Clips) -> Tensor:
         """The norm of the whole clip's perturbation, also where budgets are per frame."""
-        return self.norm.size((clips - self.start).flatten(1))
+        return self.norm.size((clips.double() - self.start).flatten(1))
 
     def narrow(self, keep: Tensor) -> Ball:
         return Ball(self.norm, self.start[keep], self.eps[keep], self.low[keep], self.high[keep])

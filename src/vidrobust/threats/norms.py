@@ -47,6 +47,10 @@ class Norm(Protocol):
         """How many times larger a vector gets when each of its values stands ``count`` times."""
         ...
 
+    def size(self, delta: Tensor) -> Tensor:
+        """``R`` float64, the size of each row of ``R N``."""
+        ...
+
 
 @dataclass(frozen=True)
 class Linf:
@@ -62,6 +66,9 @@ class Linf:
 
     def repeated(self, count: int) -> float:
         return 1.0
+
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.abs().amax(1).double()
 
 
 @dataclass(frozen=True)
@@ -183,9 +190,7 @@ def _some(size: Tensor) -> Tensor:
     return torch.where(size > 0, size, 1)
 
 
-def _in_ball(
-    direction: Tensor, centre: Tensor, eps: Tensor, low: Tensor, high: Tensor, generator: Generator
-) -> Tensor:
+def _in_ball(direction: Tensor, centre: Tensor, eps: Tensor, low: Tensor, high: Tensor, generator: Generator) -> Tensor:
     """The point a random radius away from the centre, clamped."""
     radius = torch.rand(len(centre), 1, generator=generator, dtype=torch.float64) ** (1 / centre.shape[1])
     delta = direction.to(centre.device) * (eps * WITHIN * radius.to(centre.device))

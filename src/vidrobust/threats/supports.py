@@ -1,11 +1,15 @@
-"""Where a perturbation may live."""
+"""Where a perturbation may live, and in which free variables it is searched."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import torch
+
+from vidrobust.errors import InputError
+from vidrobust.threats.tied import scale, tie
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,17 +20,310 @@ if TYPE_CHECKING:
 
 
 class Support(Protocol):
-    """Where a perturbation may live, and in which free variables it is searched."""
+    """Where a perturbation may live."""
 
     def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
-        """The feasible set around ``clips`` (``B C T H W``); ``eps``: ``B 1`` or ``B T`` float64."""
+        """The feasible set around ``clips``.
+
+        Args:
+            clips: ``B C T H W`` float32 in [0, 1].
+            norm: how the perturbation is measured, on the clip.
+            eps: budgets, float64: ``B 1``, or ``B T`` for one a frame.
+        """
         ...
 
 
+class Masked:
+    """A support that lets some pixels alone; the free variables are the clips."""
+
+    def mask(self, clips: Clips) -> Tensor:
+        """Which pixels may change: bool, broadcastable to ``B C T H W``."""
+        raise NotImplementedError
+
+    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+        mask = self.mask(clips)
+        return norm.around(clips, eps, torch.where(mask, 0, clips), torch.where(mask, 1, clips))
+
+
 @dataclass(frozen=True)
-class WholeClip:
+class WholeClip(Masked):
     """Every pixel of every frame."""
+
+    def mask(self, clips: Clips) -> Tensor:
+        return torch.ones((), dtype=torch.bool, device=clips.device)
 
     def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
         low, high = clips.new_zeros(()).expand_as(clips), clips.new_ones(()).expand_as(clips)
         return norm.around(clips, eps, low, high)
+
+
+@dataclass(frozen=True)
+class Area(Masked):
+    """A rectangle of the frame's shape, the same in all frames, that covers a share of the frame.
+
+    Args:
+        ratio: the share of the frame's area, above 0 and at most 1.
+        place: ``centre``, or ``random``: a place of its own for each clip.
+        seed: of the random places.
+
+    Raises:
+        InputError: the ratio is out of range, or the place is unknown.
+
+    >>> Area(0.25).mask(torch.rand(2, 3, 4, 8, 8)).sum().item()
+    16
+    """
+
+    ratio: float
+    place: Literal["centre", "random"] = "centre"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_ratio(self.ratio)
+        if self.place not in ("centre", "random"):
+            raise InputError(f'place must be "centre" or "random", but is {self.place!r}.')
+
+    def mask(self, clips: Clips) -> Tensor:
+        height, width = (max(1, round(math.sqrt(self.ratio) * side)) for side in clips.shape[3:])
+        room = [side - size for side, size in zip(clips.shape[3:], (height, width), strict=True)]
+        if self.place == "centre":
+            return _rectangle(clips, torch.tensor([[room[0] // 2, room[1] // 2]]), height, width)
+        generator = torch.Generator().manual_seed(self.seed)
+        share = torch.rand(len(clips), 2, generator=generator)
+        return _rectangle(clips, (share * (torch.tensor(room) + 1)).long(), height, width)
+
+
+@dataclass(frozen=True)
+class Patch(Masked):
+    """A rectangle at a place, the same in all frames and clips.
+
+    Args:
+        top, left: its upper left pixel.
+        height, width: in pixels.
+
+    Raises:
+        InputError: a number is negative or a side is 0; later, the patch leaves the frame.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
+            raise InputError(f"a patch needs a place of at least 0 and sides of at least 1 pixel, but is {self}.")
+
+    def mask(self, clips: Clips) -> Tensor:
+        if self.top + self.height > clips.shape[3] or self.left + self.width > clips.shape[4]:
+            raise InputError(f"{self} leaves the frame, which has {clips.shape[3]}×{clips.shape[4]} pixels.")
+        return _rectangle(clips, torch.tensor([[self.top, self.left]]), self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Border(Masked):
+    """A frame around the picture, equally wide on all sides, that covers a share of it (Zajac et al., AAAI 2019).
+
+    Args:
+        ratio: the share of the frame's area, above 0 and at most 1; the border is at least one pixel wide.
+
+    Raises:
+        InputError: the ratio is out of range.
+
+    >>> Border(0.4).mask(torch.rand(1, 3, 4, 10, 10)).sum().item()
+    36
+    """
+
+    ratio: float
+
+    def __post_init__(self) -> None:
+        _check_ratio(self.ratio)
+
+    def mask(self, clips: Clips) -> Tensor:
+        height, width = clips.shape[3:]
+        # The thickness t at which (height - 2t)(width - 2t) pixels of the picture are left.
+        around = height + width
+        thick = (around - math.sqrt(around**2 - 4 * self.ratio * height * width)) / 4
+        thick = min(max(1, round(thick)), (min(height, width) + 1) // 2)
+        inner = max(height - 2 * thick, 0), max(width - 2 * thick, 0)
+        return ~_rectangle(clips, torch.tensor([[thick, thick]]), *inner)
+
+
+@dataclass(frozen=True)
+class Frames(Masked):
+    """Chosen frames (Wei et al., AAAI 2019: sparse adversarial perturbations for videos).
+
+    Args:
+        indices: the frames that may change, from 0; or one such tuple a clip.
+
+    Raises:
+        InputError: no frame is given, or (later) one that the clips do not have.
+    """
+
+    indices: tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not self.indices:
+            raise InputError("Frames needs the indices of at least one frame.")
+
+    def mask(self, clips: Clips) -> Tensor:
+        chosen = [part if isinstance(part, tuple) else self.indices for part in self.indices]
+        each = chosen if isinstance(self.indices[0], tuple) else chosen[:1]
+        if len(each) not in (1, len(clips)):
+            raise InputError(f"Frames has indices for {len(each)} clips, but the batch has {len(clips)}.")
+        mask = torch.zeros(len(each), clips.shape[2], dtype=torch.bool)
+        for row, frames in zip(mask, each, strict=True):
+            for frame in frames:
+                if not (isinstance(frame, int) and 0 <= frame < clips.shape[2]):
+                    raise InputError(f"there is no frame {frame!r}: the clips have the frames 0…{clips.shape[2] - 1}.")
+                row[frame] = True
+        return mask.to(clips.device)[:, None, :, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Masked):
+    """The pixels of one's own mask.
+
+    Args:
+        pixels: bool, True where a pixel may change; must broadcast to ``B C T H W``.
+
+    Raises:
+        InputError: it is not a bool tensor, or (later) does not fit the clips.
+    """
+
+    pixels: Tensor
+
+    def __post_init__(self) -> None:
+        if not torch.is_tensor(self.pixels) or self.pixels.dtype != torch.bool:
+            raise InputError("a mask must be a bool tensor that broadcasts to B C T H W, True where pixels may change.")
+
+    def mask(self, clips: Clips) -> Tensor:
+        mask = self.pixels.to(clips.device)
+        try:
+            mask.expand_as(clips)
+        except RuntimeError:
+            raise InputError(
+                f"the mask of shape {tuple(mask.shape)} does not fit clips of shape {tuple(clips.shape)} (B C T H W)."
+            ) from None
+        return mask
+
+
+class Repeated:
+    """A support whose perturbation repeats over some dimensions of ``B C T H W``."""
+
+    dims: ClassVar[tuple[int, ...]]
+
+    def charge(self, free: Tensor) -> Tensor:
+        """``B``: the penalty of free perturbations."""
+        return free.new_zeros(len(free))
+
+    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+        return tie(clips, norm, eps, self.dims, charge=self.charge)
+
+
+@dataclass(frozen=True)
+class Flicker(Repeated):
+    """One colour offset for each whole frame (Pony, Naeh and Mannor, CVPR 2021: over-the-air flickering attacks).
+
+    Args:
+        thickness: weight of the mean squared offset.
+        roughness: weight of the mean squared first and second difference in time (around the clip's ends).
+
+    Raises:
+        InputError: a weight is negative.
+    """
+
+    thickness: float = 0.0
+    roughness: float = 0.0
+    dims: ClassVar[tuple[int, ...]] = (3, 4)
+
+    def __post_init__(self) -> None:
+        if self.thickness < 0 or self.roughness < 0:
+            raise InputError(f"the weights of a flicker's penalties must be at least 0, but are those of {self}.")
+
+    def charge(self, free: Tensor) -> Tensor:
+        before, after = free.roll(1, 2), free.roll(-1, 2)
+        rough = (free - before).square() + (before - 2 * free + after).square()
+        return (self.thickness * free.square() + self.roughness * rough).flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class OneFrame(Repeated):
+    """One picture added to every frame of a clip; under :class:`Universal`, to every frame of every clip."""
+
+    dims: ClassVar[tuple[int, ...]] = (2,)
+
+
+@dataclass(frozen=True)
+class Universal:
+    """One perturbation for all clips of the batch (Moosavi-Dezfooli et al., CVPR 2017).
+
+    The budget bounds the perturbation that is added; where pixels leave [0, 1] they are clamped. With a budget a clip,
+    the smallest counts.
+
+    Args:
+        within: where it may live: everywhere, a mask that is the same for all clips, :class:`Flicker` or
+            :class:`OneFrame`.
+
+    Raises:
+        InputError: ``within`` cannot be shared by clips.
+    """
+
+    within: Masked | Repeated = WholeClip()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.within, (Masked, Repeated)):
+            raise InputError(
+                f"a universal perturbation can live in a mask, a flicker or one frame, not in {self.within}."
+            )
+
+    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+        if isinstance(self.within, Repeated):
+            return tie(clips, norm, eps, self.within.dims, shared=True, charge=self.within.charge)
+        mask = self.within.mask(clips)
+        if mask.ndim == 5 and (mask != mask[:1]).any():
+            raise InputError(
+                f"a universal perturbation needs one mask for all clips, but {self.within} has one a clip."
+            )
+        return tie(clips, norm, eps, (), mask, shared=True)
+
+
+@dataclass(frozen=True)
+class Multiplicative:
+    """Pixels are multiplied by factors between ``1/ratio`` and ``ratio`` (Lo and Patel, 2020: MultAV).
+
+    A search steps in the logarithm of the factor, so its ``alpha`` is that of a factor: ``math.log(1.01)``. The budget
+    is measured in pixels all the same; to bound the factor alone, give the largest budget there is.
+
+    Args:
+        ratio: the largest factor, above 1.
+        within: the pixels that may change.
+
+    Raises:
+        InputError: the ratio is not above 1, or ``within`` is no mask.
+    """
+
+    ratio: float
+    within: Masked = WholeClip()
+
+    def __post_init__(self) -> None:
+        if not 1 < self.ratio < math.inf:
+            raise InputError(f"ratio, the largest factor, must be above 1 and finite, but is {self.ratio}.")
+        if not isinstance(self.within, Masked):
+            raise InputError(f"multiplicative perturbations live in a mask, not in {self.within}.")
+
+    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+        return scale(clips, norm, eps, self.ratio, self.within.mask(clips))
+
+
+def _check_ratio(ratio: float) -> None:
+    if not 0 < ratio <= 1:
+        raise InputError(f"ratio, the share of the frame's area, must lie in (0, 1], but is {ratio}.")
+
+
+def _rectangle(clips: Clips, corner: Tensor, height: int, width: int) -> Tensor:
+    """``N 1 1 H W`` bool: rectangles whose upper left pixels are ``corner`` (``N 2``)."""
+    inside = []
+    for dim, size in ((0, height), (1, width)):
+        place = torch.arange(clips.shape[3 + dim]) - corner[:, dim, None]
+        inside.append((place >= 0) & (place < size))
+    return (inside[0][:, :, None] & inside[1][:, None, :])[:, None, None].to(clips.device)
