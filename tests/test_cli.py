@@ -36,7 +36,9 @@ SMALL = ("--clips.size", 16, "--clips.max_frames", 10, "--batch", 16)
 def at_run(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("train") / "at"
     method = "AT(eps=8, alpha=8, i=3)"
-    code, printed, err = vidrobust("train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", out)
+    code, printed, err = vidrobust(
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", out
+    )
     assert code == 0, err
     assert printed.strip() == str(out)
     return out

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.models.checkpoints import load_model, load_tensors, save_model
+from vidrobust.models.checkpoints import load_described, load_model, load_tensors, save_model
 from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig, build, r3d_18, resnext3d_101
 
 
@@ -64,7 +64,7 @@ def test_impossible_shapes_are_refused() -> None:
 def test_weights_come_back_with_what_is_known_about_them(tmp_path: Path) -> None:
     model = build("r3d-small", 5, seed=3).eval()
     save_model(tmp_path / "model.safetensors", model, {"classes": ["a", "<b>"]})
-    again, about = load_model(tmp_path)
+    again, about = load_described(tmp_path)
     clips = torch.rand(2, 3, 4, 16, 16)
     assert torch.equal(model(clips), again(clips))
     assert about["classes"] == ["a", "<b>"]

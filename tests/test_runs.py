@@ -29,7 +29,9 @@ def test_rows_come_back_in_order(tmp_path: Path) -> None:
 
 
 @given(cut=st.integers(1, 20))
-def test_a_torn_line_is_cut_off_and_the_next_append_is_whole(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_torn_line_is_cut_off_and_the_next_append_is_whole(
+    cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     file = tmp_path_factory.mktemp("torn") / "rows.jsonl"
     append_lines(file, ROWS)
     whole = file.read_bytes()

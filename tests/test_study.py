@@ -47,7 +47,17 @@ def done(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_step_leaves_its_rows_and_the_page(done: Path) -> None:
     run = Run.open(done)
     kinds = {row["kind"] for row in run.rows()}
-    assert kinds == {"dataset", "accuracy", "trajectory", "step_size", "epoch", "robustness", "masking", "gap", "example"}
+    assert kinds == {
+        "dataset",
+        "accuracy",
+        "trajectory",
+        "step_size",
+        "epoch",
+        "robustness",
+        "masking",
+        "gap",
+        "example",
+    }
     models = {row["model"] for row in run.rows("robustness")}
     assert models == {"standard", "AT(ε=8,α=8,i=3)", "CAL(ε~U(0,12),α=ε,i=i*)", "CAL(ε~rU(12,0),α=α*,i=2)"}
     assert {row["model"] for row in run.rows("accuracy")} == models | {"single frame"}
@@ -70,7 +80,9 @@ def test_trained_step_sizes_are_those_of_this_study(done: Path) -> None:
 
 
 def test_a_second_run_redoes_nothing(done: Path, small_motion: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != "report.html"}
+    before = {
+        path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != "report.html"
+    }
     rows = (done / "rows.jsonl").read_bytes()
     code, _, err = finish(start(small_motion, done))
     assert code == 0, err

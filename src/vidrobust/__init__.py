@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vidrobust.attacks.engine import AttackResult
     from vidrobust.attacks.gradient import FGSM, PGD
     from vidrobust.data.dataset import DataConfig
-    from vidrobust.data.dataset import load as load_data
     from vidrobust.errors import VidrobustError
     from vidrobust.evaluate import accuracy, evaluate
     from vidrobust.fitting import fit
@@ -64,7 +63,6 @@ __all__ = [
     "data",
     "evaluate",
     "fit",
-    "load_data",
     "load_model",
     "models",
     "notation",
@@ -76,8 +74,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "load_data":
-        return importlib.import_module("vidrobust.data.dataset").load
     if name in _HOMES:
         return getattr(importlib.import_module(f"vidrobust.{_HOMES[name]}"), name)
     if name in __all__:

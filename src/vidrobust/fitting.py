@@ -17,7 +17,7 @@ from vidrobust.sweep import StepSizes, calibrated
 from vidrobust.training.engine import AlphaStar, FitConfig, train
 
 if TYPE_CHECKING:
-    from vidrobust.data.dataset import DataConfig, VideoClips
+    from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluate import Progress
     from vidrobust.models.resnet3d import ResNet3d
 
@@ -50,7 +50,6 @@ def fit(
     lr: float = 3e-3,
     seed: int = 0,
     alpha_star: AlphaStar | None = None,
-    config: DataConfig | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
 ) -> FitRun:
@@ -58,13 +57,12 @@ def fit(
 
     Args:
         model: from clips to logits; trained in place.
-        data: as :func:`vidrobust.data.dataset.load` gives it.
+        data: as :func:`vidrobust.data.motion` or :func:`vidrobust.data.videos` gives it.
         method: ``standard``, or a policy such as ``AT(ε=8,α=8,i=3)``.
         epochs, batch, lr: how long and how fast, see :class:`vidrobust.training.engine.FitConfig`.
         seed: of the order of the clips and their augmentation.
         alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it α* is looked for at each epoch, on
             training clips and the model as it then is.
-        config: what ``data`` was loaded from; kept with the weights so that ``vidrobust evaluate`` finds it.
         out: a run directory; the same call after a kill goes on from the last epoch.
         progress: called with the clip-gradients spent.
 
@@ -85,11 +83,11 @@ def fit(
         "fit": asdict(settings),
         "seed": seed,
         "model": asdict(model.config),
-        "data": asdict(config) if config else {"name": data.folder.name},
+        "data": asdict(data.config),
     }
     run = None if out is None else Run.start(out, "train", asked, seed)
     if run is not None and (run.path / "model.safetensors").exists():
-        return FitRun(load_model(run.path)[0], run.rows(), run.path)
+        return FitRun(load_model(run.path), run.rows(), run.path)
     rows = [data.row]
     rows += train(
         model,

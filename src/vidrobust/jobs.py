@@ -25,7 +25,7 @@ from vidrobust.recipes import Gap, Robustness, Sensitivity
 from vidrobust.runs import Row, content_key, write_atomic
 from vidrobust.schedules import Clock
 from vidrobust.sweep import StepSizes, step_sizes, sweep
-from vidrobust.training.engine import FitConfig, train
+from vidrobust.training.engine import TRAINING_STEP, FitConfig, train
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 SizeTable = tuple[tuple[float, int, float], ...]
 """α* as a job holds it: (ε, i, α*) in units of 1/255."""
-
-TRAINING_STEP = 2
-"""What training on a clip costs, in input gradients: weight gradients about double the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Place:
 
     def model(self, key: str) -> ResNet3d:
         """The model that another job trained."""
-        return load_model(self.jobs / key)[0].to(device())
+        return load_model(self.jobs / key).to(device())
 
 
 class Job(Protocol):
@@ -115,8 +112,7 @@ class PrepareData:
         return 0
 
     def run(self, place: Place) -> list[Row]:
-        contrast = list(self.data.contrast) if self.data.name == "motion" else None
-        return [{**load(self.data).row, "contrast": contrast}]
+        return [load(self.data).row]
 
 
 def _range(data: DataConfig) -> str:

@@ -74,4 +74,6 @@ class Display:
         fresh = self._counted / self.total
         left = elapsed * (1 - share) / fresh if fresh > 0 else float("nan")
         eta = f", about {left / 60:.1f} min left" if fresh > 0 else ""
-        self.console.print(f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False)
+        self.console.print(
+            f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False, soft_wrap=True
+        )

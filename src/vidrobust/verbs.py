@@ -18,7 +18,7 @@ from vidrobust.errors import InputError, RunError
 from vidrobust.evaluate import BATCH, evaluate, pgd, ranks
 from vidrobust.fitting import append_new, fit, study_alpha_star
 from vidrobust.jobs import device, examples, first
-from vidrobust.models.checkpoints import load_model
+from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.resnet3d import build
 from vidrobust.notation import AttackText, parse_attack, parse_policy
 from vidrobust.progress import Display
@@ -26,6 +26,7 @@ from vidrobust.runs import Row, Run
 from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweep import calibrated, step_sizes, sweep
+from vidrobust.training.engine import TRAINING_STEP
 
 if TYPE_CHECKING:
     from vidrobust.evaluate import Progress
@@ -76,11 +77,11 @@ class Train:
         if self.init is None:
             model = build(self.model, len(data.classes), self.seed)
         else:
-            model, _ = load_model(self.init)
+            model = load_model(self.init)
         model = model.to(device())
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         settings = [policy.at(Clock(epoch, self.epochs), lambda eps, steps: eps) for epoch in range(self.epochs)]
-        each = sum(1 + (setting.steps if setting.eps else 0) for setting in settings)
+        each = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings)
         with counting(each * len(data.train), console) as progress:
             done = fit(
                 model,
@@ -91,7 +92,6 @@ class Train:
                 lr=self.lr,
                 seed=self.seed,
                 alpha_star=alpha_star,
-                config=config,
                 out=self.out,
                 progress=progress,
             )
@@ -261,7 +261,7 @@ class Trained:
         seed = 0 if run is None else int(run.provenance["seed"])
         if run is not None and run.kind == "study":
             file = _in_study(run, name)
-        model, about = load_model(file)
+        model, about = load_described(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
         data = load(DataConfig.from_json(about["data"]))
@@ -281,7 +281,7 @@ def _in_study(run: Run, name: str) -> Path:
     wanted = str(parse_policy(name))
     main, known = run.config["clips"], []
     for file in sorted(run.path.glob("jobs/*/model.safetensors")):
-        _, about = load_model(file)
+        _, about = load_described(file)
         known.append(about["policy"])
         if about["policy"] == wanted and about["data"] == main:
             return file
@@ -339,7 +339,7 @@ def run_study(
     clips = replace(config.clips, name=data or config.clips.name, skip_bad=skip_bad or config.clips.skip_bad)
     config = replace(config, clips=replace(clips, seed=config.seed))
     console = Console(stderr=True)
-    console.print(f"study, profile {config.profile}: {cost(config, workers)}", highlight=False)
+    console.print(f"study, profile {config.profile}: {cost(config, workers)}", highlight=False, soft_wrap=True)
     if dry_run:
         return
     print(study(config, out or Path("runs") / config.profile, workers, console))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidrobust.data import open_data, open_folder
+from vidrobust.data import open_folder
+from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.errors import DataError, InputError
 
 LISTS = "ucfTrainTestlist"
@@ -249,7 +250,7 @@ def test_own_videos_are_cut_into_three(tmp_path):
     fill(own(tmp_path) / "cat", [".hidden.mp4", "notes.txt"])
     fill(tmp_path / ".git", ["x.mp4"])
     (tmp_path / "README").touch()
-    folder = open_data(str(tmp_path))
+    folder = open_videos(DataConfig(str(tmp_path)))
     assert folder.classes == ("cat", "dog")
     for label in (0, 1):
         parts = [[v for v in folder.split(s) if v.label == label] for s in ("train", "val", "test")]

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-import vidrobust.data
-from vidrobust.data import Motion, decode, motion, open_data
+from vidrobust.data import Motion, dataset, decode
+from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.data.motion import motion
 from vidrobust.data.camera import camera_path, pyramid, render
 from vidrobust.data.motion import CLASSES, PHOTOGRAPHS, _find_photographs
 from vidrobust.errors import DataError, InputError
@@ -80,9 +81,9 @@ def test_the_default_place_is_named_by_content(tmp_path, monkeypatch):
 
 
 def test_the_name_motion_opens_it(monkeypatch, made):
-    monkeypatch.setattr(vidrobust.data, "motion", lambda spec: (made, spec.seed))
-    assert open_data("motion", seed=3) == (made, 3)
-    assert open_data(str(made.root)).classes == CLASSES
+    monkeypatch.setattr(dataset, "motion", lambda spec: (made, spec.seed, spec.contrast))
+    assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
+    assert open_videos(DataConfig(str(made.root))).classes == CLASSES
 
 
 def test_an_interrupted_making_leaves_nothing(tmp_path, monkeypatch):

@@ -134,7 +134,7 @@ def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``."""
     logits = run.view(run.feasible.clips(run.feasible.start))
     run.forwards += 1
-    ranked = logits.scatter(1, run.labels[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+    ranked = logits.scatter(1, run.labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
 

@@ -1,31 +1,60 @@
 """Videos in, clips out: folders of video files, decoding, caching, sampling, and the embedded data set ``motion``.
 
-Reading folders and caches does not import torch; ``Clips``, which needs it, is loaded on first use.
+:func:`motion` and :func:`videos` are the short way to clips for training and evaluation. Reading folders and caches does
+not import torch; what needs it is loaded on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidrobust.data.cache import CachedSplit, cache_root, cached_frames
 from vidrobust.data.folders import Video, VideoFolder, open_folder
-from vidrobust.data.motion import Motion, motion  # not on demand: the module of that name would hide the function
+from vidrobust.data.motion import Motion
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
+    from vidrobust.data.dataset import DataConfig, VideoClips
 
 __all__ = [
     "CachedSplit",
     "Clips",
+    "DataConfig",
     "Motion",
     "Video",
+    "VideoClips",
     "VideoFolder",
     "cache_root",
     "cached_frames",
     "motion",
-    "open_data",
     "open_folder",
+    "videos",
 ]
+
+
+def motion(**options: Any) -> VideoClips:  # defined here, not loaded on demand: the module of that name would hide it
+    """The embedded data set as clips; its videos are made and decoded on first use.
+
+    Args:
+        options: the fields of :class:`vidrobust.data.dataset.DataConfig` but its name, such as ``frames``, ``size`` and
+            ``contrast``.
+    """
+    return videos("motion", **options)
+
+
+def videos(name: str, **options: Any) -> VideoClips:
+    """A data set as clips: ``motion``, or the folder of one's own videos (UCF-101's layout, or a folder a class).
+
+    Args:
+        name: ``motion`` or a path (``./motion`` for a folder of that name).
+        options: the other fields of :class:`vidrobust.data.dataset.DataConfig`.
+
+    Raises:
+        DataError: the folder is not as it must be, or a video cannot be decoded and ``skip_bad`` is not set.
+    """
+    from vidrobust.data.dataset import DataConfig, load
+
+    return load(DataConfig(name, **options))
 
 
 def __getattr__(name: str) -> object:
@@ -33,21 +62,8 @@ def __getattr__(name: str) -> object:
         from vidrobust.data.clips import Clips
 
         return Clips
+    if name in ("DataConfig", "VideoClips"):
+        from vidrobust.data import dataset
+
+        return getattr(dataset, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def open_data(name_or_path: str, *, split: int = 1, val_fraction: float = 0.2, seed: int = 0) -> VideoFolder:
-    """The embedded data set for ``motion``, else the folder of videos at that path.
-
-    Args:
-        name_or_path: ``motion``, or a folder (``./motion`` for a folder of that name).
-        split: which of UCF-101's official splits.
-        val_fraction: part of the training groups held out for validation.
-        seed: of the embedded data set, or of the choice of held-out groups.
-
-    Raises:
-        DataError: the folder is not as it must be.
-    """
-    if name_or_path == "motion":
-        return motion(spec=Motion(seed=seed))
-    return open_folder(name_or_path, split=split, val_fraction=val_fraction, seed=seed)

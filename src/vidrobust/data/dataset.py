@@ -57,10 +57,12 @@ class VideoClips:
 
     Attributes:
         folder: where the videos are.
+        config: what they were loaded by.
         train, val, test: the splits; their sources are disjoint.
     """
 
     folder: VideoFolder
+    config: DataConfig
     train: Clips
     val: Clips
     test: Clips
@@ -84,6 +86,7 @@ class VideoClips:
             "skipped": [{"file": file, "reason": reason} for file, reason in skipped],
             "frames": self.train.frames,
             "size": self.train.size,
+            "contrast": list(self.config.contrast) if self.config.name == "motion" else None,
         }
 
 
@@ -123,4 +126,6 @@ def load(config: DataConfig, progress: Callable[[str, int, int], None] | None = 
         )
         return Clips(cached, folder.classes, frames=config.frames)
 
-    return VideoClips(folder, clips("train", config.train), clips("val", config.val), clips("test", config.test))
+    return VideoClips(
+        folder, config, clips("train", config.train), clips("val", config.val), clips("test", config.test)
+    )

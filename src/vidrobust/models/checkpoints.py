@@ -61,11 +61,20 @@ def save_model(path: Path, model: ResNet3d, about: Mapping[str, Any]) -> None:
     save_tensors(path, model.state_dict(), {"model": asdict(model.config), **about})
 
 
-def load_model(path: str | Path) -> tuple[ResNet3d, dict[str, Any]]:
+def load_model(path: str | Path) -> ResNet3d:
     """Read a model: from its ``.safetensors`` file or the run directory that holds ``model.safetensors``.
 
     Returns:
-        The model in evaluation mode, and what was written about it.
+        The model, in evaluation mode.
+
+    Raises:
+        RunError: there is no such file, it is damaged, or its tensors do not fit its own description.
+    """
+    return load_described(path)[0]
+
+
+def load_described(path: str | Path) -> tuple[ResNet3d, dict[str, Any]]:
+    """Read a model, and what was written about it, such as its policy and its data.
 
     Raises:
         RunError: there is no such file, it is damaged, or its tensors do not fit its own description.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Feasible(Protocol):
     """The clips that a threat allows around given clips, in free variables (batch first).
 
-    For a norm ball the free variables *are* the clips. For a flicker they are one colour offset a frame, for a universal
-    perturbation one perturbation, the same in every row. A search moves free variables; :meth:`clips` shows them.
+    For a norm ball the free variables *are* the clips. For a flicker they are one colour offset a frame, for a
+    universal perturbation one perturbation, the same in every row. A search moves free variables; :meth:`clips` shows
+    them.
     """
 
     @property
@@ -75,7 +76,10 @@ class Interval:
     start: Clips
     low: Clips
     high: Clips
-    shared: ClassVar[bool] = False
+
+    @property
+    def shared(self) -> bool:
+        return False
 
     def clips(self, free: Clips) -> Clips:
         return free
@@ -147,7 +151,10 @@ class Ball:
     eps: Tensor
     low: Clips
     high: Clips
-    shared: ClassVar[bool] = False
+
+    @property
+    def shared(self) -> bool:
+        return False
 
     def clips(self, free: Clips) -> Clips:
         return free

@@ -85,7 +85,7 @@ class L2:
         return math.sqrt(count)
 
     def project(self, point: Tensor, centre: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Scale the perturbation until its clamped size is ε: ``clamp(s·δ)`` solves the conditions of Karush, Kuhn, Tucker.
+        """Scale the perturbation until its clamped size is ε: ``clamp(s·δ)`` meets the optimality conditions.
 
         The squared size is concave and piecewise linear in s², so Newton from s = 0 climbs to the root and ends there.
         """
@@ -166,7 +166,7 @@ class L1:
         return found
 
     def ascend(self, gradient: Tensor, delta: Tensor) -> Tensor:
-        """The signs of the k largest coordinates, each 1/k: k is ``share``, or two thirds of what is changed already."""
+        """The signs of the k largest coordinates, each 1/k: k is ``share``, later two thirds of what has changed."""
         most = max(1, int(self.share * gradient.shape[1]))
         changed = (delta != 0).sum(1)
         wanted = torch.where(changed > 0, (changed / 1.5).long().clamp(1, most), most)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vidrobust.threats.supports import Support
     from vidrobust.types import Clips
 
-Budget: TypeAlias = "float | tuple[float, ...] | tuple[tuple[float, ...], ...]"
+Budget: TypeAlias = "float | Sequence[float] | Sequence[Sequence[float]] | Tensor"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Threat:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", _numbers(self.eps))
-        for eps in _flat(self.eps):
+        for eps in _flat(_numbers(self.eps)):
             self._check(eps, self.norm.largest(math.inf))
 
     def around(self, clips: Clips) -> Feasible:
@@ -59,9 +59,9 @@ class Threat:
         Raises:
             InputError: the budgets do not fit the batch, or the support the clips.
         """
-        for eps in _flat(self.eps):
+        for eps in _flat(_numbers(self.eps)):
             self._check(eps, self.norm.largest(clips[0].numel()))
-        return self.support.around(clips, self.norm, self._budgets(clips))
+        return self.support.around(clips, self.norm, self.budgets(clips))
 
     def _check(self, eps: float, largest: float) -> None:
         if not 0 <= eps <= largest:
@@ -70,29 +70,33 @@ class Threat:
                 f"For {eps} grey levels write eps={eps}/255."
             )
 
-    def _budgets(self, clips: Clips) -> Tensor:
-        """``B 1`` or ``B T`` float64."""
+    def budgets(self, clips: Clips) -> Tensor:
+        """The budget of each clip, ``B 1``, or of each frame, ``B T``, in float64."""
         eps = torch.tensor(self.eps, dtype=torch.float64, device=clips.device)
-        wanted = {0: (), 1: (len(clips),), 2: (len(clips), clips.shape[2])}[eps.ndim]
+        wanted = ((), (len(clips),), (len(clips), clips.shape[2]))[min(eps.ndim, 2)]
         if eps.ndim == 2 and len(eps) == 1:
             eps = eps.expand(len(clips), -1)
         if eps.shape != wanted:
             raise InputError(
-                f"eps has the shape {tuple(eps.shape)}, but the batch has {len(clips)} clips of {clips.shape[2]} frames: "
+                f"eps has the shape {tuple(eps.shape)}, but there are {len(clips)} clips of {clips.shape[2]} frames: "
                 "give one number, one a clip (B), or one a frame (B T)."
             )
         return eps.expand(len(clips))[:, None] if eps.ndim < 2 else eps
 
 
-def _numbers(eps: object) -> Budget:
+Numbers: TypeAlias = "float | tuple[Numbers, ...]"
+
+
+def _numbers(eps: object) -> Numbers:
     """Plain numbers from a number, a sequence or a tensor."""
-    values = eps.tolist() if hasattr(eps, "tolist") else eps  # type: ignore[attr-defined]
+    tolist = getattr(eps, "tolist", None)
+    values = eps if tolist is None else tolist()
     if isinstance(values, Sequence) and not isinstance(values, str):
-        return tuple(_numbers(value) for value in values)  # type: ignore[return-value]
+        return tuple(_numbers(value) for value in values)
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         return values
     raise InputError(f"eps must be a number, or one a clip or a frame, but is {eps!r}.")
 
 
-def _flat(eps: Budget) -> list[float]:
+def _flat(eps: Numbers) -> list[float]:
     return [number for part in eps for number in _flat(part)] if isinstance(eps, tuple) else [eps]

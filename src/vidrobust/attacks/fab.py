@@ -1,0 +1,223 @@
+"""FAB-T: the smallest perturbation that crosses the decision boundary (Croce & Hein, ICML 2020, "Minimally distorted
+adversarial examples with a fast adaptive boundary attack"; the targeted form is in its appendix and in AutoAttack).
+
+Towards one wrong class after another, the boundary is linearised at the iterate; iterate and clip are projected onto
+the hyperplane within the box, and the next iterate lies between the two, biased towards the clip. Whatever crosses is
+pulled back towards the clip. The budget plays no part in the search: it only decides in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from vidrobust.attacks.apgd import at_least_one, likeliest_wrong, pick
+from vidrobust.attacks.chase import Chase, chase, radii, unbounded
+from vidrobust.attacks.inference import Precision
+from vidrobust.errors import InputError
+from vidrobust.losses import margin, targeted_margin
+from vidrobust.threats import L1, L2, Linf, Threat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.threats import Feasible, Norm
+    from vidrobust.types import Clips, Labels, Logits
+
+BIAS = 0.1
+"""The most weight the clip's own projection gets (α_max of the paper)."""
+
+OVERSHOOT = 1.05
+"""How far beyond the linearised boundary a step goes (η)."""
+
+PULL = 0.9
+"""The share of a perturbation that is left after a step back (β)."""
+
+
+@dataclass(frozen=True)
+class FAB:
+    """FAB-T (Croce & Hein, ICML 2020, algorithm 1, targeted).
+
+    Args:
+        threat: the norm whose smallest perturbation is looked for, and the budget it is held against.
+        steps: gradients a target and restart, at least 1.
+        targets: wrong classes to try, the likeliest first (at most K - 1 exist).
+        restarts: runs a target; all but the first from random starts within half the smallest size known, or half of ε.
+        seed: of the random starts.
+        precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
+
+    Raises:
+        InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
+    """
+
+    threat: Threat
+    steps: int = 100
+    targets: int = 9
+    restarts: int = 1
+    seed: int = 0
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        at_least_one(steps=self.steps, targets=self.targets, restarts=self.restarts)
+        if not isinstance(self.threat.norm, (Linf, L2, L1)):
+            raise InputError(f"FAB knows the norms Linf, L2 and L1, but the threat has {self.threat.norm}.")
+        if isinstance(self.threat.eps, tuple) and isinstance(self.threat.eps[0], tuple):
+            raise InputError(
+                "FAB looks for the smallest perturbation of the whole clip, but the threat has a budget a frame. "
+                "Take APGD, or one budget a clip."
+            )
+
+    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
+
+        Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
+        """
+        with chase(model, self.threat, clips, labels, targeted_margin, self.precision) as run:
+            if run.feasible.shared:
+                raise InputError(
+                    "FAB looks for the smallest perturbation of each clip, but the threat shares one among all clips. "
+                    "Take PGD or APGD."
+                )
+            box = Box.of(self.threat, run)
+            generators = run.generators(self.seed)
+            for target in likeliest_wrong(run, self.targets):
+                run.extras = (target,)
+                run.renew()
+                for restart in range(self.restarts):
+                    if run.over:
+                        break
+                    start = run.feasible.start
+                    begin = start + (run.random(generators) - start) / 2 if restart else start
+                    box.approach(run, begin, self.steps)
+            return run.result()
+
+
+@dataclass(frozen=True)
+class Box:
+    """All the support allows without a budget, and how far things are in it.
+
+    Attributes:
+        norm, eps: of the threat; ``B``.
+        feasible: the support around the clips, with no budget but the pixel box.
+        low, high: ends of the intervals of the free variables.
+    """
+
+    norm: Norm
+    eps: Tensor
+    feasible: Feasible
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, threat: Threat, run: Chase) -> Box:
+        """The box around the clips of a chase."""
+        feasible = unbounded(threat).around(run.feasible.clips(run.feasible.start))
+        return cls(threat.norm, radii(threat, feasible.start).flatten(), feasible, *ends(feasible))
+
+    def approach(self, run: Chase, point: Tensor, steps: int) -> None:
+        """One run of FAB from ``point`` towards the targets of ``run``; the nearest crossing, projected, is offered."""
+        towards, judge = (self._unconfined(run, loss) for loss in (targeted_margin, margin))
+        start = self.feasible.start
+        nearest, least = start, torch.full_like(run.best_loss, torch.inf)
+        for _ in range(steps):
+            value, gradient = towards.gradient(point)
+            here = self.onto_boundary(point, value, gradient, point)
+            there = self.onto_boundary(start, value, gradient, point)
+            length, whole = (self.norm.size(move.flatten(1)) for move in (here - point, there - start))
+            weight = _over(length / (length + whole).clamp(min=1e-12), point).clamp(max=BIAS)
+            forward = point + OVERSHOOT * (here - point)
+            point = forward.lerp(start + OVERSHOOT * (there - start), weight).clamp(self.low, self.high)
+            crossed = judge.value(point) > 0
+            size = run.feasible.size(self.feasible.clips(point)).to(least.dtype)
+            closer = crossed & (size < least)
+            nearest, least = pick(closer, point, nearest), torch.where(closer, size, least)
+            inside = (closer & (size <= self.eps)).nonzero().flatten()
+            run.offer(inside, run.feasible.project(point)[inside])
+            point = pick(crossed, start + PULL * (point - start), point)
+        for chase in (towards, judge):
+            run.forwards, run.backwards = run.forwards + chase.forwards, run.backwards + chase.backwards
+        run.value(run.feasible.project(nearest))
+
+    def _unconfined(self, run: Chase, loss: Callable[..., Tensor]) -> Chase:
+        """A chase without the budget, of the clips that stand."""
+        made = Chase(run.model, run.view, self.feasible, run.labels, loss)
+        made.broken, made.exploring = run.broken, True
+        made.extras = run.extras if loss is targeted_margin else ()
+        return made
+
+    def onto_boundary(self, origin: Tensor, value: Tensor, gradient: Tensor, point: Tensor) -> Tensor:
+        """The nearest point to ``origin`` where ``value + gradient · (z - point) = 0`` within the box."""
+        wanted = -value.double() - (gradient.double() * (origin - point)).flatten(1).sum(1)
+        flat = [tensor.flatten(1) for tensor in (origin, gradient, self.low, self.high)]
+        return origin + shortest(self.norm, wanted, *flat).view_as(origin)
+
+
+def ends(feasible: Feasible) -> tuple[Tensor, Tensor]:
+    """The ends of the intervals of the free variables of an L∞ ball: where far points are projected to."""
+    far = torch.full_like(feasible.start, 1e6)
+    return feasible.project(-far), feasible.project(far)
+
+
+def _over(row: Tensor, free: Tensor) -> Tensor:
+    return row.view(-1, *[1] * (free.ndim - 1)).to(free.dtype)
+
+
+def shortest(norm: Norm, wanted: Tensor, origin: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The shortest move within the box that changes a linear function by ``wanted`` (Croce & Hein 2020, section 3).
+
+    Each coordinate has room to move and a gain for moving. Under L∞ all move by the same t, or as far as they have room;
+    under L2 by t times their gain; the gain is then piecewise linear in t and one sort finds t. Under L1 the
+    coordinates of the largest gain move first, each as far as it has room.
+
+    Args:
+        norm: how moves are measured.
+        wanted: ``B`` float64, by how much the function shall change.
+        origin, slope, low, high: ``B N``, the point, the function's gradient and the ends of the intervals.
+
+    Returns:
+        ``B N``; where the box is too small, the move of the largest change.
+
+    >>> origin, slope = torch.zeros(1, 3), torch.tensor([[1.0, 2.0, 2.0]])
+    >>> room = torch.tensor([[1.0, 1.0, 0.1]])
+    >>> for norm in (Linf(), L2(), L1()):
+    ...     print(shortest(norm, torch.tensor([2.1], dtype=torch.float64), origin, slope, -room, room))
+    tensor([[0.6333, 0.6333, 0.1000]])
+    tensor([[0.3800, 0.7600, 0.1000]])
+    tensor([[0.0000, 1.0000, 0.0500]])
+    """
+    way = slope.sign() * wanted.sign()[:, None].to(slope.dtype)
+    room = torch.where(way > 0, high - origin, origin - low).double().masked_fill(way == 0, 0)
+    gain, needed = slope.double().abs(), wanted.abs()[:, None]
+    if isinstance(norm, L1):
+        move = _greedy(needed, gain, room)
+    else:
+        rate = torch.ones_like(gain) if isinstance(norm, Linf) else gain
+        move = torch.minimum(rate * _level(needed, gain * rate, room / rate.clamp(min=1e-30)), room)
+    return (move * way).to(origin.dtype)
+
+
+def _level(needed: Tensor, weight: Tensor, room: Tensor) -> Tensor:
+    """The t, ``B 1``, with ``Σ weight · min(t, room) = needed``; the largest room where there is none."""
+    room, order = room.sort(dim=1)
+    weight = weight.gather(1, order)
+    full = (weight * room).cumsum(1)  # of those whose room ends at or before this one's
+    rest = weight.sum(1, keepdim=True) - weight.cumsum(1)
+    reached = full + rest * room
+    index = torch.searchsorted(reached, needed).clamp(max=room.shape[1] - 1)
+    before, left = (full - weight * room).gather(1, index), (rest + weight).gather(1, index)
+    level = (needed - before) / left.clamp(min=1e-300)
+    return torch.minimum(level, room[:, -1:])
+
+
+def _greedy(needed: Tensor, gain: Tensor, room: Tensor) -> Tensor:
+    """Moves ``B N`` with ``Σ gain · move = needed`` that use the coordinates of the largest gain up, one by one."""
+    gain, order = gain.sort(dim=1, descending=True)
+    room = room.gather(1, order)
+    offered = gain * room
+    before = offered.cumsum(1) - offered
+    move = torch.minimum((needed - before).clamp(min=0) / gain.clamp(min=1e-300), room)
+    return torch.zeros_like(move).scatter(1, order, move)
