@@ -148,7 +148,7 @@ def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_
 def test_bad_command_lines_say_what_is_wrong(
     arguments: list[str], code: int, message: str, tmp_path: Path, small_data: object
 ) -> None:
-    found, printed, err = vidrobust(*arguments, cwd=tmp_path)
+    found, _, err = vidrobust(*arguments, cwd=tmp_path)
     assert (found, message in err) == (code, True), err
     assert not (tmp_path / "x").exists()
 

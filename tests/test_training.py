@@ -13,7 +13,7 @@ from torch import nn
 from vidrobust.attacks.inference import has_bf16
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, RunError
-from vidrobust.evaluate import ranks
+from vidrobust.evaluation import ranks
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import STANDARD, Setting, parse_policy
 from vidrobust.schedules import Clock

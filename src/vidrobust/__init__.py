@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from vidrobust.attacks.gradient import FGSM, PGD
     from vidrobust.data.dataset import DataConfig
     from vidrobust.errors import VidrobustError
-    from vidrobust.evaluate import accuracy, evaluate
+    from vidrobust.evaluation import accuracy, evaluate
     from vidrobust.fitting import fit
     from vidrobust.models.checkpoints import load_model
     from vidrobust.report import report
     from vidrobust.runs import Run
-    from vidrobust.study import study
-    from vidrobust.sweep import step_sizes, sweep
+    from vidrobust.sweeps import step_sizes, sweep
     from vidrobust.threats import Linf, Threat
 
 _HOMES = {
@@ -37,15 +36,14 @@ _HOMES = {
     "PGD": "attacks.gradient",
     "DataConfig": "data.dataset",
     "VidrobustError": "errors",
-    "accuracy": "evaluate",
-    "evaluate": "evaluate",
+    "accuracy": "evaluation",
+    "evaluate": "evaluation",
     "fit": "fitting",
     "load_model": "models.checkpoints",
     "report": "report",
     "Run": "runs",
-    "study": "study",
-    "step_sizes": "sweep",
-    "sweep": "sweep",
+    "step_sizes": "sweeps",
+    "sweep": "sweeps",
     "Linf": "threats",
     "Threat": "threats",
 }
@@ -68,7 +66,6 @@ __all__ = [
     "notation",
     "report",
     "step_sizes",
-    "study",
     "sweep",
 ]
 

@@ -73,9 +73,17 @@ def model_order(models: Iterable[str]) -> list[str]:
     return [name for name in CONTROLS if name in met] + [name for name in met if name not in CONTROLS]
 
 
+def plain_pgd(row: Row) -> bool:
+    """Is a row of accuracy about no attack, or about L∞ PGD on the whole clip? Only these make curves over ε."""
+    attack = row.get("attack") or "none"
+    if "threat=" in attack:
+        return attack.startswith("PGD(") and "Linf()" in attack and "support=WholeClip()" in attack
+    return attack == "none" or attack.startswith("PGD(")
+
+
 def evaluation_steps(rows: Iterable[Row], kind: str = "robustness") -> list[int]:
     """The iterations of PGD that models were evaluated under, ascending."""
-    return sorted({row["steps"] for row in of_kind(rows, kind) if row["eps"] > 0})
+    return sorted({row["steps"] for row in of_kind(rows, kind) if row["eps"] > 0 and plain_pgd(row)})
 
 
 def evaluated(rows: Iterable[Row], steps: int, kind: str = "robustness", split: str = "test") -> list[Row]:
@@ -86,7 +94,7 @@ def evaluated(rows: Iterable[Row], steps: int, kind: str = "robustness", split: 
     chosen = [
         row
         for row in of_kind(rows, kind)
-        if row.get("split", "test") == split and (row["eps"] == 0 or row["steps"] == steps)
+        if row.get("split", "test") == split and plain_pgd(row) and (row["eps"] == 0 or row["steps"] == steps)
     ]
     most: dict[tuple, int] = defaultdict(int)
     for row in chosen:
@@ -328,7 +336,8 @@ def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     """Checks for masked gradients and for tables that cannot be, a sentence each, for every model with rows."""
     rows = list(rows)
     split = evaluated_split(rows)
-    by_model = _grouped([row for row in of_kind(rows, "robustness") if row.get("split", "test") == split], "model")
+    table = [row for row in of_kind(rows, "robustness") if row.get("split", "test") == split and plain_pgd(row)]
+    by_model = _grouped(table, "model")
     extra = _grouped(of_kind(rows, "masking"), "model")
     flags = []
     for model in model_order([*by_model, *extra]):

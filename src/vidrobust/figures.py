@@ -14,164 +14,54 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrobust import published
-from vidrobust.analysis import MissingRowsError, linear_fit, power_fit, step_size_rows, surface
-from vidrobust.claims import DIFFICULTY, POINTS_NEEDED
-from vidrobust.curves import Curve, Point, difficulty_points, gap_curves, model_order, of_kind, robustness_curves
+from vidrobust.analysis import MissingRowsError
+from vidrobust.attack_table import attack_points
+from vidrobust.claims import DIFFICULTY
+from vidrobust.curves import (
+    Curve,
+    Point,
+    difficulty_points,
+    gap_curves,
+    model_order,
+    of_kind,
+    robustness_curves,
+)
 from vidrobust.plots import (
     COLOURS,
     GREY,
-    PUBLISHED,
+    MISSING_STEP,
     SYMBOLS,
     Trace,
     accuracy_data,
     accuracy_trace,
     add,
-    bars,
     new_figure,
     published_data,
     published_trace,
     slide,
     style,
-)  # fmt: skip
+)
+from vidrobust.surfaces import published_sensitivity, sensitivity, sensitivity_map, step_size
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Row = dict[str, Any]
 
-MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
-
-
-# -------------------------------------------------------------------------------------------------- sensitivity
-
-
-def sensitivity(rows: Iterable[Row], eps: float) -> go.Figure:
-    """Mean PGD loss over step size and iterations at one ε, as a surface with its ridge α*(i).
-
-    Args:
-        rows: rows of a run; trajectories with ``surface`` are used.
-        eps: in 1/255.
-
-    Raises:
-        MissingRowsError: there is no trajectory at this ε.
-    """
-    import plotly.graph_objects as go
-
-    data = surface(rows, eps)
-    best = np.unravel_index(int(data.loss.argmax()), data.loss.shape)
-    alt = (
-        f"Surface of the mean PGD loss at ε={eps:g} over {len(data.alphas)} step sizes and {data.steps[-1]} "
-        f"iterations, {data.clips} clips. Greatest, {data.loss.max():.2f}, at α={data.alphas[best[0]]:.3g} and "
-        f"{best[1]} iterations; "
-        f"{data.loss[-1, -1]:.2f} at the largest α={data.alphas[-1]:.3g}."
-    )
-    figure = new_figure(f"PGD loss at ε={eps:g} ({data.clips} clips)", alt, "", "")
-    hover = "α = %{y:.3g}<br>iterations = %{x}<br>mean loss = %{z:.3f}<br>accuracy = %{customdata:.1%}<extra></extra>"
-    bar = _colour_bar("mean loss")
-    surfaced = go.Surface(
-        x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis", colorbar=bar,
-        hovertemplate=hover, name="mean loss",
-    )  # fmt: skip
-    ridge = go.Scatter3d(
-        x=data.steps[1:], y=data.ridge[1:], z=data.loss.max(axis=0)[1:], mode="lines", name="best α",
-        line={"color": COLOURS[5], "width": 6}, hovertemplate="best α = %{y:.3g} after %{x} steps<extra></extra>",
-    )  # fmt: skip
-    figure.add_traces([surfaced, ridge])
-    return figure.update_layout(scene=_scene("mean loss"), showlegend=False, margin={"l": 0, "r": 0, "t": 40, "b": 0})
-
-
-def published_sensitivity(eps: float) -> go.Figure:
-    """The published surface at one ε: a figure of its own, since its loss has another unit than ours.
-
-    Raises:
-        MissingRowsError: nothing was published at this ε.
-    """
-    import plotly.graph_objects as go
-
-    data = published.sensitivity(eps)
-    if data is None:
-        raise MissingRowsError(f"no published surface at ε={eps:g}: there is one at 4 and one at 8.")
-    title = f"{PUBLISHED}PGD loss at ε={eps:g}"
-    alt = (
-        f"Published surface at ε={eps:g}, in another unit of loss: greatest {data.loss.max():g}, "
-        f"{data.loss[-1, -1]:g} at the largest α."
-    )
-    figure = new_figure(title, alt, "", "")
-    bar = _colour_bar("published loss (counted from i=1)")
-    hover = "published (slides)<br>α = %{y:.3g}<br>iterations = %{x}<br>loss = %{z}<extra></extra>"
-    figure.add_trace(
-        go.Surface(x=data.steps, y=data.alphas, z=data.loss, colorscale="Greys", colorbar=bar, hovertemplate=hover)
-    )
-    return figure.update_layout(scene=_scene("published loss"), margin={"l": 0, "r": 0, "t": 40, "b": 0})
-
-
-def _colour_bar(title: str) -> dict[str, Any]:
-    return {"title": {"text": title, "side": "top"}, "orientation": "h", "len": 0.8, "thickness": 10, "y": 1.0}
-
-
-def _scene(z: str) -> dict[str, Any]:
-    return {
-        "xaxis": {"title": {"text": "iterations i"}}, "yaxis": {"title": {"text": "step size α"}},
-        "zaxis": {"title": {"text": z}}, "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.1}},
-    }  # fmt: skip
-
-
-def step_size(rows: Iterable[Row]) -> go.Figure:
-    """α* against ε for every number of iterations, with 95 % intervals, and a line and a power law through each."""
-    found = step_size_rows(rows)
-    if not found:
-        raise MissingRowsError(f"no step sizes: step 4 (α* against ε) is missing. {MISSING_STEP}")
-    traces, said = [], []
-    for number, steps in enumerate(sorted({row["steps"] for row in found})):
-        mine = sorted((row for row in found if row["steps"] == steps), key=lambda row: row["eps"])
-        traces += _step_size_traces(mine, steps, COLOURS[number % len(COLOURS)])
-        first, last = mine[0], mine[-1]
-        said.append(f"i={steps}: {first['alpha']:.2g} at ε={first['eps']:g} to {last['alpha']:.2g} at {last['eps']:g}")
-    clips = max(row["clips"] for row in found)
-    alt = f"Optimal step size α* against ε, {clips} clips. {'; '.join(said)}."
-    figure = new_figure(f"Optimal step size ({clips} clips)", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")
-    x, y = published.step_sizes()
-    line = linear_fit(x, y)
-    traces.append(
-        published_trace("α*", "published", x=x, y=y, mode="markers", hovertemplate="published α* = %{y}<br>ε = %{x}")
-    )
-    traces.append(published_trace(f"line, R² = {line.r2:.2f}", "published", x=x, y=line(x), mode="lines"))
-    add(figure, traces)
-    return figure
-
-
-def _step_size_traces(rows: Sequence[Row], steps: int, colour: str) -> list[Trace]:
-    eps, alpha = np.array([row["eps"] for row in rows], float), np.array([row["alpha"] for row in rows])
-    common = {"legendgroup": f"i={steps}", "meta": {"key": f"i={steps}", "published": False}}
-    symbols = ["circle" if row["interior"] else "circle-open" for row in rows]
-    traces: list[Trace] = [common | {
-        "name": f"i = {steps}", "x": eps, "y": alpha, "mode": "markers",
-        "marker": {"color": colour, "size": 8, "symbol": symbols},
-        "error_y": bars([row["high"] - row["alpha"] for row in rows], [row["alpha"] - row["low"] for row in rows]),
-        "text": [_step_size_text(row) for row in rows], "hovertemplate": "%{text}<extra></extra>",
-    }]  # fmt: skip
-    inside = np.array([row["interior"] for row in rows], bool)
-    if inside.sum() >= POINTS_NEEDED:
-        grid = np.linspace(eps.min(), eps.max(), 40)
-        line, power = linear_fit(eps[inside], alpha[inside]), power_fit(eps[inside], alpha[inside])
-        fits = (("line", line, line.r2, "solid"), (f"power {power.exponent:.2f}", power, power.r2, "dot"))
-        traces += [
-            common | {
-                "name": f"i = {steps}: {name}, R² = {r2:.3f}", "x": grid, "y": fit(grid), "mode": "lines",
-                "line": {"color": colour, "dash": dash, "width": 1.5}, "hoverinfo": "name",
-            }
-            for name, fit, r2, dash in fits
-        ]  # fmt: skip
-    return traces
-
-
-def _step_size_text(row: Row) -> str:
-    edge = "" if row["interior"] else "<br>on the edge of the grid: a bound, left out of the fits"
-    return (
-        f"ε = {row['eps']:g}, i = {row['steps']}<br>α* = {row['alpha']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
-        f"<br>{row['clips']} clips{edge}"
-    )
+__all__ = [
+    "MISSING_STEP",
+    "difficulty",
+    "gap",
+    "published_radar",
+    "published_sensitivity",
+    "radar",
+    "robustness",
+    "schedules",
+    "sensitivity",
+    "sensitivity_map",
+    "step_size",
+    "training",
+]
 
 
 # --------------------------------------------------------------------------------------------------- accuracies
@@ -304,34 +194,61 @@ def _advantage_data(points: Sequence[Any]) -> Trace:
 
 
 def training(rows: Iterable[Row]) -> go.Figure:
-    """Training by epoch, with a slider over what is drawn: loss, accuracy as attacked, and ε, α, i as drawn."""
+    """Training by epoch, with a slider over what is drawn: the loss, or the accuracy as attacked."""
     found = of_kind(rows, "epoch")
     if not found:
         raise MissingRowsError(f"no training epochs: steps 2 and 5 (training) are missing. {MISSING_STEP}")
-    models = model_order(row["model"] for row in found)
+    alt = _epochs_said("Training curves", found)
+    return _by_epoch("Training", alt, found, _TRAINED)
+
+
+def schedules(rows: Iterable[Row]) -> go.Figure:
+    """What the training attack was in every epoch, with a slider over ε, α and the iterations."""
+    found = [row for row in of_kind(rows, "epoch") if row["eps"] or row["alpha"]]
+    attacked = {row["model"] for row in found}
+    found = [row for row in of_kind(rows, "epoch") if row["model"] in attacked]
+    if not found:
+        raise MissingRowsError(f"no epochs under attack: step 5 (adversarial training) is missing. {MISSING_STEP}")
+    return _by_epoch("Schedules", _epochs_said("Schedules of the training attack", found), found, _SCHEDULED)
+
+
+def _epochs_said(what: str, rows: Sequence[Row]) -> str:
+    models, epochs = model_order(row["model"] for row in rows), max(row["epoch"] for row in rows)
+    ends = [
+        f"{model}: ε {mine[0]['eps']:g} to {mine[-1]['eps']:g}, loss {mine[0]['loss']:.2f} to {mine[-1]['loss']:.2f}."
+        for model in models
+        for mine in [sorted((row for row in rows if row["model"] == model), key=lambda row: row["epoch"])]
+    ]
+    counted = f"{len(models)} models" if len(models) != 1 else "one model"
+    return f"{what} of {counted} over up to {epochs} epochs of {max(row['clips'] for row in rows)} clips. " + " ".join(
+        ends
+    )
+
+
+_TRAINED = (
+    ("loss", "loss on the training batches", lambda row: row["loss"]),
+    ("accuracy", "accuracy on the training batches as attacked (%)", lambda row: 100 * row["correct"] / row["clips"]),
+)
+_SCHEDULED = (
+    ("ε", "ε as drawn (1/255)", lambda row: row["eps"]),
+    ("α", "α as drawn (1/255)", lambda row: row["alpha"] if row["eps"] else None),
+    ("i", "iterations as drawn", lambda row: row["steps"] if row["eps"] else None),
+)
+
+
+def _by_epoch(title: str, alt: str, rows: Sequence[Row], shown: Sequence[tuple[str, str, Any]]) -> go.Figure:
+    models = model_order(row["model"] for row in rows)
     looks, states = style(models), {}
-    for label, axis, value in _TRAINED:
-        data = [_epoch_data([row for row in found if row["model"] == model], value) for model in models]
+    for label, axis, value in shown:
+        data = [_epoch_data([row for row in rows if row["model"] == model], value) for model in models]
         states[label] = (data, {"yaxis.title.text": axis})
-    clips = max(row["clips"] for row in found)
-    epochs = max(row["epoch"] for row in found)
-    alt = f"Training curves of {len(models)} models over up to {epochs} epochs of {clips} clips."
-    figure = new_figure("Training", alt, "epoch", "loss")
+    figure = new_figure(title, alt, "epoch", shown[0][1])
     for model in models:
         trace = accuracy_trace(model, model, **looks[model])
         del trace["error_y"]
         add(figure, [trace | {"hovertemplate": f"{escape(model)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"}])
     slide(figure, "showing ", states, 0)
     return figure
-
-
-_TRAINED = (
-    ("loss", "loss on the training batches", lambda row: row["loss"]),
-    ("accuracy", "accuracy on the training batches as attacked (%)", lambda row: 100 * row["correct"] / row["clips"]),
-    ("ε", "ε as drawn (1/255)", lambda row: row["eps"]),
-    ("α", "α as drawn (1/255)", lambda row: row["alpha"]),
-    ("i", "iterations as drawn", lambda row: row["steps"]),
-)
 
 
 def _epoch_data(rows: Sequence[Row], value: Any) -> Trace:
@@ -342,3 +259,80 @@ def _epoch_data(rows: Sequence[Row], value: Any) -> Trace:
         values = [one for one in values if one is not None]
         means.append(float(np.mean(values)) if values else None)
     return {"x": epochs, "y": means}
+
+
+# ------------------------------------------------------------------------------------------------------- attacks
+
+
+def radar(rows: Iterable[Row]) -> go.Figure:
+    """Accuracy of every model under each of several attacks, an axis for each attack.
+
+    Raises:
+        MissingRowsError: fewer than three attacks were evaluated.
+    """
+    points = attack_points(rows)
+    attacks = list(dict.fromkeys(attack for by_attack in points.values() for attack in by_attack))
+    if len(attacks) < 3:
+        raise MissingRowsError(
+            f"{len(attacks)} attacks evaluated: a radar needs three, the clean clips counted. "
+            "`vidrobust evaluate RUN --attack …` adds them."
+        )
+    looks = style(model_order(points))
+    said = [
+        f"{m}: {', '.join(f'{a} {100 * p.accuracy:.0f} %' for a, p in mine.items())}." for m, mine in points.items()
+    ]
+    figure = _polar("Accuracy under several attacks", f"Radar of {len(attacks)} attacks. {' '.join(said)}")
+    for model, mine in points.items():
+        met = [attack for attack in attacks if attack in mine]
+        data = accuracy_data([mine[attack] for attack in met], model, "ε")
+        texts = [f"{escape(attack)}<br>{text}" for attack, text in zip(met, data["text"], strict=True)]
+        look = looks[model]
+        _add_polar(figure, {
+            "theta": met, "r": data["y"], "text": texts, "name": escape(model),
+            "meta": {"key": model, "published": False}, "line": {"color": look["colour"], "width": 2},
+            "marker": {"symbol": look["symbol"], "size": 8, "color": look["colour"]},
+        })  # fmt: skip
+    return figure
+
+
+def published_radar() -> go.Figure:
+    """The published radar: other models under other attacks, so a figure of its own."""
+    figure = _polar("published (slides): several attacks", "Published accuracy of six defences under several attacks.")
+    tables = {
+        name: mine for name, mine in published.multiple_attacks().items() if name != "Ideal"
+    }  # 100 % by definition
+    for number, (name, mine) in enumerate(tables.items()):
+        text = [f"published (slides): {escape(name)}<br>{escape(a)}<br>{100 * v:.1f} %" for a, v in mine.items()]
+        _add_polar(figure, {
+            "theta": list(mine), "r": [100 * value for value in mine.values()], "text": text,
+            "name": f"published (slides): {escape(name)}", "meta": {"key": name, "published": False},
+            "line": {"color": GREY, "width": 1.5, "dash": "dash"},
+            "marker": {"symbol": f"{SYMBOLS[number % len(SYMBOLS)]}-open", "size": 8, "color": GREY},
+        })  # fmt: skip
+    return figure
+
+
+def _polar(title: str, alt: str) -> Any:
+    figure = new_figure(title, alt, "", "")
+    radial = {"range": [0, 100], "ticksuffix": " %", "angle": 90, "tickangle": 90}
+    return figure.update_layout(polar={"radialaxis": radial, "bgcolor": "rgba(0,0,0,0)"}, xaxis=None, yaxis=None)
+
+
+def _add_polar(figure: Any, trace: Trace) -> None:
+    """Add a closed outline: the first attack again at the end."""
+    import plotly.graph_objects as go
+
+    for name in ("theta", "r", "text"):
+        trace[name] = [wrapped(value) if name == "theta" else value for value in [*trace[name], trace[name][0]]]
+    figure.add_trace(go.Scatterpolar(trace, mode="lines+markers", hovertemplate="%{text}<extra></extra>"))
+
+
+def wrapped(name: str, width: int = 16) -> str:
+    """A label broken into lines, escaped for plotly.
+
+    >>> wrapped("PGD(ε=8,i=20), Border, every frame")
+    'PGD(ε=8,i=20),<br>Border, every<br>frame'
+    """
+    import textwrap
+
+    return "<br>".join(escape(line) for line in textwrap.wrap(name, width, break_long_words=True))

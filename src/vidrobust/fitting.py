@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.errors import InputError
-from vidrobust.evaluate import accuracy, silent
+from vidrobust.evaluation import accuracy, silent
 from vidrobust.models.checkpoints import load_model, save_model
 from vidrobust.notation import Policy, parse_policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
-from vidrobust.sweep import StepSizes, calibrated
+from vidrobust.sweeps import StepSizes, calibrated
 from vidrobust.training.engine import AlphaStar, FitConfig, train
 
 if TYPE_CHECKING:
     from vidrobust.data.dataset import VideoClips
-    from vidrobust.evaluate import Progress
+    from vidrobust.evaluation import Progress
     from vidrobust.models.resnet3d import ResNet3d
 
 CALIBRATION_CLIPS = 32

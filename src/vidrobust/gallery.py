@@ -9,34 +9,70 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from vidrobust.attack_table import attack_label
 from vidrobust.errors import RunError
 from vidrobust.markup import packed
 from vidrobust.runs import Run
 
 Row = dict[str, Any]
 
+LARGEST = 9_000_000
+"""Characters of pixels that one page carries at most: it shall open at once, and travel by mail."""
 
-def watchable(run: Run, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """The run's examples for the player, and what is to be said of those that cannot be shown."""
+
+class Shelf:
+    """The pixels of a page, each array once however many attacks share its clean clip."""
+
+    def __init__(self) -> None:
+        self.arrays: list[str] = []
+        self._known: dict[bytes, int] = {}
+
+    @property
+    def size(self) -> int:
+        """Characters so far."""
+        return sum(map(len, self.arrays))
+
+    def put(self, data: bytes) -> int:
+        """Store an array and give its number."""
+        if data not in self._known:
+            self._known[data] = len(self.arrays)
+            self.arrays.append(packed(data))
+        return self._known[data]
+
+
+def watchable(run: Run, rows: Sequence[Row], shelf: Shelf | None = None) -> tuple[list[Row], list[str]]:
+    """The run's examples for the player, and what is to be said of those that cannot be shown.
+
+    Args:
+        run: the run that the examples' files belong to.
+        rows: its ``example`` rows.
+        shelf: where the pixels go.
+    """
+    shelf = shelf if shelf is not None else Shelf()
     clips, troubles = [], []
-    for row in rows:
+    for number, row in enumerate(rows):
+        if shelf.size > LARGEST:
+            left = len(rows) - number
+            troubles.append(f"{left} further clips are not shown, so that the page stays small; they are in the run.")
+            break
         try:
-            clips.append(_clip(run, row))
+            clips.append(_clip(run, row, shelf))
         except RunError as error:
             troubles.append(str(error))
     return clips, troubles
 
 
-def _clip(run: Run, row: Row) -> Row:
-    """One example: pixels and perturbation as compressed bytes, answers as they are."""
+def _clip(run: Run, row: Row, shelf: Shelf) -> Row:
+    """One example: pixels and perturbation as numbers of stored arrays, answers as they are."""
     clean, delta = _arrays(run, row["file"])
     frames, height, width, _ = clean.shape
-    attack = f"PGD(ε={row['eps']:g}, α={row['alpha']:.3g}, i={row['steps']})"
+    spent = np.sqrt(np.mean(delta.astype(np.float64) ** 2, axis=(1, 2, 3)))
     return {
-        "frames": frames, "height": height, "width": width, "label": row["label"],
-        "about": f"{row['video']}, class {row['label']}, {row['model']}, {attack}",
-        "title": f"{row['label']}: {Path(row['video']).name}, {row['model']}, ε={row['eps']:g}",
-        "clean": packed(clean.tobytes()), "delta": packed(delta.astype("<f2").tobytes()),
+        "frames": frames, "height": height, "width": width, "label": row["label"], "model": row["model"],
+        "attack": attack_label(row), "video": f"{row['label']}: {Path(row['video']).name}",
+        "about": f"{row['video']}, class {row['label']}; step size α={row['alpha']:.3g}, {row['steps']} iterations",
+        "clean": shelf.put(clean.tobytes()), "delta": shelf.put(delta.astype("<f2").tobytes()),
+        "spent": [round(float(one), 3) for one in spent],
         "clean_top": row["clean_top"], "adversarial_top": row["adversarial_top"],
     }  # fmt: skip
 

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
-from vidrobust.evaluate import BATCH, accuracy, masking, pgd, ranks, robustness
+from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
 from vidrobust.models.checkpoints import load_model, save_model
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import parse_policy
 from vidrobust.recipes import Gap, Robustness, Sensitivity
 from vidrobust.runs import Row, content_key, write_atomic
 from vidrobust.schedules import Clock
-from vidrobust.sweep import StepSizes, step_sizes, sweep
+from vidrobust.sweeps import StepSizes, step_sizes, sweep
 from vidrobust.training.engine import TRAINING_STEP, FitConfig, train
 from vidrobust.types import PIXEL
 

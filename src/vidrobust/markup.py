@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -43,6 +44,23 @@ def tag(name: str, content: object, kind: str = "") -> Html:
     """An element with some content, of a CSS class."""
     attribute = f' class="{escape(kind)}"' if kind else ""
     return Html(f"<{name}{attribute}>{text(content)}</{name}>")
+
+
+def policy(model: str) -> Html:
+    """A model's name, which a narrow column may break between its parameters only."""
+    return tag("span", Html(re.sub(r",(?=[αi])", ",<wbr>", text(model))), "policy")
+
+
+def missing(what: object) -> Html:
+    """What is not there, and why."""
+    told = str(what)
+    return tag("p", told[:1].upper() + told[1:], "missing")
+
+
+def folded(summary: str, content: str, kind: str = "") -> Html:
+    """What opens when its summary is pressed."""
+    attribute = f' class="{escape(kind)}"' if kind else ""
+    return Html(f"<details{attribute}><summary>{text(summary)}</summary>{content}</details>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, kind: str = "stack") -> Html:

@@ -16,6 +16,7 @@ COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311")
 GREY = "#8a8a8a"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
 PUBLISHED = "published (slides): "
+MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
 
 
 def style(models: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
-from vidrobust.evaluate import pgd
+from vidrobust.evaluation import pgd
 from vidrobust.jobs import (
     Evaluate,
     FindStepSize,

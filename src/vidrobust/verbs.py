@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from vidrobust.analysis import interval
-from vidrobust.data.dataset import DataConfig, VideoClips, load
-from vidrobust.errors import InputError, RunError
-from vidrobust.evaluate import BATCH, evaluate, pgd, ranks
+from vidrobust.attack_text import from_text
+from vidrobust.data.dataset import DataConfig, load
+from vidrobust.errors import InputError
+from vidrobust.evaluation import BATCH, budget, evaluate, ranks
 from vidrobust.fitting import append_new, fit, study_alpha_star
 from vidrobust.jobs import device, examples, first
-from vidrobust.models.checkpoints import load_described, load_model
+from vidrobust.models.checkpoints import load_model
 from vidrobust.models.resnet3d import build
-from vidrobust.notation import AttackText, parse_attack, parse_policy
-from vidrobust.progress import Display
+from vidrobust.notation import parse_policy
 from vidrobust.runs import Row, Run
 from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
-from vidrobust.sweep import calibrated, step_sizes, sweep
+from vidrobust.sweeps import step_sizes, sweep
+from vidrobust.terminal import counting, rate, show_accuracy, show_robustness
+from vidrobust.trained import Trained
 from vidrobust.training.engine import TRAINING_STEP
 
 if TYPE_CHECKING:
-    from vidrobust.evaluate import Progress
-    from vidrobust.models.resnet3d import ResNet3d
     from vidrobust.recipes import StudyConfig
-    from vidrobust.training.engine import AlphaStar
 
 Split = Literal["train", "val", "test"]
 
@@ -74,11 +70,8 @@ class Train:
         policy = parse_policy(self.method)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
         data = load(config)
-        if self.init is None:
-            model = build(self.model, len(data.classes), self.seed)
-        else:
-            model = load_model(self.init)
-        model = model.to(device())
+        new = build(self.model, len(data.classes), self.seed) if self.init is None else load_model(self.init)
+        model = new.to(device())
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         settings = [policy.at(Clock(epoch, self.epochs), lambda eps, steps: eps) for epoch in range(self.epochs)]
         each = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings)
@@ -121,18 +114,19 @@ class Evaluate:
 
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
-        texts = [parse_attack(text) for text in self.attack]
+        texts = ["".join(text.split()) for text in self.attack]
+        steps = sum(getattr(check(text), "steps", 1) for text in texts)
         found = Trained.find(self.run_dir, self.model)
-        chosen = first(getattr(found.data, self.split), self.clips or len(getattr(found.data, self.split)))
-        with counting(sum(text.steps for text in texts) * len(chosen), console) as progress:
+        chosen = found.clips(self.split, self.clips)
+        with counting(steps * len(chosen), console) as progress:
             alpha_star = found.alpha_star(self.alpha_star)
-            settings = [resolve(text, alpha_star) for text in texts]
-            rows = evaluate(found.model, chosen, [pgd(*setting) for setting in settings], progress)
+            attacks = [from_text(text, alpha_star) for text in texts]
+            measured = evaluate(found.model, chosen, attacks, progress)
         about = {"model": found.name, "seed": found.seed, "split": self.split}
-        rows = [{**row, **about} for row in rows]
+        rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
         if found.run is not None:
             append_new(found.run, rows, ("kind", "model", "seed", "split", "clips", "attack"))
-        show_robustness(found.name, texts, rows, console)
+        show_robustness(found.name, rows, console)
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,7 @@ class Sweep:
     def run(self, console: Console) -> None:
         """Sweep, and print what was found."""
         found = Trained.find(self.run_dir, self.model)
-        chosen = first(getattr(found.data, self.split), self.clips or len(getattr(found.data, self.split)))
+        chosen = found.clips(self.split, self.clips)
         longest = max(self.steps)
         with counting((len(self.alpha) or 8) * longest * len(chosen), console) as progress:
             if self.alpha:
@@ -209,19 +203,20 @@ class Attack:
         """Attack, store, and print the path of the page."""
         from vidrobust.report import report
 
-        text = parse_attack(self.attack)
+        check(self.attack)
         found = Trained.find(self.run_dir, self.model)
-        eps, alpha, steps = resolve(text, found.alpha_star(self.alpha_star))
-        asked = {"attack": str(text), "model": found.name, "split": self.split, "clips": self.clips, "of": found.origin}
-        run = Run.start(self.out, "attack", asked, found.seed)
-        pool = first(getattr(found.data, self.split), max(BATCH * 2, self.clips))
+        attack = from_text(self.attack, found.alpha_star(self.alpha_star))
+        asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
+        run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
+        pool = found.clips(self.split, max(BATCH * 2, self.clips))
         right = pool.subset((ranks(found.model, pool) == 0).nonzero().flatten())
         if len(right) == 0:
             raise InputError(f"{found.name} classifies none of {len(pool)} clips rightly: there is nothing to attack.")
-        setting: Row = {"model": found.name, "eps": eps, "alpha": alpha, "steps": steps}
+        eps, alpha, steps = budget(attack)
+        setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
-        rows = examples(found.model, first(right, self.clips), pgd(eps, alpha, steps), folder, setting)
+        rows = examples(found.model, first(right, self.clips), attack, folder, setting)
         append_new(run, rows, ("kind", "video", "file"))
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]
@@ -229,105 +224,9 @@ class Attack:
         print(report([run.path]))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained model with the data it was trained on, wherever it was found.
-
-    Attributes:
-        model: in evaluation mode.
-        name: ``standard`` or its policy.
-        seed: of its training.
-        data: its data set, as clips.
-        run: the run directory that rows about it go to, or None for a bare file.
-        origin: the file of its weights.
-    """
-
-    model: ResNet3d
-    name: str
-    seed: int
-    data: VideoClips
-    run: Run | None
-    origin: str
-
-    @classmethod
-    def find(cls, path: Path, name: str = "standard") -> Trained:
-        """The model of a training run, the named model of a study, or a bare weights file.
-
-        Raises:
-            RunError: there is none; for a study the message lists the models it has.
-        """
-        run = None if path.is_file() else Run.open(path)
-        file = path if run is None else path / "model.safetensors"
-        seed = 0 if run is None else int(run.provenance["seed"])
-        if run is not None and run.kind == "study":
-            file = _in_study(run, name)
-        model, about = load_described(file)
-        if "data" not in about or "name" not in about["data"]:
-            raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
-        data = load(DataConfig.from_json(about["data"]))
-        return cls(model.to(device()), about["policy"], seed, data, run, str(file))
-
-    def alpha_star(self, path: Path | None) -> AlphaStar:
-        """α* of the run named, of this study, or else of this model, looked for on training clips."""
-        if path is not None:
-            return study_alpha_star(path)
-        if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
-            return study_alpha_star(self.run.path)
-        return calibrated(self.model, first(self.data.train, BATCH))
-
-
-def _in_study(run: Run, name: str) -> Path:
-    """The weights of a study's model by its name; of several seeds the first."""
-    wanted = str(parse_policy(name))
-    main, known = run.config["clips"], []
-    for file in sorted(run.path.glob("jobs/*/model.safetensors")):
-        _, about = load_described(file)
-        known.append(about["policy"])
-        if about["policy"] == wanted and about["data"] == main:
-            return file
-    raise RunError(f"{run.path} has no model {wanted!r}. It has: {', '.join(sorted(set(known))) or 'none yet'}.")
-
-
-def resolve(text: AttackText, alpha_star: AlphaStar) -> tuple[float, float, int]:
-    """(ε, α, i) of an attack written as text, α* filled in."""
-    alpha = alpha_star(text.eps, text.steps) if isinstance(text.alpha, str) else text.alpha
-    return text.eps, alpha, text.steps
-
-
-@contextmanager
-def counting(total: int, console: Console) -> Iterator[Progress]:
-    """A progress display over ``total`` clip-gradients."""
-    spent = 0
-    with Display(total, console) as display:
-
-        def progress(gradients: int) -> None:
-            nonlocal spent
-            spent += gradients
-            display.spent(spent)
-
-        yield progress
-
-
-def rate(correct: int, clips: int) -> str:
-    """An accuracy as people must see it: with its interval and its clip count."""
-    low, high = interval(correct, clips)
-    return f"{correct / clips:.1%} [{low:.1%}, {high:.1%}] of {clips}"
-
-
-def show_accuracy(rows: list[Row], console: Console) -> None:
-    """Print top-1 and top-k of each split."""
-    table = Table("split", "top-1 [95 %]", "top-k [95 %]")
-    for row in (row for row in rows if row["kind"] == "accuracy"):
-        table.add_row(row["split"], rate(row["top1"], row["clips"]), f"k={row['k']}: {rate(row['top5'], row['clips'])}")
-    console.print(table)
-
-
-def show_robustness(name: str, texts: list[AttackText], rows: list[Row], console: Console) -> None:
-    """Print the accuracy under each attack."""
-    table = Table("attack", "α", "accuracy [95 %]", title=name)
-    for text, row in zip(["none", *map(str, texts)], rows, strict=True):
-        table.add_row(text, f"{row['alpha']:.3g}" if row["eps"] else "", rate(row["correct"], row["clips"]))
-    console.print(table)
+def check(text: str) -> Any:
+    """The attack of a text with some step size for α*: that it can be made is known before any model is loaded."""
+    return from_text(text, lambda eps, steps: 1.0)
 
 
 def run_study(

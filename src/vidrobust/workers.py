@@ -60,8 +60,15 @@ def _work(job: Job, jobs: Path, key: str) -> None:
 
     folder = jobs / key
     folder.mkdir(parents=True, exist_ok=True)
-    wall, cpu = time.perf_counter(), time.process_time()
-    rows = job.run(Place(jobs, folder, _count))
+    wall, cpu, counted = time.perf_counter(), time.process_time(), 0
+
+    def progress(gradients: int) -> None:
+        nonlocal counted
+        counted += gradients
+        _count(gradients)
+
+    rows = job.run(Place(jobs, folder, progress))
+    _count(job.gradients - counted)  # the estimate was what the total is made of
     cost = {
         "job": key,
         "title": job.title,

@@ -1,8 +1,8 @@
 """Auto-PGD: projected gradient ascent that halves its own step size (Croce & Hein, ICML 2020, sections 3 and 4).
 
-The only parameter is the number of steps. The step size starts at 2ε and is halved at checkpoints where the loss has not
-risen often enough, and the search goes on from the best point so far. For L1 the steps are sparse, and the sparsity is
-what is adapted (Croce & Hein, ICML 2021, section 4).
+The only parameter is the number of steps. The step size starts at 2ε and is halved at checkpoints where the loss has
+not risen often enough, and the search goes on from the best point so far. For L1 the steps are sparse, and the sparsity
+is what is adapted (Croce & Hein, ICML 2021, section 4).
 """
 
 from __future__ import annotations
@@ -70,11 +70,16 @@ class APGD:
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
-            generators = run.generators(self.seed)
-            for _ in range(self.restarts):
-                if not run.over:
-                    climb(run, run.random(generators), self.threat, self.steps)
+            self.search(run)
             return run.result()
+
+    def search(self, run: Chase) -> None:
+        """Attack the clips of a chase that still stand."""
+        run.aim(self.loss)
+        generators = run.generators(self.seed)
+        for _ in range(self.restarts):
+            if not run.over:
+                climb(run, run.random(generators), self.threat, self.steps)
 
 
 @dataclass(frozen=True)
@@ -107,14 +112,16 @@ class TargetedAPGD:
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
-            generators = run.generators(self.seed)
-            for target in likeliest_wrong(run, self.targets):
-                run.extras = (target,)
-                if run.over:
-                    break
-                run.renew()
-                climb(run, run.random(generators), self.threat, self.steps)
+            self.search(run)
             return run.result()
+
+    def search(self, run: Chase) -> None:
+        """Attack the clips of a chase that still stand."""
+        generators = run.generators(self.seed)
+        for target in likeliest_wrong(run, self.targets):
+            run.aim(self.loss, target)
+            if not run.over:
+                climb(run, run.random(generators), self.threat, self.steps)
 
 
 def at_least_one(**counts: int) -> None:
@@ -131,9 +138,16 @@ def at_least_one(**counts: int) -> None:
 
 
 def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
-    """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``."""
-    logits = run.view(run.feasible.clips(run.feasible.start))
+    """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``.
+
+    Clips that are misclassified as they are need no search, and leave the chase.
+    """
+    start = run.feasible.start
+    logits = run.view(run.feasible.clips(start))
     run.forwards += 1
+    if not run.exploring:
+        wrong = ((logits.argmax(1) != run.labels) & ~run.broken).nonzero().flatten()
+        run.offer(wrong, start[wrong])
     ranked = logits.scatter(1, run.labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
@@ -169,7 +183,7 @@ def checkpoints(steps: int) -> set[int]:
 def _climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
     """Algorithm 1 of Croce & Hein, ICML 2020."""
     feasible, halving = run.feasible, checkpoints(steps)
-    step_size = (2 * radii(threat, free)).clone()
+    step_size = (2 * radii(threat, feasible, run.subject.pixels)).clone()
     loss, gradient = run.gradient(free)
     top, top_loss, top_gradient, before = free, loss, gradient, free
     rises, last_check, last_top, reduced = torch.zeros_like(loss), 0, loss, torch.ones_like(run.broken)
@@ -208,9 +222,9 @@ SHARPER, SLOWEST = 1.5, 10.0
 
 
 def _climb_sparse(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
-    """Algorithm 1 of Croce & Hein, ICML 2021: the signs of the k largest gradients, k following the best point's sparsity."""
+    """Algorithm 1 of Croce & Hein, ICML 2021: signs of the k largest gradients, k following the best's sparsity."""
     feasible, every = run.feasible, max(int(0.04 * steps), 1)
-    count, radius = free[0].numel(), radii(threat, free)
+    count, radius = free[0].numel(), radii(threat, feasible, run.subject.pixels)
     changed = _changed(free, feasible.start)
     share = torch.where(changed < count, changed / count / SHARPER, 0.2)  # a start of no sparsity says nothing
     step_size, sparsity = radius.clone(), changed
@@ -259,9 +273,7 @@ def _larger(threat: Threat, factor: int, free: Tensor) -> Threat:
 
 def _explore(run: Chase, free: Tensor, threat: Threat, steps: int) -> Tensor:
     """The point of the greatest loss found in another feasible set; what breaks there does not count."""
-    feasible = threat.around(run.feasible.clips(run.feasible.start))
-    wide = Chase(run.model, run.view, feasible, run.labels, run.loss)
-    wide.extras, wide.broken, wide.exploring = run.extras, run.broken.clone(), True
-    _climb_sparse(wide, feasible.project(free), threat, steps)
-    run.forwards, run.backwards = run.forwards + wide.forwards, run.backwards + wide.backwards
+    wide = run.elsewhere(threat, run.loss, *run.extras)
+    _climb_sparse(wide, wide.feasible.project(free), threat, steps)
+    run.pay(wide)
     return wide.best

@@ -1,8 +1,8 @@
 """What every search here shares: which clips still stand, the best point found of each, and what it cost.
 
-A search keeps its state for the whole batch and asks :class:`Chase` for losses and gradients at a point. Only clips that
-still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands no longer.
-Random numbers are drawn for each clip from a seed of its own, so that they do not depend on the batch it is in.
+A search keeps its state for the whole batch and asks :class:`Chase` for losses and gradients at a point. Only clips
+that still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands no
+longer. Random numbers are drawn for each clip from a seed of its own, so that they do not depend on its batch.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.engine import AttackResult, check_inputs, check_logits, undisturbed, verdict
-from vidrobust.attacks.inference import Precision, inference_view
+from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, uphill
+from vidrobust.attacks.inference import Precision
 from vidrobust.threats import Linf
+from vidrobust.threats.tied import Scaled, Tied
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -34,57 +35,55 @@ def chase(
     labels: Labels,
     loss: Callable[..., Tensor],
     precision: Precision,
-    limit: int | None = None,
 ) -> Iterator[Chase]:
     """Check the inputs and open a :class:`Chase`; the model is left as it was, also after an exception."""
-    check_inputs(clips, labels)
-    pixels = clips.detach().float()
-    with undisturbed(model), torch.no_grad():
-        check_logits(model(pixels[:1]), pixels[:1], labels)
-        view = inference_view(model, pixels, precision)
-        yield Chase(model, view, threat.around(pixels), labels, loss, clips.dtype, limit)
+    with attacked(model, threat, clips, labels, precision) as subject:
+        yield Chase(subject, loss)
 
 
 class Chase:
     """A batch under attack, with one free point a clip.
 
     Args:
-        model: has the last word on what is misclassified, in float32.
-        view: what is run and differentiated in its place.
-        feasible: the allowed points.
-        labels: ``B``.
+        subject: the model, the clips and what is allowed.
         loss: from logits, labels and :attr:`extras` to one number a clip.
-        dtype: of the clips in the result.
-        limit: forward passes a clip may cost before it is left alone, the closing verdict apart.
 
     Attributes:
-        extras: further tensors for the loss with one row a clip, such as targets.
+        extras: further indices for the loss, one a clip, such as target classes.
         best: the free points of the greatest loss so far, or the first that was misclassified.
         best_loss: ``B``.
         broken: ``B`` bool, which clips are misclassified at :attr:`best`.
         forwards, backwards: ``B`` int64, what each clip has cost.
+        limit: ``B``, the forward passes after which a clip is left alone, or None.
         exploring: if so, clips stay when they are misclassified.
     """
 
-    def __init__(
-        self,
-        model: Callable[[Clips], Logits],
-        view: Callable[[Clips], Logits],
-        feasible: Feasible,
-        labels: Labels,
-        loss: Callable[..., Tensor],
-        dtype: torch.dtype = torch.float32,
-        limit: int | None = None,
-    ) -> None:
-        self.model, self.view, self.feasible = model, view, feasible
-        self.labels, self.loss, self.dtype, self.limit = labels, loss, dtype, limit
+    def __init__(self, subject: Subject, loss: Callable[..., Tensor]) -> None:
+        self.subject, self.loss = subject, loss
+        self.view, self.feasible, self.labels = subject.view, subject.feasible, subject.labels
         self.extras: tuple[Tensor, ...] = ()
-        self.best = feasible.start.detach().clone()
-        self.best_loss = torch.full(labels.shape, -torch.inf, device=self.best.device)
-        self.broken = torch.zeros_like(labels, dtype=torch.bool)
-        self.forwards, self.backwards = torch.zeros_like(labels), torch.zeros_like(labels)
-        self.exploring = feasible.shared
+        self.best = self.feasible.start.detach().clone()
+        self.best_loss = torch.full(self.labels.shape, -torch.inf, device=self.best.device)
+        self.broken = torch.zeros_like(self.labels, dtype=torch.bool)
+        self.forwards, self.backwards = torch.zeros_like(self.labels), torch.zeros_like(self.labels)
+        self.limit: Tensor | None = None
+        self.exploring = self.feasible.shared
         self._standing: tuple[Tensor, Feasible] | None = None
+
+    def elsewhere(self, threat: Threat, loss: Callable[..., Tensor], *extras: Tensor) -> Chase:
+        """A chase of the clips that stand within another threat, where what is misclassified does not count.
+
+        What breaks here leaves there too. The passes are counted by the other chase alone.
+        """
+        subject = replace(self.subject, feasible=threat.around(self.subject.pixels))
+        other = Chase(subject, loss)
+        other.extras, other.broken, other.exploring = extras, self.broken, True
+        return other
+
+    def pay(self, *others: Chase) -> None:
+        """Count the passes that other chases have cost."""
+        for other in others:
+            self.forwards, self.backwards = self.forwards + other.forwards, self.backwards + other.backwards
 
     @property
     def over(self) -> bool:
@@ -102,33 +101,33 @@ class Chase:
             self._standing = rows, self.feasible if whole else self.feasible.narrow(rows)
         return self._standing
 
-    def renew(self) -> None:
-        """Forget how great the loss has been, for another loss; broken clips stay broken."""
+    def aim(self, loss: Callable[..., Tensor], *extras: Tensor) -> None:
+        """Maximise another loss from here on; broken clips stay broken."""
+        self.loss, self.extras = loss, extras
         self.best_loss = torch.where(self.broken, self.best_loss, -torch.inf)
 
     def gradient(self, free: Tensor) -> tuple[Tensor, Tensor]:
         """The loss ``B`` and its gradient at free points; -∞ and 0 for clips that stand no longer."""
         rows, feasible = self.standing()
-        point = free[rows].detach().requires_grad_(True)
-        with torch.enable_grad():
-            logits = self.view(feasible.clips(point))
-            losses = self._objective(logits, rows, feasible, point)
-            (found,) = torch.autograd.grad(losses.sum(), point)
+        losses, logits, found = uphill(self.view, feasible, free[rows], self._aims(rows), self._losses)
         self.backwards[rows] += 1
         gradient = torch.zeros_like(free)
-        gradient[rows] = found
-        return self._record(rows, point.detach(), losses.detach(), logits.detach()), gradient
+        gradient[rows] = found.mean(0, keepdim=True) if self.feasible.shared else found
+        return self._record(rows, free[rows], losses, logits), gradient
 
     def value(self, free: Tensor) -> Tensor:
         """The loss ``B`` at free points, by a forward pass alone; -∞ for clips that stand no longer."""
         rows, feasible = self.standing()
-        point = free[rows]
-        logits = self.view(feasible.clips(point))
-        return self._record(rows, point, self._objective(logits, rows, feasible, point), logits)
+        logits = self.view(feasible.clips(free[rows]))
+        losses = self._losses(logits, self._aims(rows)) - feasible.penalty(free[rows])
+        return self._record(rows, free[rows], losses, logits)
 
-    def _objective(self, logits: Logits, rows: Tensor, feasible: Feasible, point: Tensor) -> Tensor:
-        losses = self.loss(logits, self.labels[rows], *(extra[rows] for extra in self.extras))
-        return losses - feasible.penalty(point)
+    def _aims(self, rows: Tensor) -> Tensor:
+        """Labels and extras side by side, so that what splits a batch splits them alike."""
+        return torch.stack([self.labels[rows], *(extra[rows] for extra in self.extras)], dim=1)
+
+    def _losses(self, logits: Logits, aims: Tensor) -> Tensor:
+        return self.loss(logits, *aims.unbind(1))
 
     def _record(self, rows: Tensor, point: Tensor, losses: Tensor, logits: Logits) -> Tensor:
         """Keep what is better than before, and take confirmed clips out of the chase."""
@@ -148,9 +147,8 @@ class Chase:
         """Let the model judge free points of the clips ``rows`` in float32; those it gets wrong stand no longer."""
         if not len(rows):
             return
-        _, predicted = verdict(self.model, self.feasible.narrow(rows).clips(point), self.labels[rows])
+        broken = self.subject.judge(self.feasible.narrow(rows), point, self.labels[rows], Goal())
         self.forwards[rows] += 1
-        broken = predicted != self.labels[rows]
         self.best[rows[broken]], self.broken[rows[broken]] = point[broken], True
 
     def random(self, generators: list[Generator]) -> Tensor:
@@ -164,8 +162,7 @@ class Chase:
 
     def generators(self, seed: int) -> list[Generator]:
         """One generator a clip, on the CPU, seeded by ``seed`` and the clip's pixels, whatever batch it is in."""
-        clips = self.feasible.clips(self.feasible.start)
-        return [torch.Generator().manual_seed(clip_seed(clip, seed)) for clip in clips]
+        return [torch.Generator().manual_seed(content_seed(clip, seed)) for clip in self.subject.pixels]
 
     def uniform(self, generators: list[Generator], *shape: int) -> Tensor:
         """``B`` × ``shape`` uniform numbers in [0, 1), each clip's from its own generator; shared ones are the same."""
@@ -175,31 +172,30 @@ class Chase:
 
     def result(self) -> AttackResult:
         """The best points as clips, judged by the model in float32 with the loss of the search."""
-        clips = self.feasible.clips(self.best)
 
         def loss(logits: Logits, labels: Labels) -> Tensor:
             return self.loss(logits, labels, *self.extras)
 
-        losses, predicted = verdict(self.model, clips, self.labels, loss)
-        success, forwards = predicted != self.labels, self.forwards
-        return AttackResult(clips.to(self.dtype), success, losses, predicted, forwards + 1, self.backwards, forwards)
+        return self.subject.result(self.best, Goal(loss), self.forwards, self.backwards)
 
 
-def clip_seed(clip: Tensor, seed: int) -> int:
-    """A seed for one clip, from its pixels and ``seed``."""
-    pixels = clip.detach().cpu().contiguous().numpy().tobytes()
-    digest = hashlib.blake2b(pixels, digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest()
+def content_seed(tensor: Tensor, seed: int) -> int:
+    """A seed from a tensor's values and ``seed``."""
+    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    digest = hashlib.blake2b(values, digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest()
     return int.from_bytes(digest, "little")
 
 
-def radii(threat: Threat, free: Tensor) -> Tensor:
-    """The budgets as a tensor that broadcasts over free variables (``B …``): one a clip, or one a frame where they have frames."""
-    eps = torch.tensor(threat.eps, dtype=free.dtype, device=free.device)
-    if eps.ndim < 2:
-        return eps.expand(len(free)).view(-1, *[1] * (free.ndim - 1))
-    if free.ndim == 5 and free.shape[2] == eps.shape[1]:
-        return eps[:, None, :, None, None]
-    return eps.amax(1).expand(len(free)).view(-1, *[1] * (free.ndim - 1))
+def radii(threat: Threat, feasible: Feasible, pixels: Clips) -> Tensor:
+    """How far the budgets let free variables move, in their own units; broadcasts over free variables (``B …``)."""
+    free, eps = feasible.start, threat.budgets(pixels)
+    if isinstance(feasible, Scaled) and isinstance(threat.norm, Linf):
+        eps = torch.full_like(eps, feasible.limit)
+    if isinstance(feasible, Tied):
+        eps = eps / threat.norm.repeated(pixels[0].numel() // free[0].numel())
+    if feasible.shared:
+        eps = eps.amin(0, keepdim=True).expand_as(eps)
+    return eps.to(free.dtype).view(len(free), 1, -1, *[1] * (free.ndim - 3))
 
 
 def unbounded(threat: Threat) -> Threat:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from vidrobust.attacks.inference import View, answers, inference_view
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
+from vidrobust.threats.rounding import towards
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidrobust.attacks.inference import Precision
     from vidrobust.losses import Loss
+    from vidrobust.threats import Feasible, Threat
     from vidrobust.types import Clips, Labels, Logits
 
 
@@ -50,15 +54,21 @@ def check_inputs(clips: Clips, labels: Labels) -> None:
         InputError: wrong layout, type or range of the clips or the labels, NaN, an empty batch.
     """
     if clips.ndim != 5:
-        raise InputError(f"clips must have the shape B C T H W, but have {tuple(clips.shape)}.")
-    if len(clips) == 0:
-        raise InputError("the batch is empty: there is nothing to attack.")
+        hint = " For one clip alone use clips[None]." if clips.ndim == 4 else ""
+        raise InputError(f"clips must have the shape B C T H W, but have {tuple(clips.shape)}.{hint}")
+    if clips.numel() == 0:
+        raise InputError(f"the batch is empty (its shape is {tuple(clips.shape)}): there is nothing to attack.")
     if not clips.is_floating_point():
         raise InputError(f"clips must be floats in [0, 1], but are {clips.dtype}. Divide 8-bit pixels by 255.")
     if clips.shape[1] not in (1, 3) and clips.shape[2] in (1, 3):
         raise InputError(
             f"clips of shape {tuple(clips.shape)} look like B T C H W; this library takes B C T H W. "
             "Use clips.transpose(1, 2)."
+        )
+    if clips.shape[1] not in (1, 3) and clips.shape[4] in (1, 3):
+        raise InputError(
+            f"clips of shape {tuple(clips.shape)} look like B T H W C; this library takes B C T H W. "
+            "Use clips.permute(0, 4, 1, 2, 3)."
         )
     low, high = clips.detach().aminmax()
     if not (low >= 0 and high <= 1):  # also catches NaN
@@ -70,6 +80,8 @@ def check_inputs(clips: Clips, labels: Labels) -> None:
         raise InputError(
             f"labels must be {len(clips)} class indices (int64), but are {labels.dtype} {tuple(labels.shape)}."
         )
+    if labels.min() < 0:
+        raise InputError(f"labels are class indices from 0, but the smallest is {labels.min().item()}.")
 
 
 def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
@@ -96,31 +108,48 @@ def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
 
 @contextlib.contextmanager
 def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
-    """Evaluation mode and frozen parameters inside; every flag, gradient and buffer as it was afterwards.
+    """Evaluation mode and frozen parameters inside; afterwards all is as it was, also after an exception.
 
-    Also after an exception. Sub-modules get back their own train/eval flag each.
+    That is: the train/eval flag of every sub-module, ``requires_grad`` and ``.grad`` of every parameter, and the global
+    random state. Buffers do not move in evaluation mode. A model that draws random numbers draws the same ones in every
+    attack that starts from the same state.
     """
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval()
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, required in flags:
-            parameter.requires_grad_(required)
+    module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)  # of a bound method
+    module = module if isinstance(module, nn.Module) else nn.Module()
+    modes = [(part, part.training) for part in module.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        try:
+            module.eval()
+            for parameter, _ in flags:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+            for parameter, required in flags:
+                parameter.requires_grad_(required)
 
 
 def input_gradient(
     view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss = cross_entropy
 ) -> tuple[Tensor, Logits, Clips]:
-    """Loss ``B``, logits ``B K`` and the loss's gradient with respect to the clips, at ``point``."""
+    """Loss ``B``, logits ``B K`` and the loss's gradient with respect to the clips, at ``point``.
+
+    A :class:`~vidrobust.attacks.inference.View` knows how many clips fit into memory at once, and gets them in parts.
+    """
+    batch = view.batch(point) if isinstance(view, View) else len(point)
+    if len(point) <= batch:
+        return _input_gradient(view, point, labels, loss)
+    parts = [_input_gradient(view, *part, loss) for part in zip(point.split(batch), labels.split(batch), strict=True)]
+    losses, logits, gradients = (torch.cat(found) for found in zip(*parts, strict=True))
+    return losses, logits, gradients
+
+
+def _input_gradient(
+    view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss
+) -> tuple[Tensor, Logits, Clips]:
     point = point.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = view(point)
@@ -129,11 +158,126 @@ def input_gradient(
     return losses.detach(), logits.detach(), gradient
 
 
+def uphill(
+    view: Callable[[Clips], Logits], feasible: Feasible, free: Tensor, labels: Labels, loss: Loss = cross_entropy
+) -> tuple[Tensor, Logits, Tensor]:
+    """Loss ``B`` (less the support's penalty), logits ``B K``, and that loss's gradient in the free variables."""
+    free = free.detach().requires_grad_(True)
+    with torch.enable_grad():
+        point, charge = feasible.clips(free), feasible.penalty(free)
+    losses, logits, gradient = input_gradient(view, point, labels, loss)
+    if point is not free:
+        (gradient,) = torch.autograd.grad(point, free, gradient)
+    if charge.requires_grad:
+        gradient = gradient - torch.autograd.grad(charge.sum(), free)[0]
+    return losses - charge.detach(), logits, gradient
+
+
 @torch.no_grad()
 def verdict(
-    model: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss = cross_entropy
+    model: Callable[[Clips], Logits],
+    point: Clips,
+    labels: Labels,
+    loss: Loss = cross_entropy,
+    batch: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The float32 word on perturbed clips: loss ``B`` and predicted class ``B``, without autocast."""
+    """The float32 word on perturbed clips: loss ``B`` and predicted class ``B``, without autocast.
+
+    Args:
+        model: the model itself, not its fast copy.
+        point: ``B C T H W`` float32.
+        labels: ``B``.
+        loss: to report.
+        batch: clips to run at once; by default all.
+    """
     with torch.autocast(point.device.type, enabled=False):
-        logits = model(point).float()
+        parts = [answers(model)(part).float() for part in point.split(batch or len(point))]
+    logits = parts[0] if len(parts) == 1 else torch.cat(parts)
     return loss(logits, labels), logits.argmax(1)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an attack is after.
+
+    Attributes:
+        loss: from logits and labels to one number a clip.
+        targeted: are the labels the classes to reach, or those to leave?
+    """
+
+    loss: Loss = cross_entropy
+    targeted: bool = False
+
+    def gain(self, logits: Logits, labels: Labels) -> Tensor:
+        """``B``: what the attack maximises."""
+        return -self.loss(logits, labels) if self.targeted else self.loss(logits, labels)
+
+    def reached(self, predicted: Tensor, labels: Labels) -> Tensor:
+        """``B`` bool: is the attack there?"""
+        return predicted == labels if self.targeted else predicted != labels
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A batch under attack.
+
+    Attributes:
+        model: has the last word on what is misclassified, in float32.
+        view: what is run and differentiated in its place.
+        feasible: the allowed clips.
+        pixels: the clips in float32, laid out as the view takes them.
+        labels: ``B`` int64.
+        given: the clips as the caller gave them.
+    """
+
+    model: Callable[[Clips], Logits]
+    view: View
+    feasible: Feasible
+    pixels: Clips
+    labels: Labels
+    given: Clips
+
+    def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
+        """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
+        clips = feasible.clips(free)
+        return goal.reached(verdict(self.model, clips, labels, batch=self.view.batch(clips))[1], labels)
+
+    def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor) -> AttackResult:
+        """The result of a search that ended at ``free``, with the closing verdict."""
+        clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
+        shown = clips.float()
+        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self.view.batch(shown))
+        reached = goal.reached(predicted, self.labels)
+        return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
+
+
+@contextlib.contextmanager
+def attacked(
+    model: Callable[[Clips], Logits], threat: Threat, clips: Clips, labels: Labels, precision: Precision
+) -> Iterator[Subject]:
+    """Check the inputs and hold the model still while a search runs; no gradients but those that are asked for.
+
+    A forward pass of one clip checks the model's output; once for each model, some more make its fast copy and measure
+    its memory. These are not counted.
+    """
+    check_inputs(clips, labels)
+    with undisturbed(model), torch.inference_mode(False), torch.no_grad():
+        given = clips.clone() if clips.is_inference() else clips.detach()
+        pixels, labels = given.float(), labels.to(clips.device, torch.int64, copy=labels.is_inference())
+        check_logits(answers(model)(pixels[:1]), pixels[:1], labels)
+        view = inference_view(model, pixels, precision)
+        pixels = pixels.contiguous(memory_format=view.layout)
+        yield Subject(model, view, threat.around(pixels), pixels, labels, given)
+
+
+def restore(found: Clips, start: Clips, given: Clips) -> Clips:
+    """Perturbed float32 clips in the type of the clips as they were given, not a rounding further from them.
+
+    Args:
+        found: ``B C T H W`` float32, the perturbed clips.
+        start: the clips in float32, from which they were perturbed.
+        given: the clips in their own type.
+    """
+    if given.dtype == torch.float32:
+        return found
+    return towards(given, given.double() + (found.double() - start.double())).clamp_(0, 1)

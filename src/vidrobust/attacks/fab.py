@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.apgd import at_least_one, likeliest_wrong, pick
-from vidrobust.attacks.chase import Chase, chase, radii, unbounded
+from vidrobust.attacks.chase import Chase, chase, unbounded
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
 from vidrobust.losses import margin, targeted_margin
@@ -77,23 +77,23 @@ class FAB:
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
         """
         with chase(model, self.threat, clips, labels, targeted_margin, self.precision) as run:
-            if run.feasible.shared:
-                raise InputError(
-                    "FAB looks for the smallest perturbation of each clip, but the threat shares one among all clips. "
-                    "Take PGD or APGD."
-                )
-            box = Box.of(self.threat, run)
-            generators = run.generators(self.seed)
-            for target in likeliest_wrong(run, self.targets):
-                run.extras = (target,)
-                run.renew()
-                for restart in range(self.restarts):
-                    if run.over:
-                        break
-                    start = run.feasible.start
+            self.search(run)
+            return run.result()
+
+    def search(self, run: Chase) -> None:
+        """Attack the clips of a chase that still stand."""
+        if run.feasible.shared:
+            raise InputError(
+                "FAB looks for the smallest perturbation of each clip, but the threat shares one among all clips. "
+                "Take PGD or APGD."
+            )
+        box, generators, start = Box.of(self.threat, run), run.generators(self.seed), run.feasible.start
+        for target in likeliest_wrong(run, self.targets):
+            run.aim(targeted_margin, target)
+            for restart in range(self.restarts):
+                if not run.over:
                     begin = start + (run.random(generators) - start) / 2 if restart else start
                     box.approach(run, begin, self.steps)
-            return run.result()
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,13 @@ class Box:
     """All the support allows without a budget, and how far things are in it.
 
     Attributes:
-        norm, eps: of the threat; ``B``.
+        threat: what is asked for.
+        eps: ``B`` float64, its budgets.
         feasible: the support around the clips, with no budget but the pixel box.
         low, high: ends of the intervals of the free variables.
     """
 
-    norm: Norm
+    threat: Threat
     eps: Tensor
     feasible: Feasible
     low: Tensor
@@ -115,45 +116,39 @@ class Box:
     @classmethod
     def of(cls, threat: Threat, run: Chase) -> Box:
         """The box around the clips of a chase."""
-        feasible = unbounded(threat).around(run.feasible.clips(run.feasible.start))
-        return cls(threat.norm, radii(threat, feasible.start).flatten(), feasible, *ends(feasible))
+        pixels = run.subject.pixels
+        feasible = unbounded(threat).around(pixels)
+        return cls(threat, threat.budgets(pixels)[:, 0], feasible, *ends(feasible))
 
     def approach(self, run: Chase, point: Tensor, steps: int) -> None:
         """One run of FAB from ``point`` towards the targets of ``run``; the nearest crossing, projected, is offered."""
-        towards, judge = (self._unconfined(run, loss) for loss in (targeted_margin, margin))
+        box, norm = unbounded(self.threat), self.threat.norm
+        towards, judge = run.elsewhere(box, targeted_margin, *run.extras), run.elsewhere(box, margin)
         start = self.feasible.start
-        nearest, least = start, torch.full_like(run.best_loss, torch.inf)
+        nearest, least = start, torch.full_like(self.eps, torch.inf)
         for _ in range(steps):
             value, gradient = towards.gradient(point)
             here = self.onto_boundary(point, value, gradient, point)
             there = self.onto_boundary(start, value, gradient, point)
-            length, whole = (self.norm.size(move.flatten(1)) for move in (here - point, there - start))
+            length, whole = (norm.size(move.flatten(1)) for move in (here - point, there - start))
             weight = _over(length / (length + whole).clamp(min=1e-12), point).clamp(max=BIAS)
             forward = point + OVERSHOOT * (here - point)
             point = forward.lerp(start + OVERSHOOT * (there - start), weight).clamp(self.low, self.high)
             crossed = judge.value(point) > 0
-            size = run.feasible.size(self.feasible.clips(point)).to(least.dtype)
+            size = run.feasible.size(self.feasible.clips(point))
             closer = crossed & (size < least)
             nearest, least = pick(closer, point, nearest), torch.where(closer, size, least)
             inside = (closer & (size <= self.eps)).nonzero().flatten()
             run.offer(inside, run.feasible.project(point)[inside])
             point = pick(crossed, start + PULL * (point - start), point)
-        for chase in (towards, judge):
-            run.forwards, run.backwards = run.forwards + chase.forwards, run.backwards + chase.backwards
+        run.pay(towards, judge)
         run.value(run.feasible.project(nearest))
-
-    def _unconfined(self, run: Chase, loss: Callable[..., Tensor]) -> Chase:
-        """A chase without the budget, of the clips that stand."""
-        made = Chase(run.model, run.view, self.feasible, run.labels, loss)
-        made.broken, made.exploring = run.broken, True
-        made.extras = run.extras if loss is targeted_margin else ()
-        return made
 
     def onto_boundary(self, origin: Tensor, value: Tensor, gradient: Tensor, point: Tensor) -> Tensor:
         """The nearest point to ``origin`` where ``value + gradient · (z - point) = 0`` within the box."""
         wanted = -value.double() - (gradient.double() * (origin - point)).flatten(1).sum(1)
         flat = [tensor.flatten(1) for tensor in (origin, gradient, self.low, self.high)]
-        return origin + shortest(self.norm, wanted, *flat).view_as(origin)
+        return origin + shortest(self.threat.norm, wanted, *flat).view_as(origin)
 
 
 def ends(feasible: Feasible) -> tuple[Tensor, Tensor]:
@@ -169,8 +164,8 @@ def _over(row: Tensor, free: Tensor) -> Tensor:
 def shortest(norm: Norm, wanted: Tensor, origin: Tensor, slope: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The shortest move within the box that changes a linear function by ``wanted`` (Croce & Hein 2020, section 3).
 
-    Each coordinate has room to move and a gain for moving. Under L∞ all move by the same t, or as far as they have room;
-    under L2 by t times their gain; the gain is then piecewise linear in t and one sort finds t. Under L1 the
+    Each coordinate has room to move and a gain for moving. Under L∞ all move by the same t, or as far as they have
+    room; under L2 by t times their gain; the gain is then piecewise linear in t and one sort finds t. Under L1 the
     coordinates of the largest gain move first, each as far as it has room.
 
     Args:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vidrobust.attacks.engine import (
-    AttackResult,
-    check_inputs,
-    check_logits,
-    input_gradient,
-    undisturbed,
-    verdict,
-)
-from vidrobust.attacks.inference import Precision, inference_view
+from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, check_inputs, undisturbed, uphill
+from vidrobust.attacks.inference import Precision, View, inference_view
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
@@ -44,8 +37,8 @@ class PGD:
     """Projected gradient descent (Madry et al., ICLR 2018, section 2.1).
 
     Args:
-        threat: the norm and the budget.
-        alpha: step size, above 0, in the units of the pixels (``2 / 255``).
+        threat: the norm, the budget and the support.
+        alpha: step size, above 0, in the units of the pixels (``2 / 255``), in the threat's norm.
         steps: iterations, at least 1.
         random_start: start anywhere in the ball instead of at the clip.
         keep: ``best`` returns the first misclassified iterate, or else the one with the largest loss (a broken clip
@@ -53,6 +46,12 @@ class PGD:
         seed: of the random start; the global random state is neither read nor changed.
         precision: ``exact`` switches off the fast copy of the model (folded, bfloat16); the final verdict is float32
             in both.
+        momentum: decay μ ≥ 0 of the accumulated gradient, each divided by its mean size first (Dong et al., CVPR 2018);
+            0 is plain PGD.
+        restarts: runs, at least 1, of which the first is as above and the others start at random, on the clips that
+            still stand; ``keep`` must be ``best``.
+        targeted: the labels are the classes to reach, and the loss is minimised.
+        loss: what is maximised, from logits and labels to one number a clip.
 
     Raises:
         InputError: a value is out of its range.
@@ -73,14 +72,23 @@ class PGD:
     keep: Literal["best", "last"] = "best"
     seed: int = 0
     precision: Precision = "auto"
+    momentum: float = 0.0
+    restarts: int = 1
+    targeted: bool = False
+    loss: Loss = cross_entropy
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:
             raise InputError(f"alpha, the step size, must be above 0, but is {self.alpha}.")
-        if self.steps < 1 or int(self.steps) != self.steps:
-            raise InputError(f"steps must be a whole number of at least 1, but is {self.steps}.")
+        for name, count in (("steps", self.steps), ("restarts", self.restarts)):
+            if count < 1 or int(count) != count:
+                raise InputError(f"{name} must be a whole number of at least 1, but is {count}.")
         if self.keep not in ("best", "last"):
             raise InputError(f'keep must be "best" or "last", but is {self.keep!r}.')
+        if self.restarts > 1 and self.keep == "last":
+            raise InputError('several restarts have no last iterate: use keep="best" or restarts=1.')
+        if not self.momentum >= 0:
+            raise InputError(f"momentum must be at least 0, but is {self.momentum}.")
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
@@ -88,108 +96,165 @@ class PGD:
         Raises:
             InputError: clips, labels or the model's output are not what they must be.
         """
-        check_inputs(clips, labels)
-        clips = clips.detach().float()
-        with undisturbed(model), torch.no_grad():
-            check_logits(model(clips[:1]), clips[:1], labels)
-            view = inference_view(model, clips, self.precision)
-            search = self._last if self.keep == "last" else self._best
-            return search(model, view, clips, labels)
+        with attacked(model, self.threat, clips, labels, self.precision) as subject:
+            if self.keep == "last":
+                free = self._end(subject.view, subject.feasible, subject.labels)
+                spent = torch.full_like(subject.labels, self.steps)
+                return subject.result(free, self._goal, spent, spent)
+            record = _Record(subject)
+            search = self._together if subject.feasible.shared else self._each
+            for restart in range(self.restarts):
+                if record.standing.any():
+                    search(subject, record, self._start(subject.feasible, restart))
+            return subject.result(record.free, self._goal, record.forwards, record.backwards)
 
     def trajectory(
         self,
         model: Callable[[Clips], Logits],
         clips: Clips,
         labels: Labels,
-        loss: Loss = cross_entropy,
+        loss: Loss | None = None,
     ) -> Iterator[Iterate]:
         """Every iterate from step 0 (the start) to the last: one trajectory serves all iteration counts.
 
-        Costs ``steps`` gradients and one more forward pass. The losses are those of the fast copy.
+        Costs ``steps`` gradients and one more forward pass. The losses are those of the fast copy. Between two iterates
+        the model is as it was.
         """
         check_inputs(clips, labels)
-        clips = clips.detach().float()
-        with undisturbed(model):
-            view = inference_view(model, clips, self.precision)
-            yield from self._iterates(view, clips, labels, loss)
+        attack = self if loss is None else replace(self, loss=loss)
+        iterates = attack._iterates(model, clips.detach().float(), labels)
+        while True:
+            with undisturbed(model):
+                iterate = next(iterates, None)
+            if iterate is None:
+                return
+            yield iterate
 
-    def _iterates(
-        self, view: Callable[[Clips], Logits], clips: Clips, labels: Labels, loss: Loss = cross_entropy
-    ) -> Iterator[Iterate]:
-        feasible = self.threat.around(clips)
-        point = self._start(clips, feasible)
+    def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
+        view = inference_view(model, clips, self.precision)
+        feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
+        free, memory = self._start(feasible), None
         for step in range(self.steps):
-            losses, logits, gradient = input_gradient(view, point, labels, loss)
-            yield Iterate(step, point, losses, logits.argmax(1))
-            point = feasible.step(point, gradient, self.alpha)
+            gains, logits, gradient = uphill(view, feasible, free, labels, self._goal.gain)
+            yield Iterate(step, feasible.clips(free), -gains if self.targeted else gains, logits.argmax(1))
+            free, memory = self._moved(feasible, free, gradient, memory)
+        clips = feasible.clips(free)
         with torch.no_grad():
-            logits = view(point)
-        yield Iterate(self.steps, point, loss(logits, labels), logits.argmax(1))
-
-    def _start(self, clips: Clips, feasible: Feasible) -> Clips:
-        return feasible.random(torch.Generator().manual_seed(self.seed)) if self.random_start else clips
+            logits = view(clips)
+        yield Iterate(self.steps, clips, self.loss(logits, labels), logits.argmax(1))
 
     def perturb(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Clips:
         """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training."""
         with undisturbed(model):
-            return self._perturb(inference_view(model, clips, self.precision), clips, labels)
+            view = inference_view(model, clips, self.precision)
+            feasible = self.threat.around(clips.detach().contiguous(memory_format=view.layout))
+            return feasible.clips(self._end(view, feasible, labels)).detach().contiguous()
 
-    def _perturb(self, view: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Clips:
-        feasible = self.threat.around(clips)
-        point = self._start(clips, feasible)
+    @property
+    def _goal(self) -> Goal:
+        return Goal(self.loss, self.targeted)
+
+    def _start(self, feasible: Feasible, restart: int = 0) -> Tensor:
+        if not self.random_start and restart == 0:
+            return feasible.start
+        return feasible.random(torch.Generator().manual_seed(self.seed + restart))
+
+    def _moved(
+        self, feasible: Feasible, free: Tensor, gradient: Tensor, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The next free variables, and the accumulated gradient if there is momentum."""
+        if self.momentum:
+            each = gradient.abs().flatten(1).mean(1).clamp(min=torch.finfo(torch.float32).tiny)
+            gradient = gradient / each.view(-1, *[1] * (gradient.ndim - 1))
+            memory = gradient if memory is None else self.momentum * memory + gradient
+            gradient = memory
+        return feasible.step(free, gradient, self.alpha), memory
+
+    def _end(self, view: View, feasible: Feasible, labels: Labels) -> Tensor:
+        """The free variables after the last step."""
+        free, memory = self._start(feasible), None
         for _ in range(self.steps):
-            _, _, gradient = input_gradient(view, point, labels)
-            point = feasible.step(point, gradient, self.alpha)
-        return point
+            _, _, gradient = uphill(view, feasible, free, labels, self._goal.gain)
+            free, memory = self._moved(feasible, free, gradient, memory)
+        return free
 
-    def _last(
-        self, model: Callable[[Clips], Logits], view: Callable[[Clips], Logits], clips: Clips, labels: Labels
-    ) -> AttackResult:
-        point = self._perturb(view, clips, labels)
-        loss, predicted = verdict(model, point, labels)
-        spent = torch.full_like(labels, self.steps)
-        return AttackResult(point, predicted != labels, loss, predicted, spent + 1, spent, spent)
-
-    def _best(
-        self, model: Callable[[Clips], Logits], view: Callable[[Clips], Logits], clips: Clips, labels: Labels
-    ) -> AttackResult:
-        """Clips leave the batch when a float32 forward pass confirms that they are broken."""
-        best = clips.clone()
-        best_loss = torch.full(labels.shape, -torch.inf, device=clips.device)
-        forwards, backwards = torch.zeros_like(labels), torch.zeros_like(labels)
-        feasible = self.threat.around(clips)
-        point, alive = self._start(clips, feasible), torch.arange(len(clips), device=clips.device)
+    def _each(self, subject: Subject, record: _Record, free: Tensor) -> None:
+        """One run, in which clips leave the batch when a float32 forward pass confirms that they are broken."""
+        alive, feasible, goal, memory = record.standing.nonzero().flatten(), subject.feasible, self._goal, None
+        if len(alive) < len(free):
+            free, feasible = free[alive], feasible.narrow(alive)
         for step in range(self.steps + 1):
+            labels = subject.labels[alive]
             last = step == self.steps
-            y = labels[alive]
-            if last:
-                logits = view(point)
-                losses, gradient = cross_entropy(logits, y), point
-            else:
-                losses, logits, gradient = input_gradient(view, point, y)
-                backwards[alive] += 1
-            forwards[alive] += 1
-            higher = losses > best_loss[alive]
-            best[alive[higher]], best_loss[alive[higher]] = point[higher], losses[higher]
-            broken = logits.argmax(1) != y
+            gains, logits, gradient = _seen(subject.view, feasible, free, labels, goal, last)
+            record.note(alive, free, gains, differentiated=not last)
+            broken = goal.reached(logits.argmax(1), labels)
             if broken.any():
-                broken = self._confirm(model, point, y, broken)
-                forwards[alive[broken]] += 1
-                best[alive[broken]] = point[broken]
+                broken = record.confirm(subject, alive, feasible, free, broken, goal)
                 keep = ~broken
-                alive, point, gradient, feasible = alive[keep], point[keep], gradient[keep], feasible.narrow(keep)
+                alive, free, gradient, feasible = alive[keep], free[keep], gradient[keep], feasible.narrow(keep)
+                memory = None if memory is None else memory[keep]
             if last or not len(alive):
                 break
-            point = feasible.step(point, gradient, self.alpha)
-        loss, predicted = verdict(model, best, labels)
-        return AttackResult(best, predicted != labels, loss, predicted, forwards + 1, backwards, forwards)
+            free, memory = self._moved(feasible, free, gradient, memory)
 
-    @staticmethod
-    def _confirm(model: Callable[[Clips], Logits], point: Clips, labels: Labels, broken: Tensor) -> Tensor:
+    def _together(self, subject: Subject, record: _Record, free: Tensor) -> None:
+        """One run of a perturbation that all clips share: the iterate counts that breaks the most of them."""
+        memory, goal = None, self._goal
+        for step in range(self.steps + 1):
+            last = step == self.steps
+            gains, logits, gradient = _seen(subject.view, subject.feasible, free, subject.labels, goal, last)
+            broken = goal.reached(logits.argmax(1), subject.labels).sum()
+            record.note_all(free, gains.mean(), broken, differentiated=not last)
+            if not last:
+                free, memory = self._moved(subject.feasible, free, gradient, memory)
+
+
+def _seen(
+    view: View, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal, last: bool
+) -> tuple[Tensor, Logits, Tensor]:
+    """What :func:`uphill` gives; of the last iterate no gradient is needed, and none (``free`` instead) is made."""
+    if not last:
+        return uphill(view, feasible, free, labels, goal.gain)
+    logits = view(feasible.clips(free))
+    return goal.gain(logits, labels) - feasible.penalty(free), logits, free
+
+
+class _Record:
+    """The best free variables so far, which clips still stand, and what was spent on each."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.free = subject.feasible.start.clone()
+        self.gain = torch.full(subject.labels.shape, -torch.inf, device=self.free.device)
+        self.standing = torch.ones_like(subject.labels, dtype=torch.bool)
+        self.forwards, self.backwards = torch.zeros_like(subject.labels), torch.zeros_like(subject.labels)
+        self.broken = -1
+
+    def note(self, rows: Tensor, free: Tensor, gains: Tensor, differentiated: bool) -> None:
+        """Take over what is better than the best so far."""
+        self.forwards[rows] += 1
+        self.backwards[rows] += int(differentiated)
+        higher = gains > self.gain[rows]
+        self.free[rows[higher]], self.gain[rows[higher]] = free[higher], gains[higher]
+
+    def confirm(
+        self, subject: Subject, rows: Tensor, feasible: Feasible, free: Tensor, broken: Tensor, goal: Goal
+    ) -> Tensor:
+        """Which of the ``broken`` are so in float32; they are final, and stand no longer."""
+        self.forwards[rows[broken]] += 1
         confirmed = broken.clone()
-        _, predicted = verdict(model, point[broken], labels[broken])
-        confirmed[broken] = predicted != labels[broken]
+        labels = subject.labels[rows[broken]]
+        confirmed[broken] = subject.judge(feasible.narrow(broken), free[broken], labels, goal)
+        self.free[rows[confirmed]], self.standing[rows[confirmed]] = free[confirmed], False
         return confirmed
+
+    def note_all(self, free: Tensor, gain: Tensor, broken: Tensor, differentiated: bool) -> None:
+        """Take over a shared perturbation that breaks more clips, or as many with a greater mean gain."""
+        self.forwards += 1
+        self.backwards += int(differentiated)
+        if (int(broken), float(gain)) > (self.broken, float(self.gain[0])):
+            self.free, self.broken = free, int(broken)
+            self.gain.fill_(gain)
 
 
 @dataclass(frozen=True)
@@ -197,14 +262,29 @@ class FGSM:
     """The fast gradient sign method (Goodfellow et al., ICLR 2015, section 4): one step of size ε.
 
     Args:
-        threat: the norm and the budget.
-        precision: as in :class:`PGD`.
+        threat: the norm, the budget and the support.
+        random_start: start anywhere in the ball instead of at the clip, and step by 1.25 ε (FGSM-RS; Wong, Rice and
+            Kolter, ICLR 2020).
+        seed: of the random start.
+        precision, targeted, loss: as in :class:`PGD`.
     """
 
     threat: Threat
+    random_start: bool = False
+    seed: int = 0
     precision: Precision = "auto"
+    targeted: bool = False
+    loss: Loss = cross_entropy
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``)."""
-        alpha = max(self.threat.eps, torch.finfo(torch.float32).tiny)  # a budget of 0 is the clip itself
-        return PGD(self.threat, alpha, steps=1, keep="last", precision=self.precision)(model, clips, labels)
+        goal = Goal(self.loss, self.targeted)
+        with attacked(model, self.threat, clips, labels, self.precision) as subject:
+            feasible, free = subject.feasible, subject.feasible.start
+            if self.random_start:
+                free = feasible.random(torch.Generator().manual_seed(self.seed))
+            _, _, gradient = uphill(subject.view, feasible, free, subject.labels, goal.gain)
+            eps = self.threat.budgets(subject.pixels).float()[:, None, :, None, None]
+            free = feasible.step(free, gradient, eps * 1.25 if self.random_start else eps)
+            spent = torch.ones_like(subject.labels)
+            return subject.result(free, goal, spent, spent)

@@ -1,10 +1,11 @@
 """The fast copy of a model that attacks differentiate.
 
 An attack needs logits and input gradients of a model that stands still. So BatchNorm is folded into the convolution
-before it, parameters need no gradient, tensors lie channels-last, the first convolution sees pixel-unshuffled frames, and where the processor has bfloat16 the
-convolutions run in it, while the head and the loss stay in float32. The copy is cached per model and refreshed when
-the weights change, as they do after every step of adversarial training. A model that torch.fx cannot trace, or whose
-copy does not answer as the model does, is used as it is.
+before it, parameters need no gradient, tensors lie channels-last, the first convolution sees pixel-unshuffled frames,
+and where the processor has bfloat16 the convolutions run in it, while the head and the loss stay in float32. The copy
+is cached per model, refreshed when the weights change, as they do after every step of adversarial training, and made
+anew when the model's parts change. A model that torch.fx cannot trace, or whose copy does not answer as the model does,
+is used as it is.
 """
 
 from __future__ import annotations
@@ -86,13 +87,18 @@ class InferenceCopy:
             _lower(graph)
         self._stems = _unshuffle(graph)
         self._graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._versions: tuple[int, ...] = ()
+        self._parts = _parts(model)
+        self._state: tuple[float, ...] | None = None
         self.refresh(model)
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Has the model still the parts, types and devices it had when it was copied, and no hooks?"""
+        return _parts(model) == self._parts and not _has_hooks(model)
 
     def refresh(self, model: nn.Module) -> None:
         """Take over the model's weights if they have changed since the last call."""
-        versions = _versions(model)
-        if versions == self._versions:
+        state = _state(model)
+        if state == self._state:
             return
         for item in self._folded:
             item.refresh()
@@ -101,7 +107,7 @@ class InferenceCopy:
                 target.copy_(source)
         for stem in self._stems:
             stem.refresh()
-        self._versions = versions
+        self._state = state
 
     def __call__(self, clips: Clips) -> Logits:
         clips = clips.contiguous(memory_format=torch.channels_last_3d)
@@ -109,9 +115,28 @@ class InferenceCopy:
             return self._graph(clips).float()
 
 
-def _versions(model: nn.Module) -> tuple[int, ...]:
-    tensors = [*model.parameters(), *model.buffers()]
-    return tuple(number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _parts(model: nn.Module) -> tuple[object, ...]:
+    """What a copy is made of: it holds on to these objects, so that equal ids mean the same ones."""
+    kinds = [(id(tensor), tensor.device, tensor.dtype, tensor.shape) for tensor in _tensors(model)]
+    return (*kinds, *(id(module) for module in model.modules()))
+
+
+@torch.no_grad()
+def _state(model: nn.Module) -> tuple[float, ...]:
+    """Numbers that change when a weight does; version counters alone do not see ``weight.data.mul_(2)``."""
+    tensors = _tensors(model)
+    if not tensors:
+        return ()
+    counters = (number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
+    return (*counters, *torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).tolist())
+
+
+def _has_hooks(model: nn.Module) -> bool:
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def _fold(graph: fx.GraphModule, model: nn.Module) -> list[Folded]:
@@ -194,12 +219,66 @@ def _unshuffle(graph: fx.GraphModule) -> list[UnshuffledStem]:
     return stems
 
 
+SAVED = 32 * 2**20
+"""Bytes that the backward pass may hold on to at once on a CPU; more would leave its caches and gain no speed."""
+
+
+class View:
+    """What an attack calls and differentiates in place of the model.
+
+    Attributes:
+        layout: the memory format in which it takes clips without copying them.
+    """
+
+    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format) -> None:
+        self._call = call
+        self.layout = layout
+
+    def __call__(self, clips: Clips) -> Logits:
+        return self._call(clips)
+
+    def batch(self, clips: Clips) -> int:
+        """How many such clips may be differentiated at once, at least 1: what they save must fit into memory.
+
+        Measured by a forward pass of one clip and one of two, once for each model and shape.
+        """
+        if len(clips) < 2:
+            return 1
+        try:
+            known = _batches.setdefault(self._call, {})
+        except TypeError:  # a callable that has no weak references or no hash
+            known = {}
+        key = (clips.shape[1:], clips.device)
+        if key not in known:
+            saved = _saved(self, clips[:2]) - _saved(self, clips[:1])
+            known[key] = max(1, _memory(clips.device) // max(1, saved))
+        return known[key]
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes that activations may take: of a GPU half of what is free."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else SAVED
+
+
+def _saved(view: View, clips: Clips) -> int:
+    """Bytes that a forward pass keeps for its backward pass, weights among them."""
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        _output = view(clips.detach().requires_grad_(True))
+    return sum(kept.values())
+
+
+_batches: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, int]] = weakref.WeakKeyDictionary()
 _copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] = weakref.WeakKeyDictionary()
 
 
-def inference_view(
-    model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto"
-) -> Callable[[Clips], Logits]:
+def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto") -> View:
     """The function that an attack calls and differentiates in place of the model.
 
     Args:
@@ -210,22 +289,35 @@ def inference_view(
     Returns:
         A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
     """
-    if precision == "exact" or not isinstance(model, nn.Module):
+    copied = _copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
+    if copied is None:
+        return View(answers(model), torch.contiguous_format)
+    return View(copied, torch.channels_last_3d)
+
+
+def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
+    """The model as a function of float32 clips, whatever the type of its weights."""
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if first is None or first.dtype == torch.float32 or not first.is_floating_point():
         return model
+    return lambda clips: model(clips.to(first.dtype)).float()
+
+
+def _copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
+    """The model's copy, up to date, or None where it has none."""
     bf16 = has_bf16(clips.device)
     made = _copies.setdefault(model, {})
-    if bf16 not in made:
-        made[bf16] = _faithful_copy(model, clips[:2], bf16)
-    view = made[bf16]
-    if view is None:
-        return model
-    view.refresh(model)
-    return view
+    found = made.get(bf16)
+    if bf16 not in made or (found is not None and not found.is_of(model)):
+        made[bf16] = found = _faithful_copy(model, clips[:2], bf16)
+    if found is not None:
+        found.refresh(model)
+    return found
 
 
 def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy | None:
     """A copy that answers as the model does, or None."""
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if _has_hooks(model):
         return None  # tracing would lose them
     try:
         view = InferenceCopy(model, bf16)

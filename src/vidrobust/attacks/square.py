@@ -70,25 +70,29 @@ class Square:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision, self.queries) as run:
-            shape = layout(run.feasible.start)
-            kind = Corners if isinstance(self.threat.norm, Linf) else Bumps
-            self._search(run, kind(run, self.threat, shape), shape)
+        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
+            self.search(run)
             return run.result()
 
-    def _search(self, run: Chase, proposals: Corners | Bumps, shape: tuple[int, ...]) -> None:
+    def search(self, run: Chase) -> None:
+        """Attack the clips of a chase that still stand."""
+        run.aim(margin)
+        run.limit = run.forwards + self.queries
+        shape = layout(run.feasible.start)
+        proposals = (Corners if isinstance(self.threat.norm, Linf) else Bumps)(run, self.threat, shape)
         generators = run.generators(self.seed)
         point = proposals.start(random_signs(run.uniform(generators, shape[1], shape[4])))
         top = run.value(point)
         for query in range(1, self.queries):
             if run.over:
-                return
+                break
             share = self.share * window_share(query - 1, self.queries)
             into, source = (Window.draw(share, shape, part) for part in run.uniform(generators, 2, 6).unbind(1))
             trial = proposals.propose(point, into, source, random_signs(run.uniform(generators, shape[1])))
             loss = run.value(trial)
             better = loss > top
             point, top = pick(better, trial, point), torch.where(better, loss, top)
+        run.limit = None
 
 
 def layout(free: Tensor) -> tuple[int, ...]:
@@ -134,10 +138,15 @@ class Window:
     def draw(cls, share: float, shape: tuple[int, ...], uniform: Tensor) -> Window:
         """Boxes that cover about ``share`` of the volume, from ``B 6`` uniform numbers."""
         frames, height, width = shape[2:]
-        long = torch.where(uniform[:, 0] < 0.5, frames, 1 + (uniform[:, 1] * frames).floor())
-        side = (share * frames * height * width / long).sqrt()
+        volume = share * frames * height * width
+        least = max(share * frames, 1.0)
+        long = torch.where(uniform[:, 0] < 0.5, frames, least + (uniform[:, 1] * (frames - least + 1)).floor())
+        long = long.clamp(max=min(frames, max(volume, 1.0))).round()
+        tall = (volume / long).sqrt().clamp(max=height)
+        wide = (volume / (long * tall)).clamp(max=width)
+        tall = (volume / (long * wide)).clamp(max=height)
         limits = torch.tensor(shape[2:], dtype=uniform.dtype, device=uniform.device)[:, None]
-        size = torch.stack([long, side, side]).round().clamp(min=1).minimum(limits)
+        size = torch.stack([long, tall, wide]).round().clamp(min=1).minimum(limits)
         begin = (uniform[:, 2:5].T * (limits - size + 1)).floor()
         return cls(begin, size, uniform[:, 5] < 0.5, shape)
 
@@ -206,7 +215,7 @@ class Bumps:
         self.feasible, self.shape = run.feasible, shape
         self.power = 1 if isinstance(threat.norm, L1) else 2
         self.centre = run.feasible.start.view(shape)
-        self.eps = radii(threat, run.feasible.start).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
+        self.eps = radii(threat, run.feasible, run.subject.pixels).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
 
     def start(self, signs: Tensor) -> Tensor:
         """A bump in each of about 5 × 5 tiles, with a sign a channel and column of tiles, ``B C W``."""

@@ -34,12 +34,20 @@ def above(exact: Tensor) -> Tensor:
 
 
 def towards(centre: Tensor, exact: Tensor) -> Tensor:
-    """``exact`` (float64) in float32, rounded towards ``centre`` (float32): no distance to the centre grows.
+    """``exact`` (float64) in the type of ``centre``, rounded towards it: no distance to the centre grows.
 
     >>> centre, exact = torch.tensor([0.5]), torch.tensor([0.6], dtype=torch.float64)
     >>> bool(towards(centre, exact) <= exact)
     True
     """
-    nearest = exact.float()
+    nearest = exact.to(centre.dtype)
     beyond = torch.where(exact > centre, nearest.double() > exact, nearest.double() < exact)
-    return torch.where(beyond, torch.nextafter(nearest, centre), nearest)
+    return torch.where(beyond, _neighbour(nearest, centre), nearest)
+
+
+def _neighbour(value: Tensor, goal: Tensor) -> Tensor:
+    """The next number of their type from ``value`` towards ``goal``."""
+    if value.dtype in (torch.float32, torch.float64):
+        return torch.nextafter(value, goal)
+    bits = value.view(torch.int16)  # half types: as integers, numbers of one sign are ordered by size
+    return torch.where(value.abs() > goal.abs(), bits - 1, bits + 1).view(value.dtype)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
-from vidrobust.evaluate import accuracy, evaluate, masking, pgd, ranks, robustness, survivors
+from vidrobust.evaluation import accuracy, evaluate, masking, pgd, ranks, robustness, survivors
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.threats import Linf, Threat
 

@@ -10,7 +10,7 @@ import torch
 
 from vidrobust.analysis import best_step
 from vidrobust.attacks.gradient import PGD
-from vidrobust.evaluate import batches, device_of, silent
+from vidrobust.evaluation import batches, device_of, silent
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.evaluate import Progress
+    from vidrobust.evaluation import Progress
     from vidrobust.runs import Row
 
 RATIO = 1.6

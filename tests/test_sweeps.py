@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidrobust import sweep
+from vidrobust import sweeps
 from vidrobust.data.dataset import VideoClips
-from vidrobust.evaluate import pgd
+from vidrobust.evaluation import pgd
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.sweep import StepSizes, step_sizes, trajectory
+from vidrobust.sweeps import StepSizes, step_sizes, trajectory
 
 
 def test_one_trajectory_holds_every_shorter_attack(trained: ResNet3d, small_data: VideoClips) -> None:
@@ -61,7 +61,7 @@ class Quadratic:
 @pytest.mark.parametrize("best", [0.05, 0.9, 4.0, 20.0])
 def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = Quadratic(best)
-    monkeypatch.setattr(sweep, "trajectory", measured)
+    monkeypatch.setattr(sweeps, "trajectory", measured)
     row = step_sizes(nn.Identity(), list(range(50)), 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert row["kind"] == "step_size"
     assert row["interior"]
@@ -72,7 +72,7 @@ def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch:
 
 
 def test_an_optimum_beyond_all_bounds_is_not_called_interior(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "trajectory", Quadratic(1e6))
+    monkeypatch.setattr(sweeps, "trajectory", Quadratic(1e6))
     row = step_sizes(nn.Identity(), list(range(50)), 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert not row["interior"]
 

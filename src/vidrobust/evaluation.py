@@ -151,15 +151,17 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
     rows = [{**robustness_row(clean, 0.0, 0.0, 0), "attack": "none"}]
     for attack in attacks:
         mask = survivors(model, clips, attack, clean, progress)
-        rows.append({**robustness_row(mask, *_budget(attack)), "attack": repr(attack)})
+        rows.append({**robustness_row(mask, *budget(attack)), "attack": repr(attack)})
     return rows
 
 
-def _budget(attack: Attack) -> tuple[float, float, int]:
+def budget(attack: Attack) -> tuple[float, float, int]:
     """ε and α in units of 1/255, and the iterations, of an attack that has them."""
     threat = getattr(attack, "threat", None)
-    eps = getattr(threat, "eps", 0.0) / PIXEL
-    return round(eps, 6), round(getattr(attack, "alpha", 0.0) / PIXEL, 6), int(getattr(attack, "steps", 1))
+    eps = float(torch.as_tensor(getattr(threat, "eps", 0.0)).max())  # of budgets per clip or frame, the largest
+    alpha = getattr(attack, "alpha", 0.0)
+    known = alpha if isinstance(alpha, float) else 0.0  # "auto" is another for each batch
+    return round(eps / PIXEL, 6), round(known / PIXEL, 6), int(getattr(attack, "steps", 1))
 
 
 def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int = 0) -> Row:

@@ -1,0 +1,71 @@
+"""Gradient ascent on the margin: the loss of Carlini & Wagner under a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidrobust.attacks.apgd import at_least_one
+from vidrobust.attacks.chase import chase
+from vidrobust.attacks.inference import Precision
+from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.losses import margin
+from vidrobust.threats import Threat
+
+if TYPE_CHECKING:
+    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.types import Clips, Labels, Logits
+
+
+@dataclass(frozen=True)
+class CW:
+    """Steepest ascent on the margin between the best wrong and the true logit.
+
+    The loss is f6 of Carlini & Wagner (IEEE S&P 2017, section V-A), kept within the threat as by Madry et al. (ICLR
+    2018, section 5.1) instead of weighed against the perturbation's size. The margin does not saturate where
+    cross-entropy does, on confident models. The step size falls linearly to 0, so that the end does not oscillate.
+
+    Args:
+        threat: where the perturbed clips may lie.
+        alpha: the first step size, or ``auto`` (see :func:`~vidrobust.attacks.step_size.resolve_alpha`).
+        steps: gradients, at least 1.
+        random_start: start anywhere in the ball instead of at the clip.
+        seed: of the random start.
+        precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
+
+    Raises:
+        InputError: a value is out of its range.
+
+    >>> from vidrobust.threats import Linf
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))
+    >>> clips, labels = torch.rand(5, 3, 2, 4, 4), torch.zeros(5, dtype=torch.int64)
+    >>> result = CW(Threat(Linf(), eps=8 / 255), alpha=4 / 255, steps=10)(model, clips, labels)
+    >>> bool((result.success == (result.loss > 0)).all())
+    True
+    """
+
+    threat: Threat
+    alpha: Alpha = "auto"
+    steps: int = 50
+    random_start: bool = False
+    seed: int = 0
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        at_least_one(steps=self.steps)
+
+    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
+        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
+            alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, margin)
+            free = run.random(run.generators(self.seed)) if self.random_start else run.feasible.start
+            for step in range(self.steps):
+                if run.over:
+                    break
+                _, gradient = run.gradient(free)
+                free = run.feasible.step(free, gradient, alpha * (1 - step / self.steps))
+            if not run.over:
+                run.value(free)
+            return run.result()

@@ -1,0 +1,273 @@
+"""α*: the step size calibrated for one model, one threat and one number of iterations.
+
+The method is that of the slides: run the attack on a few clips for each step size of a geometric grid, widen the grid
+until the greatest mean loss lies inside it, and take the vertex of a parabola in log α. One trajectory serves all
+iteration counts up to its length. What is found is kept for a model as long as its weights are the same.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from vidrobust.attacks.chase import Chase, chase
+from vidrobust.attacks.inference import _state
+from vidrobust.errors import InputError
+from vidrobust.losses import cross_entropy
+from vidrobust.threats import Threat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.losses import Loss
+    from vidrobust.types import Clips, Labels, Logits
+
+RATIO = 1.6
+"""Of neighbouring step sizes on the grid."""
+
+FIRST, LOWEST, HIGHEST = range(-6, 1), -13, 3
+"""Powers of the ratio, times ε: the first grid (ε/16…ε), and how far it may grow (ε/450…4ε)."""
+
+CLIPS = 32
+"""Clips a calibration looks at, at most."""
+
+Alpha: TypeAlias = "float | Literal['auto']"
+"""A step size in the units of the pixels, or ``auto``: calibrated by :func:`resolve_alpha`."""
+
+Run = TypeVar("Run")
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """An estimate of α* with its 95 % interval over clips.
+
+    Attributes:
+        alpha, low, high: in the units of ε.
+        interior: is the optimum inside the grid?
+        clips: how many clips it rests on.
+    """
+
+    alpha: float
+    low: float
+    high: float
+    interior: bool
+    clips: int
+
+
+def explore(
+    measure: Callable[[int], Run], mean_loss: Callable[[Run, int], float], steps: Sequence[int]
+) -> dict[int, Run]:
+    """Measure a grid of step sizes, widened until the best of each iteration count lies inside it or a limit is met.
+
+    Args:
+        measure: from a power p to a run with the step size ``ε · RATIO ** p``, long enough for all counts.
+        mean_loss: of a run after a number of iterations.
+        steps: the iteration counts.
+
+    Returns:
+        The runs by power, ascending.
+
+    >>> peak = -8  # below the first grid
+    >>> runs = explore(lambda power: power, lambda power, count: -abs(power - peak), [10])
+    >>> list(runs)
+    [-9, -8, -7, -6, -5, -4, -3, -2, -1, 0]
+    """
+    found = {power: measure(power) for power in FIRST}
+    while True:
+        tops = {max(found, key=lambda power: mean_loss(found[power], count)) for count in steps}
+        low, high = min(found), max(found)
+        if low in tops and low > LOWEST:
+            found[low - 1] = measure(low - 1)
+        elif high in tops and high < HIGHEST:
+            found[high + 1] = measure(high + 1)
+        else:
+            return dict(sorted(found.items()))
+
+
+def calibrate(
+    model: Callable[[Clips], Logits],
+    threat: Threat,
+    steps: int | Sequence[int],
+    clips: Clips,
+    labels: Labels,
+    loss: Loss = cross_entropy,
+) -> dict[int, StepSize]:
+    """α* for each number of iterations, by a sweep on the first clips given, and remembered for ``alpha="auto"``.
+
+    Costs 7 to 17 runs of the longest count. Give clips that are not evaluated afterwards.
+
+    Args:
+        model: any callable from clips to logits; only an ``nn.Module`` is remembered.
+        threat: where the perturbed clips may lie.
+        steps: one or more iteration counts.
+        clips, labels: ``B C T H W`` in [0, 1] and ``B``; the first 32 are used.
+        loss: what is maximised.
+
+    Returns:
+        By iteration count.
+
+    Raises:
+        InputError: ε is 0, there is no step size to look for.
+    """
+    counts = [steps] if isinstance(steps, int) else list(steps)
+    threat, clips, labels = _first(threat, CLIPS), clips[:CLIPS], labels[:CLIPS]
+    eps = _scale(threat)
+    with chase(model, threat, clips, labels, loss, "auto") as run:
+        run.exploring = True
+
+        def measure(power: int) -> Tensor:
+            return trajectory(run, eps * RATIO**power, max(counts))
+
+        found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
+    alphas = [eps * RATIO**power for power in found]
+    best = {count: _estimate(alphas, torch.stack([losses[count] for losses in found.values()])) for count in counts}
+    if isinstance(model, nn.Module):
+        for count, estimate in best.items():
+            _remember(model, _key(threat, count, loss), estimate)
+    return best
+
+
+def resolve_alpha(
+    alpha: Alpha,
+    model: Callable[[Clips], Logits],
+    threat: Threat,
+    steps: int,
+    clips: Clips,
+    labels: Labels,
+    loss: Loss = cross_entropy,
+    patience: int = 0,
+) -> float:
+    """The number that a search steps by: ``alpha`` itself, or for ``auto`` the calibrated α*.
+
+    The first call for a model, threat, loss and iteration count calibrates on the clips at hand, unless
+    :func:`calibrate` has done so on others; later calls look it up until the model's weights change.
+
+    Args:
+        alpha: a number above 0, or ``auto``.
+        model, threat, steps, clips, labels, loss: as in :func:`calibrate`.
+        patience: for how many calls a value may outlive a change of weights: in training they change at every step,
+            and α* moves slowly.
+
+    Returns:
+        α in the units of ε.
+
+    Raises:
+        InputError: ``alpha`` is neither above 0 nor ``auto``.
+    """
+    if alpha != "auto":
+        return check_alpha(alpha)
+    key = _key(threat, steps, loss)
+    known = _recall(model, key, patience) if isinstance(model, nn.Module) else None
+    return (known or calibrate(model, threat, steps, clips, labels, loss)[steps]).alpha
+
+
+def check_alpha(alpha: Any) -> Any:
+    """Refuse what is no step size; what is one comes back.
+
+    >>> check_alpha("auto"), check_alpha(0.01)
+    ('auto', 0.01)
+    """
+    if alpha != "auto" and not (isinstance(alpha, (int, float)) and alpha > 0):
+        raise InputError(f'alpha, the step size, must be above 0, or "auto", but is {alpha!r}.')
+    return alpha
+
+
+def trajectory(run: Chase, alpha: float, steps: int) -> Tensor:
+    """The loss of every clip after each step of steepest ascent, ``steps + 1`` × ``B``."""
+    free, losses = run.feasible.start, []
+    for _ in range(steps):
+        loss, gradient = run.gradient(free)
+        losses.append(loss)
+        free = run.feasible.step(free, gradient, alpha)
+    return torch.stack([*losses, run.value(free)])
+
+
+def _estimate(alphas: Sequence[float], losses: Tensor, resamples: int = 400) -> StepSize:
+    """The best step size, and the interval that it moves in when the clips are drawn anew.
+
+    Args:
+        alphas: ``A``, ascending.
+        losses: ``A B``, of every clip at every step size.
+    """
+    places, losses = torch.tensor(alphas).double().log(), losses.double().cpu()
+    count = losses.shape[1]
+    drawn = torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(0))
+    mean = losses.mean(1)
+    best = math.exp(_vertex(places, mean))
+    low, high = (
+        torch.stack([torch.tensor(_vertex(places, losses[:, clips].mean(1))) for clips in drawn])
+        .double()
+        .exp()
+        .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+        .tolist()
+    )
+    return StepSize(best, min(low, best), max(high, best), 0 < int(mean.argmax()) < len(alphas) - 1, count)
+
+
+def _vertex(places: Tensor, heights: Tensor) -> float:
+    """Where the parabola through the highest of evenly spaced points and its neighbours has its vertex."""
+    top = int(heights.argmax())
+    if not 0 < top < len(heights) - 1:
+        return places[top].item()
+    left, middle, right = heights[top - 1 : top + 2].tolist()
+    bend = left - 2 * middle + right
+    shift = 0.0 if bend == 0 else 0.5 * (left - right) / bend
+    return (places[top] + shift * (places[1] - places[0])).item()
+
+
+# --------------------------------------------------------------------------------------------------- what is remembered
+
+
+@dataclass
+class Memory:
+    """What was found for a model, and for which weights."""
+
+    state: tuple[float, ...]
+    found: dict[tuple[object, ...], StepSize]
+    used: int = 0
+    """Calls since the weights changed."""
+
+
+_memories: weakref.WeakKeyDictionary[nn.Module, Memory] = weakref.WeakKeyDictionary()
+
+
+def _remember(model: nn.Module, key: tuple[object, ...], estimate: StepSize) -> None:
+    state = _state(model)
+    memory = _memories.get(model)
+    if memory is None or memory.state != state:
+        memory = _memories[model] = Memory(state, {})
+    memory.found[key] = estimate
+
+
+def _recall(model: nn.Module, key: tuple[object, ...], patience: int) -> StepSize | None:
+    memory = _memories.get(model)
+    if memory is None or key not in memory.found:
+        return None
+    if memory.state != _state(model):
+        memory.used += 1
+        if memory.used > patience:
+            return None
+    return memory.found[key]
+
+
+def _key(threat: Threat, steps: int, loss: Loss) -> tuple[object, ...]:
+    return repr(threat.norm), repr(threat.support), _scale(threat), steps, loss
+
+
+def _scale(threat: Threat) -> float:
+    """The mean budget, by which step sizes are measured."""
+    eps = torch.tensor(threat.eps, dtype=torch.float64).mean().item()
+    if eps == 0:
+        raise InputError('with eps=0 there is no step size to look for: give alpha as a number instead of "auto".')
+    return eps
+
+
+def _first(threat: Threat, count: int) -> Threat:
+    """The threat for the first clips of a batch."""
+    return replace(threat, eps=threat.eps[:count]) if isinstance(threat.eps, tuple) else threat
