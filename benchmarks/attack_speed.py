@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".peers"
@@ -177,10 +178,12 @@ def art(model: Any, steps: int, eps: float, alpha: float) -> Attack:
 
 
 def advertorch(model: Any, steps: int, eps: float, alpha: float) -> Attack:
-    """advertorch's PGD; it imports a function that torch has since dropped and that its PGD does not call."""
+    """advertorch's PGD; at import it wants a function that torch has dropped, and torchvision, neither for its PGD."""
     import torch
 
-    torch.autograd.gradcheck.zero_gradients = lambda _: None  # type: ignore[attr-defined]
+    module: Any = sys.modules["torch.autograd.gradcheck"]  # the attribute of this name is a function
+    module.zero_gradients = lambda _: None
+    sys.modules["torchvision"] = MagicMock()
     from advertorch.attacks import LinfPGDAttack
 
     loss = torch.nn.CrossEntropyLoss(reduction="sum")

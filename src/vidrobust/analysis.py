@@ -72,7 +72,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def student(freedom: int) -> float:
+def student(freedom: float) -> float:
     """The 97.5 % point of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 

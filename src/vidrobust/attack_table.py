@@ -38,8 +38,8 @@ def attack_label(row: Row) -> str:
 def attack_points(rows: Iterable[Row]) -> dict[str, dict[str, Point]]:
     """Accuracy of each model under each attack, seeds pooled: ``{model: {attack: point}}``.
 
-    Empty unless something else than PGD was evaluated. PGD itself stands in at the ε of the other attacks, with the most
-    iterations; of an attack that was evaluated more than once, the largest set of clips counts.
+    Empty unless something else than PGD was evaluated. PGD itself stands in at the ε of the other attacks, with the
+    most iterations; of an attack that was evaluated more than once, the largest set of clips counts.
     """
     rows = of_kind(rows, "robustness")
     split = evaluated_split(rows)
@@ -55,7 +55,8 @@ def attack_points(rows: Iterable[Row]) -> dict[str, dict[str, Point]]:
         by_seed = cells[row["model"]][attack_label(row)]
         if row["seed"] not in by_seed or row["clips"] > by_seed[row["seed"]]["clips"]:
             by_seed[row["seed"]] = row
-    attacks = sorted({label for by_attack in cells.values() for label in by_attack}, key=lambda label: label != CLEAN)
+    met = dict.fromkeys(label for by_attack in cells.values() for label in by_attack)
+    attacks = sorted(met, key=lambda label: label != CLEAN)  # otherwise in the order of the rows
     return {
         model: {a: pooled(found["eps"], list(by_seed.values())) for a in attacks if (by_seed := cells[model].get(a))
                 for found in [next(iter(by_seed.values()))]}

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidrobust import published
 from vidrobust.analysis import (
+    PowerFit,
     bootstrap_mean,
     linear_fit,
     power_fit,
@@ -74,6 +75,9 @@ MARGIN = 0.01
 """A stronger attack that defends better by no more than one point does not count as a better defence."""
 R2_NEEDED = 0.9
 AICC_CLEAR = 4.0
+NEAR_LINEAR = (0.8, 1.25)
+"""A power law with its exponent in here is called close to linear: where the points hardly scatter, AICc tells even 0.95
+from 1."""
 POINTS_NEEDED = 5
 
 
@@ -242,16 +246,27 @@ def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:
         verdict, reason = "not reproduced", "the slope's interval contains 0"
     elif line.slope_high < 0:
         verdict, reason = "not reproduced", "α* falls with ε"
-    elif better > AICC_CLEAR:
-        verdict, reason = "not reproduced", f"a power law is better by more than {AICC_CLEAR:g} AICc"
-    elif line.r2 >= R2_NEEDED:
+    elif line.r2 < R2_NEEDED:
+        verdict, reason = "undecided", f"α* grows, but R² is below {R2_NEEDED:g}"
+    elif better <= AICC_CLEAR:
         verdict, reason = "reproduced", f"the slope is above 0, R² ≥ {R2_NEEDED:g}, and no power law is clearly better"
     else:
-        verdict, reason = "undecided", f"α* grows, but R² is below {R2_NEEDED:g}"
+        verdict, reason = _bent(power)
     return Claim(
         name, statement, statistic, line.slope, line.slope_low, line.slope_high, 0, clips, verdict, reason,
         _published_line(),
     )  # fmt: skip
+
+
+def _bent(power: PowerFit) -> tuple[str, str]:
+    """Verdict and reason where a power law fits clearly better: how far from 1 is its exponent?"""
+    low, high = NEAR_LINEAR
+    clearly = f"a power law is better by more than {AICC_CLEAR:g} AICc"
+    if low <= power.exponent_low and power.exponent_high <= high:
+        return "reproduced", f"{clearly}, but its exponent is within {low:g}–{high:g}: close to linear"
+    if power.exponent_high < low or power.exponent_low > high:
+        return "not reproduced", f"{clearly}, and its exponent is outside {low:g}–{high:g}"
+    return "undecided", f"{clearly}, and its exponent may or may not be within {low:g}–{high:g}"
 
 
 def _published_line() -> str:

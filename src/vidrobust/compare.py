@@ -53,8 +53,8 @@ class Difference:
 def difference(first: Point, second: Point) -> Difference:
     """Accuracy of the second point minus that of the first.
 
-    With three seeds or more on both sides the interval is Welch's t over the seeds; with fewer it is Newcombe's over the
-    clips, which takes the clips of the two as unrelated: where they are the same it is a little wide.
+    With three seeds or more on both sides the interval is Welch's t over the seeds; with fewer it is Newcombe's over
+    the clips, which takes the clips of the two as unrelated: where they are the same it is a little wide.
 
     >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
     >>> found = difference(one, two)

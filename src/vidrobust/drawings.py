@@ -17,20 +17,54 @@ from vidrobust.runs import Run
 Row = dict[str, Any]
 
 METHODS = {
-    "sensitivity": ("trajectory", "Mean loss after every PGD step, one run of PGD for each step size; the best iterate does "
-                    "not enter. The ridge is the step size of the greatest loss after each step."),
-    "step_size": ("step_size", "α* is the vertex of a parabola in log α through the grid points around the greatest mean "
-                  "loss; its bar comes from resampling the clips. Lines: least squares in the space of α*."),
-    "robustness": ("robustness", "Clips that are wrong without attack count as broken; of each attack its best iterate counts. "
-                   "Bars: 95 % Wilson intervals over the clips, seeds pooled; the hover text has each seed."),
-    "training": ("epoch", "Mean over the batches of each epoch, as the attack left them, then over the seeds."),
-    "schedules": ("epoch", "The attack that the batches of each epoch were trained under, mean over the seeds."),
-    "gap": ("gap", "The same training and validation clips attacked after every few epochs. Bars: 95 % Wilson intervals."),
-    "radar": ("robustness", "Each axis is one attack on the same test clips; seeds pooled. A clip that is wrong without "
-              "attack counts as broken."),
-    "difficulty": ("difficulty", "Both models on the same clips of each contrast, difference by seed. Bars: Student's t over "
-                   "three seeds or more, else resampled clips."),
-}  # fmt: skip
+    "sensitivity": (
+        "trajectory",
+        (
+            "Mean loss after every step of PGD, one run of PGD for each step size; which iterate is best does not "
+            "enter. The ridge is the step size of the greatest loss after each step."
+        ),
+    ),
+    "step-size": (
+        "step_size",
+        (
+            "α* is the vertex of a parabola in log α through the grid points around the greatest mean loss; its "
+            "bar comes from resampling the clips. Lines: least squares in the space of α*."
+        ),
+    ),
+    "robustness": (
+        "robustness",
+        (
+            "Clips that are wrong without attack count as broken; of each attack its best iterate counts. Bars: "
+            "95 % Wilson intervals over the clips, seeds pooled; the hover text has each seed."
+        ),
+    ),
+    "training": (
+        "epoch",
+        "Mean over the batches of each epoch, as the attack left them, then over the seeds.",
+    ),
+    "schedules": (
+        "epoch",
+        "The attack that the batches of each epoch were trained under, mean over the seeds.",
+    ),
+    "gap": (
+        "gap",
+        "The same training and validation clips attacked after every few epochs. Bars: 95 % Wilson intervals.",
+    ),
+    "radar": (
+        "robustness",
+        (
+            "Each axis is one attack on the same test clips; seeds pooled. A clip that is wrong without attack "
+            "counts as broken."
+        ),
+    ),
+    "difficulty": (
+        "difficulty",
+        (
+            "Both models on the same clips of each contrast, difference by seed. Bars: Student's t over three "
+            "seeds or more, else resampled clips."
+        ),
+    ),
+}
 """What the rows of a figure are, and how they become its numbers."""
 
 
@@ -42,18 +76,27 @@ class Board:
         self.clips: list[list[Row]] = []
         self.shelf = Shelf()
 
-    def figure(self, name: str, draw: Callable[..., Any], run: Run, *arguments: Any, caption: bool = True) -> Html:
+    def figure(
+        self,
+        name: str,
+        draw: Callable[..., Any],
+        run: Run,
+        rows: Sequence[Row] | None,
+        *arguments: Any,
+        caption: bool = True,
+    ) -> Html:
         """Store a figure and give the element that it is drawn into, or say what is missing.
 
         Args:
-            name: what the figure shows; its data is saved under this name, and the sliders of equal names move together.
-            draw: gives the plotly figure; ``arguments`` are passed on.
+            name: what the figure shows; its data is saved under this name, and sliders of equal names move together.
+            draw: gives the plotly figure from the rows and ``arguments``.
             run: whose rows are drawn.
-            arguments: of ``draw``, the rows first.
+            rows: the rows; None for published numbers.
+            arguments: what ``draw`` takes besides.
             caption: whether to say below what is to be seen and how it was made.
         """
         try:
-            figure = draw(*arguments)
+            figure = draw(*arguments) if rows is None else draw(rows, *arguments)
         except MissingRowsError as error:
             return missing(error)
         spec = json.loads(figure.to_json())
@@ -62,7 +105,7 @@ class Board:
         self.figures[key] = spec
         words = alt if len(alt) < 300 else alt.split(". ")[0] + "."  # a sentence a model is for screen readers
         below = f"<figcaption>{text(words)}</figcaption>"
-        below += f'<div class="tools">{made(run, name.split()[0], arguments[0])}</div>'
+        below += f'<div class="tools">{made(run, name.split()[0], rows) if rows is not None else ""}</div>'
         return Html(
             f'<figure data-figure="{key}" data-name="{text(name)}" data-link="{text(name)}"><div class="slide"></div>'
             f'<div class="plot waiting" role="img" aria-label="{text(alt)}"></div>'
@@ -89,10 +132,8 @@ class Board:
         }
 
 
-def made(run: Run, name: str, rows: object) -> Html:
-    """How a figure was made: its rows, the method, and the command; nothing for published numbers."""
-    if name not in METHODS or not isinstance(rows, Sequence):
-        return Html("")
+def made(run: Run, name: str, rows: Sequence[Row]) -> Html:
+    """How a figure was made: its rows, the method, and the command."""
     kind, method = METHODS[name]
     found = of_kind(rows, kind)
     seeds = sorted({row["seed"] for row in found if "seed" in row})

@@ -16,7 +16,7 @@ from vidrobust.curves import (
     of_kind,
     robustness_curves,
 )
-from vidrobust.markup import Html, missing, policy, tag, text
+from vidrobust.markup import Html, folded, missing, policy, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
 
@@ -40,7 +40,8 @@ def overview(run: Run, rows: Sequence[Row], judged: Sequence[Claim]) -> Html:
         ("Can it be trusted", _trust(run, rows, judged)),
     ]
     lacking = lacks(run, rows)
-    told = missing(f"This run lacks: {'; '.join(lacking)}. {MISSING_STEP}") if lacking else ""
+    told = missing(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
+    told += _left(run, rows)
     body = "".join(f'<div class="card"><h3>{text(title)}</h3>{html}</div>' for title, html in cards)
     return Html(f'{told}<div class="cards">{body}</div>')
 
@@ -50,15 +51,36 @@ def lacks(run: Run, rows: Sequence[Row]) -> list[str]:
     if run.kind != "study":
         return []
     present = {row["kind"] for row in rows}
-    told = [", ".join(name for kind, name in _STEPS.items() if kind not in present)]
-    wanted = [(model, seed) for model in run.config.get("policies", ()) for seed in range(run.config.get("seeds", 1))]
-    for kind, what in (("epoch", "training"), ("robustness", "accuracy against ε")):
-        have = {(row["model"], row["seed"]) for row in of_kind(rows, kind)}
-        left = [model for model, seed in wanted if (model, seed) not in have]
+    told = [name for kind, name in _STEPS.items() if kind not in present]
+    wanted = len(run.config.get("policies", ())) * run.config.get("seeds", 1)
+    for kind, what in _PARTS.items():
+        left = _unfinished(run, rows, kind)
         if kind in present and left:
-            names = ", ".join(f"{name} ({left.count(name)})" for name in dict.fromkeys(left))
-            told.append(f"{what} of {len(left)} of {len(wanted)} models and seeds: {names}")
-    return [one for one in told if one]
+            told.append(f"{what} of {len(left)} of {wanted} models and seeds")
+    return told
+
+
+_PARTS = {"epoch": "training", "robustness": "accuracy against ε"}
+
+
+def _unfinished(run: Run, rows: Sequence[Row], kind: str) -> list[tuple[str, int]]:
+    """The models and seeds that a study was asked for and that have no rows of a kind."""
+    have = {(row["model"], row["seed"]) for row in of_kind(rows, kind)}
+    seeds = range(run.config.get("seeds", 1))
+    return [one for model in run.config.get("policies", ()) for seed in seeds if (one := (model, seed)) not in have]
+
+
+def _left(run: Run, rows: Sequence[Row]) -> str:
+    """The names of the models that a killed study has not come to."""
+    if run.kind != "study" or not rows:
+        return ""
+    told = ""
+    for kind, what in _PARTS.items():
+        left = _unfinished(run, rows, kind)
+        seeds = {model: [seed for name, seed in left if name == model] for model, _ in left}
+        items = "".join(f"<li>{policy(m)}, seeds {', '.join(map(str, some))}</li>" for m, some in seeds.items())
+        told += folded(f"no {what} yet: {len(left)}", f"<ul>{items}</ul>") if left else ""
+    return told
 
 
 def _studied(run: Run, rows: Sequence[Row]) -> Html:
@@ -68,7 +90,7 @@ def _studied(run: Run, rows: Sequence[Row]) -> Html:
     told = f"Run {run.path.resolve().name}: {run.kind}{profile}."
     if not models:
         return Html(tag("p", told) + tag("p", "No model has been evaluated yet."))
-    trained = [name for name in models if name not in CONTROLS]
+    trained = [name for name in models if not name.startswith(CONTROLS)]
     told += f" {len(models)} models, {len(trained)} of them adversarially trained, "
     told += "one seed each." if len(seeds) == 1 else f"up to {len(seeds)} seeds each."
     listed = "".join(f"<li>{policy(name)}</li>" for name in models)

@@ -118,7 +118,10 @@ def _title(shown: Sequence[Shown]) -> str:
 def _side_by_side(shown: Sequence[Shown], board: Board, part: Part) -> str:
     """One part of every run; a single step was never meant to have those of a study."""
     made = [part(one, board) for one in shown]
-    if all(html.startswith('<p class="missing">') and one.run.kind != "study" for one, html in zip(shown, made, strict=True)):
+    if all(
+        html.startswith('<p class="missing">') and one.run.kind != "study"
+        for one, html in zip(shown, made, strict=True)
+    ):
         return ""
     if not any(made):
         return ""
@@ -149,7 +152,7 @@ def _sensitivity(one: Shown, board: Board) -> Html:
         flat = board.figure(f"sensitivity {eps:g} map", figures.sensitivity_map, one.run, one.rows, eps)
         told.append(f'<h3>ε = {eps:g}</h3><div class="pair">{solid}{flat}</div>')
         if published.sensitivity(eps):
-            theirs = board.figure(f"published {eps:g}", figures.published_sensitivity, one.run, eps)
+            theirs = board.figure(f"published {eps:g}", figures.published_sensitivity, one.run, None, eps)
             told.append(f'<div class="published-only"><h4>published (slides): ε = {eps:g}</h4>{theirs}</div>')
     return Html("".join(told))
 
@@ -163,19 +166,23 @@ def _radar(one: Shown, board: Board) -> Html:
         figures.radar(one.rows)
     except MissingRowsError:
         return Html("")  # no step of the study: only `vidrobust evaluate` makes these rows
-    theirs = board.figure("published radar", figures.published_radar, one.run)
+    theirs = board.figure("published radar", figures.published_radar, one.run, None)
     ours = board.figure("radar", figures.radar, one.run, one.rows)
     return Html(f'{ours}<div class="published-only"><h4>published (slides)</h4>{theirs}</div>')
 
 
 def _difficulty(one: Shown, board: Board) -> Html:
-    return board.figure("difficulty", figures.difficulty, one.run, one.rows) if of_kind(one.rows, "difficulty") else Html("")
+    return (
+        board.figure("difficulty", figures.difficulty, one.run, one.rows)
+        if of_kind(one.rows, "difficulty")
+        else Html("")
+    )
 
 
 PARTS: tuple[tuple[str, str, Part], ...] = (
-    ("standard", "Standard training", lambda one, board: sections.clean_table(one.rows)),
+    ("standard", "Standard training, and every model without attack", lambda one, _: sections.clean_table(one.rows)),
     ("sensitivity", "Sensitivity of PGD's parameters", _sensitivity),
-    ("step-size", "Optimal step size", _drawn("step_size", figures.step_size)),
+    ("step-size", "Optimal step size", _drawn("step-size", figures.step_size)),
     ("accuracy", "Accuracy under attack", _defences),
     ("schedules", "Schedules as drawn", _drawn("schedules", figures.schedules)),
     ("training", "Training", _drawn("training", figures.training)),
@@ -205,7 +212,7 @@ def _differences(shown: Sequence[Shown]) -> str:
     lines = [(name, *values) for name, values in config_table([one.run for one in shown])]
     labels = [one.label for one in shown]
     told = [
-        table(("Setting", *labels), lines, "Settings in which the runs differ", "grid")
+        table(("Setting", *labels), lines, "Settings in which the runs differ")
         if lines
         else tag("p", "The runs have the same configuration.")
     ]
@@ -220,8 +227,8 @@ def _accuracy_differences(first: Shown, second: Shown) -> Html:
     eps = sorted({e for by_eps in found.values() for e in by_eps})
     lines = [[policy(model), *(_difference(by_eps.get(e)) for e in eps)] for model, by_eps in found.items()]
     caption = (
-        f"Accuracy of {second.label} minus {first.label} under PGD(i={steps}), in points, 95 % intervals: over seeds where "
-        "both have three, else over clips, taken as unrelated; bold where the interval excludes 0"
+        f"Accuracy of {second.label} minus {first.label} under PGD(i={steps}), in points, 95 % intervals: over seeds "
+        "where both have three, else over clips, taken as unrelated; bold where the interval excludes 0"
     )
     return table(["Model", *(f"ε={e:g}" for e in eps)], lines, caption, "grid")
 

@@ -67,7 +67,9 @@ def robust_tables(rows: Sequence[Row]) -> Html:
         for model in model_order(row["model"] for row in chosen):
             points = [_cell([row for row in chosen if (row["model"], row["eps"]) == (model, e)]) for e in eps]
             lines.append([policy(model), len({row["seed"] for row in chosen if row["model"] == model}), *points])
-        caption = f"Accuracy (%) on {split} clips under PGD(i={steps}) by ε in 1/255, 95 % intervals, clips; seeds pooled"
+        caption = (
+            f"Accuracy (%) on {split} clips under PGD(i={steps}) by ε in 1/255, 95 % intervals, clips; seeds pooled"
+        )
         listed = table(["Model", "Seeds", *(f"ε={e:g}" for e in eps)], lines, caption, "grid")
         told.append(listed if steps == every[-1] else folded(f"The same under PGD(i={steps})", listed))
     if not every:

@@ -160,36 +160,56 @@ def difficulty(rng: np.random.Generator, models: dict[str, tuple[float, float]],
     return sorted(found, key=lambda row: (row["contrast"], row["model"], row["steps"], row["eps"]))
 
 
+SQUARE = "Square(threat=Threat(norm=Linf(), eps=0.0314, support=WholeClip()), queries=100)"
+BORDER = "PGD(threat=Threat(norm=Linf(), eps=0.0314, support=Border(width=2)), steps=20)"
+
+
+def several_attacks(models: dict[str, tuple[float, float]], clips: int = CLIPS) -> list[Row]:
+    """Rows of `vidrobust evaluate` with attacks of another kind."""
+    found = []
+    for model, (clean, survives) in models.items():
+        for attack, steps, share in ((SQUARE, 1, 0.12 * survives), (BORDER, 20, 0.1 * survives)):
+            correct = round(min(clean, share) * clips)
+            found.append({
+                "kind": "robustness", "model": model, "seed": 0, "split": "test", "eps": 8.0, "alpha": 0.0,
+                "steps": steps, "attack": attack, "clips": clips, "correct": correct,
+                "survived": "1" * correct + "0" * (clips - correct),
+            })  # fmt: skip
+    return found
+
+
 def example(run: Path, number: int, frames: int = 8, size: int = 32) -> Row:
-    """One watchable clip; its arrays are written into the run."""
-    rng = np.random.default_rng(number)
+    """One watchable clip; its arrays are written into the run. Number 2 is clip 0 again, under another attack."""
+    rng, video, again = np.random.default_rng(number), number % 2, number > 1
     clean = np.zeros((frames, size, size, 3), np.uint8)
     y, x = np.mgrid[:size, :size]
     for t in range(frames):
-        clean[t] = (128 + 90 * np.sin((x + (2 * t if number % 2 else -2 * t)) / 3.0) * np.cos(y / 5.0)).astype(
-            np.uint8
-        )[..., None]
+        clean[t] = (128 + 90 * np.sin((x + (2 * t if video else -2 * t)) / 3.0) * np.cos(y / 5.0)).astype(np.uint8)[
+            ..., None
+        ]
     clean[..., 1] //= 2
     delta = (8 * np.sign(rng.normal(size=clean.shape))).astype(np.float16)
     delta = np.clip(delta, -clean.astype(np.float32), 255 - clean.astype(np.float32)).astype(np.float16)
+    if again:
+        delta[np.arange(frames) != 3] = 0  # the whole budget in one frame
     file = f"examples/{number}.npz"
     (run / "examples").mkdir(parents=True, exist_ok=True)
     np.savez_compressed(run / file, clean=clean, delta=delta)
     return {
-        "kind": "example", "file": file, "video": f"left/v_left_g0{number}_c01.avi", "label": CLASSES[0],
-        "model": "standard", "eps": 8, "alpha": 1.8, "steps": 20,
+        "kind": "example", "file": file, "video": f"left/v_left_g0{video}_c01.avi", "label": CLASSES[0],
+        "model": "AT(ε=8,α=8,i=3)" if again else "standard", "eps": 4 if again else 8, "alpha": 1.8, "steps": 20,
         "clean_top": [[CLASSES[0], 0.93], [CLASSES[3], 0.05], [CLASSES[1], 0.02]],
         "adversarial_top": [[CLASSES[3], 0.88], [CLASSES[0], 0.1], [CLASSES[2], 0.02]],
     }  # fmt: skip
 
 
-def write(path: Path, found: list[Row], examples: int = 2, kind: str = "study") -> Path:
+def write(path: Path, found: list[Row], examples: int = 3, kind: str = "study") -> Path:
     """A whole run directory."""
     run = Run.start(
         path, kind, {"profile": "quick", "seed": 0, "name": "<i>synthetic</i>", "data": {"size": 32}}, seed=0
     )
     run.append([*found, *(example(path, number) for number in range(examples))])
-    for number, title in enumerate(("train standard", "<b>sweep</b>")):
+    for number, title in enumerate(("train standard, seed 0", "train standard, seed 1", "<b>sweep</b>")):
         cost = {"job": str(number), "title": title, "seconds": 31.5, "cpu_seconds": 30.25, "gradients": 120000}
         run.job_path(str(number)).mkdir(parents=True)
         append_lines(run.job_path(str(number)) / "timings.jsonl", [cost])

@@ -8,7 +8,7 @@ from vidrobust import figures
 from vidrobust.analysis import MissingRowsError
 
 draw: Any = figures  # plotly's own types say little of what a figure holds
-ALL = ("step_size", "robustness", "gap", "difficulty", "training")
+ALL = ("step_size", "robustness", "gap", "difficulty", "training", "schedules")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_published_traces_cannot_be_taken_for_ours(rows, name):
 
 def test_the_surface_is_the_measured_loss(rows):
     figure = draw.sensitivity(rows, 8)
-    surface, ridge = figure.data
+    surface, ridge = figure.data  # and nothing else
     assert surface.z.shape == (13, 31) and list(surface.y) == sorted(surface.y)
     best = surface.y[surface.z[:, 30].argmax()]
     assert ridge.y[-1] == best and ridge.z[-1] == surface.z[:, 30].max()
@@ -90,12 +90,38 @@ def test_a_model_keeps_its_colour_and_models_differ(rows):
     assert looks == {t.name: (t.line.color, t.marker.symbol) for t in trained.data}
 
 
-def test_training_shows_the_schedules_as_drawn(rows):
-    figure = draw.training(rows)
+def test_training_and_schedules_show_what_was_drawn(rows):
+    assert [step.label for step in draw.training(rows).layout.sliders[0].steps] == ["loss", "accuracy"]
+    figure = draw.schedules(rows)
     steps = {step.label: step for step in figure.layout.sliders[0].steps}
-    assert list(steps) == ["loss", "accuracy", "ε", "α", "i"]
+    assert list(steps) == ["ε", "α", "i"] and "standard" not in [trace.name for trace in figure.data]
     rising = [trace.name for trace in figure.data].index("CAL(ε~U(0,12),α=α*,i=5)")
     assert steps["ε"].args[0]["y"][rising] == [float(epoch) for epoch in range(1, 13)]
+
+
+def test_the_map_has_the_loss_of_the_surface_and_its_ridge(rows):
+    solid, flat = draw.sensitivity(rows, 4).data[0], draw.sensitivity_map(rows, 4)
+    contour, _, ridge = flat.data
+    assert (contour.z == solid.z).all() and flat.layout.yaxis.type == "log"
+    for step, alpha in zip(ridge.x, ridge.y, strict=True):
+        assert alpha == contour.y[contour.z[:, step].argmax()]
+    with pytest.raises(MissingRowsError):
+        draw.sensitivity_map(rows, 5)
+
+
+def test_the_radar_has_an_axis_for_each_attack(rows, synthetic):
+    with pytest.raises(MissingRowsError, match="radar needs three"):
+        draw.radar(rows)
+    figure = draw.radar(rows + synthetic.several_attacks(synthetic.QUICK))
+    trace = next(trace for trace in figure.data if trace.name == "standard")
+    assert list(trace.theta) == ["clean", "PGD(ε=8,i=20)", "Square(ε=8)", "PGD(ε=8,i=20),<br>Border", "clean"]
+    assert trace.r[0] == trace.r[-1] > 90 and 0 < trace.r[2] < trace.r[0]
+    assert "Ideal" not in str(draw.published_radar().data) and len(draw.published_radar().data) == 6
+
+
+def test_other_attacks_do_not_enter_the_curves_of_pgd(rows, synthetic):
+    more = rows + synthetic.several_attacks(synthetic.QUICK)
+    assert [list(t.y) for t in draw.robustness(more).data] == [list(t.y) for t in draw.robustness(rows).data]
 
 
 def test_hostile_names_are_text(rows):

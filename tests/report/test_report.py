@@ -34,16 +34,57 @@ def test_class_and_file_names_are_text(run):
 
 def test_first_screen_answers_with_counts(run):
     page = report(run).read_text()
+    first = page[page.index('<section id="overview">') : page.index('<section id="standard">')]
     for told in (
-        "7 models",
+        "7 models, 5 of them adversarially trained, one seed each",
         "120 test",
         "Skipped files: 1",
-        "Single-frame control",
+        "Most robust at ε=4/255",
         "26.7 % (19.6 to 35.2, 120 clips)",
+        "36 of 36 passed",
     ):
-        assert told in page
-    assert re.search(r"Claims of the slides: \d+ reproduced, \d+ not reproduced, \d+ undecided", page)
-    assert "36 of 36 passed" in page
+        assert told in first
+    assert re.search(r"\d+ reproduced</span>.*\d+ not reproduced</span>.*\d+ undecided</span>", first)
+    assert first.count('class="track"') == 6  # every model that was attacked, with its interval
+    assert re.search(r'aria-label="[\d.]+ % \([\d.]+ to [\d.]+, 120 clips\); without attack [\d.]+ %"', first)
+
+
+def test_every_part_stands_in_the_order_of_the_slides(run):
+    page = report(run).read_text()
+    parts = re.findall(r'<section id="([\w-]+)">', page)
+    assert parts == [
+        "overview", "standard", "sensitivity", "step-size", "accuracy", "schedules", "training", "gap", "difficulty",
+        "clips", "claims", "checks", "cost", "origin",
+    ]  # fmt: skip
+    assert re.findall(r'<li><a href="#([\w-]+)">', page) == parts
+
+
+def test_costs_are_those_of_the_timings(run):
+    page = report(run).read_text()
+    assert "3 jobs took 360,000 gradients of single clips, 1.6 minutes of work" in page
+    assert "train standard<" in page and "240,000" in page and "&lt;b&gt;sweep&lt;/b&gt;" in page
+
+
+def test_two_runs_stand_side_by_side_with_what_differs(synthetic, tmp_path):
+    runs = []
+    for name, clips in (("one", 120), ("two", 60)):
+        runs.append(synthetic.write(tmp_path / name, synthetic.rows(seeds=1, clips=clips)))
+    config = json.loads((runs[1] / "config.json").read_text()) | {"profile": "full"}
+    (runs[1] / "config.json").write_text(json.dumps(config))
+    page = report(runs, tmp_path / "two.html").read_text()
+    for label in ("A: one", "B: two"):
+        assert page.count(f'class="run-name">{label}') == 14
+    assert re.search(
+        r'profile</th><td data-label="A: one">&quot;quick&quot;</td><td data-label="B: two">&quot;full', page
+    )
+    assert "data.size" not in page  # what is the same in both is not listed
+    assert "Accuracy of B: two minus A: one under PGD(i=20)" in page and "over clips" in page
+
+
+def test_several_attacks_get_a_radar(synthetic, tmp_path):
+    rows = synthetic.rows(seeds=1) + synthetic.several_attacks(synthetic.QUICK)
+    page = report(synthetic.write(tmp_path / "run", rows)).read_text()
+    assert '<section id="radar">' in page and "PGD(ε=8,i=20),\\u003cbr>Border" in page
 
 
 def test_a_run_without_rows_says_what_is_missing(synthetic, tmp_path):
@@ -59,7 +100,18 @@ def test_a_killed_run_shows_the_rest(synthetic, tmp_path):
     with open(run / "rows.jsonl", "ab") as file:
         file.write(b'{"kind":"robustness","mod')
     page = report(run).read_text()
+    assert "This run lacks: standard accuracy, sensitivity, training curves, accuracy against ε" in page
     assert "step 6 (accuracy against ε) is missing" in page and page.count("data-figure=") == 1
+
+
+def test_a_study_that_was_killed_between_models_names_those_it_lacks(synthetic, tmp_path):
+    run = synthetic.write(tmp_path / "run", synthetic.rows(seeds=2))
+    asked = {"policies": [*list(synthetic.QUICK)[1:], "AT(ε=4,α=4,i=5)"], "seeds": 3}
+    (run / "config.json").write_text(json.dumps(json.loads((run / "config.json").read_text()) | asked))
+    page = report(run).read_text()
+    assert "This run lacks: training of 8 of 18 models and seeds, accuracy against ε of 8 of 18" in page
+    assert "AT(ε=4,<wbr>α=4,<wbr>i=5)</span>, seeds 0, 1, 2" in page
+    assert "AT(ε=8,<wbr>α=8,<wbr>i=3)</span>, seeds 2" in page
 
 
 def test_a_single_step_is_not_told_that_it_lacks_the_study(synthetic, tmp_path):

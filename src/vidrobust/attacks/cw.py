@@ -37,6 +37,7 @@ class CW:
     Raises:
         InputError: a value is out of its range.
 
+    >>> import torch
     >>> from vidrobust.threats import Linf
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))
     >>> clips, labels = torch.rand(5, 3, 2, 4, 4), torch.zeros(5, dtype=torch.int64)

@@ -137,10 +137,11 @@ class Rays:
     def _next(self, done: Tensor) -> None:
         """Where a trial is decided, flip the next block of the best direction."""
         self.block = torch.where(done, self.block + 1, self.block)
-        over = done & (self.block >= 2**self.level)
-        level = torch.where(2 ** (self.level + 1) <= self.order.numel(), self.level + 1, 0)
+        count = self.order.numel()
+        over = done & (self.block >= (2**self.level).clamp(max=count))
+        level = torch.where(2**self.level < count, self.level + 1, 0)
         self.level, self.block = torch.where(over, level, self.level), torch.where(over, 0, self.block)
-        long = (self.order.numel() / 2.0**self.level).view(-1, *[1] * self.order.ndim)
+        long = (count / 2.0**self.level).clamp(min=1).view(-1, *[1] * self.order.ndim)
         flip = (self.order / long).floor() == self.block.view(long.shape)
         self.trial = pick(done, torch.where(flip, -self.signs, self.signs), self.trial)
 

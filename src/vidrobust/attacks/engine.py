@@ -240,13 +240,17 @@ class Subject:
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
         """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
         clips = feasible.clips(free)
-        return goal.reached(verdict(self.model, clips, labels, batch=self.view.batch(clips))[1], labels)
+        return goal.reached(verdict(self.model, clips, labels, batch=self._few(clips))[1], labels)
+
+    def _few(self, clips: Clips) -> int:
+        """Clips to run at once in float32 without the copy's savings: a quarter of what the copy may differentiate."""
+        return max(2, self.view.batch(clips) // 4)
 
     def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor) -> AttackResult:
         """The result of a search that ended at ``free``, with the closing verdict."""
         clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
         shown = clips.float()
-        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self.view.batch(shown))
+        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._few(shown))
         reached = goal.reached(predicted, self.labels)
         return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
 
@@ -257,15 +261,15 @@ def attacked(
 ) -> Iterator[Subject]:
     """Check the inputs and hold the model still while a search runs; no gradients but those that are asked for.
 
-    A forward pass of one clip checks the model's output; once for each model, some more make its fast copy and measure
-    its memory. These are not counted.
+    A forward pass of two clips checks the model's output (of one, convolutions are slow); once for each model, some
+    more make its fast copy and measure its memory. These are not counted.
     """
     check_inputs(clips, labels)
     with undisturbed(model), torch.inference_mode(False), torch.no_grad():
         given = clips.clone() if clips.is_inference() else clips.detach()
         pixels, labels = given.float(), labels.to(clips.device, torch.int64, copy=labels.is_inference())
-        check_logits(answers(model)(pixels[:1]), pixels[:1], labels)
-        view = inference_view(model, pixels, precision)
+        view, few = inference_view(model, pixels, precision), pixels[:2]
+        check_logits(view(few), few, labels)
         pixels = pixels.contiguous(memory_format=view.layout)
         yield Subject(model, view, threat.around(pixels), pixels, labels, given)
 

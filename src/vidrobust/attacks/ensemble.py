@@ -86,6 +86,7 @@ class AutoAttack:
     Raises:
         InputError: a value is out of its range, or the threat makes no sense for one of the four.
 
+    >>> import torch
     >>> from vidrobust.threats import Linf
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 5))
     >>> clips = torch.rand(5, 3, 2, 4, 4)

@@ -78,7 +78,7 @@ class InferenceCopy:
     """A folded copy of a model that knows when it is out of date."""
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
-        graph = fx.symbolic_trace(copy.deepcopy(model).eval().requires_grad_(False))
+        graph = _traced(model)
         self._folded = _fold(graph, model)
         folded = {id(item.target) for item in self._folded}
         self._copied = _matching_tensors(graph, model, folded)
@@ -87,6 +87,8 @@ class InferenceCopy:
             _lower(graph)
         self._stems = _unshuffle(graph)
         self._graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
+        self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
         self._parts = _parts(model)
         self._state: tuple[float, ...] | None = None
         self.refresh(model)
@@ -110,7 +112,7 @@ class InferenceCopy:
         self._state = state
 
     def __call__(self, clips: Clips) -> Logits:
-        clips = clips.contiguous(memory_format=torch.channels_last_3d)
+        clips = clips.contiguous(memory_format=self.layout)
         with torch.autocast(clips.device.type, torch.bfloat16, enabled=self._bf16):
             return self._graph(clips).float()
 
@@ -137,6 +139,21 @@ def _state(model: nn.Module) -> tuple[float, ...]:
 
 def _has_hooks(model: nn.Module) -> bool:
     return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def _traced(model: nn.Module) -> fx.GraphModule:
+    """The model's graph on parts of its own, in evaluation mode and frozen; a copy of the whole would cost its weight."""
+    graph = fx.symbolic_trace(model)
+    for name in {str(node.target) for node in graph.graph.nodes if node.op == "call_module"}:
+        graph.set_submodule(name, copy.deepcopy(graph.get_submodule(name)).eval().requires_grad_(False))
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            holder, tensor = graph.get_submodule(owner), getattr(graph.get_submodule(owner), name)
+            own = tensor.detach().clone()
+            delattr(holder, name)
+            holder.register_buffer(name, own)
+    return graph.eval()
 
 
 def _fold(graph: fx.GraphModule, model: nn.Module) -> list[Folded]:
@@ -219,8 +236,8 @@ def _unshuffle(graph: fx.GraphModule) -> list[UnshuffledStem]:
     return stems
 
 
-SAVED = 32 * 2**20
-"""Bytes that the backward pass may hold on to at once on a CPU; more would leave its caches and gain no speed."""
+SAVED = 64 * 2**20
+"""Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
 
 
 class View:
@@ -261,17 +278,15 @@ def _memory(device: torch.device) -> int:
 
 
 def _saved(view: View, clips: Clips) -> int:
-    """Bytes that a forward pass keeps for its backward pass, weights among them."""
-    kept: dict[int, int] = {}
+    """Bytes that a forward pass hands over to its backward pass, weights among them; each is let go at once here."""
+    handed = []
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def note(tensor: Tensor) -> None:
+        handed.append(tensor.nbytes)
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda _: torch.empty(0)):
         _output = view(clips.detach().requires_grad_(True))
-    return sum(kept.values())
+    return sum(handed)
 
 
 _batches: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, int]] = weakref.WeakKeyDictionary()
@@ -292,7 +307,7 @@ def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Pr
     copied = _copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
         return View(answers(model), torch.contiguous_format)
-    return View(copied, torch.channels_last_3d)
+    return View(copied, copied.layout)
 
 
 def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:

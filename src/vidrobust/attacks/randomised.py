@@ -120,7 +120,7 @@ class BPDA:
 
         def defended(clips: Clips) -> Logits:
             with torch.no_grad():
-                seen = self.transform(clips)
+                seen = self.transform(clips).detach()  # a transform may give back what it was given
             if not torch.is_grad_enabled():
                 return model(seen)
             approximate = self.surrogate(clips)

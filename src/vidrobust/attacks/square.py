@@ -87,7 +87,8 @@ class Square:
             if run.over:
                 break
             share = self.share * window_share(query - 1, self.queries)
-            into, source = (Window.draw(share, shape, part) for part in run.uniform(generators, 2, 6).unbind(1))
+            drawn = run.uniform(generators, 2, 6).unbind(1)
+            into, source = (Window.draw(share, shape, part, proposals.least_side) for part in drawn)
             trial = proposals.propose(point, into, source, random_signs(run.uniform(generators, shape[1])))
             loss = run.value(trial)
             better = loss > top
@@ -135,18 +136,19 @@ class Window:
     shape: tuple[int, ...]
 
     @classmethod
-    def draw(cls, share: float, shape: tuple[int, ...], uniform: Tensor) -> Window:
+    def draw(cls, share: float, shape: tuple[int, ...], uniform: Tensor, least_side: int) -> Window:
         """Boxes that cover about ``share`` of the volume, from ``B 6`` uniform numbers."""
         frames, height, width = shape[2:]
         volume = share * frames * height * width
-        least = max(share * frames, 1.0)
-        long = torch.where(uniform[:, 0] < 0.5, frames, least + (uniform[:, 1] * (frames - least + 1)).floor())
+        short = max(share * frames, 1.0)
+        long = torch.where(uniform[:, 0] < 0.5, frames, short + (uniform[:, 1] * (frames - short + 1)).floor())
         long = long.clamp(max=min(frames, max(volume, 1.0))).round()
         tall = (volume / long).sqrt().clamp(max=height)
         wide = (volume / (long * tall)).clamp(max=width)
         tall = (volume / (long * wide)).clamp(max=height)
         limits = torch.tensor(shape[2:], dtype=uniform.dtype, device=uniform.device)[:, None]
-        size = torch.stack([long, tall, wide]).round().clamp(min=1).minimum(limits)
+        least = torch.tensor([1.0, least_side, least_side], device=uniform.device)[:, None]
+        size = torch.stack([long, tall, wide]).round().maximum(least).minimum(limits)
         begin = (uniform[:, 2:5].T * (limits - size + 1)).floor()
         return cls(begin, size, uniform[:, 5] < 0.5, shape)
 
@@ -155,14 +157,14 @@ class Window:
         time, rows, columns = ((place >= 0) & (place < 1) for place in self._places())
         return (time[:, :, None, None] & rows[:, None, :, None] & columns[:, None, None, :])[:, None]
 
-    def bump(self) -> Tensor:
+    def bump(self, steepness: int) -> Tensor:
         """``B 1 T H W``: two hills of opposite sign side by side, and 0 outside, alike in every frame (section 3.4)."""
         _, rows, columns = self._places()
         _, height, width = self.size[:, :, None]
         upright = divided(rows, height)[:, :, None], whole(columns, width)[:, None, :]
         level = divided(columns, width)[:, None, :], whole(rows, height)[:, :, None]
         chosen = torch.where(self.upright[:, None, None], hills(*upright), hills(*level))
-        return chosen[:, None, None] * self.mask()
+        return chosen[:, None, None] ** steepness * self.mask()
 
     def _places(self) -> list[Tensor]:
         """Where the middle of each frame, row and column lies in the box, 0 … 1 inside: ``B T``, ``B H``, ``B W``."""
@@ -190,6 +192,8 @@ def hills(divided: Tensor, whole: Tensor) -> Tensor:
 class Corners:
     """L∞: every coordinate stands at an end of its interval; a window sets one end a channel."""
 
+    least_side = 1
+
     def __init__(self, run: Chase, threat: Threat, shape: tuple[int, ...]) -> None:
         far = torch.full_like(run.feasible.start, 1e6)
         self.low, self.high = (run.feasible.project(end).view(shape) for end in (-far, far))
@@ -209,11 +213,18 @@ class Corners:
 
 
 class Bumps:
-    """L2 and L1: a window gets a bump as large as what it had, what another window gives up and what is left of ε."""
+    """L2 and L1: a window gets a bump as large as what it had, what another window gives up and what is left of ε.
+
+    Under L1 hills are steep and a window gets more than it may have: the projection then leaves the few highest
+    coordinates of the clip, as an L1 ball wants it (Croce & Hein, ICML 2021, section 5).
+    """
+
+    least_side = 3
 
     def __init__(self, run: Chase, threat: Threat, shape: tuple[int, ...]) -> None:
         self.feasible, self.shape = run.feasible, shape
-        self.power = 1 if isinstance(threat.norm, L1) else 2
+        sparse = isinstance(threat.norm, L1)
+        self.power, self.steepness, self.excess = (1, 4, shape[1]) if sparse else (2, 1, 1)
         self.centre = run.feasible.start.view(shape)
         self.eps = radii(threat, run.feasible, run.subject.pixels).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
 
@@ -227,8 +238,8 @@ class Bumps:
                 begin = torch.tensor([0, top, left], device=signs.device)[:, None].expand(3, len(signs))
                 size = torch.tensor([self.shape[2], rows, columns], device=signs.device)[:, None].expand(3, len(signs))
                 tile = Window(begin, size, torch.ones_like(begin[0], dtype=torch.bool), self.shape)
-                delta = delta + tile.bump() * signs[:, :, (top + left) % width, None, None, None]
-        return self._within(delta * self.eps / self._size(delta, (1, 2, 3, 4)))
+                delta = delta + tile.bump(self.steepness) * signs[:, :, (top + left) % width, None, None, None]
+        return self._within(delta * (self.excess * self.eps) / self._size(delta, (1, 2, 3, 4)))
 
     def propose(self, point: Tensor, into: Window, source: Window, signs: Tensor) -> Tensor:
         """Clear the second window and raise a bump of ``signs`` (``B C``) in the first."""
@@ -237,9 +248,9 @@ class Bumps:
         given = (mass * (inside | cleared)).sum((2, 3, 4), keepdim=True)
         left = (self.eps**self.power - mass.sum((1, 2, 3, 4), keepdim=True)).clamp(min=0) / self.shape[1]
         old = delta * inside
-        bump = into.bump()
+        bump = into.bump(self.steepness)
         bump = bump / self._size(bump) * signs[:, :, None, None, None] + old / self._size(old)
-        bump = bump / self._size(bump) * (given + left) ** (1 / self.power)
+        bump = bump / self._size(bump) * (self.excess * (given + left)) ** (1 / self.power)
         return self._within(torch.where(inside, bump, delta.masked_fill(cleared, 0)))
 
     def _size(self, delta: Tensor, over: tuple[int, ...] = (2, 3, 4)) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 
 from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import Chase, chase
-from vidrobust.attacks.inference import Precision
+from vidrobust.attacks.inference import Precision, View
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
@@ -88,22 +89,28 @@ class MIFGSM:
                 )
             free = run.feasible.start
             velocity = torch.zeros_like(free)
+            shifts = range(-self.shifts, self.shifts + 1)
+            views = [View(partial(rolled, run.view, by), run.view.layout) if by else run.view for by in shifts]
             for _ in range(self.steps):
-                gradient = blurred(self._gradient(run, free), self.blur)
+                gradient = blurred(self._gradient(run, free, views), self.blur)
                 size = gradient.abs().flatten(1).mean(1).clamp(min=1e-30)
                 velocity = self.decay * velocity + gradient / size.view(-1, *[1] * (free.ndim - 1))
                 free = run.feasible.step(free, velocity, alpha)
             run.best = free
             return run.result()
 
-    def _gradient(self, run: Chase, free: Tensor) -> Tensor:
+    def _gradient(self, run: Chase, free: Tensor, views: list[View]) -> Tensor:
         """The mean of the gradients on clips rolled along time, nearer ones with more weight."""
-        total, view = torch.zeros_like(free), run.view
-        for shift in range(-self.shifts, self.shifts + 1):
-            run.view = lambda clips, by=shift: view(clips.roll(by, 2) if by else clips)
+        total = torch.zeros_like(free)
+        for shift, view in enumerate(views, -self.shifts):
+            run.view = view
             total += (1 - abs(shift) / (self.shifts + 1)) * run.gradient(free)[1]
-        run.view = view
         return total
+
+
+def rolled(view: Callable[[Clips], Logits], by: int, clips: Clips) -> Logits:
+    """The logits of clips that begin ``by`` frames later, around the end."""
+    return view(clips.roll(by, 2))
 
 
 def blurred(gradient: Tensor, side: int) -> Tensor:

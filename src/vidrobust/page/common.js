@@ -27,8 +27,8 @@ function themed() {
   const style = getComputedStyle(root);
   const [text, rule, panel] = ["--text", "--rule", "--panel"].map((name) => style.getPropertyValue(name).trim());
   const axis = { gridcolor: rule, zerolinecolor: rule, linecolor: rule, color: text };
-  const solid = { ...axis, backgroundcolor: "rgba(0,0,0,0)", showbackground: false };
-  const layout = { font: { color: text, family: "system-ui, sans-serif", size: root.dataset.deck ? 16 : 12 }, xaxis: axis, yaxis: axis,
+  const solid = { ...axis, backgroundcolor: "rgba(0,0,0,0)", showbackground: false, tickfont: { size: 11 }, title: { font: { size: 12 } } };
+  const layout = { font: { color: text, family: "system-ui, sans-serif", size: root.dataset.deck ? 15 : 12 }, xaxis: axis, yaxis: axis,
     hoverlabel: { bgcolor: panel, bordercolor: rule, font: { color: text } },
     polar: { angularaxis: axis, radialaxis: axis }, scene: { xaxis: solid, yaxis: solid, zaxis: solid } };
   return { layout, data: {} };

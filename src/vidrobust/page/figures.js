@@ -208,8 +208,9 @@ function hover3d(figure) {
     if (!found) return;
     const [alpha, step, loss, share] = found;
     tip.textContent = `α = ${alpha.toPrecision(3)}, ${step} iterations: loss ${loss.toFixed(3)}` + (share === "" ? "" : `, accuracy ${(100 * share).toFixed(1)} %`);
-    tip.style.left = `${Math.min(event.clientX - around.left + 12, around.width - 190)}px`;
-    tip.style.top = `${event.clientY - around.top + 16}px`;
+    const zoom = around.width / figure.plot.offsetWidth || 1; // a slide may be scaled
+    tip.style.left = `${Math.min((event.clientX - around.left) / zoom + 12, figure.plot.offsetWidth - 190)}px`;
+    tip.style.top = `${(event.clientY - around.top) / zoom + 16}px`;
   });
   figure.plot.addEventListener("pointerleave", () => { tip.hidden = true; });
 }
@@ -224,7 +225,7 @@ function draw(holder, spec) {
   spec.layout.template = themed();
   const solid = spec.data.some(isSolid), flat = spec.data.some((trace) => trace.type === "contour");
   if (spec.layout.polar) spec.layout.margin = { l: 70, r: 70, t: 40, b: 40 };
-  else if (!solid) spec.layout.margin = { l: 55, r: 15, t: flat ? 60 : 20, b: 50 };
+  else if (!solid) spec.layout.margin = root.dataset.deck ? { l: 75, r: 15, t: flat ? 70 : 20, b: 60 } : { l: 55, r: 15, t: flat ? 60 : 20, b: 50 };
   const eye = spec.layout.scene && spec.layout.scene.camera.eye;
   if (eye && plot.clientWidth < 400) for (const axis of ["x", "y", "z"]) eye[axis] *= 1.3; // room for the axes' titles
   buildSlider(figure);
@@ -262,7 +263,7 @@ function publish() {
   button.setAttribute("aria-pressed", String(published));
   button.textContent = published ? "hide published numbers" : "show published numbers";
   root.dataset.published = String(published);
-  drawn.forEach(refresh);
+  for (const figure of drawn) if (figure.spec.data.some(isPublished)) refresh(figure);
 }
 
 async function figures() { // true where there is something to draw

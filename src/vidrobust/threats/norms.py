@@ -58,8 +58,13 @@ class Linf:
 
     def around(self, clips: Clips, eps: Tensor, low: Clips, high: Clips) -> Interval:
         """The interval of each pixel: ``[x-ε, x+ε]`` cut with the given one, as exact float32 bounds."""
-        exact, radius = clips.double(), below(eps).double()[:, None, :, None, None]
-        return Interval(clips, above(exact - radius).clamp_(min=low), below(exact + radius).clamp_(max=high))
+        near, far = torch.empty_like(clips), torch.empty_like(clips)
+        radius = below(eps).double()[:, None, :, None, None]
+        for index in range(len(clips)):  # one by one: float64 is twice the memory
+            exact = clips[index].double()
+            torch.maximum(above(exact - radius[index]), low[index], out=near[index])
+            torch.minimum(below(exact + radius[index]), high[index], out=far[index])
+        return Interval(clips, near, far)
 
     def largest(self, count: float) -> float:
         return 1.0
