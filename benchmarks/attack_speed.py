@@ -309,8 +309,9 @@ def robust(rounds: int) -> dict[str, Any]:
             survived["ours"] = int((~attack(own, clips, labels).success).sum())
 
         def run_peer() -> None:
+            found = peer(clips, labels)
             with torch.no_grad():
-                survived["torchattacks"] = int((model(peer(clips, labels)).argmax(1) == labels).sum())
+                survived["torchattacks"] = int((model(found).argmax(1) == labels).sum())
 
         times["ours"].append(seconds(run_ours))
         times["torchattacks"].append(seconds(run_peer))

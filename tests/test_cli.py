@@ -13,7 +13,7 @@ import pytest
 
 from vidrobust.runs import Run
 
-CODE = "import sys; from vidrobust.cli import main; main()"
+VERBS = ["study", "train", "evaluate", "sweep", "attack", "report", "deck", "show", "runs", "data", "export"]
 
 
 def vidrobust(*arguments: object, cwd: Path | None = None) -> tuple[int, str, str]:
@@ -56,11 +56,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert "study" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["study", "train", "evaluate", "sweep", "attack", "report", "data", "export"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(verb: str) -> None:
     code, printed, _ = vidrobust(verb, "--help")
     assert code == 0
-    assert "--out" in printed or "OUT" in printed or verb in ("evaluate", "sweep", "data")
+    assert "--out" in printed or "OUT" in printed or verb in ("evaluate", "sweep", "data", "show", "runs")
 
 
 def test_the_configuration_is_printed_and_read_back(tmp_path: Path) -> None:
@@ -105,6 +105,17 @@ def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
     code, printed, err = vidrobust("report", at_run, "--out", tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").exists()
+    code, printed, err = vidrobust("report", at_run, "--tables", "csv", "--out", tmp_path / "tables")
+    assert code == 0, err
+    assert all(Path(line).exists() for line in printed.split())
+    code, printed, err = vidrobust("deck", at_run, "--out", tmp_path / "deck.html", "--script", tmp_path / "talk.md")
+    assert code == 0, err
+    assert (tmp_path / "deck.html").exists()
+    assert "# " in (tmp_path / "talk.md").read_text()
+    code, printed, err = vidrobust("show", at_run)
+    assert (code, "AT(ε=8,α=8,i=3)" in printed) == (0, True), err
+    code, printed, err = vidrobust("runs", at_run.parent)
+    assert (code, at_run.name in printed) == (0, True), err
     code, _, err = vidrobust("export", at_run, tmp_path / "rows.parquet")
     assert code == 0, err
     from pyarrow import parquet
@@ -139,6 +150,9 @@ def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_
         (["evaluate", "nowhere", "--attack", "PGD(ε=8,α=2,i=3)"], 1, "nowhere"),
         (["evaluate", "nowhere", "--attack", "PGD(ε=300,α=2,i=3)"], 1, "255"),
         (["report", "nowhere"], 1, "nowhere"),
+        (["deck", "nowhere"], 1, "nowhere"),
+        (["show", "nowhere"], 1, "nowhere"),
+        (["runs", "nowhere"], 1, "nowhere"),
         (["export", "nowhere", "x.parquet"], 1, "nowhere"),
         (["study", "--workers", "0", "--out", "x"], 1, "workers"),
         (["study", "--profile", "huge", "--out", "x"], 2, "profile"),

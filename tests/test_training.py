@@ -93,7 +93,7 @@ def test_a_killed_training_ends_with_the_same_weights(
     def alpha_star(eps: float, steps: int) -> float:
         return eps / 4
 
-    def run(checkpoint: Path | None, after: Callable[[nn.Module, int], list]) -> tuple[list, torch.Tensor]:
+    def run(checkpoint: Path | None, after: Callable[[nn.Module, dict], list]) -> tuple[list, torch.Tensor]:
         model = build("r3d-small", 10, seed=1)
         rows = train(
             model,
@@ -107,13 +107,13 @@ def test_a_killed_training_ends_with_the_same_weights(
         )
         return rows, weights(model)
 
-    def note(model: nn.Module, epoch: int) -> list:
-        return [{"kind": "note", "epoch": epoch}]
+    def note(model: nn.Module, row: dict) -> list:
+        return [{"kind": "note", "epoch": row["epoch"]}]
 
-    def killed(model: nn.Module, epoch: int) -> list:
-        if epoch == killed_after + 1:
+    def killed(model: nn.Module, row: dict) -> list:
+        if row["epoch"] == killed_after + 1:
             raise KeyboardInterrupt
-        return note(model, epoch)
+        return note(model, row)
 
     undisturbed_rows, undisturbed = run(None, note)
     with pytest.raises(KeyboardInterrupt):

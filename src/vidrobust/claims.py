@@ -76,8 +76,8 @@ MARGIN = 0.01
 R2_NEEDED = 0.9
 AICC_CLEAR = 4.0
 NEAR_LINEAR = (0.8, 1.25)
-"""A power law with its exponent in here is called close to linear: where the points hardly scatter, AICc tells even 0.95
-from 1."""
+"""A power law with its exponent in here is called close to linear: where the points hardly scatter, AICc tells even
+0.95 from 1."""
 POINTS_NEEDED = 5
 
 

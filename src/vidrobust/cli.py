@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from vidrobust.errors import VidrobustError
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser as PlainParser
+
     from jsonargparse import ArgumentParser
 
 HELP = """\
@@ -21,7 +23,10 @@ Adversarial attacks on, and adversarial training of, video classifiers.
   evaluate   accuracy of a trained model under attacks
   sweep      PGD's loss over step sizes × iterations, and α*
   attack     attack some clips and look at them
-  report     the page of one or several run directories
+  report     the page of one or several run directories; figures and tables for a paper
+  deck       the slides of a run, live
+  show       what a run found, in the terminal
+  runs       the run directories in a folder
   data       make the embedded data set as video files
   export     the rows of a run as Parquet
 
@@ -164,27 +169,71 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _report(arguments: list[str]) -> None:
-    """``vidrobust report RUN [RUN…] [--out FILE]``: needs neither torch nor the data."""
-    from argparse import ArgumentParser as Plain
-    from pathlib import Path
-
+    """``vidrobust report RUN [RUN…]``: the page, or figures and tables for a paper, without torch."""
+    from vidrobust.paper import paper_figures
     from vidrobust.report import report
+    from vidrobust.tables import tables
 
-    parser = Plain("vidrobust report", description="Make the page of one or several run directories.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--out", type=Path, help="the page (default: report.html in the first run directory)")
+    parser = _plain("report", "Make the page of one or several run directories, or figures and tables for a paper.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory")
+    parser.add_argument("--out", help="the page, or the folder of figures and tables (default: in the run directory)")
+    parser.add_argument("--figures", choices=["pdf", "svg", "png"], help="draw the figures for a paper instead")
+    parser.add_argument("--tables", choices=["latex", "csv", "markdown"], help="write the tables for a paper instead")
     values = parser.parse_args(arguments)
-    print(report(values.runs, values.out))
+    if not values.figures and not values.tables:
+        print(report(values.runs, values.out))
+        return
+    if len(values.runs) > 1:
+        parser.error("figures and tables for a paper are made of one run at a time")
+    made = paper_figures(values.runs[0], values.figures, values.out) if values.figures else []
+    made += tables(values.runs[0], values.tables, values.out) if values.tables else []
+    print(*made, sep="\n")
+
+
+def _deck(arguments: list[str]) -> None:
+    """``vidrobust deck RUN``: the slides, live."""
+    from vidrobust.deck import deck
+
+    parser = _plain("deck", "Rebuild the slides from a run, as one offline file.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("--out", help="the deck (default: deck.html in the run directory)")
+    parser.add_argument("--script", help="the slides as Markdown: read if it exists, else written to be edited")
+    values = parser.parse_args(arguments)
+    print(deck(values.run, values.out, values.script))
+
+
+def _show(arguments: list[str]) -> None:
+    """``vidrobust show RUN``: what the page says, in the terminal."""
+    from vidrobust.show import show
+
+    parser = _plain("show", "Show what a run found, in the terminal.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    show(parser.parse_args(arguments).run)
+
+
+def _runs(arguments: list[str]) -> None:
+    """``vidrobust runs DIR``: the run directories in a folder."""
+    from vidrobust.show import list_runs
+
+    parser = _plain("runs", "List the run directories in a folder.")
+    parser.add_argument("folder", nargs="?", default="runs", metavar="DIR", help="where to look (default: runs)")
+    list_runs(parser.parse_args(arguments).folder)
+
+
+def _plain(verb: str, about: str) -> PlainParser:
+    """A parser for the verbs that have no typed configuration."""
+    from argparse import ArgumentParser
+
+    return ArgumentParser(f"vidrobust {verb}", description=about)
 
 
 def _data(arguments: list[str]) -> None:
     """``vidrobust data DIR``: the embedded data set in UCF-101's layout, to look at or to change."""
-    from argparse import ArgumentParser as Plain
     from pathlib import Path
 
     from vidrobust.data.motion import Motion, motion
 
-    parser = Plain("vidrobust data", description="Make the embedded data set as video files in UCF-101's layout.")
+    parser = _plain("data", "Make the embedded data set as video files in UCF-101's layout.")
     parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the clips' contrast")
@@ -196,14 +245,11 @@ def _data(arguments: list[str]) -> None:
 
 def _export(arguments: list[str]) -> None:
     """``vidrobust export RUN OUT.parquet``: one column a field, for pandas, DuckDB or polars."""
-    from argparse import ArgumentParser as Plain
-    from pathlib import Path
-
     from vidrobust.export import export
 
-    parser = Plain("vidrobust export", description="Write the rows of a run as Parquet.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("out", type=Path, metavar="OUT.parquet", help="the file to write")
+    parser = _plain("export", "Write the rows of a run as Parquet.")
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument("out", metavar="OUT.parquet", help="the file to write")
     parser.add_argument("--kind", help="rows of this kind only, such as robustness")
     values = parser.parse_args(arguments)
     print(export(values.run, values.out, values.kind))
@@ -216,6 +262,9 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "sweep": _verb("sweep"),
     "attack": _verb("attack"),
     "report": _report,
+    "deck": _deck,
+    "show": _show,
+    "runs": _runs,
     "data": _data,
     "export": _export,
 }

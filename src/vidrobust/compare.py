@@ -59,7 +59,7 @@ def difference(first: Point, second: Point) -> Difference:
     >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
     >>> found = difference(one, two)
     >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over_seeds
-    (0.2, 0.064, 0.325, False)
+    (0.2, 0.064, 0.326, False)
     """
     value = second.accuracy - first.accuracy
     if min(len(first.per_seed), len(second.per_seed)) >= SEEDS_NEEDED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from vidrobust.sweeps import StepSizes, calibrated
 from vidrobust.training.engine import AlphaStar, FitConfig, train
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluation import Progress
     from vidrobust.models.resnet3d import ResNet3d
@@ -52,6 +55,7 @@ def fit(
     alpha_star: AlphaStar | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
+    told: Callable[[str], None] = lambda text: None,
 ) -> FitRun:
     """Train a model under a policy, and evaluate it clean.
 
@@ -65,6 +69,7 @@ def fit(
             training clips and the model as it then is.
         out: a run directory; the same call after a kill goes on from the last epoch.
         progress: called with the clip-gradients spent.
+        told: called after each epoch with a line on how it went.
 
     Returns:
         The trained model with its rows.
@@ -97,6 +102,7 @@ def fit(
         seed=seed,
         alpha_star=alpha_star or calibrated(model, data.train.subset(range(0, len(data.train), _stride(data)))),
         checkpoint=None if run is None else run.path / "checkpoint.safetensors",
+        after_epoch=_telling(data, told),
         progress=progress,
     )
     splits = {"train": data.train, "val": data.val, "test": data.test}
@@ -105,6 +111,27 @@ def fit(
     if run is not None:
         _store(run, model, rows, {"classes": list(data.classes), "data": asked["data"], "policy": str(policy)})
     return FitRun(model, rows, None if run is None else run.path)
+
+
+def _telling(data: VideoClips, told: Callable[[str], None]) -> Callable[[nn.Module, Row], list[Row]]:
+    """Says after each epoch how it went: on its own attacked batches, and clean on a few validation clips."""
+    few = data.val.subset(range(0, len(data.val), max(1, len(data.val) // CALIBRATION_CLIPS)))
+    last = time.perf_counter()
+
+    def tell(model: nn.Module, row: Row) -> list[Row]:
+        nonlocal last
+        clean, now = accuracy(model, few), time.perf_counter()
+        attack = f"ε={row['eps']:g} α={row['alpha']:.3g} i={row['steps']}" if row["eps"] else "clean"
+        told(
+            f"epoch {row['epoch']}/{row['epochs']}: loss {row['loss']:.3f}, "
+            f"train as attacked {row['correct'] / row['clips']:.0%} of {row['clips']}, "
+            f"validation clean {clean['top1'] / clean['clips']:.0%} of {clean['clips']}, "
+            f"{attack}, {row['clips'] / (now - last):.0f} clips/s"
+        )
+        last = now
+        return []
+
+    return tell
 
 
 def _stride(data: VideoClips) -> int:

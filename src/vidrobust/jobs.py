@@ -174,15 +174,16 @@ class Train:
         names = {"epoch": watched}  # the same policy may also be trained unwatched, on other clips
         return [{**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows]
 
-    def _watch(self, data: VideoClips, place: Place) -> Callable[[nn.Module, int], list[Row]]:
+    def _watch(self, data: VideoClips, place: Place) -> Callable[[nn.Module, Row], list[Row]]:
         if (gap := self.gap) is None:
-            return lambda model, epoch: []
+            return lambda model, row: []
         splits, sizes = (
             {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)},
             table(self.sizes),
         )
 
-        def watch(model: nn.Module, epoch: int) -> list[Row]:
+        def watch(model: nn.Module, row: Row) -> list[Row]:
+            epoch = row["epoch"]
             if epoch % gap.every and epoch not in (1, self.fit.epochs):
                 return []
             rows = []

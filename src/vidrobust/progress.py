@@ -55,6 +55,17 @@ class Display:
             self._counted = gradients
             self._show()
 
+    def add(self, gradients: int) -> None:
+        """Clip-gradients spent since the last call."""
+        self.spent(self._counted + gradients)
+
+    def said(self, text: str) -> None:
+        """A line that stays, such as how an epoch went."""
+        if self.console.is_terminal:
+            self.console.print(text, highlight=False, markup=False)
+        else:
+            self._line(text)
+
     def done(self, title: str) -> None:
         """A piece of work ended."""
         self._bar.update(self._task, description=title[:48])

@@ -1,34 +1,17 @@
-"""What the verbs show in the terminal: progress, and accuracies that carry their intervals and clip counts."""
+"""What the verbs show in the terminal: accuracies that carry their intervals and clip counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from vidrobust.analysis import interval
-from vidrobust.progress import Display
 
 if TYPE_CHECKING:
-    from vidrobust.evaluation import Progress
     from vidrobust.runs import Row
-
-
-@contextmanager
-def counting(total: int, console: Console) -> Iterator[Progress]:
-    """A progress display over ``total`` clip-gradients."""
-    spent = 0
-    with Display(total, console) as display:
-
-        def progress(gradients: int) -> None:
-            nonlocal spent
-            spent += gradients
-            display.spent(spent)
-
-        yield progress
 
 
 def rate(correct: int, clips: int) -> str:

@@ -19,11 +19,12 @@ from vidrobust.jobs import device, examples, first
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.resnet3d import build
 from vidrobust.notation import parse_policy
+from vidrobust.progress import Display
 from vidrobust.runs import Row, Run
 from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
-from vidrobust.terminal import counting, rate, show_accuracy, show_robustness
+from vidrobust.terminal import rate, show_accuracy, show_robustness
 from vidrobust.trained import Trained
 from vidrobust.training.engine import TRAINING_STEP
 
@@ -75,7 +76,7 @@ class Train:
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         settings = [policy.at(Clock(epoch, self.epochs), lambda eps, steps: eps) for epoch in range(self.epochs)]
         each = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings)
-        with counting(each * len(data.train), console) as progress:
+        with Display(each * len(data.train), console) as display:
             done = fit(
                 model,
                 data,
@@ -86,7 +87,8 @@ class Train:
                 seed=self.seed,
                 alpha_star=alpha_star,
                 out=self.out,
-                progress=progress,
+                progress=display.add,
+                told=display.said,
             )
         show_accuracy(done.rows, console)
         print(self.out)
@@ -118,10 +120,10 @@ class Evaluate:
         steps = sum(getattr(check(text), "steps", 1) for text in texts)
         found = Trained.find(self.run_dir, self.model)
         chosen = found.clips(self.split, self.clips)
-        with counting(steps * len(chosen), console) as progress:
+        with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
             attacks = [from_text(text, alpha_star) for text in texts]
-            measured = evaluate(found.model, chosen, attacks, progress)
+            measured = evaluate(found.model, chosen, attacks, display.add)
         about = {"model": found.name, "seed": found.seed, "split": self.split}
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
         if found.run is not None:
@@ -156,11 +158,11 @@ class Sweep:
         found = Trained.find(self.run_dir, self.model)
         chosen = found.clips(self.split, self.clips)
         longest = max(self.steps)
-        with counting((len(self.alpha) or 8) * longest * len(chosen), console) as progress:
+        with Display((len(self.alpha) or 8) * longest * len(chosen), console) as display:
             if self.alpha:
-                measured = sweep(found.model, chosen, self.eps, self.alpha, longest, self.steps, progress)
+                measured = sweep(found.model, chosen, self.eps, self.alpha, longest, self.steps, display.add)
             else:
-                measured = step_sizes(found.model, chosen, self.eps, self.steps, progress)
+                measured = step_sizes(found.model, chosen, self.eps, self.steps, display.add)
         about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": self.split}
         rows: list[Row] = [{**row, **about} for row in measured]
         if found.run is not None:

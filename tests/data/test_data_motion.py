@@ -9,10 +9,9 @@ import torch
 from scipy import ndimage
 
 from vidrobust.data import Motion, dataset, decode
-from vidrobust.data.dataset import DataConfig, open_videos
-from vidrobust.data.motion import motion
 from vidrobust.data.camera import camera_path, pyramid, render
-from vidrobust.data.motion import CLASSES, PHOTOGRAPHS, _find_photographs
+from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.data.motion import CLASSES, PHOTOGRAPHS, _find_photographs, motion
 from vidrobust.errors import DataError, InputError
 
 TINY = Motion(clips_per_group=1, frames=5, size=16)

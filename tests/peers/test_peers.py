@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,11 +51,12 @@ def images() -> tuple[nn.Module, Tensor, Tensor]:
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(128, CLASSES),
+        nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(128, CLASSES),
     )  # fmt: skip
     pictures, labels = gratings(1500, 1)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    for step in range(300):
+    for _ in range(300):
         part = torch.randint(len(pictures), (64,))
         loss = F.cross_entropy(model(pictures[part]), labels[part])
         optimiser.zero_grad()
@@ -78,7 +78,7 @@ def clips(trained: ResNet3d, small_data: VideoClips) -> tuple[nn.Module, Tensor,
     labels = small_data.train.labels
     with torch.no_grad():
         right = model(found).argmax(1) == labels
-    return model, found[right][:64], labels[right][:64]
+    return model, found[right][:100], labels[right][:100]
 
 
 class Frame(nn.Module):
@@ -114,57 +114,72 @@ def test_pgd_is_that_of_foolbox_bit_by_bit(clips: tuple[nn.Module, Tensor, Tenso
     assert torch.equal(ours, theirs)
 
 
-BUDGETS: list[tuple[Norm, float, float]] = [(Linf(), 6 / 255, 1.5 / 255), (L2(), 0.5, 0.15), (L1(), 8.0, 2.0)]
-PEER = {Linf: "Linf", L2: "L2", L1: "L1"}
+IMAGES = [
+    *((name, norm, eps) for name in ("apgd-ce", "apgd-dlr", "apgd-t", "fab") for norm, eps in
+      ((Linf(), 12 / 255), (L2(), 1.0), (L1(), 8.0))),
+    ("square", Linf(), 20 / 255), ("square", L2(), 2.0), ("square", L1(), 16.0),
+]  # fmt: skip
+CLIPS = [
+    (name, norm, eps) for name in ("apgd-ce", "apgd-t", "fab") for norm, eps in
+    ((Linf(), 2 / 255), (L2(), 0.2), (L1(), 3.0))
+]  # fmt: skip
+SEEDS = {"fab": 1, "square": 2}
+STEPS, TARGETS, QUERIES = 20, 4, 400
 
 
-def theirs(name: str, model: nn.Module, norm: str, eps: float) -> Any:
-    """The peer's attack with the same steps, targets and queries."""
-    common = {"norm": norm, "eps": eps, "n_restarts": 1, "seed": 0, "device": "cpu"}
+def theirs(name: str, model: nn.Module, norm: Norm, eps: float, seed: int) -> Any:
+    """The peer's attack."""
+    common = {"norm": type(norm).__name__, "eps": eps, "n_restarts": 1, "seed": seed, "device": "cpu"}
     if name == "apgd-t":
-        return APGDAttack_targeted(model, n_iter=30, n_target_classes=4, **common)
-    if name == "fab":
-        return FABAttack_PT(model, n_iter=30, targeted=True, n_target_classes=4, **common)
-    if name == "square":
-        return SquareAttack(model, n_queries=500, resc_schedule=True, **common)
-    attack = APGDAttack(model, n_iter=30, loss="ce" if name == "apgd-ce" else "dlr", **common)
-    attack.use_largereps = norm == "L1"
+        attack = APGDAttack_targeted(model, n_iter=STEPS, n_target_classes=TARGETS, **common)
+    elif name == "fab":
+        return FABAttack_PT(model, n_iter=STEPS, targeted=True, n_target_classes=TARGETS, **common)
+    elif name == "square":
+        return SquareAttack(model, n_queries=QUERIES, resc_schedule=True, **common)
+    else:
+        attack = APGDAttack(model, n_iter=STEPS, loss="ce" if name == "apgd-ce" else "dlr", **common)
+    attack.use_largereps = isinstance(norm, L1)  # as its AutoAttack does
     return attack
 
 
-OURS: dict[str, Callable[[Threat], Any]] = {
-    "apgd-ce": lambda threat: APGD(threat, 30, cross_entropy, precision="exact"),
-    "apgd-dlr": lambda threat: APGD(threat, 30, dlr, precision="exact"),
-    "apgd-t": lambda threat: TargetedAPGD(threat, 30, 4, precision="exact"),
-    "fab": lambda threat: FAB(threat, 30, 4, precision="exact"),
-    "square": lambda threat: Square(threat, 501, precision="exact"),  # theirs counts the start apart
-}
+def ours(name: str, threat: Threat, seed: int) -> Any:
+    """Ours, with the same steps, targets and queries."""
+    made: dict[str, Any] = {
+        "apgd-ce": APGD(threat, STEPS, cross_entropy, seed=seed, precision="exact"),
+        "apgd-dlr": APGD(threat, STEPS, dlr, seed=seed, precision="exact"),
+        "apgd-t": TargetedAPGD(threat, STEPS, TARGETS, seed=seed, precision="exact"),
+        "fab": FAB(threat, STEPS, TARGETS, precision="exact"),
+        "square": Square(threat, QUERIES + 1, seed=seed, precision="exact"),  # theirs counts the start apart
+    }
+    return made[name]
 
 
 def compare(name: str, norm: Norm, eps: float, model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float]:
-    """The robust accuracies: ours, theirs."""
+    """The mean robust accuracies over the seeds: ours, theirs. What leaves the budget does not count as broken."""
     whole, clip_model = (x, model) if x.ndim == 5 else (x[:, :, None], Frame(model))
-    ours = OURS[name](Threat(norm, eps))(clip_model, whole, y)
-    moved = theirs(name, model, PEER[type(norm)], eps).perturb(x, y)
-    moved = moved[1] if isinstance(moved, tuple) else moved
-    with torch.no_grad():
-        held = model(moved).argmax(1) == y
-    too_large = norm.size((moved - x).flatten(1)) > eps * (1 + 1e-4)
-    found = 1 - ours.success.float().mean().item(), (held | too_large).float().mean().item()
-    print(f"{name} {norm} {tuple(x.shape)}: ours {found[0]:.3f}, theirs {found[1]:.3f}")  # noqa: T201
-    return found
+    found = []
+    for seed in range(SEEDS.get(name, 4)):
+        broken = ours(name, Threat(norm, eps), seed)(clip_model, whole, y).success
+        moved = theirs(name, model, norm, eps, seed).perturb(x, y)
+        with torch.no_grad():
+            held = model(moved).argmax(1) == y
+        held |= norm.size((moved - x).flatten(1)) > eps * (1 + 1e-4)
+        found.append([(~broken).double().mean().item(), held.double().mean().item()])
+    mean = torch.tensor(found).mean(0).tolist()
+    print(f"{name} {norm} ε={eps:.3g} {tuple(x.shape)}: ours {mean[0]:.4f}, theirs {mean[1]:.4f}")  # noqa: T201
+    return mean[0], mean[1]
 
 
-@pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize(("norm", "eps"), [(norm, eps) for norm, eps, _ in BUDGETS], ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "norm", "eps"), IMAGES, ids=str)
 def test_no_weaker_on_images(name: str, norm: Norm, eps: float, images: tuple[nn.Module, Tensor, Tensor]) -> None:
-    ours, peers = compare(name, norm, eps, *images)
-    assert ours <= peers + SLACK
-    assert peers < 0.97  # the budget matters
+    mine, peers = compare(name, norm, eps, *images)
+    assert mine <= peers + SLACK
+    assert 0 < peers < 0.95  # the budget matters
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name != "square"])  # theirs knows images only
-@pytest.mark.parametrize(("norm", "eps"), [(norm, eps) for norm, _, eps in BUDGETS], ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "norm", "eps"), CLIPS, ids=str)
 def test_no_weaker_on_clips(name: str, norm: Norm, eps: float, clips: tuple[nn.Module, Tensor, Tensor]) -> None:
-    ours, peers = compare(name, norm, eps, *clips)
-    assert ours <= peers + SLACK
+    """Without Square, whose peer knows images only."""
+    mine, peers = compare(name, norm, eps, *clips)
+    assert mine <= peers + SLACK
+    assert 0 < peers < 0.95

@@ -20,7 +20,7 @@ from vidrobust.losses import cross_entropy, targeted_dlr
 from vidrobust.threats import L1, Threat
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from vidrobust.attacks.engine import AttackResult
     from vidrobust.losses import Loss, TargetedLoss
@@ -79,7 +79,7 @@ class APGD:
         generators = run.generators(self.seed)
         for _ in range(self.restarts):
             if not run.over:
-                climb(run, run.random(generators), self.threat, self.steps)
+                climb(run, begin(run, generators, self.threat), self.threat, self.steps)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class TargetedAPGD:
         for target in likeliest_wrong(run, self.targets):
             run.aim(self.loss, target)
             if not run.over:
-                climb(run, run.random(generators), self.threat, self.steps)
+                climb(run, begin(run, generators, self.threat), self.threat, self.steps)
 
 
 def at_least_one(**counts: int) -> None:
@@ -152,14 +152,21 @@ def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
 
+def begin(run: Chase, generators: list[Generator], threat: Threat) -> Tensor:
+    """A random start: in the ball; under L1 normal noise, whose projection is sparse as a point of the ball is not."""
+    if not isinstance(threat.norm, L1):
+        return run.random(generators)
+    return run.feasible.start + run.normal(generators)
+
+
 def climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
     """One run of APGD from ``free``; what it finds is in ``run``."""
     if not isinstance(threat.norm, L1):
         return _climb(run, free, threat, steps)
     # L1 balls are thin: the search starts in larger ones (Croce & Hein, ICML 2021, section 4.2)
     if steps < 10:
-        return _climb_sparse(run, free, threat, steps)
-    for factor in (3, 2):
+        return _climb_sparse(run, run.feasible.project(free), threat, steps)
+    for factor in (3, 2):  # the start may lie anywhere: each set projects it
         free = _explore(run, free, _larger(threat, factor, free), int(0.3 * steps))
     return _climb_sparse(run, run.feasible.project(free), threat, steps - 2 * int(0.3 * steps))
 
@@ -258,7 +265,7 @@ def _changed(free: Tensor, start: Tensor) -> Tensor:
 def _sparse_signs(gradient: Tensor, share: Tensor) -> Tensor:
     """The signs of the largest coordinates, a ``share`` of each row (at least one), each 1/k."""
     flat = gradient.flatten(1)
-    wanted = (share * flat.shape[1]).long().clamp(1, flat.shape[1])
+    wanted = (share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
     largest = flat.abs().topk(int(wanted.max()), dim=1).values
     chosen = (flat.abs() >= largest.gather(1, wanted[:, None] - 1)) & (flat != 0)
     return (flat.sign() * chosen / chosen.sum(1, keepdim=True).clamp(min=1)).view_as(gradient)

@@ -170,6 +170,12 @@ class Chase:
         drawn = torch.stack([torch.rand(shape, generator=generator) for generator in own])
         return drawn.expand(len(self.labels), *shape).to(self.best.device)
 
+    def normal(self, generators: list[Generator]) -> Tensor:
+        """Normal noise like the free points, each clip's from its own generator; shared ones are the same."""
+        shape = self.feasible.start.shape
+        own = generators[:1] if self.feasible.shared else generators
+        return torch.stack([torch.randn(shape[1:], generator=one) for one in own]).expand(shape).to(self.best.device)
+
     def result(self) -> AttackResult:
         """The best points as clips, judged by the model in float32 with the loss of the search."""
 

@@ -169,7 +169,8 @@ def uphill(
     if point is not free:
         (gradient,) = torch.autograd.grad(point, free, gradient)
     if charge.requires_grad:
-        gradient = gradient - torch.autograd.grad(charge.sum(), free)[0]
+        (falling,) = torch.autograd.grad(charge, free, torch.ones_like(charge))
+        gradient = gradient - falling
     return losses - charge.detach(), logits, gradient
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from vidrobust.attacks.chase import Chase, chase
+from vidrobust.attacks.engine import Goal
 from vidrobust.attacks.inference import _state
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
@@ -41,6 +42,7 @@ Alpha: TypeAlias = "float | Literal['auto']"
 """A step size in the units of the pixels, or ``auto``: calibrated by :func:`resolve_alpha`."""
 
 Run = TypeVar("Run")
+Attack = TypeVar("Attack", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,22 @@ def resolve_alpha(
     key = _key(threat, steps, loss)
     known = _recall(model, key, patience) if isinstance(model, nn.Module) else None
     return (known or calibrate(model, threat, steps, clips, labels, loss)[steps]).alpha
+
+
+def resolved(
+    attack: Attack, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, patience: int = 0
+) -> Attack:
+    """The attack (a frozen dataclass with a threat, ``alpha`` and ``steps``) with a number in place of ``auto``.
+
+    Args:
+        attack: such as :class:`~vidrobust.attacks.gradient.PGD`.
+        model, clips, labels, patience: as in :func:`resolve_alpha`.
+    """
+    if attack.alpha != "auto":
+        return attack
+    loss = Goal(getattr(attack, "loss", cross_entropy), getattr(attack, "targeted", False)).gain
+    alpha = resolve_alpha("auto", model, attack.threat, attack.steps, clips, labels, loss, patience)
+    return replace(attack, alpha=alpha)
 
 
 def check_alpha(alpha: Any) -> Any:

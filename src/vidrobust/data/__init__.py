@@ -1,7 +1,7 @@
 """Videos in, clips out: folders of video files, decoding, caching, sampling, and the embedded data set ``motion``.
 
-:func:`motion` and :func:`videos` are the short way to clips for training and evaluation. Reading folders and caches does
-not import torch; what needs it is loaded on first use.
+:func:`motion` and :func:`videos` are the short way to clips for training and evaluation. Reading folders and caches
+does not import torch; what needs it is loaded on first use.
 """
 
 from __future__ import annotations

@@ -214,10 +214,11 @@ def _threshold(change: Tensor, room: Tensor, eps: Tensor) -> Tensor:
         left = change - theta
         excess = _clip(left, room).sum(1, keepdim=True) - eps
         low, high = torch.where(excess > 0, theta, low), torch.where(excess > 0, high, theta)
-        if bool(((excess <= 0) & (excess >= -1e-13 * eps) | (high - low <= 1e-16)).all()):
+        found = (excess.abs() <= 1e-13 * eps) | (high - low <= 1e-16)
+        if found.all():
             break
         slope = ((left > 0) & (left < room)).sum(1, keepdim=True)
         newton, middle = theta + excess / slope, (low + high) / 2  # 0/0 is NaN, which fails the test
-        stay = (newton > low) & (newton < high) if trial % 3 != 2 else torch.zeros_like(low, dtype=torch.bool)
-        theta = torch.where(stay, newton, middle)
-    return high
+        stay = (newton > low) & (newton < high) & (trial % 3 != 2)
+        theta = torch.where(found, theta, torch.where(stay, newton, middle))
+    return torch.where(excess.abs() <= 1e-13 * eps, theta, high)

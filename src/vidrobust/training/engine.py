@@ -177,7 +177,7 @@ def train(
     seed: int = 0,
     alpha_star: AlphaStar = no_alpha_star,
     checkpoint: Path | None = None,
-    after_epoch: Callable[[nn.Module, int], list[Row]] = lambda model, epoch: [],
+    after_epoch: Callable[[nn.Module, Row], list[Row]] = lambda model, row: [],
     progress: Callable[[int], None] = lambda gradients: None,
 ) -> list[Row]:
     """Train a model in place under a policy.
@@ -190,7 +190,7 @@ def train(
         seed: of the order of clips and their augmentation.
         alpha_star: α*(ε, i) for policies that use it, in units of 1/255.
         checkpoint: a file written after each epoch; if it exists, training goes on from it.
-        after_epoch: called with the model and the number of the epoch (from 1); its rows are kept with the run's.
+        after_epoch: called with the model and the epoch's row; the rows it returns are kept with the run's.
         progress: called with the clip-gradients spent since the last call.
 
     Returns:
@@ -211,7 +211,7 @@ def train(
     done, rows = _resume(running, checkpoint, about)
     for epoch in range(done, config.epochs):
         rows.append(running.epoch(epoch, progress))
-        rows += after_epoch(model, epoch + 1)
+        rows += after_epoch(model, rows[-1])
         if checkpoint is not None:
             save_tensors(checkpoint, running.state(), {**about, "epoch": epoch + 1, "rows": rows})
     model.eval()
