@@ -239,7 +239,9 @@ def memory(rounds: int) -> dict[str, Any]:
         peaks = {}
         for name in ("ours", "torchattacks", "foolbox", "art", "advertorch"):
             command = [sys.executable, __file__, "--peak", row, name]
-            peaks[name] = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+            peaks[name] = float(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+            )
         found[row] = {
             "MB": peaks,
             "ours / peer": {name: round(peaks["ours"] / peak, 3) for name, peak in peaks.items() if name != "ours"},

@@ -1,6 +1,6 @@
 """What a calibrated step size buys: PGD with alpha="auto" against the rules of thumb 2.5·ε/steps and ε/4.
 
-    python benchmarks/step_size_gain.py [--epochs 6] [--clips 200] > docs/step_size_gain.md
+    python benchmarks/step_size_gain.py [--epochs 6] [--clips 200] > benchmarks/step_size_gain.md
 
 Trains two small models on the embedded `motion` data, one of them adversarially. α* is looked for on validation clips;
 the attacks run on test clips. Prints a table in Markdown: the mean cross-entropy after the last step, and the accuracy
@@ -71,6 +71,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     data = load(DataConfig(train=600, val=32, test=args.clips))
+    about = f"data: motion, 600 training, 32 validation, {args.clips} test clips; {args.epochs} epochs"
+    print(f"<!-- made by: python benchmarks/step_size_gain.py ({about}) -->")
     print("| model | ε | steps | α* (95 %) | α = auto | α = 2.5·ε/steps | α = ε/4 |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for policy in POLICIES:

@@ -18,8 +18,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidrobust import data, models, notation
+    from vidrobust.attacks.apgd import APGD, TargetedAPGD
+    from vidrobust.attacks.cw import CW
+    from vidrobust.attacks.decision import RayS
     from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.ensemble import AutoAttack
+    from vidrobust.attacks.fab import FAB
     from vidrobust.attacks.gradient import FGSM, PGD
+    from vidrobust.attacks.randomised import BPDA, EOT
+    from vidrobust.attacks.saliency import FrameSaliency
+    from vidrobust.attacks.square import Square
+    from vidrobust.attacks.step_size import calibrate
+    from vidrobust.attacks.transfer import MIFGSM
     from vidrobust.data.dataset import DataConfig
     from vidrobust.errors import VidrobustError
     from vidrobust.evaluation import accuracy, evaluate
@@ -34,6 +44,18 @@ _HOMES = {
     "AttackResult": "attacks.engine",
     "FGSM": "attacks.gradient",
     "PGD": "attacks.gradient",
+    "APGD": "attacks.apgd",
+    "TargetedAPGD": "attacks.apgd",
+    "CW": "attacks.cw",
+    "RayS": "attacks.decision",
+    "AutoAttack": "attacks.ensemble",
+    "FAB": "attacks.fab",
+    "BPDA": "attacks.randomised",
+    "EOT": "attacks.randomised",
+    "FrameSaliency": "attacks.saliency",
+    "Square": "attacks.square",
+    "calibrate": "attacks.step_size",
+    "MIFGSM": "attacks.transfer",
     "DataConfig": "data.dataset",
     "VidrobustError": "errors",
     "accuracy": "evaluation",
@@ -49,6 +71,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "APGD",
+    "TargetedAPGD",
+    "CW",
+    "RayS",
+    "AutoAttack",
+    "FAB",
+    "BPDA",
+    "EOT",
+    "FrameSaliency",
+    "Square",
+    "MIFGSM",
     "FGSM",
     "PGD",
     "AttackResult",
@@ -58,6 +91,7 @@ __all__ = [
     "Threat",
     "VidrobustError",
     "accuracy",
+    "calibrate",
     "data",
     "evaluate",
     "fit",

@@ -258,7 +258,7 @@ def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:
     )  # fmt: skip
 
 
-def _bent(power: PowerFit) -> tuple[str, str]:
+def _bent(power: PowerFit) -> tuple[Verdict, str]:
     """Verdict and reason where a power law fits clearly better: how far from 1 is its exponent?"""
     low, high = NEAR_LINEAR
     clearly = f"a power law is better by more than {AICC_CLEAR:g} AICc"

@@ -165,7 +165,8 @@ def _claims(rows: Sequence[Row]) -> Html:
     for one in claims(rows):
         verdict = tag("span", one.verdict, f"verdict {one.verdict.replace(' ', '-')}")
         lines.append((one.statement, verdict, one.reason))
-    return table(("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them")
+    kind = "stack many" if len(lines) > 10 else "stack"  # all of them shall be seen, also on paper
+    return table(("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", kind)
 
 
 # -------------------------------------------------------------------------------------------------------- the file

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from vidrobust.deck import deck
+from vidrobust.deck import deck, standard_script
 
 
 @pytest.fixture(scope="module")
 def url(synthetic, tmp_path_factory) -> str:
-    run = synthetic.write(tmp_path_factory.mktemp("deck") / "run", synthetic.rows(seeds=1))
+    rows = synthetic.rows(seeds=1)
+    run = synthetic.write(tmp_path_factory.mktemp("deck") / "run", rows)
     script = run.parent / "talk.md"
-    deck(run, script=script)
-    script.write_text(script.read_text() + "\n---\n\n# Clips\n\n{{player}}\n")
+    script.write_text(standard_script(rows) + "\n---\n\n# Clips\n\n{{player}}\n")
     return deck(run, script=script).as_uri()
 
 

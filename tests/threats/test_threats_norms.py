@@ -91,6 +91,7 @@ def test_projection_agrees_with_a_general_solver(name: str, seed: int) -> None:
     threat = Threat(NORMS[name][0], eps)
     clips = torch.from_numpy(centre).view(1, 1, 1, 2, 3)
     found = threat.around(clips).project(torch.from_numpy(point).view(1, 1, 1, 2, 3)).flatten().double().numpy()
+
     # δ = up - down with up, down ≥ 0 makes the L1 ball smooth.
     def distance(parts: np.ndarray) -> float:
         return float(((centre + parts[:6] - parts[6:] - point) ** 2).sum())

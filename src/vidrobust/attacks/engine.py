@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.attacks.inference import View, answers, inference_view
+from vidrobust.attacks.inference import View, answers, are_probabilities, inference_view
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats.rounding import towards
@@ -99,8 +99,7 @@ def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
     values = logits.detach().float()
     if not torch.isfinite(values).all():
         raise InputError("the model gives NaN or infinite logits for these clips: check its weights.")
-    sums = values.sum(1)
-    if bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3) and logits.shape[1] > 1:
+    if are_probabilities(values):
         raise InputError(
             "the model gives probabilities (they sum to 1), whose gradients vanish: return the logits before softmax."
         )

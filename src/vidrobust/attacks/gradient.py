@@ -175,9 +175,7 @@ class PGD:
         free, memory = self._start(feasible), None
         for _ in range(self.steps):
             # No name for the gradient: it would outlive the step and add to the peak of the next one's memory.
-            free, memory = self._moved(
-                feasible, free, uphill(view, feasible, free, labels, self._goal.gain)[2], memory
-            )
+            free, memory = self._moved(feasible, free, uphill(view, feasible, free, labels, self._goal.gain)[2], memory)
         return free
 
     def _each(self, subject: Subject, record: _Record, free: Tensor) -> None:

@@ -318,6 +318,13 @@ def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
     return lambda clips: model(clips.to(first.dtype)).float()
 
 
+def are_probabilities(logits: Logits) -> bool:
+    """Does each clip's output (``B K``, K above 1) look like probabilities: at least 0, with sum 1?"""
+    sums = logits.sum(1)
+    close = torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+    return logits.shape[1] > 1 and close and bool((logits >= 0).all())
+
+
 def _copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
     """The model's copy, up to date, or None where it has none."""
     bf16 = has_bf16(clips.device)
@@ -340,5 +347,7 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
             wanted, got = model(clips).float(), view(clips)
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
         return None
+    if are_probabilities(wanted):
+        return None  # to be refused, which the rounding of a copy would hide
     tolerance = (0.1 if bf16 else 1e-3) * max(1.0, wanted.abs().max().item())
     return view if got.shape == wanted.shape and bool((got - wanted).abs().max() <= tolerance) else None

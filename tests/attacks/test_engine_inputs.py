@@ -1,0 +1,202 @@
+"""What would give a silent wrong number is refused with the remedy; types and devices come back as they went in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidrobust.attacks.gradient import FGSM, PGD
+from vidrobust.errors import InputError
+from vidrobust.threats import L1, L2, Linf, Threat, Universal
+
+SHAPE = (3, 3, 4, 8, 8)
+CLIPS = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2])
+ATTACK = PGD(Threat(Linf(), 8 / 255), 2 / 255, 2)
+
+
+def model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(CLIPS[0].numel(), 3))
+
+
+class Wrong(nn.Module):
+    """A model whose output is not logits."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.inner, self.kind = model(), kind
+
+    def forward(self, clips: Tensor) -> object:
+        logits = self.inner(clips)
+        return {
+            "probabilities": logits.softmax(1),
+            "shape": logits[:, :, None],
+            "tuple": (logits, logits),
+            "nan": logits * torch.nan,
+            "one clip": logits[:1].mean(0, keepdim=True),
+        }[self.kind]
+
+
+@pytest.mark.parametrize(
+    ("clips", "labels", "words"),
+    [
+        (CLIPS * 255, LABELS, "Divide 8-bit pixels by 255"),
+        (CLIPS - 0.5, LABELS, "pixels must lie in"),
+        ((CLIPS * 255).to(torch.uint8), LABELS, "Divide 8-bit pixels by 255"),
+        (CLIPS.index_fill(4, torch.tensor([3]), torch.nan), LABELS, "pixels must lie in"),
+        (CLIPS.transpose(1, 2), LABELS, "B T C H W"),
+        (CLIPS.permute(0, 2, 3, 4, 1), LABELS, "B T H W C"),
+        (CLIPS[0], LABELS[0], r"clips\[None\]"),
+        (CLIPS[:0], LABELS[:0], "empty"),
+        (CLIPS[:, :, :0], LABELS, "empty"),
+        (CLIPS, LABELS[:2], "3 class indices"),
+        (CLIPS, LABELS.float(), "class indices"),
+        (CLIPS, LABELS + 1, "3 classes"),
+        (CLIPS, LABELS - 1, "class indices from 0"),
+    ],
+)
+def test_inputs_that_are_refused(clips: Tensor, labels: Tensor, words: str) -> None:
+    for attack in (ATTACK, FGSM(ATTACK.threat)):
+        with pytest.raises(InputError, match=words):
+            attack(model(), clips, labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("probabilities", "before softmax"),
+        ("shape", "logits of shape"),
+        ("tuple", "tuple"),
+        ("nan", "NaN"),
+        ("one clip", "logits of shape"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["auto", "exact"])
+def test_outputs_that_are_refused(kind: str, words: str, precision: str) -> None:
+    with pytest.raises(InputError, match=words):
+        PGD(ATTACK.threat, 2 / 255, 1, precision=precision)(Wrong(kind), CLIPS, LABELS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"alpha": 0},
+        {"steps": 0},
+        {"steps": 1.5},
+        {"keep": "first"},
+        {"restarts": 0},
+        {"restarts": 2, "keep": "last"},
+        {"momentum": -1},
+    ],
+    ids=str,
+)
+def test_options_out_of_range(options: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        PGD(**({"threat": ATTACK.threat, "alpha": 0.1, "steps": 2} | options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("threat", [Threat(Linf(), 8 / 255), Threat(L2(), 0.5), Threat(L1(), 3.0)], ids=str)
+def test_results_come_back_in_the_type_of_the_clips_and_keep_the_budget_there(
+    dtype: torch.dtype, threat: Threat
+) -> None:
+    clips = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).to(dtype)
+    result = PGD(threat, threat.eps / 2, 3, keep="last")(model(), clips, LABELS)
+    assert result.clips.dtype == dtype
+    assert result.clips.min() >= 0
+    assert result.clips.max() <= 1
+    delta = (result.clips.double() - clips.double()).flatten(1)
+    assert (threat.norm.size(delta) <= threat.eps * (1 + 1e-15)).all()
+    assert (delta != 0).any(1).all()
+    assert torch.equal(model()(result.clips.float()).argmax(1), result.predicted)  # the verdict is on what is returned
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_other_types(dtype: torch.dtype) -> None:
+    result = ATTACK(model().to(dtype), CLIPS, LABELS)
+    expected = ATTACK(model(), CLIPS, LABELS)
+    assert result.clips.dtype == torch.float32
+    assert torch.equal(result.success, expected.success)
+
+
+def test_any_callable_will_do() -> None:
+    inner = model()
+    plain = ATTACK(lambda clips: inner(clips), CLIPS, LABELS)
+    assert torch.equal(plain.clips, PGD(ATTACK.threat, 2 / 255, 2, precision="exact")(inner, CLIPS, LABELS).clips)
+    assert all(parameter.grad is None for parameter in inner.parameters())
+
+
+def test_labels_of_any_integer_type() -> None:
+    expected = ATTACK(model(), CLIPS, LABELS)
+    assert torch.equal(ATTACK(model(), CLIPS, LABELS.to(torch.uint8)).clips, expected.clips)
+
+
+def test_keep_best_counts_what_it_spends_and_lets_broken_clips_go() -> None:
+    inner, seen = model(), []
+
+    def counting(clips: Tensor) -> Tensor:
+        seen.append(len(clips))
+        return inner(clips)
+
+    with torch.no_grad():
+        right = inner(CLIPS).argmax(1)
+    labels = right.clone()
+    labels[0] = (right[0] + 1) % 3  # broken before it starts
+    result = PGD(Threat(Linf(), 1e-4), 1e-5, 4)(counting, CLIPS, labels)
+    assert result.success.tolist() == [True, False, False]
+    assert result.backwards.tolist() == [1, 4, 4]
+    assert result.forwards.tolist() == [3, 6, 6]  # with the confirmation of the broken one, and the verdict
+    assert torch.equal(result.queries, result.forwards - 1)
+    assert torch.equal(result.clips[0], CLIPS[0])
+    assert sum(seen) - 2 - 3 == int(result.forwards.sum())  # less the check, and the measure of memory
+
+
+def test_restarts_go_on_with_the_survivors_and_never_do_worse() -> None:
+    inner = model()
+    with torch.no_grad():
+        labels = inner(CLIPS).argmax(1)
+    threat = Threat(Linf(), 0.004)
+    one, three = (PGD(threat, 0.001, 3, restarts=restarts)(inner, CLIPS, labels) for restarts in (1, 3))
+    assert (three.success >= one.success).all()
+    assert (three.loss >= one.loss - 1e-6).all()
+    assert (three.backwards[~one.success] > one.backwards[~one.success]).all()
+    assert torch.equal(three.backwards[one.success], one.backwards[one.success])
+
+
+def test_targeted_attacks_reach_their_target() -> None:
+    inner = model()
+    with torch.no_grad():
+        target = (inner(CLIPS).argmax(1) + 1) % 3
+    result = PGD(Threat(Linf(), 0.3), 0.05, 20, targeted=True)(inner, CLIPS, target)
+    assert result.success.all()
+    assert torch.equal(result.predicted, target)
+    trajectory = list(PGD(Threat(Linf(), 0.3), 0.05, 5, targeted=True).trajectory(inner, CLIPS, target))
+    assert (trajectory[-1].loss < trajectory[0].loss).all()
+
+
+def test_momentum_changes_the_path_and_not_the_budget() -> None:
+    nonlinear = nn.Sequential(nn.Conv3d(3, 8, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 2 * 6 * 6, 3))
+    paths = [PGD(Threat(Linf(), 0.3), 0.2, 6, keep="last", momentum=m)(nonlinear, CLIPS, LABELS) for m in (0.0, 1.0)]
+    assert not torch.equal(paths[0].clips, paths[1].clips)
+    assert (paths[1].clips - CLIPS).abs().max() <= 0.3
+
+
+def test_fgsm_with_a_random_start_depends_on_its_seed() -> None:
+    threat = Threat(Linf(), 8 / 255)
+    runs = [FGSM(threat, random_start=True, seed=seed)(model(), CLIPS, LABELS).clips for seed in (0, 0, 1)]
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+    assert all((clips - CLIPS).abs().max() <= 8 / 255 for clips in runs)
+
+
+def test_a_budget_of_zero_is_the_clip_itself() -> None:
+    for attack in (FGSM(Threat(Linf(), 0.0)), PGD(Threat(L2(), 0.0), 0.1, 2), PGD(Threat(L1(), 0.0), 0.1, 2)):
+        assert torch.equal(attack(model(), CLIPS, LABELS).clips, CLIPS)
+
+
+def test_shared_perturbations_keep_all_clips_to_the_end() -> None:
+    result = PGD(Threat(Linf(), 0.1, Universal()), 0.02, 4, restarts=2)(model(), CLIPS, LABELS)
+    assert result.backwards.tolist() == [8, 8, 8]
