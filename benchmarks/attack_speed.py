@@ -143,15 +143,15 @@ def bare(model: Any, steps: int, eps: float, alpha: float) -> Attack:
 
 
 def torchattacks(model: Any, steps: int, eps: float, alpha: float) -> Attack:
-    """torchattacks' PGD."""
-    import torchattacks as library
+    """The PGD of torchattacks."""
+    import torchattacks as library  # pyrefly: ignore[missing-import]
 
     return library.PGD(model, eps=eps, alpha=alpha, steps=steps, random_start=False)
 
 
 def foolbox(model: Any, steps: int, eps: float, alpha: float) -> Attack:
-    """foolbox' PGD."""
-    import foolbox as library
+    """The PGD of foolbox."""
+    import foolbox as library  # pyrefly: ignore[missing-import]
 
     attack = library.attacks.LinfPGD(abs_stepsize=alpha, steps=steps, random_start=False)
     wrapped = library.PyTorchModel(model, bounds=(0, 1))
@@ -161,8 +161,8 @@ def foolbox(model: Any, steps: int, eps: float, alpha: float) -> Attack:
 def art(model: Any, steps: int, eps: float, alpha: float) -> Attack:
     """The PGD of the adversarial-robustness-toolbox, in one batch."""
     import torch
-    from art.attacks.evasion import ProjectedGradientDescentPyTorch
-    from art.estimators.classification import PyTorchClassifier
+    from art.attacks.evasion import ProjectedGradientDescentPyTorch  # pyrefly: ignore[missing-import]
+    from art.estimators.classification import PyTorchClassifier  # pyrefly: ignore[missing-import]
 
     def run(clips: Any, labels: Any) -> Any:
         shape = tuple(clips.shape[1:])
@@ -178,13 +178,13 @@ def art(model: Any, steps: int, eps: float, alpha: float) -> Attack:
 
 
 def advertorch(model: Any, steps: int, eps: float, alpha: float) -> Attack:
-    """advertorch's PGD; at import it wants a function that torch has dropped, and torchvision, neither for its PGD."""
+    """The PGD of advertorch; to import it needs a function that torch has dropped, and torchvision; its PGD neither."""
     import torch
 
     module: Any = sys.modules["torch.autograd.gradcheck"]  # the attribute of this name is a function
     module.zero_gradients = lambda _: None
     sys.modules["torchvision"] = MagicMock()
-    from advertorch.attacks import LinfPGDAttack
+    from advertorch.attacks import LinfPGDAttack  # pyrefly: ignore[missing-import]
 
     loss = torch.nn.CrossEntropyLoss(reduction="sum")
     return LinfPGDAttack(model, loss, eps=eps, nb_iter=steps, eps_iter=alpha, rand_init=False).perturb
@@ -267,7 +267,7 @@ def _resident(field: str) -> int:
 def surface(rounds: int) -> dict[str, Any]:
     """14 step sizes × 30 iteration counts: 14 trajectories of ours, 420 runs of torchattacks.
 
-    One trajectory of each of two step sizes is timed, and cells of 1, 10 and 30 iterations, between which a line is drawn;
+    Timed are the trajectories of two step sizes, and cells of 1, 10 and 30 iterations, through which a line is drawn;
     both are extrapolated to the whole surface. A cell costs an attack and the forward pass that reads its loss.
     """
     import numpy as np

@@ -47,7 +47,8 @@ def measured(model: ResNet3d, data: VideoClips, threat: Threat, alpha: float, st
 
 def row(policy: str, model: ResNet3d, data: VideoClips, eps: float, steps: int) -> str:
     """One line of the table."""
-    threat = Threat(Linf(), eps * PIXEL)
+    budget = eps * PIXEL
+    threat = Threat(Linf(), budget)
     held_out = data.val.centre(torch.arange(len(data.val)))
     found = calibrate(model, threat, steps, held_out, data.val.labels)[steps]
     cells = [
@@ -56,7 +57,7 @@ def row(policy: str, model: ResNet3d, data: VideoClips, eps: float, steps: int) 
         f"{steps}",
         f"{found.alpha / PIXEL:.2f} ({found.low / PIXEL:.2f}–{found.high / PIXEL:.2f})",
     ]
-    for alpha in (found.alpha, 2.5 * threat.eps / steps, threat.eps / 4):  # type: ignore[operator]
+    for alpha in (found.alpha, 2.5 * budget / steps, budget / 4):
         loss, held, clips = measured(model, data, threat, alpha, steps)
         low, high = interval(held, clips)
         cells.append(f"{loss:.3f}; {held}/{clips} ({100 * low:.0f}–{100 * high:.0f} %)")

@@ -26,7 +26,7 @@ def test_other_names_do_not() -> None:
 def test_no_module_hides_a_public_function() -> None:
     """Importing ``vidrobust.x`` makes it an attribute of the package, so no module may have a function's name."""
     modules = {module.name for module in pkgutil.iter_modules(vr.__path__)}
-    assert modules & set(vr.__all__) == {"data", "models", "notation"}
+    assert modules & set(vr.__all__) == {"data", "figures", "losses", "models", "notation"}
 
 
 def test_the_import_is_light() -> None:

@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidrobust import data, models, notation
+    from vidrobust import data, figures, losses, models, notation
     from vidrobust.attacks.apgd import APGD, TargetedAPGD
     from vidrobust.attacks.cw import CW
     from vidrobust.attacks.decision import RayS
@@ -35,21 +35,37 @@ if TYPE_CHECKING:
     from vidrobust.evaluation import accuracy, evaluate
     from vidrobust.fitting import fit
     from vidrobust.models.checkpoints import load_model
-    from vidrobust.report import report
+    from vidrobust.pages.deck import deck
+    from vidrobust.pages.report import report
     from vidrobust.runs import Run
     from vidrobust.sweeps import step_sizes, sweep
-    from vidrobust.threats import Linf, Threat
+    from vidrobust.threats import (
+        L1,
+        L2,
+        Area,
+        Border,
+        Flicker,
+        Frames,
+        Linf,
+        Mask,
+        Multiplicative,
+        OneFrame,
+        Patch,
+        Threat,
+        Universal,
+        WholeClip,
+    )
 
 _HOMES = {
-    "AttackResult": "attacks.engine",
-    "FGSM": "attacks.gradient",
-    "PGD": "attacks.gradient",
     "APGD": "attacks.apgd",
     "TargetedAPGD": "attacks.apgd",
     "CW": "attacks.cw",
     "RayS": "attacks.decision",
+    "AttackResult": "attacks.engine",
     "AutoAttack": "attacks.ensemble",
     "FAB": "attacks.fab",
+    "FGSM": "attacks.gradient",
+    "PGD": "attacks.gradient",
     "BPDA": "attacks.randomised",
     "EOT": "attacks.randomised",
     "FrameSaliency": "attacks.saliency",
@@ -62,40 +78,69 @@ _HOMES = {
     "evaluate": "evaluation",
     "fit": "fitting",
     "load_model": "models.checkpoints",
-    "report": "report",
+    "deck": "pages.deck",
+    "report": "pages.report",
     "Run": "runs",
     "step_sizes": "sweeps",
     "sweep": "sweeps",
+    "L1": "threats",
+    "L2": "threats",
+    "Area": "threats",
+    "Border": "threats",
+    "Flicker": "threats",
+    "Frames": "threats",
     "Linf": "threats",
+    "Mask": "threats",
+    "Multiplicative": "threats",
+    "OneFrame": "threats",
+    "Patch": "threats",
     "Threat": "threats",
+    "Universal": "threats",
+    "WholeClip": "threats",
 }
+"""Where each public name lives; modules themselves (``data``, ``figures``, …) are public too."""
 
 __all__ = [
     "APGD",
-    "TargetedAPGD",
-    "CW",
-    "RayS",
-    "AutoAttack",
-    "FAB",
     "BPDA",
+    "CW",
     "EOT",
-    "FrameSaliency",
-    "Square",
-    "MIFGSM",
+    "FAB",
     "FGSM",
+    "L1",
+    "L2",
+    "MIFGSM",
     "PGD",
+    "Area",
     "AttackResult",
+    "AutoAttack",
+    "Border",
     "DataConfig",
+    "Flicker",
+    "FrameSaliency",
+    "Frames",
     "Linf",
+    "Mask",
+    "Multiplicative",
+    "OneFrame",
+    "Patch",
+    "RayS",
     "Run",
+    "Square",
+    "TargetedAPGD",
     "Threat",
+    "Universal",
     "VidrobustError",
+    "WholeClip",
     "accuracy",
     "calibrate",
     "data",
+    "deck",
     "evaluate",
+    "figures",
     "fit",
     "load_model",
+    "losses",
     "models",
     "notation",
     "report",

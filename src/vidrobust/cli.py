@@ -170,9 +170,9 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _report(arguments: list[str]) -> None:
     """``vidrobust report RUN [RUN…]``: the page, or figures and tables for a paper, without torch."""
-    from vidrobust.paper import paper_figures
-    from vidrobust.report import report
-    from vidrobust.tables import tables
+    from vidrobust.pages.paper import paper_figures
+    from vidrobust.pages.report import report
+    from vidrobust.pages.tables import tables
 
     parser = _plain("report", "Make the page of one or several run directories, or figures and tables for a paper.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory")
@@ -192,7 +192,7 @@ def _report(arguments: list[str]) -> None:
 
 def _deck(arguments: list[str]) -> None:
     """``vidrobust deck RUN``: the slides, live."""
-    from vidrobust.deck import deck
+    from vidrobust.pages.deck import deck
 
     parser = _plain("deck", "Rebuild the slides from a run, as one offline file.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
@@ -204,7 +204,7 @@ def _deck(arguments: list[str]) -> None:
 
 def _show(arguments: list[str]) -> None:
     """``vidrobust show RUN``: what the page says, in the terminal."""
-    from vidrobust.show import show
+    from vidrobust.pages.show import show
 
     parser = _plain("show", "Show what a run found, in the terminal.")
     parser.add_argument("run", metavar="RUN", help="a run directory")
@@ -213,7 +213,7 @@ def _show(arguments: list[str]) -> None:
 
 def _runs(arguments: list[str]) -> None:
     """``vidrobust runs DIR``: the run directories in a folder."""
-    from vidrobust.show import list_runs
+    from vidrobust.pages.show import list_runs
 
     parser = _plain("runs", "List the run directories in a folder.")
     parser.add_argument("folder", nargs="?", default="runs", metavar="DIR", help="where to look (default: runs)")

@@ -266,7 +266,7 @@ def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | N
     Raises:
         VidrobustError: bad data, a full disk, a run of another configuration; what was finished is kept.
     """
-    from vidrobust.report import report
+    from vidrobust.pages.report import report
 
     plan = Plan(config)
     run = Run.start(out, "study", asdict(config), config.seed)

@@ -203,7 +203,7 @@ class Attack:
 
     def run(self, console: Console) -> None:
         """Attack, store, and print the path of the page."""
-        from vidrobust.report import report
+        from vidrobust.pages.report import report
 
         check(self.attack)
         found = Trained.find(self.run_dir, self.model)

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from vidrobust.deck import deck, standard_script
 from vidrobust.errors import InputError, RunError
-from vidrobust.markup import Html
-from vidrobust.slides import Writer, split
+from vidrobust.pages.deck import deck, standard_script
+from vidrobust.pages.markup import Html
+from vidrobust.pages.slides import Writer, split
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_deck_of_an_unfinished_run_says_what_is_missing(synthetic, tmp_path):
 
 def test_no_torch_and_no_sphinx_is_imported(run):
     code = (
-        f"import sys; from vidrobust.deck import deck; deck({str(run)!r}); "
+        f"import sys; from vidrobust.pages.deck import deck; deck({str(run)!r}); "
         "print(sorted({'torch', 'sphinx', 'sphinx_revealjs'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vidrobust.deck import deck, standard_script
+from vidrobust.pages.deck import deck, standard_script
 
 
 @pytest.fixture(scope="module")

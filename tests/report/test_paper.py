@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.paper import WIDTHS, drawings, drawn, paper_figures
+from vidrobust.pages.paper import WIDTHS, drawings, drawn, paper_figures
 
 
 @pytest.fixture(scope="module")

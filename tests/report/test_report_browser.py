@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidrobust.report import report
+from vidrobust.pages.report import report
 
 SPY = """for (const kind of [WebGLRenderingContext, WebGL2RenderingContext]) {
   const read = kind.prototype.readPixels;

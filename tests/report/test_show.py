@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from vidrobust.errors import RunError
-from vidrobust.show import list_runs, show, sparkline
+from vidrobust.pages.show import list_runs, show, sparkline
 
 
 def printed(act, *arguments, terminal=False, width=100):

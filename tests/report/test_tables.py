@@ -7,8 +7,8 @@ import pytest
 
 from vidrobust.costs import costs
 from vidrobust.errors import InputError, RunError
+from vidrobust.pages.tables import tables
 from vidrobust.runs import Run
-from vidrobust.tables import tables
 
 HOSTILE = r"AT_{$x$} & \input{secret} <b> | *"
 

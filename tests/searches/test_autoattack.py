@@ -118,12 +118,11 @@ def test_a_randomised_model_is_flagged() -> None:
         return model(clips + 0.1 * torch.randn_like(clips))
 
     attack = short(Threat(Linf(), 1e-3), steps=2, queries=4)
-    with pytest.warns(RobustnessWarning, match="randomised"):
-        assert "EOT" in attack(noisy, clips, labels).flags[0]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that noise changes a verdict now and then is no gradient masking
-        found = EOT(attack, samples=2)(noisy, clips, labels)
-    assert not any("randomised" in flag for flag in found.flags)  # type: ignore[attr-defined]
+        warnings.simplefilter("ignore")  # noise breaks a clip now and then, by which Square may seem to beat gradients
+        alone, averaged = attack(noisy, clips, labels), EOT(attack, samples=2)(noisy, clips, labels)
+    assert "EOT" in alone.flags[0]
+    assert not any("randomised" in flag for flag in averaged.flags)  # type: ignore[attr-defined]
 
 
 def test_zero_gradients_and_a_better_black_box_are_flagged() -> None:

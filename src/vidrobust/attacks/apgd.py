@@ -265,7 +265,7 @@ def _changed(free: Tensor, start: Tensor) -> Tensor:
 def _sparse_signs(gradient: Tensor, share: Tensor) -> Tensor:
     """The signs of the largest coordinates, a ``share`` of each row (at least one), each 1/k."""
     flat = gradient.flatten(1)
-    wanted = (share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
+    wanted = (share * flat.shape[1]).round().long().clamp(1, flat.shape[1])
     largest = flat.abs().topk(int(wanted.max()), dim=1).values
     chosen = (flat.abs() >= largest.gather(1, wanted[:, None] - 1)) & (flat != 0)
     return (flat.sign() * chosen / chosen.sum(1, keepdim=True).clamp(min=1)).view_as(gradient)

@@ -78,13 +78,13 @@ class InferenceCopy:
     """A folded copy of a model that knows when it is out of date."""
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
-        graph = _traced(model)
+        graph = _traced(model, bf16)
         self._folded = _fold(graph, model)
         folded = {id(item.target) for item in self._folded}
         self._copied = _matching_tensors(graph, model, folded)
         self._bf16 = bf16
         if bf16:
-            _lower(graph)
+            _keep_head(graph)
         self._stems = _unshuffle(graph)
         self._graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
@@ -141,11 +141,12 @@ def _has_hooks(model: nn.Module) -> bool:
     return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def _traced(model: nn.Module) -> fx.GraphModule:
-    """The model's graph on parts of its own, in evaluation mode and frozen; a copy of the whole would cost its weight."""
+def _traced(model: nn.Module, bf16: bool) -> fx.GraphModule:
+    """The model's graph on frozen parts of its own; convolutions are lowered one by one, so none is held in float32."""
     graph = fx.symbolic_trace(model)
     for name in {str(node.target) for node in graph.graph.nodes if node.op == "call_module"}:
-        graph.set_submodule(name, copy.deepcopy(graph.get_submodule(name)).eval().requires_grad_(False))
+        part = copy.deepcopy(graph.get_submodule(name)).eval().requires_grad_(False)
+        graph.set_submodule(name, part.to(torch.bfloat16) if bf16 and isinstance(part, nn.Conv3d) else part)
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
@@ -211,11 +212,8 @@ def _matching_tensors(graph: nn.Module, model: nn.Module, folded: set[int]) -> l
     return pairs
 
 
-def _lower(graph: fx.GraphModule) -> None:
-    """Cast the convolutions' weights to bfloat16 once, and keep the last layer in float32."""
-    for module in graph.modules():
-        if isinstance(module, nn.Conv3d):
-            module.to(torch.bfloat16)
+def _keep_head(graph: fx.GraphModule) -> None:
+    """Keep the last layer in float32."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
     last = output.args[0]
     if isinstance(last, fx.Node) and last.op == "call_module":

@@ -37,6 +37,7 @@ class Threat:
     Raises:
         InputError: a budget is below 0, or above the largest perturbation there is (1 under L∞).
 
+    >>> from vidrobust.threats import Linf
     >>> threat = Threat(Linf(), eps=8 / 255)
     >>> clips = torch.full((1, 3, 2, 4, 4), 0.5)
     >>> moved = threat.around(clips).project(clips + 1)

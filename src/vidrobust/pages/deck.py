@@ -16,13 +16,13 @@ from vidrobust import figures
 from vidrobust.analysis import surface_eps
 from vidrobust.claims import claims
 from vidrobust.curves import of_kind
-from vidrobust.drawings import Board, resource, scripts
 from vidrobust.errors import InputError, RunError
-from vidrobust.formulas import FORMULAS
-from vidrobust.markup import Html, missing, table, tag, text
-from vidrobust.overview import share, single_frame
+from vidrobust.pages.drawings import Board, resource, scripts
+from vidrobust.pages.formulas import FORMULAS
+from vidrobust.pages.markup import Html, missing, table, tag, text
+from vidrobust.pages.overview import share, single_frame
+from vidrobust.pages.slides import Slide, Writer, split
 from vidrobust.runs import Run, package_version, write_atomic
-from vidrobust.slides import Slide, Writer, split
 
 Row = dict[str, Any]
 

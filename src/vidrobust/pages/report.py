@@ -1,7 +1,7 @@
 """One offline page of a run: what was studied, how robust it is, whether to trust it, figures and clips to watch.
 
 The page is made from the run directory alone, without torch, and makes no network request. Everything that comes from a
-run (class and file names above all) reaches the page through :mod:`vidrobust.markup`, as text.
+run (class and file names above all) reaches the page through :mod:`vidrobust.pages.markup`, as text.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vidrobust import figures, published, sections
+from vidrobust import figures, published
 from vidrobust.analysis import MissingRowsError, surface_eps
 from vidrobust.claims import Claim, claims
 from vidrobust.compare import config_table, differences
 from vidrobust.curves import of_kind
-from vidrobust.drawings import Board, resource, scripts
 from vidrobust.errors import RunError
-from vidrobust.markup import Html, missing, policy, table, tag, text
-from vidrobust.overview import overview
+from vidrobust.pages import sections
+from vidrobust.pages.drawings import Board, resource, scripts
+from vidrobust.pages.markup import Html, missing, policy, table, tag, text
+from vidrobust.pages.overview import overview
 from vidrobust.runs import Run, package_version, write_atomic
 
 Row = dict[str, Any]

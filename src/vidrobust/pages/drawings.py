@@ -9,8 +9,8 @@ from typing import Any
 
 from vidrobust.analysis import MissingRowsError
 from vidrobust.curves import of_kind
-from vidrobust.gallery import Shelf, watchable
-from vidrobust.markup import Html, embedded_json, folded, missing, packed_plotly, tag, text
+from vidrobust.pages.gallery import Shelf, watchable
+from vidrobust.pages.markup import Html, embedded_json, folded, missing, packed_plotly, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
 
@@ -146,7 +146,7 @@ def made(run: Run, name: str, rows: Sequence[Row]) -> Html:
 
 def resource(name: str) -> str:
     """A file of the page."""
-    return (files("vidrobust") / "page" / name).read_text(encoding="utf-8")
+    return (files("vidrobust.pages") / "resources" / name).read_text(encoding="utf-8")
 
 
 def scripts(*names: str) -> str:

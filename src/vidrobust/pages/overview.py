@@ -16,7 +16,7 @@ from vidrobust.curves import (
     of_kind,
     robustness_curves,
 )
-from vidrobust.markup import Html, folded, missing, policy, tag, text
+from vidrobust.pages.markup import Html, folded, missing, policy, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
 

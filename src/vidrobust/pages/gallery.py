@@ -11,7 +11,7 @@ import numpy as np
 
 from vidrobust.attack_table import attack_label
 from vidrobust.errors import RunError
-from vidrobust.markup import packed
+from vidrobust.pages.markup import packed
 from vidrobust.runs import Run
 
 Row = dict[str, Any]

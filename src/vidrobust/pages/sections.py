@@ -19,7 +19,7 @@ from vidrobust.curves import (
     of_kind,
     pooled,
 )
-from vidrobust.markup import Html, folded, missing, policy, table, tag, text
+from vidrobust.pages.markup import Html, folded, missing, policy, table, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
 

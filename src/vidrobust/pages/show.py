@@ -19,7 +19,7 @@ from vidrobust.curves import (
     pooled,
 )
 from vidrobust.errors import RunError
-from vidrobust.overview import headline, lacks, share
+from vidrobust.pages.overview import headline, lacks, share
 from vidrobust.runs import Run
 
 if TYPE_CHECKING:

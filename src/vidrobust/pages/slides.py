@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import InputError
-from vidrobust.markup import Html
+from vidrobust.pages.markup import Html
 
 Block = Callable[[str], Html]
 """What a directive becomes, from the words after its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidrobust.markup import Html
+from vidrobust.pages.markup import Html
 
 _LOSS = "<mi>ℒ</mi><mo>(</mo><msub><mi>f</mi><mi>θ</mi></msub><mo>(</mo>{at}<mo>)</mo><mo>,</mo><mi>y</mi><mo>)</mo>"
 _STATE = "<msup><mi>x</mi><mrow><mo>(</mo>{i}<mo>)</mo></mrow></msup>"

@@ -1,0 +1,1 @@
+"""What people look at: the page, the deck, the terminal view, figures and tables for papers, all without torch."""
