@@ -359,13 +359,13 @@ def gratings(count: int) -> tuple[Any, Any]:
 
 
 def survivable(model: Any, clips: Any, labels: Any) -> tuple[float, int]:
-    """An ε that about half of the clips survive under PGD-10, and how many are right without attack."""
+    """An ε that about half of the clips survive under PGD-50, and how many are right without attack."""
     from vidrobust import PGD, Linf, Threat
 
     low, high = 0.0, 32 / 255
     for _ in range(6):
         eps = (low + high) / 2
-        left = (~PGD(Threat(Linf(), eps), eps / 4, 10)(model, clips, labels).success).float().mean().item()
+        left = (~PGD(Threat(Linf(), eps), eps / 8, 50)(model, clips, labels).success).float().mean().item()
         low, high = (eps, high) if left > 0.5 else (low, eps)
     return (low + high) / 2, int((model(clips).argmax(1) == labels).sum())
 

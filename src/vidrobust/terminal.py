@@ -32,5 +32,5 @@ def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
     """Print the accuracy under each attack."""
     table = Table("attack", "α", "accuracy [95 %]", title=name)
     for row in rows:
-        table.add_row(row["attack"], f"{row['alpha']:.3g}" if row["eps"] else "", rate(row["correct"], row["clips"]))
+        table.add_row(row["attack"], f"{row['alpha']:.3g}" if row["alpha"] else "", rate(row["correct"], row["clips"]))
     console.print(table)

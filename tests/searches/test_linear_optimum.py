@@ -39,6 +39,27 @@ def test_apgd_reaches_the_optimum_within_one_percent(norm: Norm, loss: object) -
 
 
 @pytest.mark.parametrize("norm", NORMS[:2], ids=str)
+def test_apgd_settles_on_an_optimum_inside_the_ball(norm: Norm) -> None:
+    """The loss is greatest at known clips, not on the ball: steps that are not halved jump to and fro around them."""
+    generator = torch.Generator().manual_seed(3)
+    clips = torch.rand(4, 1, 2, 3, 3, generator=generator) * 0.4 + 0.3
+    peak = clips + 0.05 * torch.randn(clips.shape, generator=generator).clamp(-1, 1)
+    stretch = torch.rand(clips[0].shape, generator=generator) * 9 + 1
+
+    def model(found: torch.Tensor) -> torch.Tensor:
+        height = -(stretch * (found - peak[: len(found)]).square()).flatten(1).sum(1)
+        return torch.stack([torch.ones_like(height), height], dim=1)
+
+    eps = 0.15 if isinstance(norm, Linf) else 0.5
+    labels = torch.zeros(4, dtype=torch.int64)
+    found = APGD(Threat(norm, eps), steps=100, loss=margin)(model, clips, labels)
+    assert not found.success.any()
+    assert (found.clips - peak).abs().max() < 0.01
+    short = APGD(Threat(norm, eps), steps=100, loss=margin, seed=1)(model, clips, labels)
+    torch.testing.assert_close(short.loss, found.loss, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("norm", NORMS[:2], ids=str)
 def test_the_targeted_losses_reach_the_nearest_class_of_five(norm: Norm) -> None:
     model, clips, labels = linear(5)
     sizes = distance(model, clips, labels, norm)

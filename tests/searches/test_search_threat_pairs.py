@@ -12,9 +12,10 @@ from searches.linear_models import NORMS, convolutional
 from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
+from vidrobust.attacks.chase import chase
 from vidrobust.attacks.cw import CW
 from vidrobust.attacks.decision import RayS
-from vidrobust.attacks.engine import AttackResult
+from vidrobust.attacks.engine import AttackResult, Subject
 from vidrobust.attacks.ensemble import AutoAttack
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.gradient import PGD
@@ -22,6 +23,7 @@ from vidrobust.attacks.saliency import FrameSaliency
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.transfer import MIFGSM
 from vidrobust.errors import InputError
+from vidrobust.losses import cross_entropy
 from vidrobust.threats import (
     L1,
     L2,
@@ -185,6 +187,26 @@ def test_a_query_budget_is_never_exceeded(model: nn.Module) -> None:
         for queries in (2, 7, 40):
             found = make(Threat(Linf(), 0.2), queries=queries, precision="exact")(model, clips, labels)
             assert (found.queries <= queries).all()
+
+
+@pytest.mark.parametrize("make", [Square, RayS])
+def test_nor_by_misclassifications_that_the_model_denies(
+    make: Any, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs a query for the fast copy's answer and one for the model's."""
+    monkeypatch.setattr(Subject, "judge", lambda self, feasible, free, labels, goal: torch.zeros_like(labels) > 0)
+    clips, labels = batch()
+    found = make(Threat(Linf(), 0.5), queries=15)(model, clips, labels)
+    assert (found.queries <= 15).all() and (found.queries > 10).any()
+
+
+def test_each_clip_has_random_numbers_of_its_own(model: nn.Module) -> None:
+    clips, labels = batch()
+    with chase(model, Threat(Linf(), 0.1), clips, labels, cross_entropy, "exact") as run:
+        first, second = run.uniform(run.generators(0), 5), run.uniform(run.generators(0), 5)
+        other = run.uniform(run.generators(1), 5)
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert len({tuple(row) for row in first.tolist()}) == len(clips)
 
 
 def test_an_error_in_the_model_leaves_no_trace() -> None:

@@ -23,21 +23,25 @@ def pgd(keep: str = "last", steps: int = 8) -> PGD:
 
 
 def test_expectation_finds_the_gradient_in_the_noise() -> None:
-    """The sign of the logits' gradient is drawn anew for each call, but points the right way on average."""
+    """The logits' sign is drawn anew at each call, and is right on average only."""
     model, clips, labels = linear(2)
 
     def noisy(clips: Tensor) -> Tensor:
-        return model(clips + 0.5 * torch.randn_like(clips) * (clips - clips.detach() + 1))
+        return model(clips) * (1 + 3 * torch.randn(()))
 
-    plain, averaged = pgd()(noisy, clips, labels), EOT(pgd(), samples=30)(noisy, clips, labels)
-    assert (averaged.backwards == 30 * plain.backwards).all()
-    with torch.no_grad():
+    search = PGD(Threat(Linf(), eps=0.1), alpha=0.005, steps=20, keep="last")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        plain, averaged = search(noisy, clips, labels), EOT(search, samples=40)(noisy, clips, labels)
+    assert (averaged.backwards == 40 * plain.backwards).all()
 
-        def harm(found: Tensor) -> Tensor:
+    def harm(found: Tensor) -> Tensor:
+        with torch.no_grad():
             moved = model(found) - model(clips)
-            return moved.gather(1, 1 - labels[:, None]) - moved.gather(1, labels[:, None])
+        return moved.gather(1, 1 - labels[:, None]) - moved.gather(1, labels[:, None])
 
-        assert harm(averaged.clips).mean() >= harm(plain.clips).mean() * 0.99
+    best = harm(search(model, clips, labels).clips).mean()
+    assert harm(averaged.clips).mean() > 0.8 * best > 1.4 * harm(plain.clips).mean()
 
 
 def test_expectation_is_reproducible_and_leaves_the_random_state() -> None:

@@ -244,7 +244,7 @@ class Subject:
 
     def _few(self, clips: Clips) -> int:
         """Clips to run at once in float32 without the copy's savings: a quarter of what the copy may differentiate."""
-        return max(2, self.view.batch(clips) // 4)
+        return max(1, self.view.batch(clips) // 4)
 
     def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor) -> AttackResult:
         """The result of a search that ended at ``free``, with the closing verdict."""

@@ -10,6 +10,7 @@ import torch
 
 from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, check_inputs, undisturbed, uphill
 from vidrobust.attacks.inference import Precision, View, inference_view
+from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
@@ -38,7 +39,8 @@ class PGD:
 
     Args:
         threat: the norm, the budget and the support.
-        alpha: step size, above 0, in the units of the pixels (``2 / 255``), in the threat's norm.
+        alpha: step size, above 0, in the units of the pixels (``2 / 255``), in the threat's norm; ``auto`` calibrates it
+            for this model, threat and number of iterations (:func:`~vidrobust.attacks.step_size.resolve_alpha`).
         steps: iterations, at least 1.
         random_start: start anywhere in the ball instead of at the clip.
         keep: ``best`` returns the first misclassified iterate, or else the one with the largest loss (a broken clip
@@ -66,7 +68,7 @@ class PGD:
     """
 
     threat: Threat
-    alpha: float
+    alpha: Alpha
     steps: int
     random_start: bool = False
     keep: Literal["best", "last"] = "best"
@@ -78,8 +80,7 @@ class PGD:
     loss: Loss = cross_entropy
 
     def __post_init__(self) -> None:
-        if not self.alpha > 0:
-            raise InputError(f"alpha, the step size, must be above 0, but is {self.alpha}.")
+        check_alpha(self.alpha)
         for name, count in (("steps", self.steps), ("restarts", self.restarts)):
             if count < 1 or int(count) != count:
                 raise InputError(f"{name} must be a whole number of at least 1, but is {count}.")
@@ -96,6 +97,8 @@ class PGD:
         Raises:
             InputError: clips, labels or the model's output are not what they must be.
         """
+        if self.alpha == "auto":
+            return resolved(self, model, clips, labels)(model, clips, labels)
         with attacked(model, self.threat, clips, labels, self.precision) as subject:
             if self.keep == "last":
                 free = self._end(subject.view, subject.feasible, subject.labels)
@@ -121,7 +124,7 @@ class PGD:
         the model is as it was.
         """
         check_inputs(clips, labels)
-        attack = self if loss is None else replace(self, loss=loss)
+        attack = resolved(self if loss is None else replace(self, loss=loss), model, clips, labels)
         iterates = attack._iterates(model, clips.detach().float(), labels)
         while True:
             with undisturbed(model):
@@ -145,10 +148,11 @@ class PGD:
 
     def perturb(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Clips:
         """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training."""
+        attack = resolved(self, model, clips, labels)
         with undisturbed(model):
             view = inference_view(model, clips, self.precision)
             feasible = self.threat.around(clips.detach().contiguous(memory_format=view.layout))
-            return feasible.clips(self._end(view, feasible, labels)).detach().contiguous()
+            return feasible.clips(attack._end(view, feasible, labels)).detach().contiguous()
 
     @property
     def _goal(self) -> Goal:
@@ -168,6 +172,7 @@ class PGD:
             gradient = gradient / each.view(-1, *[1] * (gradient.ndim - 1))
             memory = gradient if memory is None else self.momentum * memory + gradient
             gradient = memory
+        assert self.alpha != "auto"  # resolved before the first step
         return feasible.step(free, gradient, self.alpha), memory
 
     def _end(self, view: View, feasible: Feasible, labels: Labels) -> Tensor:

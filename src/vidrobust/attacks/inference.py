@@ -70,7 +70,9 @@ class Folded:
             scale = scale * self.norm.weight
         bias = -mean if self.source.bias is None else self.source.bias - mean
         bias = bias * scale
-        self.target.weight.copy_(self.source.weight * scale.view(-1, 1, 1, 1, 1))
+        parts = zip(self.target.weight.split(16), self.source.weight.split(16), scale.split(16), strict=True)
+        for target, source, part in parts:  # the whole product in float32 would be twice the size of the target
+            target.copy_(source * part.view(-1, 1, 1, 1, 1))
         self.target.bias.copy_(bias if self.norm.bias is None else bias + self.norm.bias)
 
 
@@ -145,8 +147,12 @@ def _traced(model: nn.Module, bf16: bool) -> fx.GraphModule:
     """The model's graph on frozen parts of its own; convolutions are lowered one by one, so none is held in float32."""
     graph = fx.symbolic_trace(model)
     for name in {str(node.target) for node in graph.graph.nodes if node.op == "call_module"}:
-        part = copy.deepcopy(graph.get_submodule(name)).eval().requires_grad_(False)
-        graph.set_submodule(name, part.to(torch.bfloat16) if bf16 and isinstance(part, nn.Conv3d) else part)
+        part, own = graph.get_submodule(name), {}
+        if isinstance(part, nn.Conv3d) and bf16:
+            for tensor in part.parameters(recurse=False):
+                layout = torch.channels_last_3d if tensor.ndim == 5 else torch.contiguous_format
+                own[id(tensor)] = nn.Parameter(tensor.detach().to(torch.bfloat16, memory_format=layout))
+        graph.set_submodule(name, copy.deepcopy(part, own).eval().requires_grad_(False))
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
@@ -340,9 +346,10 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
     if _has_hooks(model):
         return None  # tracing would lose them
     try:
-        view = InferenceCopy(model, bf16)
         with torch.no_grad():
-            wanted, got = model(clips).float(), view(clips)
+            wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
+            view = InferenceCopy(model, bf16)
+            got = view(clips)
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
         return None
     if are_probabilities(wanted):
