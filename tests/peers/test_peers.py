@@ -123,7 +123,7 @@ CLIPS = [
     (name, norm, eps) for name in ("apgd-ce", "apgd-t", "fab") for norm, eps in
     ((Linf(), 2 / 255), (L2(), 0.2), (L1(), 3.0))
 ]  # fmt: skip
-STEPS, TARGETS, QUERIES = 20, 4, 400
+STEPS, TARGETS, QUERIES = 20, 4, 300
 
 
 def theirs(name: str, model: nn.Module, norm: Norm, eps: float, seed: int) -> Any:
@@ -179,7 +179,7 @@ def compare(
 
 @pytest.mark.parametrize(("name", "norm", "eps"), IMAGES, ids=str)
 def test_no_weaker_on_images(name: str, norm: Norm, eps: float, images: tuple[nn.Module, Tensor, Tensor]) -> None:
-    more, error = compare(name, norm, eps, *images, seeds=3 if name == "square" else 6)
+    more, error = compare(name, norm, eps, *images, seeds=2 if name == "square" else 6)
     assert more <= SLACK + 2 * error
 
 

@@ -200,7 +200,7 @@ def verdict(
 class Goal:
     """What an attack is after.
 
-    Attributes:
+    Args:
         loss: from logits and labels to one number a clip.
         targeted: are the labels the classes to reach, or those to leave?
     """
