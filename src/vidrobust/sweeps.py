@@ -10,6 +10,7 @@ import torch
 
 from vidrobust.analysis import best_step
 from vidrobust.attacks.gradient import PGD
+from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation import batches, device_of, silent
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.evaluation import Progress
     from vidrobust.runs import Row
-
-RATIO = 1.6
-"""Of neighbouring step sizes on the grid on which α* is looked for."""
 
 
 def trajectory(
@@ -84,7 +82,7 @@ def step_sizes(
 ) -> list[Row]:
     """α*(ε, i) for each i: the step size of the largest mean loss, on a grid widened until the optimum is interior.
 
-    The grid is geometric; it starts as ε/16…ε and grows at either end, at most to ε/500 and 4ε. The estimate and its
+    The grid is geometric; it starts as ε/16…ε and grows at either end, at most to ε/450 and 4ε. The estimate and its
     95 % interval are those of :func:`vidrobust.analysis.best_step`.
 
     Returns:
@@ -95,10 +93,7 @@ def step_sizes(
     def measure(power: int) -> Row:
         return trajectory(model, clips, eps, round(eps * RATIO**power, 6), longest, steps, progress)
 
-    found = {power: measure(power) for power in range(-6, 1)}
-    while (power := _missing_power(found, steps)) is not None:
-        found[power] = measure(power)
-    rows = [found[power] for power in sorted(found)]
+    rows = list(explore(measure, lambda row, count: row["loss"][count], steps).values())
     return rows + [_step_size(rows, eps, count) for count in steps]
 
 
@@ -109,18 +104,6 @@ def _step_size(rows: Sequence[Row], eps: float, steps: int) -> Row:
     estimate = {"alpha": round(best.alpha, 5), "low": round(best.low, 5), "high": round(best.high, 5)}
     about = {"eps": eps, "steps": steps, "interior": bool(best.interior), "clips": losses.shape[1]}
     return {"kind": "step_size", **estimate, **about}
-
-
-def _missing_power(found: dict[int, Row], steps: Sequence[int]) -> int | None:
-    """The step size to measure next: beyond an edge on which some optimum lies, or None."""
-    low, high = min(found), max(found)
-    for count in steps:
-        best = max(found, key=lambda power: found[power]["loss"][count])
-        if best == low and low > -13:
-            return low - 1
-        if best == high and high < 3:
-            return high + 1
-    return None
 
 
 class StepSizes:

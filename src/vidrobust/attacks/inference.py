@@ -101,7 +101,7 @@ class InferenceCopy:
 
     def refresh(self, model: nn.Module) -> None:
         """Take over the model's weights if they have changed since the last call."""
-        state = _state(model)
+        state = model_state(model)
         if state == self._state:
             return
         for item in self._folded:
@@ -130,7 +130,7 @@ def _parts(model: nn.Module) -> tuple[object, ...]:
 
 
 @torch.no_grad()
-def _state(model: nn.Module) -> tuple[float, ...]:
+def model_state(model: nn.Module) -> tuple[float, ...]:
     """Numbers that change when a weight does; version counters alone do not see ``weight.data.mul_(2)``."""
     tensors = _tensors(model)
     if not tensors:

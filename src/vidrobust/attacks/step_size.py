@@ -18,7 +18,7 @@ from torch import nn
 
 from vidrobust.attacks.chase import Chase, chase
 from vidrobust.attacks.engine import Goal
-from vidrobust.attacks.inference import _state
+from vidrobust.attacks.inference import model_state
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
@@ -256,7 +256,7 @@ _memories: weakref.WeakKeyDictionary[nn.Module, Memory] = weakref.WeakKeyDiction
 
 
 def _remember(model: nn.Module, key: tuple[object, ...], estimate: StepSize) -> None:
-    state = _state(model)
+    state = model_state(model)
     memory = _memories.get(model)
     if memory is None or memory.state != state:
         memory = _memories[model] = Memory(state, {})
@@ -267,7 +267,7 @@ def _recall(model: nn.Module, key: tuple[object, ...], patience: int) -> StepSiz
     memory = _memories.get(model)
     if memory is None or key not in memory.found:
         return None
-    if memory.state != _state(model):
+    if memory.state != model_state(model):
         memory.used += 1
         if memory.used > patience:
             return None
