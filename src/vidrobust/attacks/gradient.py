@@ -39,8 +39,8 @@ class PGD:
 
     Args:
         threat: the norm, the budget and the support.
-        alpha: step size, above 0, in the units of the pixels (``2 / 255``), in the threat's norm; ``auto`` calibrates it
-            for this model, threat and iteration count (:func:`~vidrobust.attacks.step_size.resolve_alpha`).
+        alpha: step size, above 0, in the units of the pixels (``2 / 255``), in the threat's norm; ``auto`` calibrates
+            it for this model, threat and iteration count (:func:`~vidrobust.attacks.step_size.resolve_alpha`).
         steps: iterations, at least 1.
         random_start: start anywhere in the ball instead of at the clip.
         keep: ``best`` returns the first misclassified iterate, or else the one with the largest loss (a broken clip
