@@ -197,17 +197,13 @@ class AttackText:
 
 
 def parse(text: str) -> Policy | AttackText:
-    """Read a policy or an attack.
+    """Read a policy or an attack; ``parse(str(p)) == p`` for each of them.
 
     Args:
         text: such as ``CAL(ε~U,α=α*,i=5)``, ``standard`` or ``PGD(eps=8,alpha=alpha*,i=20)``; at most 200 characters.
 
-    Returns:
-        What the text says; ``parse(str(p)) == p`` for every policy and attack ``p``.
-
     Raises:
-        ParseError: the text is neither. It is a :class:`~vidrobust.errors.NotationError` whose message points at the
-            character; ``error.position`` is its index.
+        ParseError: the text is neither; the message points at the character, ``position`` is its index.
     """
     parser = _Parser(text, _EXAMPLES["CAL"])
     word = parser.name(_FAMILIES | _ATTACKS)

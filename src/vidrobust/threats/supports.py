@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -33,12 +34,12 @@ class Support(Protocol):
         ...
 
 
-class Masked:
+class Masked(ABC):
     """A support that lets some pixels alone; the free variables are the clips."""
 
+    @abstractmethod
     def mask(self, clips: Clips) -> Tensor:
         """Which pixels may change: bool, broadcastable to ``B C T H W``."""
-        raise NotImplementedError
 
     def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
         mask = self.mask(clips)
