@@ -145,6 +145,7 @@ def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_
         (["train", "--method", "AT(ε=8,α=8,i=)", "--out", "x"], 1, "^"),
         (["train", "--data", "nowhere", "--out", "x"], 1, "nowhere"),
         (["train", "--epochs", "0", "--out", "x"], 1, "epochs"),
+        (["train", "--method", "fAT(ε=8,α=2,i=5)", "--out", "x"], 1, "--init"),
         (["train", "--model", "resnet", "--out", "x"], 1, "r3d-small"),
         (["train"], 2, "out"),
         (["evaluate", "nowhere", "--attack", "PGD(ε=8,α=2,i=3)"], 1, "nowhere"),

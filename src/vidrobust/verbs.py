@@ -69,6 +69,8 @@ class Train:
     def run(self, console: Console) -> None:
         """Train, and say how accurate the model is."""
         policy = parse_policy(self.method)
+        if policy.family == "fAT" and self.init is None:
+            raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
         data = load(config)
         new = build(self.model, len(data.classes), self.seed) if self.init is None else load_model(self.init)
