@@ -29,3 +29,7 @@ class NotationError(VidrobustError, ValueError):
 
 class RunError(VidrobustError):
     """A run directory is missing, damaged or made by another version or configuration."""
+
+
+class StoppedError(VidrobustError):
+    """A run was asked to end, and has saved what the same command goes on from."""

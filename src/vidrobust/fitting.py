@@ -13,9 +13,11 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation import accuracy, silent
 from vidrobust.models.checkpoints import load_model, save_model
 from vidrobust.notation import Policy, parse_policy
+from vidrobust.policies import AlphaStar
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
 from vidrobust.sweeps import StepSizes, calibrated
-from vidrobust.training.engine import AlphaStar, FitConfig, train
+from vidrobust.training.config import FitConfig
+from vidrobust.training.engine import train
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,7 +103,7 @@ def fit(
         settings,
         seed=seed,
         alpha_star=alpha_star or calibrated(model, data.train.subset(range(0, len(data.train), _stride(data)))),
-        checkpoint=None if run is None else run.path / "checkpoint.safetensors",
+        checkpoints=None if run is None else run.path / "checkpoints",
         after_epoch=_telling(data, told),
         progress=progress,
     )

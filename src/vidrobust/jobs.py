@@ -25,7 +25,8 @@ from vidrobust.recipes import Gap, Robustness, Sensitivity
 from vidrobust.runs import Row, content_key, write_atomic
 from vidrobust.schedules import Clock
 from vidrobust.sweeps import StepSizes, step_sizes, sweep
-from vidrobust.training.engine import TRAINING_STEP, FitConfig, train
+from vidrobust.training.config import FitConfig
+from vidrobust.training.engine import AfterEpoch, train
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ class Train:
     @property
     def gradients(self) -> int:
         policy, epochs = parse_policy(self.policy), self.fit.epochs
-        settings = [policy.at(Clock(epoch, epochs), lambda eps, steps: eps) for epoch in range(epochs)]
-        cost = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings) * self.clips
+        cost = sum(policy.cost(Clock(epoch, epochs)) for epoch in range(epochs)) * self.clips
         if self.gap:
             watched = epochs // self.gap.every + 1
             cost += watched * 2 * self.gap.clips * len(self.gap.eps) * self.gap.steps
@@ -161,7 +161,7 @@ class Train:
             self.fit,
             seed=self.seed,
             alpha_star=table(self.sizes) if self.sizes else _no_sizes,
-            checkpoint=place.folder / "checkpoint.safetensors",
+            checkpoints=place.folder / "checkpoints",
             after_epoch=self._watch(data, place),
             progress=place.progress,
         )
@@ -174,15 +174,15 @@ class Train:
         names = {"epoch": watched}  # the same policy may also be trained unwatched, on other clips
         return [{**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows]
 
-    def _watch(self, data: VideoClips, place: Place) -> Callable[[nn.Module, Row], list[Row]]:
+    def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
-            return lambda model, row: []
+            return lambda model, row, earlier: []
         splits, sizes = (
             {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)},
             table(self.sizes),
         )
 
-        def watch(model: nn.Module, row: Row) -> list[Row]:
+        def watch(model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
             epoch = row["epoch"]
             if epoch % gap.every and epoch not in (1, self.fit.epochs):
                 return []

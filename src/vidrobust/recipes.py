@@ -12,7 +12,7 @@ from typing import Literal
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.notation import POLICIES, parse_policy
-from vidrobust.training.engine import FitConfig
+from vidrobust.training.config import FitConfig
 
 RISING = "CAL(ε~U(0,12),α=ε,i=i*)"
 FALLING = "CAL(ε~rU(12,0),α=ε,i=i*)"

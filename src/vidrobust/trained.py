@@ -19,7 +19,7 @@ from vidrobust.sweeps import calibrated
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.models.resnet3d import ResNet3d
-    from vidrobust.training.engine import AlphaStar
+    from vidrobust.policies import AlphaStar
 
 
 @dataclass(frozen=True)

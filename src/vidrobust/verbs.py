@@ -19,6 +19,7 @@ from vidrobust.jobs import device, examples, first
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.resnet3d import build
 from vidrobust.notation import parse_policy
+from vidrobust.policies import TRAINING_STEP
 from vidrobust.progress import Display
 from vidrobust.runs import Row, Run
 from vidrobust.schedules import Clock
@@ -26,7 +27,6 @@ from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
 from vidrobust.terminal import rate, show_accuracy, show_robustness
 from vidrobust.trained import Trained
-from vidrobust.training.engine import TRAINING_STEP
 
 if TYPE_CHECKING:
     from vidrobust.recipes import StudyConfig
