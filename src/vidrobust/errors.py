@@ -29,3 +29,7 @@ class NotationError(VidrobustError, ValueError):
 
 class RunError(VidrobustError):
     """A run directory is missing, damaged or made by another version or configuration."""
+
+
+class VidrobustWarning(UserWarning):
+    """What was done in a way that the user should know of: a head replaced, a convention guessed."""
