@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation import accuracy, silent
-from vidrobust.models.checkpoints import load_model, save_model
+from vidrobust.evaluation import accuracy, device_of, silent
+from vidrobust.models.checkpoints import description, load_tensors, save_model
 from vidrobust.notation import Policy, parse_policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
 from vidrobust.sweeps import StepSizes, calibrated
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
     from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluation import Progress
-    from vidrobust.models.resnet3d import ResNet3d
 
 CALIBRATION_CLIPS = 32
 """Training clips on which α* is looked for where no table of it is given."""
@@ -38,13 +40,13 @@ class FitRun:
         path: the run directory, or None.
     """
 
-    model: ResNet3d
+    model: nn.Module
     rows: list[Row]
     path: Path | None
 
 
 def fit(
-    model: ResNet3d,
+    model: nn.Module,
     data: VideoClips,
     method: str | Policy = "standard",
     *,
@@ -54,6 +56,7 @@ def fit(
     seed: int = 0,
     alpha_star: AlphaStar | None = None,
     out: str | Path | None = None,
+    settings: FitConfig | None = None,
     progress: Progress = silent,
     told: Callable[[str], None] = lambda text: None,
 ) -> FitRun:
@@ -67,6 +70,7 @@ def fit(
         seed: of the order of the clips and their augmentation.
         alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it α* is looked for at each epoch, on
             training clips and the model as it then is.
+        settings: all of :class:`vidrobust.training.engine.FitConfig`, in place of epochs, batch and lr.
         out: a run directory; the same call after a kill goes on from the last epoch.
         progress: called with the clip-gradients spent.
         told: called after each epoch with a line on how it went.
@@ -80,19 +84,19 @@ def fit(
         RunError: ``out`` holds another run, or the disk is full.
     """
     policy = parse_policy(method) if isinstance(method, str) else method
-    settings = FitConfig(epochs, batch, lr)
-    if model.config.classes != len(data.classes):
-        raise InputError(f"the model has {model.config.classes} classes, the data {len(data.classes)}.")
+    settings = settings or FitConfig(epochs, batch, lr)
+    check_classes(model, data)
     asked = {
         "policy": str(policy),
         "fit": asdict(settings),
         "seed": seed,
-        "model": asdict(model.config),
+        "model": description(model),
         "data": asdict(data.config),
     }
     run = None if out is None else Run.start(out, "train", asked, seed)
     if run is not None and (run.path / "model.safetensors").exists():
-        return FitRun(load_model(run.path), run.rows(), run.path)
+        model.load_state_dict(load_tensors(run.path / "model.safetensors")[0])
+        return FitRun(model.eval(), run.rows(), run.path)
     rows = [data.row]
     rows += train(
         model,
@@ -111,6 +115,21 @@ def fit(
     if run is not None:
         _store(run, model, rows, {"classes": list(data.classes), "data": asked["data"], "policy": str(policy)})
     return FitRun(model, rows, None if run is None else run.path)
+
+
+def check_classes(model: nn.Module, data: VideoClips) -> None:
+    """Refuse a model that has not one logit for each class of the data.
+
+    Raises:
+        InputError: it has more or fewer.
+    """
+    found = getattr(model, "classes", None)
+    if not isinstance(found, int):
+        with undisturbed(model), torch.no_grad():
+            clips = data.train.centre([0]).to(device_of(model))
+            found = model(clips).shape[1]
+    if found != len(data.classes):
+        raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
 
 
 def _telling(data: VideoClips, told: Callable[[str], None]) -> Callable[[nn.Module, Row], list[Row]]:
@@ -138,7 +157,7 @@ def _stride(data: VideoClips) -> int:
     return max(1, len(data.train) // CALIBRATION_CLIPS)
 
 
-def _store(run: Run, model: ResNet3d, rows: list[Row], about: dict[str, object]) -> None:
+def _store(run: Run, model: nn.Module, rows: list[Row], about: dict[str, object]) -> None:
     """Rows first, weights last: that the weights are there says that the run is whole."""
     write_atomic(run.path / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
     save_model(run.path / "model.safetensors", model, about)

@@ -7,6 +7,7 @@ Nothing is unpickled but tensors and plain containers. A description may name a 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,7 @@ def _from_file(path: Path, classes: int | None, new_head: bool, convention: Conv
                 f"{path} has {getattr(model, 'classes', None)} classes, not {classes}: give its model too."
             )
         whole = Checkpoint(path, model.state_dict())
-        other = ResNet3d(ResNet3dConfig(**{**vars(model.config), "classes": classes}))
+        other = ResNet3d(replace(model.config, classes=classes or model.classes))
         fit_weights(other, whole, name=str(path), new_head=new_head)
         return other.eval()
     checkpoint = read_checkpoint(path)

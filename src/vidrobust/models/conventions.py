@@ -4,7 +4,7 @@ Three codes write files with the same names of layers and feed the networks diff
 
 - ``2018`` (Hara, Kataoka and Satoh, CVPR 2018: ``resnext-101-kinetics.pth``, ``resnext-101-64f-kinetics-…``): 0 … 255
   less the mean of ActivityNet, not divided;
-- ``2020`` (Kataoka et al., arXiv 2004.04968: ``r3d50_K_200ep.pth``): [0, 1], normalised by Kinetics' mean and deviation;
+- ``2020`` (Kataoka et al., arXiv 2004.04968: ``r3d50_K_200ep.pth``): [0, 1], less Kinetics' mean, by its deviation;
 - ``slides`` (Kinfu and Vidal, arXiv 2206.07953, whose code continues that of 2020): [0, 1] as they are.
 
 A fourth, ``own``, is that of a network of this library whose weights were saved without their description. The files do
@@ -105,11 +105,16 @@ def _depth(tensors: dict[str, Tensor], stage: int) -> int:
 def recognise(checkpoint: Checkpoint, config: ResNet3dConfig) -> str:
     """The convention of a checkpoint: ``2018``, ``2020`` or ``slides``.
 
-    In order: an entry ``generator`` or ``discriminator`` (the slides' code writes them, empty or not); a ResNeXt whose
-    stem has 128 channels, or classes that only the networks of 2020 have; an entry ``scheduler``, which the code of
-    2018 does not write (of a ResNeXt with a stem of 64 channels, which the code of 2020 cannot build, it means the
-    slides); names that begin with ``module.``, no counts of batches (PyTorch before 0.4.1) or shortcuts without weights: 2018.
-    What is left, a bare state dictionary, is taken for what the published files of that network are, with a warning.
+    In order:
+
+    - an entry ``generator`` or ``discriminator``, which the slides' code writes, empty or not;
+    - a ResNeXt whose stem has 128 channels, or classes that only the networks of 2020 have;
+    - an entry ``scheduler``, which the code of 2018 does not write; of a ResNeXt with a stem of 64 channels, which the
+      code of 2020 cannot build, it means the slides;
+    - names that begin with ``module.``, no counts of batches (PyTorch before 0.4.1) or shortcuts without weights: 2018.
+
+    What is left, a bare state dictionary, is taken for what the published files of that network are, and a warning
+    says so.
     """
     resnext = config.block == "resnext"
     if {"generator", "discriminator"} & set(checkpoint.entries):

@@ -88,7 +88,7 @@ class ExportedProgram(nn.Module):
         super().__init__()
         refuse_pickles(path)
         try:
-            program = torch.export.load(path)
+            program: Any = torch.export.load(path)
         except Exception as error:  # whatever is wrong with the file
             raise InputError(f"{path} is no program of torch.export ({type(error).__name__}: {error}).") from error
         inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in _inputs(program)]

@@ -44,12 +44,14 @@ def build_from_factory(spec: Spec, classes: int | None) -> nn.Module:
         raise InputError(f"{spec.name} cannot be called with {given or 'no arguments'}: {error}.") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"{spec.name} returned a {type(model).__name__}, not a torch.nn.Module.")
-    inner, wants, expects = model, {}, None
+    wants: dict[str, Any] = {}
+    inner, expects = model, None
     if isinstance(model, Adapted):
         inner, wants, expects = model.model, asdict(model.pixels), model.expects
     known = getattr(model, "classes", None)
     count = classes if argument is not None else (known if isinstance(known, int) else None)
-    return Adapted(inner, as_pixels(**{**wants, **spec.pixels}), classes=count, spec=spec.text, expects=expects)
+    merged: dict[str, Any] = {**wants, **spec.pixels}
+    return Adapted(inner, as_pixels(**merged), classes=count, spec=spec.text, expects=expects)
 
 
 def imported(name: str) -> Callable[..., Any]:

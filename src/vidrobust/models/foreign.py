@@ -183,7 +183,7 @@ def _other_head(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tup
     """The names of the last layer's weight and bias if nothing but their number of classes differs."""
     differing = [key for key, tensor in own.items() if key in tensors and tensors[key].shape != tensor.shape]
     modules = {key.rpartition(".")[0] for key in differing}
-    last = next((key.rpartition(".")[0] for key in reversed(own) if own[key].is_floating_point()), None)
+    last = next((key.rpartition(".")[0] for key in reversed(list(own)) if own[key].is_floating_point()), None)
     same = all(tensors[key].shape[1:] == own[key].shape[1:] and tensors[key].ndim for key in differing)
     return tuple(differing) if differing and same and modules == {last} else ()
 

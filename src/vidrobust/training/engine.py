@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from vidrobust.models.checkpoints import load_tensors, save_tensors
 from vidrobust.notation import Policy, Setting
 from vidrobust.runs import Row, content_key
 from vidrobust.schedules import Clock
+from vidrobust.training.fine_tuning import channels_last, checkpointed, optimiser_of
 from vidrobust.training.methods import training_clips
 from vidrobust.training.precision import training_dtype
 
@@ -37,20 +38,41 @@ class FitConfig:
     Attributes:
         epochs: passes over the training clips, at least 1.
         batch: clips a step.
-        lr: the highest learning rate of AdamW; it rises over the first tenth of the steps and falls along a cosine.
-        weight_decay: of AdamW.
+        lr: the highest learning rate; it rises over the first tenth of the steps and falls along a cosine.
+        weight_decay: of the optimiser.
+        optimiser: ``adamw``, or ``sgd`` with ``momentum``.
+        momentum: of SGD.
+        freeze: train from the module of this name on (``layer4``), and leave all before it as it is.
+        layer_decay: factor of the learning rate from one top-level module to the one before it, 1 being none.
+        head_lr: factor of the last layer's learning rate.
+        accumulate: parts in which a batch is run; its gradients are summed before the step.
+        checkpointing: keep only the inputs of blocks in memory and run them again in the backward pass.
+        precision: ``auto`` takes bfloat16 where the hardware has it and its gradients can be trusted.
     """
 
     epochs: int = 10
     batch: int = 32
     lr: float = 3e-3
     weight_decay: float = 0.01
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
+    freeze: str = ""
+    layer_decay: float = 1.0
+    head_lr: float = 1.0
+    accumulate: int = 1
+    checkpointing: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
             raise InputError(f"epochs must be at least 1 and batch at least 2, not {self.epochs} and {self.batch}.")
         if not self.lr > 0:
             raise InputError(f"lr must be above 0, but is {self.lr}.")
+        if not (0 < self.layer_decay <= 1 and self.head_lr > 0 and 1 <= self.accumulate <= self.batch):
+            raise InputError(
+                f"layer_decay lies in (0, 1], head_lr above 0 and accumulate in 1…batch, not {self.layer_decay}, "
+                f"{self.head_lr} and {self.accumulate}."
+            )
 
 
 TRAINING_STEP = 2
@@ -123,22 +145,26 @@ class Fit:
         warm = max(1, total // 10)
         falling = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * ((step + 1) / warm if step < warm else falling)
+            rate = self.config.lr * ((step + 1) / warm if step < warm else falling)
+            group["lr"] = rate * group["scale"]
 
     def _step(self, indices: Tensor, setting: Setting, generator: torch.Generator) -> tuple[float, int]:
         device = next(self.model.parameters()).device
-        labels = self.clips.labels[indices].to(device)
-        clips = self.clips.augmented(indices, generator).to(device)
-        clips = training_clips(self.model, clips, labels, setting)
-        clips = clips.contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.model(clips)
-        logits = logits.float()
-        loss = cross_entropy(logits, labels).mean()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        total, correct = 0.0, 0
+        for part in indices.chunk(self.config.accumulate):
+            labels = self.clips.labels[part].to(device)
+            clips = self.clips.augmented(part, generator).to(device)
+            clips = training_clips(self.model, clips, labels, setting)
+            clips = clips.contiguous(memory_format=torch.channels_last_3d)
+            with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+                logits = self.model(clips)
+            logits = logits.float()
+            loss = cross_entropy(logits, labels).sum() / len(indices)
+            loss.backward()
+            total, correct = total + loss.item(), correct + int((logits.argmax(1) == labels).sum())
         self.optimiser.step()
-        return loss.item(), int((logits.argmax(1) == labels).sum())
+        return total, correct
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that the next epoch depends on."""
@@ -202,15 +228,19 @@ def train(
     """
     if len(clips) < 2:
         raise InputError(f"there are {len(clips)} training clips; at least 2 are needed.")
-    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if not any(True for _ in model.parameters()):
+        raise InputError("the model has no weights to train: an ONNX file can be evaluated, not trained.")
+    channels_last(model)
     device = next(model.parameters()).device
-    dtype = training_dtype(model, clips.centre([0]).to(device))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    dtype = known.get(config.precision) or training_dtype(model, clips.centre([0]).to(device))
+    optimiser = optimiser_of(model, config)
     running = Fit(model, clips, policy, config, seed, alpha_star, dtype, optimiser)
     about = {"training": content_key([str(policy), asdict(config), seed, len(clips)])}
     done, rows = _resume(running, checkpoint, about)
     for epoch in range(done, config.epochs):
-        rows.append(running.epoch(epoch, progress))
+        with checkpointed(model, config.checkpointing):
+            rows.append(running.epoch(epoch, progress))
         rows += after_epoch(model, rows[-1])
         if checkpoint is not None:
             save_tensors(checkpoint, running.state(), {**about, "epoch": epoch + 1, "rows": rows})
