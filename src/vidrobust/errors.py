@@ -33,3 +33,7 @@ class RunError(VidrobustError):
 
 class StoppedError(VidrobustError):
     """A run was asked to end, and has saved what the same command goes on from."""
+
+
+class VidrobustWarning(UserWarning):
+    """What was done in a way that the user should know of: a head replaced, a convention guessed."""

@@ -7,6 +7,7 @@ holds; it writes only into its own folder and returns rows. So it may run in any
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -17,9 +18,10 @@ import numpy as np
 import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
+from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
 from vidrobust.models.checkpoints import load_model, save_model
-from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.recipes import Gap, Robustness, Sensitivity
 from vidrobust.runs import Row, content_key, write_atomic
@@ -46,7 +48,7 @@ class Place:
     folder: Path
     progress: Callable[[int], None]
 
-    def model(self, key: str) -> ResNet3d:
+    def model(self, key: str) -> nn.Module:
         """The model that another job trained."""
         return load_model(self.jobs / key).to(device())
 
@@ -134,6 +136,7 @@ class Train:
     sizes: SizeTable
     clips: int
     gap: Gap | None = None
+    weights: str = ""
 
     @property
     def title(self) -> str:
@@ -150,14 +153,18 @@ class Train:
 
     def run(self, place: Place) -> list[Row]:
         data = videos(self.data)
-        if self.start is None:
-            model = build(self.model, len(data.classes), self.seed).to(device())
-        else:
+        if self.start is not None:
             model = place.model(self.start)
+        elif self.weights:
+            model = pretrained(self.model, self.weights, len(data.classes), self.seed).to(device())
+        else:
+            model = build(self.model, len(data.classes), self.seed).to(device())
+        policy = parse_policy(self.policy)
+        model = fitted(model, policy, self.seed)
         rows = train(
             model,
             first(data.train, self.clips),
-            parse_policy(self.policy),
+            policy,
             self.fit,
             seed=self.seed,
             alpha_star=table(self.sizes) if self.sizes else _no_sizes,
@@ -194,6 +201,13 @@ class Train:
             return rows
 
         return watch
+
+
+def pretrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:
+    """A model with another data set's weights and a last layer of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VidrobustWarning)  # a study asks for a new head
+        return load_model(model, weights, classes, new_head=True, seed=seed)
 
 
 def _no_sizes(eps: float, steps: int) -> float:

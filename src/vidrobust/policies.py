@@ -91,6 +91,11 @@ COMMON = (
 """What every method that attacks its training clips takes."""
 
 
+WIDTH = Option(
+    "width", "width", 64.0, 4, 1024, True, "channels of the purifier's first layer; 2 and 4 times as many follow"
+)
+
+
 @dataclass(frozen=True)
 class Family:
     """A method of training, by the terms it is written with.
@@ -155,12 +160,12 @@ FAMILIES: dict[str, Family] = {
     "APE": Family(
         "a 3D denoising GAN trained alone before a fixed classifier (Kinfu and Vidal 2022, after Jin et al. 2019)",
         cost=4,
-        options=COMMON[:3],
+        options=(WIDTH, *COMMON[:3]),
     ),
     "GAT": Family(
         "generative AT: the denoising GAN and the classifier behind it trained together (Kinfu and Vidal 2022)",
         cost=5,
-        options=COMMON[:4],
+        options=(WIDTH, *COMMON[:4]),
     ),
 }
 """The methods that train against one threat, by the name they are written with."""

@@ -9,7 +9,7 @@ and an attack on the whole model is a full one.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -74,6 +74,11 @@ class MultiBN(nn.Module):
         super().__init__()
         self.classifier, self.branches = classifier, branches
         self.detector = Detector(branches)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What is to be known to build it again."""
+        return {"around": "multibn", "branches": self.branches, "of": self.classifier.described}
 
     def use(self, branch: int) -> nn.Module:
         """The classifier with one branch alone, for clips whose kind is known."""

@@ -6,7 +6,7 @@ convolutions down to 256 channels, three transposed ones up, batch norm, sigmoid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -84,6 +84,11 @@ class Purified(nn.Module):
     def __init__(self, purifier: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
         self.purifier, self.classifier = purifier, classifier
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What is to be known to build it again."""
+        return {"around": "purified", "channels": self.purifier.channels, "of": self.classifier.described}
 
     def forward(self, clips: Clips) -> Logits:
         """Logits ``B K``."""

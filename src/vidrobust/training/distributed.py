@@ -194,7 +194,7 @@ def synced(norm: Any, world: World, inputs: Tensor) -> Tensor:
 def _track(norm: Any, mean: Tensor, variance: Tensor) -> None:
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    share = norm.momentum if norm.momentum is not None else 1 / norm.num_batches_tracked.item()
+    share = norm.momentum if norm.momentum is not None else 1 / max(1, int(norm.num_batches_tracked or 1))
     norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
     norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vidrobust.errors import InputError, RunError, StoppedError
@@ -34,7 +35,7 @@ from vidrobust.training.rates import gradient_norm, set_rate
 from vidrobust.training.weights import Average
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from vidrobust.data.clips import Clips
@@ -422,8 +423,7 @@ def begin(
 ) -> Training:
     """A training at its start: the model laid out, wrapped for its processes, with its optimisers."""
     sharded = config.parallel == "fsdp" and world.size > 1  # FSDP2 takes contiguous parameters alone
-    layout = torch.contiguous_format if sharded else torch.channels_last_3d
-    model.to(memory_format=layout)  # type: ignore[call-overload]
+    lay_out(model, torch.contiguous_format if sharded else torch.channels_last_3d)
     trained, held = held_out(clips, policy, seed)
     frozen = frozen_before(model, config.freeze)
     example = clips.centre([0]).to(next(model.parameters()).device)
@@ -436,6 +436,13 @@ def begin(
     optimisers = dict(method.optimisers(learner, config))
     average = Average(model, policy)
     return Training(learner, method, trained, held, config, seed, alpha_star, optimisers, average, torch.Generator())
+
+
+def lay_out(model: nn.Module, layout: torch.memory_format) -> None:
+    """The weights of 3D convolutions in one memory format; two-dimensional ones, as patch embeddings have, stay."""
+    for part in model.modules():
+        if isinstance(part, nn.Conv3d):
+            part.to(memory_format=layout)  # type: ignore[call-overload]
 
 
 def finish(training: Training) -> None:

@@ -14,6 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from vidrobust.errors import InputError
+from vidrobust.models.adapters import innermost
+from vidrobust.models.estimate import blocks_of
 from vidrobust.training.distributed import World, synced
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ class Learner:
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """The blocks of the model, see :func:`blocks`."""
-        return blocks(self.model)
+        """The parts of its outermost sequences and lists: of a ResNet the residual blocks."""
+        return blocks_of(self.model)
 
     def train(self) -> None:
         """Training mode, but for what is frozen."""
@@ -103,26 +105,10 @@ def patched(
             part.__dict__.pop("forward", None)
 
 
-def blocks(module: nn.Module) -> list[nn.Module]:
-    """The members of the outermost sequences and lists of a network: of a ResNet its residual blocks.
-
-    >>> from vidrobust.models.resnet3d import build
-    >>> len(blocks(build("r3d-18", 10)))
-    8
-    """
-    found: list[nn.Module] = []
-    for child in module.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList):
-            found += [part for part in child.children() if any(True for _ in part.parameters())]
-        else:
-            found += blocks(child)
-    return found
-
-
 @contextlib.contextmanager
 def recomputed(module: nn.Module) -> Iterator[None]:
     """Blocks keep only their inputs inside; a block computed again does not count twice in BatchNorm's statistics."""
-    parts = blocks(module)
+    parts = blocks_of(module)
 
     def again(part: nn.Module) -> Callable[..., Tensor]:
         context = lambda: (contextlib.nullcontext(), statistics_frozen(part))  # noqa: E731
@@ -160,6 +146,7 @@ def frozen_before(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
     """
     if not name:
         return ()
+    model = innermost(model)
     if name not in dict(model.named_modules()):
         known = ", ".join(child for child, _ in model.named_children())
         raise InputError(f"freeze={name!r}: the model has no module of that name. It has: {known}.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vidrobust.models.multibn import MultiBN, branched
-from vidrobust.models.purifier import CHANNELS, Purified, purified
+from vidrobust.models.purifier import Purified, purified
 from vidrobust.training.generative import Generative
 from vidrobust.training.methods import Adversarial, Free, Mart, Trades
 from vidrobust.training.mixtures import Branches, Mixture
@@ -43,7 +43,7 @@ def method_of(policy: Policy) -> Method:
     return Perturbed(method, gamma) if gamma else method
 
 
-def fitted(model: nn.Module, policy: Policy, seed: int = 0, channels: tuple[int, int, int] = CHANNELS) -> nn.Module:
+def fitted(model: nn.Module, policy: Policy, seed: int = 0) -> nn.Module:
     """The model that a policy trains: behind a purifier, with BatchNorm branches, or just ``model``.
 
     A model that has what the policy needs already comes back as it is.
@@ -52,10 +52,12 @@ def fitted(model: nn.Module, policy: Policy, seed: int = 0, channels: tuple[int,
         model: a classifier.
         policy: what will train it.
         seed: of new weights.
-        channels: of a new purifier.
     """
     if policy.family in ("APE", "GAT") and not isinstance(model, Purified):
-        return purified(model, channels, seed)
+        width = int(policy.option("width"))
+        device = next(model.parameters()).device
+        return purified(model, (width, 2 * width, 4 * width), seed).to(device)
     if policy.family == "MultiBN" and not isinstance(model, MultiBN):
-        return branched(model, len(policy.parts) + 1, seed)
+        device = next(model.parameters()).device
+        return branched(model, len(policy.parts) + 1, seed).to(device)
     return model

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import SGD, AdamW, Optimizer
 
+from vidrobust.models.adapters import innermost
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -33,6 +35,7 @@ def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, 
     >>> [group["scale"] for group in layer_groups(build("r3d-small", 10), decay=0.5, head=10)]
     [0.03125, 0.0625, 0.125, 0.25, 0.5, 10.0]
     """
+    model = innermost(model)
     if decay == head == 1:
         return [{"params": [p for p in model.parameters() if p.requires_grad], "scale": 1.0}]
     parts = [part for part in [_own(model), *(list(child.parameters()) for child in model.children())] if part]

@@ -45,8 +45,8 @@ class Watch:
         steps: its iterations, of α = ε/4.
         patience: epochs without a better robust accuracy on validation after which training ends, and the best weights
             are kept; 0 goes on to the last epoch.
-        collapse: what catastrophic overfitting leads to: training stops with the best weights, or falls back on them and
-            goes on with an attack of several steps, or nothing.
+        collapse: what catastrophic overfitting leads to: training stops with the best weights, or falls back on them
+            and goes on with an attack of several steps, or nothing.
 
     Raises:
         InputError: a value is out of range.
