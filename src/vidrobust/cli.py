@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vidrobust.errors import VidrobustError
+from vidrobust.errors import StoppedError, VidrobustError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser as PlainParser
@@ -35,8 +35,8 @@ vidrobust VERB --help tells a verb's options; --version the version.
 or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells expect."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and SIGTERM, as shells expect."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def _guarded(verb: Callable[[list[str]], None], arguments: list[str]) -> None:
         verb(arguments)
     except VidrobustError as error:
         print(f"vidrobust: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(TERMINATED if isinstance(error, StoppedError) else 1)
     except KeyboardInterrupt:
         print("\nvidrobust: stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(INTERRUPTED)

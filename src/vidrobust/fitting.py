@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from vidrobust.policies import AlphaStar, Policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
 from vidrobust.schedules import AutoAlpha
 from vidrobust.sweeps import StepSizes, calibrated
-from vidrobust.tracking import TrackerName, Trackers
+from vidrobust.tracking import TrackerName, Trackers, scalars
 from vidrobust.training.checkpoints import WHOLE
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
@@ -74,6 +74,7 @@ def fit(
     world: World | None = None,
     progress: Progress = silent,
     told: Callable[[str], None] = lambda text: None,
+    shown: Callable[[Mapping[str, float]], None] = lambda numbers: None,
 ) -> FitRun:
     """Train a model under a policy, and evaluate it clean.
 
@@ -93,6 +94,7 @@ def fit(
         world: the processes that train together, each of which makes this call.
         progress: called with the clip-gradients spent.
         told: called after each epoch with a line on how it went.
+        shown: called after each epoch with its numbers by name, for curves.
 
     Returns:
         The trained model with its rows.
@@ -127,6 +129,7 @@ def fit(
         _few(data.val, CALIBRATION_CLIPS),
         Trackers(run.path, track, str(policy), asked) if run is not None and world.first else None,
         told,
+        shown,
     )
     with terminating() as stopping:
         rows += train(
@@ -237,6 +240,7 @@ class AfterEpoch:
     few: Clips
     trackers: Trackers | None
     told: Callable[[str], None]
+    shown: Callable[[Mapping[str, float]], None]
     last: float = 0.0
 
     def __post_init__(self) -> None:
@@ -246,6 +250,7 @@ class AfterEpoch:
         """The watcher's rows."""
         rows = self.watcher(model, row, earlier)
         self._tell(model, row, rows)
+        self.shown({name: value for found in (row, *rows) for name, value in scalars(found).items()})
         if self.trackers is not None:
             self.trackers.log([row, *rows])
         return rows

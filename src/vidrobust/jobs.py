@@ -29,6 +29,7 @@ from vidrobust.schedules import Clock
 from vidrobust.sweeps import StepSizes, step_sizes, sweep
 from vidrobust.training.config import FitConfig
 from vidrobust.training.engine import AfterEpoch, train
+from vidrobust.training.making import fitted
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:

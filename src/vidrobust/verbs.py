@@ -24,7 +24,7 @@ from vidrobust.models.estimate import count, gpu_named
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.models.spec import build, parse_spec
 from vidrobust.notation import parse_policy
-from vidrobust.policies import TRAINING_STEP, Policy
+from vidrobust.policies import Policy
 from vidrobust.progress import Display
 from vidrobust.recipes import TRAININGS
 from vidrobust.runs import Row, Run
@@ -32,9 +32,12 @@ from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
 from vidrobust.terminal import rate, show_accuracy, show_robustness
+from vidrobust.tracking import TrackerName
 from vidrobust.trained import Source, Trained, examined, fitting_clips
 from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World, joined
 from vidrobust.training.learner import frozen_before
+from vidrobust.training.watch import Watch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +68,8 @@ class Train:
         recipe: a published training; options after it override it.
         clips: frames, size and number of the clips.
         fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
+        watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
+        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
         skip_bad: leave out videos that cannot be decoded.
         dry_run: say what it would cost, and stop.
         gpu: the GPU for which a dry run estimates.
@@ -86,12 +91,18 @@ class Train:
     recipe: str | None = None
     clips: DataConfig = DataConfig()
     fit: FitConfig = FitConfig()
+    watch: Watch = Watch(every=1)
+    track: tuple[TrackerName, ...] = ()
     skip_bad: bool = False
     dry_run: bool = False
     gpu: str = "A100"
 
     def run(self, console: Console) -> None:
-        """Train, and say how accurate the model is."""
+        """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
+        with joined() as world:
+            self._train(console if world.first else Console(quiet=True), world)
+
+    def _train(self, console: Console, world: World) -> None:
         policy = parse_policy(self.method)
         if policy.family == "fAT" and self.init is None:
             raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
@@ -109,8 +120,7 @@ class Train:
             for finding in examined(model, data):
                 told(f"self-test of {self.model}: {finding}")
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
-        settings = [policy.at(Clock(epoch, self.epochs), lambda eps, steps: eps) for epoch in range(self.epochs)]
-        each = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings)
+        each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
         with Display(each * len(data.train), console) as display:
             done = fit(
                 model,
@@ -120,11 +130,16 @@ class Train:
                 seed=self.seed,
                 alpha_star=alpha_star,
                 out=self.out,
+                watch=self.watch,
+                track=self.track,
+                world=world,
                 progress=display.add,
                 told=display.said,
+                shown=display.curves,
             )
         show_accuracy(done.rows, console)
-        print(self.out)
+        if world.first:
+            print(self.out)
 
     def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
         """What it would cost; the data need not be there if a recipe knows how large it is."""

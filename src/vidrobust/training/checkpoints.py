@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vidrobust.training.learner import Learner
     from vidrobust.training.weights import Average
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # the first process alone gets the tensors
 REMEDY = "Delete it: training goes on from the checkpoint before it, or else from the start."
 
 
@@ -64,7 +64,7 @@ def collect(
         found |= {f"extra/{extra}/{name}": tensor for name, tensor in module.state_dict().items()}
     for name, optimiser in optimisers.items():
         if optimiser.state:
-            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=WHOLE)["state"]
+            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=WHOLE).get("state", {})
             for parameter, slots in cast("dict[str, dict[str, Any]]", state).items():
                 found |= {f"optimiser/{name}/{parameter}/{slot}": torch.as_tensor(x) for slot, x in slots.items()}
     found |= {f"average/{name}": tensor for name, tensor in average.state().items()}

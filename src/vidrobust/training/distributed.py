@@ -145,7 +145,7 @@ def parallel(learner: Learner, kind: str, whole: bool) -> None:
             fully_shard(block, mesh=mesh)
         fully_shard(model, mesh=mesh)
     elif whole:
-        ids = [device] if device.type == "cuda" else None
+        ids = [torch.cuda.current_device()] if device.type == "cuda" else None
         learner.wrapped[model] = DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
 
 

@@ -137,6 +137,7 @@ def collapsed(now: Row, best: Row) -> bool:
 def multi_step(policy: Policy) -> Policy:
     """The same ε under an attack of five steps.
 
+    >>> from vidrobust.notation import parse_policy
     >>> print(multi_step(parse_policy("FGSM-RS(ε=8)")))
     AT(ε=8,α=ε/4,i=5)
     """
