@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from vidrobust.attack_text import from_text
+from vidrobust.attack_text import from_text, object_from_text
+from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.data.dataset import DataConfig, load, open_videos
+from vidrobust.defences import Defended, adaptive
 from vidrobust.dry_run import Estimate
 from vidrobust.errors import InputError
 from vidrobust.evaluation import BATCH, budget, evaluate, ranks
@@ -231,10 +233,14 @@ class Evaluate(Judged):
         attack: attacks such as "PGD(ε=8,α=α*,i=20)"; α* is that of the study, or else looked for on training clips.
         clips: the most clips to attack; 0 attacks all.
         alpha_star: the run directory of a study or a sweep whose α* is used.
+        defence: an input transform before the model, such as "Recompress(quality=20)", "RandomCrop(share=0.8)" or
+            "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made twice: through it, and on
+            the classifier alone (blind).
         out: a run directory of its own for the rows, with a page.
     """
 
     attack: list[str]
+    defence: str = ""
     clips: int = 0
     alpha_star: Path | None = None
     out: Path | None = None
@@ -247,11 +253,16 @@ class Evaluate(Judged):
         chosen = found.clips(self.split, self.clips)
         with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
-            attacks = [from_text(text, alpha_star) for text in texts]
-            measured = evaluate(found.model, chosen, attacks, display.add)
-        about = {"model": found.name, "seed": found.seed, "split": self.split}
+            searches = [from_text(text, alpha_star) for text in texts]
+            model, name = self._defended(found)
+            attacks = [adaptive(search, model) for search in searches]
+            if classifier_behind(model) is not None:
+                attacks += [Blind(search) for search in searches]
+                texts += [f"{text}, blind" for text in texts]
+            measured = evaluate(model, chosen, attacks, display.add)
+        about = {"model": name, "seed": found.seed, "split": self.split}
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
-        show_robustness(found.name, rows, console)
+        show_robustness(name, rows, console)
         keys = ("kind", "model", "seed", "split", "clips", "attack")
         if self.out is not None:
             from vidrobust.pages.report import report
@@ -263,6 +274,13 @@ class Evaluate(Judged):
             print(report([run.path]))
         elif found.run is not None:
             append_new(found.run, rows, keys)
+
+    def _defended(self, found: Trained) -> tuple[nn.Module, str]:
+        """The model behind its transform, and its name."""
+        if not self.defence:
+            return found.model, found.name
+        transform = object_from_text(self.defence)
+        return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
 
 
 @dataclass(frozen=True, kw_only=True)
