@@ -36,7 +36,8 @@ def main() -> None:
     scale = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30
     moved = float((result.clips - clips).abs().max()) * 255
-    print(f"{values.steps} steps on {values.clips} clip(s): {seconds:.1f} s, peak {peak:.2f} GiB, |δ| up to {moved:.2f}/255")
+    done = f"{values.steps} steps on {values.clips} clip(s), |δ| up to {moved:.2f}/255"
+    print(f"{done}: {seconds:.1f} s, peak {peak:.2f} GiB")
     if peak > values.limit:
         sys.exit(f"the peak of {peak:.2f} GiB is above {values.limit} GiB")
 
