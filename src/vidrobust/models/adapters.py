@@ -86,12 +86,12 @@ def pixels(
 
 @fx.wrap
 def sampled(clips: Tensor, frames: int) -> Tensor:
-    """``frames`` frames of ``B C T H W`` clips, evenly spaced, the first and the last among them."""
+    """``frames`` frames of ``B C T H W`` clips, evenly spaced and rounded down, the first and the last among them."""
     if clips.shape[2] == frames:
         return clips
     last = clips.shape[2] - 1
-    middle = torch.tensor([last / 2]) if frames == 1 else torch.linspace(0, last, frames)
-    return clips.index_select(2, middle.round().long().to(clips.device))
+    chosen = [last // 2] if frames == 1 else [index * last // (frames - 1) for index in range(frames)]
+    return clips.index_select(2, torch.tensor(chosen, device=clips.device))
 
 
 @fx.wrap

@@ -160,7 +160,11 @@ class OnnxModel(nn.Module):
         super().__init__()
         onnxruntime = library("onnxruntime", "onnx")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or it starves torch of cores
+            providers = onnxruntime.get_available_providers()
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime's errors have no common base
             raise InputError(f"{path} is no ONNX file that onnxruntime runs ({error}).") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
