@@ -280,8 +280,9 @@ def _recover(target: Path) -> None:
 
     Lines whose frames are gone must not stay: new frames would come to lie where theirs were.
     """
-    index, killed = _index(target), (target / "unfinished").exists()
-    if not killed and len(index) == len({line["video"] for line in _lines(target)}):
+    index, size = _index(target), _size(target)
+    torn = any(line["offset"] + _bytes(line) > size for line in _lines(target))
+    if not torn and not (target / "unfinished").exists():
         return
     whole, end = [], 0
     with (target / "frames.u8").open("ab+") as frames:

@@ -129,7 +129,10 @@ def read(source: Source, known: Survey, numbers: Sequence[int], fit: Fit) -> np.
         if known.codec == "images":
             frames = dict(zip(wanted, stills.pick(source, fit, [known.keys[n] for n in wanted]), strict=True))
         else:
-            frames = _sought(source, known, wanted, fit) if known.times else {}
+            frames: dict[int, np.ndarray] = {}
+            for back in (0, 1) if known.times else ():
+                if len(frames) < len(wanted):
+                    frames = _sought(source, known, wanted, fit, back)
             if len(frames) < len(wanted):
                 frames = _counted(source, wanted, fit)
     if len(frames) < len(wanted):
@@ -137,8 +140,12 @@ def read(source: Source, known: Survey, numbers: Sequence[int], fit: Fit) -> np.
     return np.stack([frames[int(number)] for number in numbers])
 
 
-def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit) -> dict[int, np.ndarray]:
-    """The wanted frames by their times; fewer if seeking did not lead to them."""
+def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit, back: int) -> dict[int, np.ndarray]:
+    """The wanted frames by their times; fewer if seeking did not lead to them.
+
+    Where a container has no index (``.mpg``), seeking to a key frame leads behind it: then it helps to aim for the one
+    before it (``back`` 1).
+    """
     place = {known.times[number]: number for number in wanted}
     found: dict[int, np.ndarray] = {}
     fitted = Fitted(fit)
@@ -147,7 +154,8 @@ def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit) -> dict[
         while left:
             key = _key_before(known, left[0])
             if key > reached + 1 or reached >= left[0]:
-                container.seek(known.times[key], stream=stream)
+                aim = key if not back else _key_before(known, max(0, key - 1))
+                container.seek(known.times[aim], stream=stream)
                 reached = -1
             for frame in stream_frames(container, stream, Tally()):
                 if frame.pts is None or (reached < 0 and frame.pts > known.times[key]):
@@ -156,8 +164,8 @@ def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit) -> dict[
                 if (number := place.get(frame.pts)) is not None and number == left[0]:
                     found[number] = fitted(frame)
                     left.pop(0)
-                if not left or reached > left[0] or _key_before(known, left[0]) > reached + 1:
-                    break
+                if not left or reached > left[0] or _key_before(known, left[0]) > max(key, reached + 1):
+                    break  # done, or past it, or a later key frame is nearer than here
             else:
                 return found
             if left and reached > left[0]:
