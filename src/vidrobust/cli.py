@@ -27,7 +27,7 @@ Adversarial attacks on, and adversarial training of, video classifiers.
   deck       the slides of a run, live
   show       what a run found, in the terminal
   runs       the run directories in a folder
-  data       make the embedded data set as video files
+  data       check a data set, decode it into the cache, or make the embedded one as video files
   export     the rows of a run as Parquet
 
 vidrobust VERB --help tells a verb's options; --version the version.
@@ -264,19 +264,10 @@ def _plain(verb: str, about: str) -> PlainParser:
 
 
 def _data(arguments: list[str]) -> None:
-    """``vidrobust data DIR``: the embedded data set in UCF-101's layout, to look at or to change."""
-    from pathlib import Path
+    """``vidrobust data make|check|cache``: see :mod:`vidrobust.data_verbs`."""
+    from vidrobust.data_verbs import main as data
 
-    from vidrobust.data.motion import Motion, motion
-
-    parser = _plain("data", "Make the embedded data set as video files in UCF-101's layout.")
-    parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the clips' contrast")
-    values = parser.parse_args(arguments)
-    spec = Motion(seed=values.seed, contrast=tuple(values.contrast)) if values.contrast else Motion(seed=values.seed)
-    found = motion(values.folder, spec)
-    print(f"{found.root}: {len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos")
+    data(arguments)
 
 
 def _export(arguments: list[str]) -> None:

@@ -16,7 +16,15 @@ class DataError(VidrobustError):
 
 
 class DecodeError(DataError):
-    """A video file cannot be read: unreadable, empty, truncated or without a video stream."""
+    """A video file cannot be read: unreadable, empty, truncated or without a video stream.
+
+    Attributes:
+        outcome: that in a word or two, as the report of ``vidrobust data check`` counts it.
+    """
+
+    def __init__(self, message: str, outcome: str = "undecodable") -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
 
 class InputError(VidrobustError, ValueError):

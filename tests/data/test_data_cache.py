@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -13,8 +12,11 @@ import numpy as np
 import pytest
 
 from vidrobust.data import cache_root, cached_frames, decode, open_folder
-from vidrobust.data.cache import spread
-from vidrobust.data.folders import Video
+from vidrobust.data.cache import Recipe, estimate, spread
+from vidrobust.data.encode import write_video
+from vidrobust.data.geometry import Fit
+from vidrobust.data.sources import Source
+from vidrobust.data.videos import Video
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
 
 SIZES = {"size": 16, "max_frames": 4}
@@ -29,26 +31,54 @@ def folder(ucf):
 def decoded(monkeypatch) -> list[str]:
     """The names of the files that are decoded from now on."""
     names: list[str] = []
-    real = decode.decode
+    real = decode.decode_video
 
-    def counted(path: Path, **options: int) -> np.ndarray:
-        names.append(path.name)
-        return real(path, **options)
+    def counted(source: Source, *options: object) -> decode.Decoded:
+        names.append(source.file.name)
+        return real(source, *options)
 
-    monkeypatch.setattr(decode, "decode", counted)
+    monkeypatch.setattr(decode, "decode_video", counted)
     return names
+
+
+def fails(monkeypatch, after: int, error: BaseException) -> None:
+    """Decoding works so many times, then raises."""
+    real, calls = decode.decode_video, []
+
+    def failing(source: Source, *options: object) -> decode.Decoded:
+        calls.append(source)
+        if len(calls) > after:
+            raise error
+        return real(source, *options)
+
+    monkeypatch.setattr(decode, "decode_video", failing)
+
+
+def place(root: Path) -> Path:
+    (found,) = root.glob("frames-*")
+    return found
 
 
 def test_frames_are_those_of_the_videos(folder, tmp_path):
     cached = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
-    assert cached.frames.shape == (8 * 4, 16, 16, 3)
-    assert cached.frames.dtype == np.uint8
-    assert cached.offsets.tolist() == list(range(0, 33, 4))
+    assert cached.pixels.dtype == np.uint8
+    assert cached.shapes.tolist() == [[4, 16, 16]] * 8
     assert cached.videos == tuple(v.path for v in folder.train)
     assert cached.groups == tuple(v.group for v in folder.train)
     assert cached.labels.tolist() == [v.label for v in folder.train]
-    assert cached.skipped == ()
-    assert np.array_equal(cached.frames[4:8], decode.decode(folder.root / cached.videos[1], **SIZES))
+    assert cached.skipped == cached.damaged == ()
+    for index, video in enumerate(cached.videos):
+        assert np.array_equal(cached.frames(index), decode.decode(folder.root / video, **SIZES))
+    (window,) = cached.windows([3], np.array([[3, 1, 1]]))
+    assert np.array_equal(window, cached.frames(3)[[3, 1, 1]])
+
+
+def test_whole_frames_keep_their_shape(folder, tmp_path, moving):
+    wide = np.concatenate([moving(6), moving(6, seed=1)], 2)
+    write_video(folder.root / folder.test[0].path, wide)
+    cached = cached_frames(folder, "test", size=16, max_frames=None, whole=True, cache_root=tmp_path)
+    assert cached.shapes.tolist() == [[6, 16, 32]] + [[6, 16, 16]] * 3
+    assert np.array_equal(cached.frames(0), decode.decode(folder.root / folder.test[0].path, size=16, whole=True))
 
 
 def test_a_second_call_never_decodes(folder, tmp_path, decoded):
@@ -60,26 +90,43 @@ def test_a_second_call_never_decodes(folder, tmp_path, decoded):
     assert progress == [(n, 8) for n in range(1, 9)]
     second = cached_frames(folder, "train", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
     assert len(decoded) == 8
-    assert np.array_equal(first.frames, second.frames)
+    assert np.array_equal(first.pixels, second.pixels)
     cached_frames(folder, "train", cache_root=tmp_path / "c", size=8, max_frames=4)
     cached_frames(folder, "train", cache_root=tmp_path / "c", size=16, max_frames=5)
     assert len(decoded) == 24
 
 
+def test_splits_limits_and_seeds_share_what_is_decoded(ucf, tmp_path, decoded):
+    for seed in range(4):
+        for split in ("train", "val"):
+            cached_frames(open_folder(ucf, seed=seed), split, cache_root=tmp_path, limit=4 + seed, **SIZES)
+    assert len(decoded) == len(set(decoded)) <= 12
+
+
 @pytest.mark.parametrize("change", ["time", "content"])
-def test_a_changed_file_is_decoded_again(folder, tmp_path, decoded, change):
+def test_a_changed_file_alone_is_decoded_again(folder, tmp_path, decoded, change, moving):
     cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    file = folder.root / folder.test[0].path
+    file = folder.root / folder.test[1].path
     if change == "content":
-        file.write_bytes(file.read_bytes() + b"tail")
+        write_video(file, 255 - moving(6))
     os.utime(file, ns=(0, 12345))
-    cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    assert len(decoded) == 8
+    cached = cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    assert decoded[4:] == [file.name]
+    assert np.array_equal(cached.frames(1), decode.decode(file, **SIZES))
 
 
 def test_writing_to_the_frames_does_not_reach_the_cache(folder, tmp_path):
-    cached_frames(folder, "test", cache_root=tmp_path, **SIZES).frames[:] = 7
-    assert not (cached_frames(folder, "test", cache_root=tmp_path, **SIZES).frames == 7).all()
+    cached_frames(folder, "test", cache_root=tmp_path, **SIZES).pixels[:] = 7
+    assert not (cached_frames(folder, "test", cache_root=tmp_path, **SIZES).pixels == 7).all()
+
+
+def test_several_processes_give_the_same_bytes(tmp_path, make, avi, monkeypatch):
+    monkeypatch.setattr("vidrobust.data.parallel.FEW", 1)
+    folder = open_folder(make(tmp_path / "set", avi))
+    one = cached_frames(folder, "train", cache_root=tmp_path / "one", **SIZES)
+    two = cached_frames(folder, "train", cache_root=tmp_path / "two", workers=2, **SIZES)
+    assert np.array_equal(one.pixels, two.pixels)
+    assert np.array_equal(one.offsets, two.offsets)
 
 
 def test_bad_videos_are_an_error_unless_they_are_to_be_skipped(folder, tmp_path):
@@ -90,7 +137,7 @@ def test_bad_videos_are_an_error_unless_they_are_to_be_skipped(folder, tmp_path)
             cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
         if not skipped_before:
             cached = cached_frames(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
-            assert len(cached.videos) == len(cached.offsets) - 1 == len(cached.labels) == 3
+            assert len(cached.videos) == len(cached.offsets) == len(cached.labels) == 3
             assert [file for file, _ in cached.skipped] == [folder.test[1].path]
             assert "truncated" in cached.skipped[0][1]
     for video in folder.test:
@@ -99,45 +146,70 @@ def test_bad_videos_are_an_error_unless_they_are_to_be_skipped(folder, tmp_path)
         cached_frames(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
 
 
-def test_an_interrupted_call_leaves_no_cache(folder, tmp_path, monkeypatch):
-    calls = []
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DecodeError("bad")])
+def test_an_interrupted_call_is_taken_up_again(folder, tmp_path, monkeypatch, error):
+    whole = cached_frames(folder, "train", cache_root=tmp_path / "whole", **SIZES)
+    with monkeypatch.context() as patch:
+        fails(patch, 3, error)
+        with pytest.raises(type(error)):
+            cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+    with monkeypatch.context() as patch:
+        fails(patch, 5, AssertionError("more than the missing five were decoded"))
+        again = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+    assert np.array_equal(again.pixels, whole.pixels)
+    assert np.array_equal(again.offsets, whole.offsets)
 
-    def interrupted(path: Path, **options: int) -> np.ndarray:
-        calls.append(path)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return np.zeros((4, 16, 16, 3), np.uint8)
 
-    monkeypatch.setattr(decode, "decode", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    assert [file.suffix for file in (tmp_path / "c").iterdir()] == [".lock"]
+@pytest.mark.parametrize("torn", ["frames", "index", "zeros"])
+def test_a_torn_cache_is_mended(folder, tmp_path, monkeypatch, torn):
+    whole = cached_frames(folder, "test", cache_root=tmp_path / "whole", **SIZES)
+    with monkeypatch.context() as patch:
+        fails(patch, 3, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    if torn == "index":
+        file = place(tmp_path / "c") / "index.jsonl"
+        file.write_bytes(file.read_bytes()[:-5])
+    else:
+        file = place(tmp_path / "c") / "frames.u8"
+        data = file.read_bytes()
+        file.write_bytes(data[:-100] + (b"" if torn == "frames" else bytes(100)))
+    again = cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    assert all(np.array_equal(again.frames(n), whole.frames(n)) for n in range(4))
 
 
 @pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "no space left"), (errno.EACCES, "VIDROBUST_CACHE")])
 def test_a_full_or_closed_disk(folder, tmp_path, monkeypatch, number, words):
-    def fails(path: Path, **options: int) -> np.ndarray:
-        raise OSError(number, os.strerror(number))  # as the write after it would
+    with monkeypatch.context() as patch:
+        fails(patch, 2, OSError(number, os.strerror(number)))  # as the write after it would
+        with pytest.raises(RunError, match=words):
+            cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    assert len(cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES).videos) == 4
 
-    monkeypatch.setattr(decode, "decode", fails)
-    with pytest.raises(RunError, match=words):
+
+def test_a_disk_without_room_is_refused_beforehand(folder, tmp_path, monkeypatch, decoded):
+    videos, recipe = folder.test, Recipe(Fit(16), 4)
+    assert estimate(folder.root, videos, recipe) == 4 * 4 * 16 * 16 * 3
+    assert estimate(folder.root, videos, Recipe(Fit(16), None)) == 4 * 6 * 16 * 16 * 3
+    monkeypatch.setattr("vidrobust.data.cache.room", lambda place: 12_000)
+    with pytest.raises(RunError, match=r"needs about 12\.3 kB more, but its disk has 12\.0 kB"):
         cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    assert not list((tmp_path / "c").glob("frames-*"))
+    assert decoded == []
 
 
 SCRIPT = """
 import hashlib, sys, time
 from pathlib import Path
 from vidrobust.data import cached_frames, decode, open_folder
-real, calls = decode.decode, []
-def slow(path, **options):
-    calls.append(path)
+real, calls = decode.decode_video, []
+def slow(source, *options):
+    calls.append(source)
     print("decoding", flush=True)
     time.sleep(float(sys.argv[3]))
-    return real(path, **options)
-decode.decode = slow
+    return real(source, *options)
+decode.decode_video = slow
 cached = cached_frames(open_folder(sys.argv[1]), "train", size=16, max_frames=4, cache_root=Path(sys.argv[2]))
-print("result", len(calls), hashlib.sha256(cached.frames.tobytes()).hexdigest())
+print("result", len(calls), hashlib.sha256(cached.pixels.tobytes()).hexdigest())
 """
 
 
@@ -153,32 +225,36 @@ def test_two_processes_at_once_decode_once(folder, tmp_path):
     assert results[0][2] == results[1][2]
 
 
-def test_a_killed_process_leaves_nothing_that_is_taken_for_a_cache(folder, tmp_path, decoded):
+def test_a_killed_process_is_taken_up_again(folder, tmp_path, decoded):
     process = start(folder, tmp_path / "c", 0.2)
     assert process.stdout is not None
-    for _ in range(3):
+    for _ in range(4):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    assert list((tmp_path / "c").glob(".frames-*.part"))
     cached = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
-    assert len(decoded) == 8
-    assert len(cached.frames) == 32
-    assert not list((tmp_path / "c").glob(".frames-*.part"))
+    assert len(decoded) == 5
+    assert all(
+        np.array_equal(cached.frames(n), decode.decode(folder.root / v, **SIZES)) for n, v in enumerate(cached.videos)
+    )
 
 
-@pytest.mark.parametrize("damage", ["short", "index", "gone"])
-def test_a_damaged_cache_is_named(folder, tmp_path, damage):
+@pytest.mark.parametrize("line", ["{]", '{"offset": 0}', "3"])
+def test_a_damaged_cache_is_named(folder, tmp_path, line):
     cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    (place,) = (tmp_path / "c").glob("frames-*")
-    if damage == "short":
-        (place / "frames.u8").write_bytes(b"123")
-    elif damage == "index":
-        (place / "index.json").write_text(json.dumps({"offsets": [0]}))
-    else:
-        (place / "index.json").unlink()
-    with pytest.raises(DataError, match=f"{place.name} is damaged .* Delete that folder"):
+    index = place(tmp_path / "c") / "index.jsonl"
+    index.write_text(f"{line}\n{index.read_text()}")
+    with pytest.raises(DataError, match=f"{index.parent.name} is damaged .* Delete that folder"):
         cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+
+
+@pytest.mark.parametrize("gone", ["index.jsonl", "frames.u8"])
+def test_a_cache_without_one_of_its_files_is_made_again(folder, tmp_path, gone):
+    first = {split: cached_frames(folder, split, cache_root=tmp_path / "c", **SIZES) for split in ("train", "test")}
+    (place(tmp_path / "c") / gone).unlink()
+    for split in ("test", "train"):  # in another order, so that no video lies where it lay
+        again = cached_frames(folder, split, cache_root=tmp_path / "c", **SIZES)
+        assert all(np.array_equal(again.frames(n), first[split].frames(n)) for n in range(len(again.videos)))
 
 
 def test_a_video_that_went_away_is_named(folder, tmp_path):

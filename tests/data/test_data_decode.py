@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from vidrobust.data.decode import decode, write_video
+from vidrobust.data.decode import decode
+from vidrobust.data.encode import write_video
 from vidrobust.errors import DecodeError, InputError
 
 
@@ -131,9 +132,10 @@ def test_files_that_are_no_videos(tmp_path, content, capfd):
 
 
 def test_missing_file_and_folder(tmp_path):
-    for path in (tmp_path / "nowhere.avi", tmp_path):
-        with pytest.raises(DecodeError, match="cannot be read"):
-            decode(path, size=16)
+    with pytest.raises(DecodeError, match="cannot be read"):
+        decode(tmp_path / "nowhere.avi", size=16)
+    with pytest.raises(DecodeError, match="has no frame such as"):
+        decode(tmp_path, size=16)
 
 
 def test_a_file_with_sound_only(tmp_path):

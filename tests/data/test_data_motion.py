@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from vidrobust.data import Motion, dataset, decode
+from vidrobust.data import Motion, dataset, decode, encode
 from vidrobust.data.camera import camera_path, pyramid, render
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.data.motion import CLASSES, PHOTOGRAPHS, _find_photographs, motion
@@ -90,7 +90,7 @@ def test_an_interrupted_making_leaves_nothing(tmp_path, monkeypatch):
         if path.parent.name == "ZoomOut":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(decode, "write_video", full)
+    monkeypatch.setattr(encode, "write_video", full)
     with pytest.raises(KeyboardInterrupt):
         motion(tmp_path / "motion", TINY)
     assert [file.name for file in tmp_path.iterdir()] == [".motion.lock"]

@@ -1,31 +1,41 @@
 """Decoded frames on disk: each video is decoded once, and from then on read as raw bytes.
 
-A cache is a folder with ``frames.u8`` (all frames one after the other, to be memory-mapped) and ``index.json``, named
-by the content of what determines it. It is made under another name and renamed when whole, so a kill never leaves half
-a cache; a lock makes a second process wait for the first.
+A cache is a folder for one data set and one way of decoding: ``frames.u8``, all frames one after the other, to be
+memory-mapped, and ``index.jsonl``, a line for each video that is in it, written after its frames. Both only grow. A
+process that is killed goes on behind the last line when it is started again; a video whose file has changed since is
+decoded again; a lock makes a second process wait for the first.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
 import os
-import shutil
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from vidrobust.data.folders import Video, VideoFolder
+from vidrobust.data.geometry import Fit
+from vidrobust.data.parallel import in_order
+from vidrobust.data.sources import Source, source_of
+from vidrobust.data.storage import in_words, locked, room
+from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
-from vidrobust.runs import content_key, disk_error
+from vidrobust.runs import content_key, dumps, read_lines, write_atomic
 
-FORMAT = 1
+FORMAT = 2
+
+PROBED = 100
+"""Videos whose headers are looked at to estimate the size of a cache."""
+
+Entry = dict[str, Any]
+"""A line of the index: ``video``, ``stamp``, ``offset``; ``shape`` (T H W), ``crc`` of the bytes and what is ``lost``,
+or ``skipped`` (why) and ``outcome``."""
 
 
 @dataclass(frozen=True)
@@ -33,28 +43,51 @@ class CachedSplit:
     """The decoded videos of one split.
 
     Attributes:
-        frames: ``total_frames H W 3``, uint8, RGB, memory-mapped; writing to it never reaches the disk.
-        offsets: ``N + 1``, int64; video ``n`` is ``frames[offsets[n]:offsets[n + 1]]``.
+        pixels: uint8, all frames one after the other, memory-mapped; writing to it never reaches the disk.
+        offsets: ``N``, int64, where each video begins in ``pixels``.
+        shapes: ``N 3``, int64, the frames, height and width of each video.
         labels: ``N``, int64, indices into the classes.
         videos: paths relative to the folder's root.
         groups: the source of each video.
         skipped: (path, reason) of the videos that could not be decoded.
+        damaged: (path, what is lost) of the videos that are used though some of their frames could not be decoded.
     """
 
-    frames: np.ndarray
+    pixels: np.ndarray
     offsets: np.ndarray
+    shapes: np.ndarray
     labels: np.ndarray
     videos: tuple[str, ...]
     groups: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
+
+    def frames(self, index: int) -> np.ndarray:
+        """``T H W 3``, uint8, RGB: the frames of a video."""
+        count, height, width = (int(side) for side in self.shapes[index])
+        start = int(self.offsets[index])
+        return self.pixels[start : start + count * height * width * 3].reshape(count, height, width, 3)
+
+    def windows(self, index: Sequence[int], times: np.ndarray) -> list[np.ndarray]:
+        """The frames ``times`` (``B T``) of the videos ``index``: each ``T H W 3``, uint8, RGB."""
+        return [self.frames(one)[_run(when)] for one, when in zip(index, times, strict=True)]
 
 
-def cache_root() -> Path:
-    """Where caches go: ``$VIDROBUST_CACHE``, else ``$XDG_CACHE_HOME/vidrobust``, else ``~/.cache/vidrobust``."""
-    own, shared = os.environ.get("VIDROBUST_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "vidrobust"
+@dataclass(frozen=True)
+class Recipe:
+    """How the videos of a cache are decoded.
+
+    Attributes:
+        fit: size of the frames.
+        max_frames: of a longer video, the window of so many frames around its middle; None keeps all.
+        damaged: what becomes of a video with a few bad packets.
+        decoder: ``pyav`` or ``torchcodec``.
+    """
+
+    fit: Fit
+    max_frames: int | None
+    damaged: str = "keep"
+    decoder: str = "pyav"
 
 
 def cached_frames(
@@ -62,10 +95,14 @@ def cached_frames(
     split: str,
     *,
     size: int,
-    max_frames: int,
+    max_frames: int | None,
     cache_root: Path,
+    whole: bool = False,
+    damaged: str = "keep",
+    decoder: str = "pyav",
     skip_bad: bool = False,
     limit: int | None = None,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> CachedSplit:
     """The decoded frames of a split, decoded now if they never were.
@@ -73,66 +110,81 @@ def cached_frames(
     Args:
         folder: the data set.
         split: ``train``, ``val`` or ``test``.
-        size: side of the square frames, in pixels.
-        max_frames: of a longer video, the window of so many frames around its middle.
+        size: the shorter side of the frames, in pixels.
+        max_frames: of a longer video, the window of so many frames around its middle; None keeps all.
         cache_root: folder of the caches.
+        whole: keep the longer side instead of cropping a square.
+        damaged: ``keep`` uses a video without the frames of a few bad packets and lists it in ``damaged``; ``refuse``
+            treats it like one that cannot be decoded.
+        decoder: ``pyav``, or ``torchcodec`` (an extra).
         skip_bad: leave out the videos that cannot be decoded and list them in ``skipped``.
         limit: take at most so many videos, spread evenly over classes and, within a class, over groups.
-        progress: called after each decoded video with (done, all).
+        workers: processes that decode.
+        progress: called after each video with (done, all).
 
     Raises:
         DecodeError: a video cannot be decoded and ``skip_bad`` is off.
         DataError: no video is left.
-        InputError: ``limit`` is below 1.
-        RunError: the disk is full or the cache cannot be written.
+        InputError: ``limit``, ``size`` or ``max_frames`` is below 1.
+        RunError: the disk lacks room, is full, or the cache cannot be written.
     """
     videos = folder.split(split) if limit is None else spread(folder.split(split), limit)
-    key = _key(folder, videos, size, max_frames)
-    target = cache_root / f"frames-{key}"
-    if not (target / "index.json").exists():
-        with made_once(target) as part:
-            if part is not None:
-                _decode_all(part, folder.root, videos, size, max_frames, skip_bad, progress)
-    cached = _open(target, size)
-    if cached.skipped and not skip_bad:  # made by an earlier call with skip_bad
+    if max_frames is not None and max_frames < 1:
+        raise InputError(f"max_frames must be at least 1, not {max_frames}.")
+    recipe = Recipe(Fit(size, whole), max_frames, damaged, decoder)
+    target = place_of(folder.root, recipe, cache_root)
+    stamps = [_stamp(folder.root, video) for video in videos]
+    entries = _chosen(_index(target), videos, stamps)
+    if None in entries:
+        with locked(target):
+            _fill(target, folder.root, videos, stamps, recipe, skip_bad, workers, progress)
+        entries = _chosen(_index(target), videos, stamps)
+    cached = _open(target, videos, [entry for entry in entries if entry is not None])
+    if cached.skipped and not skip_bad:  # found by an earlier call with skip_bad
         raise DecodeError(cached.skipped[0][1])
     if not cached.videos:
         raise DataError(f"{folder.root}: no video of split {split} can be used ({len(cached.skipped)} skipped).")
     return cached
 
 
-@contextlib.contextmanager
-def made_once(target: Path) -> Generator[Path | None]:
-    """Make a folder so that it exists whole or not at all, also after a kill and with two processes at once.
+def place_of(root: Path, recipe: Recipe, cache_root: Path) -> Path:
+    """The folder of the cache of a data set for one way of decoding."""
+    fit = [recipe.fit.side, recipe.fit.whole, recipe.max_frames, recipe.damaged, recipe.decoder]
+    return cache_root / f"frames-{content_key([FORMAT, str(root.resolve()), *fit])}"
 
-    Yields:
-        An empty folder to fill, which becomes ``target`` at the end; None if ``target`` exists, maybe because another
-        process has just made it.
+
+def missing(folder: VideoFolder, videos: Sequence[Video], recipe: Recipe, cache_root: Path) -> list[Video]:
+    """Those of some videos that are not in the cache yet.
 
     Raises:
-        RunError: the disk is full or the place cannot be written.
+        DataError: a video is not there.
     """
-    part = target.with_name(f".{target.name}.part")
+    stamps = [_stamp(folder.root, video) for video in videos]
+    entries = _chosen(_index(place_of(folder.root, recipe, cache_root)), videos, stamps)
+    return [video for video, entry in zip(videos, entries, strict=True) if entry is None]
+
+
+def _stamp(root: Path, video: Video) -> list[int]:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
-            if target.exists():
-                yield None
-                return
-            shutil.rmtree(part, ignore_errors=True)  # what a killed process left
-            part.mkdir()
-            try:
-                yield part
-                part.rename(target)
-            except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
-                raise
+        return source_of(root, video).stamp()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_error(target, error) from error
-        raise RunError(
-            f"cannot write {target}: {error.strerror or error}. Set VIDROBUST_CACHE to a folder that can be written."
-        ) from error
+        raise DataError(f"{root / video.path} cannot be read ({error.strerror}). Put it back.") from error
+
+
+def estimate(root: Path, videos: Sequence[Video], recipe: Recipe) -> int:
+    """About how many bytes a cache will take, by the headers of some videos; at most, where they are silent."""
+    from vidrobust.data.probe import promised
+
+    some = videos[:: max(1, len(videos) // PROBED)]
+    total = 0
+    for video in some:
+        width, height, frames = promised(source_of(root, video))
+        if recipe.max_frames is not None:
+            frames = min(frames, recipe.max_frames) if frames else recipe.max_frames
+        scaled = recipe.fit.scaled(width, height) if width and height else (recipe.fit.side,) * 2
+        wide, high = (min(side, recipe.fit.longest) for side in scaled)
+        total += frames * wide * high * 3
+    return round(total * len(videos) / max(1, len(some)))
 
 
 def spread(videos: Sequence[Video], limit: int) -> tuple[Video, ...]:
@@ -156,66 +208,136 @@ def _in_turn(piles: Sequence[Sequence[Video]]) -> list[Video]:
     return [video for video in chain.from_iterable(zip_longest(*piles)) if video is not None]
 
 
-def _key(folder: VideoFolder, videos: Sequence[Video], size: int, max_frames: int) -> str:
-    """Frames depend on the files (known by place, size and time of change) and on how they are decoded."""
-    files = []
-    for video in videos:
-        try:
-            stat = (folder.root / video.path).stat()
-        except OSError as error:
-            raise DataError(f"{folder.root / video.path} cannot be read ({error.strerror}). Put it back.") from error
-        files.append([asdict(video), stat.st_size, stat.st_mtime_ns])
-    root = str(folder.root.resolve())
-    return content_key([FORMAT, root, files, size, max_frames])
+def _index(target: Path) -> dict[str, Entry]:
+    """The lines of the index by video, the last of each; those whose frames are not all there are left out."""
+    size = _size(target)
+    return {line["video"]: line for line in _lines(target) if line["offset"] + _bytes(line) <= size}
 
 
-def _decode_all(
-    part: Path,
+def _lines(target: Path) -> list[Entry]:
+    try:
+        lines = list(read_lines(target / "index.jsonl"))
+        for line in lines:  # that they are as they must be
+            (line["video"], line["stamp"], line["offset"] + _bytes(line))
+    except (OSError, RunError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"the cache {target} is damaged ({error}). Delete that folder: it is made again.") from error
+    return lines
+
+
+def _size(target: Path) -> int:
+    """Bytes of frames that there are."""
+    frames = target / "frames.u8"
+    return frames.stat().st_size if frames.exists() else 0
+
+
+def _chosen(index: dict[str, Entry], videos: Sequence[Video], stamps: Sequence[list[int]]) -> list[Entry | None]:
+    """The entry of each video, None where there is none or its file has changed."""
+    found = (index.get(video.path) for video in videos)
+    return [
+        entry if entry is not None and entry["stamp"] == stamp else None
+        for entry, stamp in zip(found, stamps, strict=True)
+    ]
+
+
+def _fill(
+    target: Path,
     root: Path,
     videos: Sequence[Video],
-    size: int,
-    max_frames: int,
+    stamps: Sequence[list[int]],
+    recipe: Recipe,
     skip_bad: bool,
+    workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    from vidrobust.data import decode
-
-    kept, offsets, skipped = [], [0], []
-    with (part / "frames.u8").open("wb") as file:  # written, not mapped: a full disk is an error then, not a crash
-        for done, video in enumerate(videos, 1):
-            try:
-                frames = decode.decode(root / video.path, size=size, max_frames=max_frames)
-            except DecodeError as error:
-                if not skip_bad:
-                    raise
-                skipped.append([video.path, str(error)])
-            else:
-                file.write(frames.tobytes())
-                kept.append(asdict(video))
-                offsets.append(offsets[-1] + len(frames))
+    """Decode what is not in the cache yet, in order."""
+    target.mkdir(exist_ok=True)
+    _recover(target)
+    entries = _chosen(_index(target), videos, stamps)  # another process may have been here
+    left = [place for place, entry in enumerate(entries) if entry is None]
+    _check_room(target, root, [videos[place] for place in left], recipe)
+    sources = [source_of(root, videos[place]) for place in left]
+    (target / "unfinished").touch()
+    # Written, not mapped: a full disk is an error then, not a crash.
+    with (target / "frames.u8").open("ab") as frames, (target / "index.jsonl").open("ab") as index:
+        results = in_order(partial(_decoded, recipe), sources, workers)
+        for done, (place, (entry, pixels)) in enumerate(zip(left, results, strict=True), len(videos) - len(left) + 1):
+            if "skipped" in entry and not skip_bad:
+                raise DecodeError(entry["skipped"], entry["outcome"])
+            entry |= {"video": videos[place].path, "stamp": stamps[place], "offset": frames.tell()}
+            frames.write(pixels)
+            frames.flush()
+            index.write(f"{dumps(entry)}\n".encode())
+            index.flush()
             if progress is not None:
                 progress(done, len(videos))
-        file.flush()
-        os.fsync(file.fileno())
-    (part / "index.json").write_text(json.dumps({"videos": kept, "offsets": offsets, "skipped": skipped}))
+        os.fsync(frames.fileno())
+        os.fsync(index.fileno())
+    (target / "unfinished").unlink()
 
 
-def _open(target: Path, size: int) -> CachedSplit:
-    try:
-        index = json.loads((target / "index.json").read_text())
-        total = index["offsets"][-1]
-        shape = (total, size, size, 3)
-        if (target / "frames.u8").stat().st_size != total * size * size * 3:
-            raise ValueError("its frames are not as many as its index tells")
-        # Copy-on-write rather than read-only, because torch wraps only what it may write.
-        frames = np.memmap(target / "frames.u8", np.uint8, "c", shape=shape) if total else np.zeros(shape, np.uint8)
-        return CachedSplit(
-            frames=frames,
-            offsets=np.array(index["offsets"], np.int64),
-            labels=np.array([video["label"] for video in index["videos"]], np.int64),
-            videos=tuple(video["path"] for video in index["videos"]),
-            groups=tuple(video["group"] for video in index["videos"]),
-            skipped=tuple((file, reason) for file, reason in index["skipped"]),
+def _recover(target: Path) -> None:
+    """After a kill: keep the videos whose frames are whole, by their checksum, and cut off what is behind them.
+
+    Lines whose frames are gone must not stay: new frames would come to lie where theirs were.
+    """
+    index, size = _index(target), _size(target)
+    torn = any(line["offset"] + _bytes(line) > size for line in _lines(target))
+    if not torn and not (target / "unfinished").exists():
+        return
+    whole, end = [], 0
+    with (target / "frames.u8").open("ab+") as frames:
+        for line in index.values():
+            frames.seek(line["offset"])
+            if zlib.crc32(frames.read(_bytes(line))) == line.get("crc", 0):
+                whole.append(line)
+                end = max(end, line["offset"] + _bytes(line))
+        frames.truncate(end)
+    write_atomic(target / "index.jsonl", "".join(f"{dumps(line)}\n" for line in whole).encode())
+
+
+def _check_room(target: Path, root: Path, videos: Sequence[Video], recipe: Recipe) -> None:
+    needed, free = estimate(root, videos, recipe), room(target)
+    if needed > free:
+        raise RunError(
+            f"the cache {target} needs about {in_words(needed)} more, but its disk has {in_words(free)}. Set "
+            "VIDROBUST_CACHE to another disk, keep fewer or smaller frames (max_frames, size), or decode as you go "
+            "(--clips.live true)."
         )
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"the cache {target} is damaged ({error}). Delete that folder: it is made again.") from error
+
+
+def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, bytes]:
+    from vidrobust.data.decoders import decoder
+
+    try:
+        found = decoder(recipe.decoder)(source, recipe.fit, recipe.max_frames, recipe.damaged)
+    except DecodeError as error:
+        return {"skipped": str(error), "outcome": error.outcome}, b""
+    pixels = np.ascontiguousarray(found.frames).tobytes()
+    return {"shape": list(found.frames.shape[:3]), "crc": zlib.crc32(pixels), "lost": found.note}, pixels
+
+
+def _bytes(entry: Entry) -> int:
+    return int(np.prod(entry["shape"])) * 3 if "shape" in entry else 0
+
+
+def _run(times: np.ndarray) -> slice | np.ndarray:
+    """Frames one behind the other are a slice, which copies nothing."""
+    first, last = int(times[0]), int(times[-1])
+    return slice(first, last + 1) if (np.diff(times) == 1).all() else times
+
+
+def _open(target: Path, videos: Sequence[Video], entries: Sequence[Entry]) -> CachedSplit:
+    used = [(video, entry) for video, entry in zip(videos, entries, strict=True) if "shape" in entry]
+    size = _size(target)
+    # Copy-on-write rather than read-only, because torch wraps only what it may write.
+    pixels = np.memmap(target / "frames.u8", np.uint8, "c", shape=(size,)) if size else np.zeros(0, np.uint8)
+    return CachedSplit(
+        pixels=pixels,
+        offsets=np.array([entry["offset"] for _, entry in used], np.int64),
+        shapes=np.array([entry["shape"] for _, entry in used], np.int64).reshape(-1, 3),
+        labels=np.array([video.label for video, _ in used], np.int64),
+        videos=tuple(video.path for video, _ in used),
+        groups=tuple(video.group for video, _ in used),
+        skipped=tuple((v.path, e["skipped"]) for v, e in zip(videos, entries, strict=True) if "skipped" in e),
+        damaged=tuple((video.path, entry["lost"]) for video, entry in used if entry["lost"]),
+    )

@@ -1,22 +1,35 @@
-"""Clips for a network: windows of the cached frames as float tensors, plain or augmented."""
+"""Clips for a network: windows of the videos' frames as float tensors, plain or augmented."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vidrobust.data.cache import CachedSplit
+from vidrobust.data import sampling
+from vidrobust.data.sampling import Crop, Views
 from vidrobust.errors import InputError
+
+if TYPE_CHECKING:
+    from vidrobust.data.cache import CachedSplit
+    from vidrobust.data.live import LiveSplit
 
 BRIGHTNESS = 0.1
 """Largest brightness shift of the augmentation, in pixels of [0, 1]."""
 
 CONTRAST = 0.2
 """Largest relative change of contrast by the augmentation."""
+
+Indices: TypeAlias = Tensor | Sequence[int]
+
+
+FrameStore: TypeAlias = "CachedSplit | LiveSplit"
+"""The frames of a split's videos: from the cache, or decoded as they are asked for."""
 
 
 class Clips:
@@ -25,123 +38,176 @@ class Clips:
     Attributes:
         classes: the class names.
         frames: frames in a clip.
+        size: side of the clips, in pixels.
+        stride: frames of the video from one frame of a clip to the next.
         labels: ``N``, int64, indices into ``classes``.
         videos: paths relative to the data set's root.
         groups: the source of each video.
+        of: ``N``, int64: which video of the data set each clip shows; several clips may show one (:meth:`viewed`).
         skipped: (file, reason) of the videos that could not be decoded and were left out.
+        damaged: (file, what is lost) of the videos that are used though some of their frames could not be decoded.
 
     Args:
-        cached: the decoded videos.
+        store: the frames of the videos.
         classes: the class names.
         frames: frames in a clip; a shorter video is looped.
-        size_out: side of the clips in pixels, if it is not that of the cached frames.
+        size_out: side of the clips in pixels; by default the shorter side of the frames.
+        stride: frames of the video from one frame of a clip to the next.
+        crop: what :meth:`augmented` cuts out of the frames.
+        flip: does it mirror every other clip? Not where a mirror turns a class into another.
 
     Raises:
-        InputError: ``frames`` or ``size_out`` is below 1.
+        InputError: ``frames``, ``size_out`` or ``stride`` is below 1, or there is no such crop.
     """
 
     def __init__(
-        self, cached: CachedSplit, classes: tuple[str, ...], *, frames: int, size_out: int | None = None
+        self,
+        store: FrameStore,
+        classes: tuple[str, ...],
+        *,
+        frames: int,
+        size_out: int | None = None,
+        stride: int = 1,
+        crop: Crop = "shift",
+        flip: bool = False,
     ) -> None:
-        if frames < 1 or (size_out is not None and size_out < 1):
-            raise InputError(f"frames and size_out must be at least 1, not {frames} and {size_out}.")
+        if min(frames, stride) < 1 or (size_out is not None and size_out < 1):
+            raise InputError(f"frames, stride and size_out must be at least 1, not {frames}, {stride} and {size_out}.")
+        if crop not in ("shift", "corner", "resized"):
+            raise InputError(f"crop must be shift, corner or resized, not {crop!r}.")
         self.classes = classes
-        self.frames = frames
-        self.labels = torch.from_numpy(cached.labels)
-        self.videos = cached.videos
-        self.groups = cached.groups
-        self.skipped = cached.skipped
-        offsets = torch.from_numpy(cached.offsets)
-        self._first = offsets[:-1]
-        self._length = offsets.diff()
-        self._pixels = torch.from_numpy(cached.frames)
-        if size_out is not None and size_out != self.size:
-            self._pixels = _resized(self._pixels, size_out)
-
-    @property
-    def size(self) -> int:
-        """Side of the clips, in pixels."""
-        return self._pixels.shape[1]
+        self.frames, self.stride, self.crop, self.flip = frames, stride, crop, flip
+        self.labels = torch.from_numpy(store.labels)
+        self.videos, self.groups = store.videos, store.groups
+        self.skipped, self.damaged = store.skipped, store.damaged
+        self.size = size_out or (int(store.shapes[:, 1:].min()) if len(store.shapes) else 1)
+        self._store = store
+        self._shapes = torch.from_numpy(np.ascontiguousarray(store.shapes))
+        self._start = self._centred(self._shapes[:, 0])
+        self.of = torch.arange(len(self.videos))
 
     def __len__(self) -> int:
         return len(self.videos)
 
-    def centre(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """The middle window of each video.
+    def centre(self, indices: Indices) -> Tensor:
+        """The middle window of each video (of :meth:`viewed` clips, their own window), without any augmentation.
+
+        Frames larger than the clips are scaled so that the shorter side is ``size``, and cropped around their centre.
 
         Args:
-            indices: ``B`` indices of videos.
+            indices: ``B`` indices of clips.
 
         Returns:
             ``B 3 T H W``, float32, in [0, 1].
         """
         index = torch.as_tensor(indices, dtype=torch.int64)
-        start = (self._length[index] - self.frames).clamp_min(0) // 2
-        return _planes(self._pixels[self._rows(index, start)]).div_(255)
+        clips = [self._fitted(pixels) for pixels in self._windows(index, self._start[index])]
+        return _planes(clips, self.frames, self.size).div_(255)
 
-    def augmented(self, indices: Tensor | Sequence[int], generator: torch.Generator) -> Tensor:
-        """A random window of each video, shifted and lit at random, all frames of a clip alike.
+    def augmented(self, indices: Indices, generator: torch.Generator) -> Tensor:
+        """A random window of each video, cropped at random, all frames of a clip alike.
 
-        The start in time is uniform; the shift is up to ``size // 12`` pixels each way, with the edge repeated;
-        contrast and brightness change a little. There is no mirroring: it would swap classes that differ in direction
-        (a pan to the left and to the right).
+        The start in time is uniform. What is cut out of the frames is
+
+        - ``shift``: the centre, moved by up to ``size // 12`` pixels each way, with the edge repeated; contrast and
+          brightness change a little;
+        - ``corner``: a square at the centre or in a corner, of one of five scales (3D-ResNets, Hara et al. 2018);
+        - ``resized``: a rectangle of random area and aspect ratio (Szegedy et al. 2015).
+
+        Then, if ``flip`` is set, every other clip is mirrored, at random.
 
         Args:
-            indices: ``B`` indices of videos.
+            indices: ``B`` indices of clips.
             generator: a CPU generator; it alone decides the draws.
 
         Returns:
             ``B 3 T H W``, float32, in [0, 1].
         """
         index = torch.as_tensor(indices, dtype=torch.int64)
-        draws = torch.rand(len(index), 5, generator=generator)
-        free = (self._length[index] - self.frames).clamp_min(0) + 1
-        start = torch.minimum((draws[:, 0] * free).long(), free - 1)
-        reach = self.size // 12
-        shift = (draws[:, 1:3] * (2 * reach + 1)).long().clamp_max(2 * reach) - reach
-        clips = _planes(_shifted(self._pixels[self._rows(index, start)], shift))
-        gain = 1 + CONTRAST * (2 * draws[:, 3] - 1)
-        lift = 0.5 * (1 - gain) + BRIGHTNESS * (2 * draws[:, 4] - 1)
-        each = (-1, 1, 1, 1, 1)
-        return clips.mul_((gain / 255).view(each)).add_(lift.view(each)).clamp_(0, 1)
+        count = {"shift": 5, "corner": 3, "resized": 5}[self.crop]
+        draws = torch.rand(len(index), count + self.flip, generator=generator)
+        start = sampling.random_start(draws[:, 0], self._shapes[index, 0], sampling.span(self.frames, self.stride))
+        windows = self._windows(index, start)
+        clips = self._lit(windows, draws[:, 1:5]) if self.crop == "shift" else self._cropped(index, windows, draws)
+        if self.flip:
+            mirrored = draws[:, -1] < 0.5
+            clips[mirrored] = clips[mirrored].flip(-1)
+        return clips
 
-    def subset(self, indices: Tensor | Sequence[int]) -> Clips:
+    def subset(self, indices: Indices) -> Clips:
         """The same clips, but only those of the given indices and in their order; the pixels are shared."""
         index = torch.as_tensor(indices, dtype=torch.int64)
         part = copy.copy(self)
-        part.labels, part._first, part._length = self.labels[index], self._first[index], self._length[index]
+        part.labels, part.of = self.labels[index], self.of[index]
+        part._shapes, part._start = self._shapes[index], self._start[index]
         part.videos = tuple(self.videos[i] for i in index.tolist())
         part.groups = tuple(self.groups[i] for i in index.tolist())
         return part
 
-    def _rows(self, index: Tensor, start: Tensor) -> Tensor:
-        """Where the frames of the windows lie in the cache, ``B T``; past its end a video begins again."""
-        steps = start[:, None] + torch.arange(self.frames)
-        return self._first[index, None] + steps % self._length[index, None]
+    def viewed(self, views: Views) -> Clips:
+        """Several clips of each video for evaluation, video after video.
 
+        Args:
+            views: so many, evenly over the video, or ``sliding``: one behind the other over all of it.
 
-def _planes(clips: Tensor) -> Tensor:
-    """``B T H W 3`` uint8 to contiguous ``B 3 T H W`` float32, still in 0 … 255."""
-    return clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+        Returns:
+            Clips whose ``centre`` is their own window, and whose ``of`` tells which belong together.
+        """
+        reach = sampling.span(self.frames, self.stride)
+        found = [sampling.starts(length, reach, views) for length in self._shapes[:, 0].tolist()]
+        clips = self.subset(torch.tensor([row for row, many in enumerate(found) for _ in many], dtype=torch.int64))
+        clips._start = torch.tensor([start for many in found for start in many], dtype=torch.int64)
+        return clips
 
+    def _centred(self, length: Tensor) -> Tensor:
+        return (length - sampling.span(self.frames, self.stride)).clamp_min(0) // 2
 
-def _shifted(clips: Tensor, shift: Tensor) -> Tensor:
-    """Move ``B T H W 3`` clips by ``B 2`` pixels (down, right), repeating the edge."""
-    steps = torch.arange(clips.shape[2])
-    rows = (steps - shift[:, :1]).clamp(0, clips.shape[2] - 1)
-    columns = (steps - shift[:, 1:]).clamp(0, clips.shape[3] - 1)
-    which = torch.arange(len(clips))[:, None, None]
-    # With the frames in the last place, one index picks whole runs of memory.
-    moved = clips.permute(0, 2, 3, 1, 4).contiguous()[which, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2, 4)
+    def _windows(self, index: Tensor, start: Tensor) -> list[np.ndarray]:
+        times = sampling.window(start, self.frames, self.stride, self._shapes[index, 0])
+        return self._store.windows(self.of[index].tolist(), times.numpy())
 
+    def _fitted(self, pixels: np.ndarray) -> Tensor:
+        """``T S S 3`` uint8: the largest square around the centre, scaled to the size of the clips."""
+        return _boxed(pixels, sampling.centre_box(*pixels.shape[1:3]), self.size)
 
-def _resized(pixels: Tensor, size: int) -> Tensor:
-    """Frames ``N H W 3`` uint8 at another size, some at a time so that the float copy stays small."""
-    parts = []
-    for part in pixels.split(256):
-        small = F.interpolate(
-            part.permute(0, 3, 1, 2).float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+    def _cropped(self, index: Tensor, windows: list[np.ndarray], draws: Tensor) -> Tensor:
+        boxes = sampling.corner_boxes if self.crop == "corner" else sampling.resized_boxes
+        found = boxes(draws[:, 1:], *self._shapes[index, 1:].unbind(1)).tolist()
+        clips = [_boxed(pixels, tuple(box), self.size) for pixels, box in zip(windows, found, strict=True)]
+        return _planes(clips, self.frames, self.size).div_(255)
+
+    def _lit(self, windows: list[np.ndarray], draws: Tensor) -> Tensor:
+        reach = self.size // 12
+        shift = (draws[:, :2] * (2 * reach + 1)).long().clamp_max(2 * reach) - reach
+        clips = _planes(
+            [_shifted(self._fitted(p), s) for p, s in zip(windows, shift, strict=True)], self.frames, self.size
         )
-        parts.append(small.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous())
-    return torch.cat(parts)
+        gain = 1 + CONTRAST * (2 * draws[:, 2] - 1)
+        lift = 0.5 * (1 - gain) + BRIGHTNESS * (2 * draws[:, 3] - 1)
+        each = (-1, 1, 1, 1, 1)
+        return clips.mul_((gain / 255).view(each)).add_(lift.view(each)).clamp_(0, 1)
+
+
+def _planes(clips: list[Tensor], frames: int, size: int) -> Tensor:
+    """``T H W 3`` uint8 clips as contiguous ``B 3 T H W`` float32, still in 0 … 255."""
+    planes = torch.empty(len(clips), 3, frames, size, size)
+    for plane, clip in zip(planes, clips, strict=True):
+        plane.copy_(clip.permute(3, 0, 1, 2))
+    return planes
+
+
+def _shifted(clip: Tensor, shift: Tensor) -> Tensor:
+    """Move a ``T H W 3`` clip by (down, right) pixels, repeating the edge."""
+    rows = (torch.arange(clip.shape[1]) - shift[0]).clamp(0, clip.shape[1] - 1)
+    columns = (torch.arange(clip.shape[2]) - shift[1]).clamp(0, clip.shape[2] - 1)
+    return clip[:, rows][:, :, columns]
+
+
+def _boxed(pixels: np.ndarray, box: tuple[int, ...], size: int) -> Tensor:
+    """The box (top, left, height, width) of ``T H W 3`` frames, scaled to ``T size size 3``."""
+    top, left, height, width = box
+    part = torch.from_numpy(pixels)[:, top : top + height, left : left + width]
+    if (height, width) == (size, size):
+        return part
+    planes = part.permute(0, 3, 1, 2)  # stays channels-last, for which 8-bit scaling is fast
+    return F.interpolate(planes, (size, size), mode="bilinear", antialias=True, align_corners=False).permute(0, 2, 3, 1)

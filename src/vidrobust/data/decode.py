@@ -1,229 +1,287 @@
-"""Video files to frames and back: the only module that touches a decoder (PyAV, FFmpeg's libraries).
+"""Video files to frames: the only module that touches a video decoder (PyAV, FFmpeg's libraries).
 
 A damaged file must never become a shorter clip in silence. Decoders forgive a great deal, so besides their errors
 three things are checked: the size that the container claims for itself against the size of the file, the packets that
 its index promises against those that are there, and the decoder's own mark of a corrupt frame. A bare MPEG stream
-(``.mpg``) promises nothing, so a cut at a frame's end cannot be seen there.
+(``.mpg``) promises nothing, so a cut at a frame's end cannot be seen there. The frame count of a header is never used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import os
-import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Literal
 
 import av
 import av.error
 import numpy as np
-from av.codec.context import Flags
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
+from vidrobust.data import stills
+from vidrobust.data.containers import claimed_size
+from vidrobust.data.geometry import Fit
+from vidrobust.data.sources import Source, as_source
 from vidrobust.errors import DecodeError, InputError
-from vidrobust.runs import disk_error
 
 REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
 
+Damaged = Literal["refuse", "keep"]
+"""What becomes of a video with a few bad packets: an error, or the video without their frames, which is reported."""
 
-def decode(path: Path, *, size: int, max_frames: int | None = None) -> np.ndarray:
-    """Decode a video into square RGB frames, scaled and cropped one by one as they stream in.
+MOST_LOST = 10
+"""Of a video that is kept despite damage, at most one frame in so many may be lost."""
+
+SEEK_FROM = 256
+"""Frames before a window from which on it is sought rather than decoded up to."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came out of a video.
+
+    Attributes:
+        frames: ``T H W 3``, uint8, RGB, ``T ≥ 1``.
+        lost: frames that could not be decoded, or that a series of images lacks.
+    """
+
+    frames: np.ndarray
+    lost: int
+
+    @property
+    def note(self) -> str:
+        """What must be said of it; empty if nothing is lost."""
+        return f"{self.lost} frame(s) cannot be decoded and are left out" if self.lost else ""
+
+
+@dataclass
+class Tally:
+    """What reading a file has shown so far."""
+
+    packets: int = 0
+    frames: int = 0
+    lost: int = 0
+    end: float = 0.0
+
+    def check(self, source: Source, damaged: Damaged) -> None:
+        """Refuse a file with more damage than is allowed.
+
+        Raises:
+            DecodeError: it has.
+        """
+        if self.lost and (damaged == "refuse" or self.lost > max(1, self.packets // MOST_LOST)):
+            raise DecodeError(
+                f"{source} is damaged: {self.lost} of {self.packets} frames cannot be decoded. {REMEDY}", "damaged"
+            )
+
+
+def decode(
+    place: Path | Source, *, size: int, max_frames: int | None = None, whole: bool = False, damaged: Damaged = "refuse"
+) -> np.ndarray:
+    """Decode a video into RGB frames, scaled and cropped one by one as they stream in.
 
     The shorter side is scaled to ``size`` (area average), the longer one cropped around its centre; a rotation that a
-    telephone noted in the file is carried out.
+    telephone noted in the file is carried out. Frames are taken as they are stored, whatever their times.
 
     Args:
-        path: any video file that FFmpeg reads.
-        size: side of the square, in pixels.
+        place: any video file that FFmpeg reads, or a folder of frames.
+        size: the shorter side, in pixels.
         max_frames: keep at most so many frames, the contiguous window around the video's middle; None keeps all.
+        whole: keep the longer side instead of cropping it.
+        damaged: ``keep`` leaves out the frames of a few bad packets; :func:`decode_video` says how many.
 
     Returns:
-        ``T H W 3``, uint8, RGB, ``H = W = size`` and ``T ≥ 1``.
+        ``T H W 3``, uint8, RGB, ``min(H, W) = size`` and ``T ≥ 1``.
 
     Raises:
         DecodeError: the file is missing, empty, truncated, damaged, not a video, or without a video stream.
         InputError: ``size`` or ``max_frames`` is below 1.
     """
-    if size < 1 or (max_frames is not None and max_frames < 1):
-        raise InputError(f"size and max_frames must be at least 1, not {size} and {max_frames}.")
-    with _explained(path):
-        _check_size(path)
-        packets = _count_packets(path)
-        frames, seen = _window(path, size, _middle(packets, max_frames), max_frames)
-        if max_frames is not None and len(frames) < min(max_frames, seen):  # fewer frames than packets: seen is exact
-            frames, seen = _window(path, size, _middle(seen, max_frames), max_frames)
+    return decode_video(as_source(place), Fit(size, whole), max_frames, damaged).frames
+
+
+def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damaged: Damaged = "keep") -> Decoded:
+    """:func:`decode` with what was lost, for callers that report it."""
+    if max_frames is not None and max_frames < 1:
+        raise InputError(f"max_frames must be at least 1, not {max_frames}.")
+    with explained(source):
+        if source.is_folder:
+            found = stills.decode(source, fit, max_frames)
+            frames, tally = found.frames, Tally(found.numbers, len(found.frames), found.lost)
+        else:
+            check_size(source)
+            frames, tally = _whole(source, fit) if max_frames is None else _middle(source, fit, max_frames)
     if not frames:
-        raise DecodeError(f"{path} has a video stream but no frame in it. {REMEDY}")
-    return np.stack(frames)
+        tally.check(source, damaged)
+        raise DecodeError(f"{source} has a video stream but no frame in it. {REMEDY}", "no frame")
+    tally.check(source, damaged)
+    return Decoded(np.stack(frames), tally.lost)
 
 
-def write_video(path: Path, frames: np.ndarray, fps: int = 25) -> None:
-    """Write an MPEG-4 (Xvid) AVI of high quality, as UCF-101 has; the same frames give the same bytes.
+def _whole(source: Source, fit: Fit) -> tuple[list[np.ndarray], Tally]:
+    with opened(source) as (container, stream):
+        tally, fitted = Tally(), Fitted(fit)
+        frames = [fitted(frame) for frame in stream_frames(container, stream, tally)]
+        check_promises(source, container, stream, tally)
+    return frames, tally
 
-    Args:
-        path: the file, written atomically.
-        frames: ``T H W 3``, uint8, RGB, with ``T ≥ 1`` and even ``H`` and ``W``.
-        fps: frames per second.
 
-    Raises:
-        InputError: ``frames`` is not of that shape or type.
-        RunError: the file cannot be written, for instance because the disk is full.
-    """
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise InputError(f"{path}: frames must be uint8 T H W 3, not {frames.dtype} {frames.shape}.")
-    height, width = frames.shape[1:3]
-    if height % 2 or width % 2:
-        raise InputError(f"{path}: MPEG-4 needs an even height and width, not {height} × {width}.")
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="avi", container_options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("mpeg4", rate=fps, options={"qmin": "2", "qmax": "2"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        context.codec_tag = "XVID"
-        context.thread_count = 1
-        context.flags |= Flags.bitexact
-        for frame in frames:
-            container.mux(stream.encode(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-        container.mux(stream.encode())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:  # not forced to disk: thousands of these are written, and a file that a power cut emptied is found by `decode`
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+def _middle(source: Source, fit: Fit, count: int) -> tuple[list[np.ndarray], Tally]:
+    """The window around the middle, by the packets that are there, not by what the header says."""
+    packets, times = _count_packets(source)
+    start = max(0, (packets - count) // 2)
+    if start >= SEEK_FROM and times[start : start + 1]:
+        with opened(source) as (container, stream):
+            found, fitted, tally = [], Fitted(fit), Tally(packets)
+            container.seek(times[start], stream=stream)
+            for frame in stream_frames(container, stream, tally):
+                if not found and frame.pts is not None and frame.pts > times[start]:
+                    break  # the index led too far: count from the beginning instead
+                if found or frame.pts == times[start]:
+                    found.append(fitted(frame))
+                if len(found) == count:
+                    tally.packets = packets
+                    return found, tally
+    frames, tally = _counted(source, fit, start, count)
+    if len(frames) < min(count, tally.frames):  # fewer frames than packets: now it is known how many
+        frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count)
+    tally.packets = packets
+    return frames, tally
+
+
+def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[list[np.ndarray], Tally]:
+    """Frames ``start … start + count`` by counting from the first."""
+    frames: list[np.ndarray] = []
+    with opened(source) as (container, stream):
+        tally, fitted = Tally(), Fitted(fit)
+        for frame in stream_frames(container, stream, tally):
+            if tally.frames > start:
+                frames.append(fitted(frame))
+            if len(frames) == count:
+                break
+    return frames, tally
+
+
+@dataclass
+class Fitted:
+    """Turns decoded frames into the arrays asked for."""
+
+    fit: Fit
+    reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        """The frame as RGB, scaled, cropped and turned upright."""
+        width, height = self.fit.scaled(frame.width, frame.height)
+        small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+        turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
+        return self.fit.cropped(small.to_ndarray(), turns)
+
+
+def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
+    """The frames of a stream in the order in which they are shown; bad ones are counted and left out."""
+    timed = promises_time(container)
+    for packet in container.demux(None if timed else stream):
+        if packet.pts is not None and packet.time_base is not None:
+            tally.end = max(tally.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index:
+            continue
+        tally.packets += packet.size > 0
+        for frame in _decoded(packet, tally):
+            if frame.is_corrupt:
+                tally.lost += 1
+            else:
+                tally.frames += 1
+                yield frame
+
+
+def _decoded(packet: Packet, tally: Tally) -> list[VideoFrame]:
+    try:
+        return list(packet.decode())  # type: ignore[arg-type]
+    except av.error.InvalidDataError:
+        tally.lost += 1
+        return []
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Generator[None]:
+def explained(source: Source) -> Generator[None]:
     """Turn what the decoder and the file system say into an error that names the file and the remedy."""
     try:
         yield
     except av.error.FFmpegError as error:
-        raise DecodeError(f"{path} cannot be decoded ({error.strerror}). {REMEDY}") from error
+        raise DecodeError(f"{source} cannot be decoded ({error.strerror}). {REMEDY}") from error
     except OSError as error:
-        raise DecodeError(f"{path} cannot be read ({error.strerror or error}). {REMEDY}") from error
+        raise DecodeError(f"{source} cannot be read ({error.strerror or error}). {REMEDY}", "unreadable") from error
 
 
 @contextlib.contextmanager
-def _video(path: Path) -> Generator[InputContainer]:
+def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream."""
     # As an open file: libav would read a name with a colon as a protocol, and follow a playlist to other files.
-    with path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
+    with source.open() as file, av.open(file, metadata_errors="replace") as container:
         if not container.streams.video:
-            raise DecodeError(f"{path} has no video stream. {REMEDY}")
-        yield container
-
-
-def _count_packets(path: Path) -> int:
-    """Packets of the video stream, read without decoding; fewer than the header promises means a truncated file."""
-    with _video(path) as container:
-        stream = container.streams.video[0]
-        timed = "matroska" in container.format.name  # it promises a duration, over all streams, instead of a count
-        packets, end = 0, 0.0
-        for packet in container.demux(None if timed else stream):
-            packets += packet.stream_index == stream.index and packet.size > 0
-            if packet.pts is not None and packet.time_base is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        # Encoders write empty packets for dropped frames, which the reader passes over: hence 2 % of grace.
-        if packets < stream.frames - stream.frames // 50:
-            raise DecodeError(f"{path} is truncated: {packets} of {stream.frames} frames are there. {REMEDY}")
-        promised = (container.duration or 0) / 1e6
-        if timed and end < 0.98 * promised - 0.5:
-            raise DecodeError(f"{path} is truncated: {end:.1f} of {promised:.1f} seconds are there. {REMEDY}")
-    return packets
-
-
-def _middle(frames: int, max_frames: int | None) -> int:
-    return 0 if max_frames is None else max(0, (frames - max_frames) // 2)
-
-
-def _window(path: Path, size: int, start: int, count: int | None) -> tuple[list[np.ndarray], int]:
-    """Frames ``start … start + count`` as squares, and how many frames were decoded to get them."""
-    frames: list[np.ndarray] = []
-    seen = 0
-    reformatter = VideoReformatter()
-    with _video(path) as container:
+            raise DecodeError(f"{source} has no video stream. {REMEDY}", "no video stream")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # workers already share the cores
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise DecodeError(f"{path} is damaged at frame {seen}. {REMEDY}")
-            if seen >= start:
-                frames.append(_square(frame, size, reformatter))
-            seen += 1
-            if len(frames) == count:
-                break
-    return frames, seen
+        yield container, stream
 
 
-def _square(frame: VideoFrame, size: int, reformatter: VideoReformatter) -> np.ndarray:
-    scale = size / min(frame.width, frame.height)
-    width, height = max(size, round(frame.width * scale)), max(size, round(frame.height * scale))
-    small = reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA).to_ndarray()
-    top, left = (height - size) // 2, (width - size) // 2
-    square = small[top : top + size, left : left + size]
-    return np.rot90(square, frame.rotation // 90) if frame.rotation % 90 == 0 else square
+def promises_time(container: InputContainer) -> bool:
+    """Matroska promises a duration, over all streams, instead of a count."""
+    return "matroska" in container.format.name
 
 
-def _check_size(path: Path) -> None:
-    """Compare the size that the container claims for itself with the size of the file."""
-    actual = path.stat().st_size
+def _count_packets(source: Source) -> tuple[int, list[int]]:
+    """Packets of the video stream, read without decoding, and their times of presentation (none if not all have one).
+
+    Raises:
+        DecodeError: there are fewer than the container promises.
+    """
+    tally, times = Tally(), []
+    with opened(source) as (container, stream):
+        for packet in container.demux(None if promises_time(container) else stream):
+            if packet.pts is not None and packet.time_base is not None:
+                tally.end = max(tally.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index == stream.index and packet.size > 0:
+                tally.packets += 1
+                times.append(packet.pts)
+        check_promises(source, container, stream, tally)
+    known = sorted(time for time in times if time is not None)
+    return tally.packets, known if len(set(known)) == tally.packets else []
+
+
+def check_promises(source: Source, container: InputContainer, stream: VideoStream, tally: Tally) -> None:
+    """Fewer packets, or less time, than the header promises means a truncated file.
+
+    Raises:
+        DecodeError: it is.
+    """
+    # Encoders write empty packets for dropped frames, which the reader passes over: hence 2 % of grace.
+    if tally.packets < stream.frames - stream.frames // 50:
+        raise DecodeError(
+            f"{source} is truncated: {tally.packets} of {stream.frames} frames are there. {REMEDY}", "truncated"
+        )
+    promised = (container.duration or 0) / 1e6
+    if promises_time(container) and tally.end < 0.98 * promised - 0.5:
+        raise DecodeError(
+            f"{source} is truncated: {tally.end:.1f} of {promised:.1f} seconds are there. {REMEDY}", "truncated"
+        )
+
+
+def check_size(source: Source) -> None:
+    """Compare the size that the container claims for itself with the size of the file.
+
+    Raises:
+        DecodeError: the file is empty or shorter.
+    """
+    actual = source.length()
     if actual == 0:
-        raise DecodeError(f"{path} is empty (0 bytes). {REMEDY}")
-    with path.open("rb") as file:
-        claimed = _claimed_size(file, actual)
+        raise DecodeError(f"{source} is empty (0 bytes). {REMEDY}", "empty")
+    with source.open() as file:
+        claimed = claimed_size(file)
     if claimed > actual:
-        raise DecodeError(f"{path} is truncated: {actual} of {claimed} bytes are there. {REMEDY}")
-
-
-def _claimed_size(file: BinaryIO, actual: int) -> int:
-    """Where the last of the container's outermost chunks ends; 0 if the format does not say."""
-    head = file.read(12)
-    if head[:4] == b"RIFF":
-        return _end_of_chunks(file, actual, riff=True)
-    if head[4:8] == b"ftyp":
-        return _end_of_chunks(file, actual, riff=False)
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return _end_of_matroska(file)
-    return 0
-
-
-def _end_of_chunks(file: BinaryIO, actual: int, *, riff: bool) -> int:
-    """AVI: RIFF chunks (tag, then little-endian size of the rest). MP4 and MOV: boxes (big-endian full size, tag)."""
-    end = 0
-    while end + 8 <= actual:
-        file.seek(end)
-        head = file.read(16).ljust(16, b"\0")
-        if riff:
-            tag, length = head[:4], 8 + int.from_bytes(head[4:8], "little")
-            if tag != b"RIFF" or length in (8, 8 + 0xFFFFFFFF):  # something appended, or a size never filled in
-                break
-            length += length % 2
-        else:
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = struct.unpack(">Q", head[8:16])[0]
-            if length < 8:  # 0 means "to the end of the file"
-                break
-        end += length
-    return end
-
-
-def _end_of_matroska(file: BinaryIO) -> int:
-    """Matroska and WebM: an EBML header, then a segment; each an identifier of 4 bytes, a size, and the content."""
-    end = 0
-    for _ in range(2):
-        file.seek(end + 4)
-        head = file.read(8).ljust(8, b"\0")
-        width = 9 - head[0].bit_length()  # the leading zero bits of the first byte count the bytes of the size
-        bits = 7 * width
-        length = int.from_bytes(head[:width], "big") & ((1 << bits) - 1)
-        if width > 8 or length == (1 << bits) - 1:  # a live stream leaves the size open
-            return 0
-        end += 4 + width + length
-    return end
+        raise DecodeError(f"{source} is truncated: {actual} of {claimed} bytes are there. {REMEDY}", "truncated")

@@ -1,0 +1,34 @@
+"""The decoders behind one signature: PyAV, and torchcodec if it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vidrobust.errors import DataError, InputError
+
+DECODERS = ("pyav", "torchcodec")
+
+
+def decoder(name: str) -> Callable[..., Any]:
+    """A function of a source, a fit, the most frames and what to do with damage, like :func:`decode.decode_video`.
+
+    Raises:
+        InputError: there is no decoder of that name.
+        DataError: torchcodec is asked for and not installed, or lacks FFmpeg's libraries.
+    """
+    if name == "pyav":
+        from vidrobust.data.decode import decode_video
+
+        return decode_video
+    if name == "torchcodec":
+        try:
+            from vidrobust.data.torchcodec_decode import decode_video as with_torchcodec
+        except (ImportError, OSError, RuntimeError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(
+                f'torchcodec cannot be used ({said}). Run pip install "vidrobust[torchcodec]", and install FFmpeg\'s '
+                "libraries, or use the decoder pyav."
+            ) from error
+        return with_torchcodec
+    raise InputError(f"decoder must be one of {', '.join(DECODERS)}, not {name!r}.")

@@ -1,0 +1,130 @@
+"""Finding videos on disk: files by their suffix, and folders of frames as older pipelines leave them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from vidrobust.data.videos import Video, check_link
+from vidrobust.errors import DataError
+
+SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"})
+"""What counts as a video file."""
+
+FRAME = re.compile(r"(?P<stem>(?:image|img|frames?)?[-_]?)(?P<number>\d{1,12})\.(?:jpe?g|png)", re.IGNORECASE)
+"""``image_00001.jpg``, ``img_00001.jpg``, ``frame000001.jpg``, ``00001.jpg``; optical flow beside them is let alone."""
+
+_GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
+_LOOKED_AT = 64
+"""Files of a folder looked at to see whether it holds frames."""
+
+
+def group_of(path: str) -> str:
+    """The source that a name such as ``v_Archery_g07_c02.avi`` tells of; else the path itself."""
+    match = _GROUP.search(PurePosixPath(path).stem)
+    return match[1].lower() if match else path
+
+
+def folders(base: Path) -> list[Path]:
+    """The folders in a folder, hidden ones left out, in order."""
+    return sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def is_video_file(path: Path) -> bool:
+    """Does the name say that this is a video?"""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def holds_frames(folder: Path) -> bool:
+    """Is this a folder of frames: images with numbers, and no folders?"""
+    found = False
+    with os.scandir(folder) as entries:
+        for _, entry in zip(range(_LOOKED_AT), entries, strict=False):
+            if entry.is_dir():
+                return False
+            found = found or FRAME.fullmatch(entry.name) is not None
+    return found
+
+
+def clips_in(root: Path, folder: Path) -> list[Path]:
+    """The videos of a class folder: files, and folders of frames.
+
+    Raises:
+        DataError: one is a link out of the root.
+    """
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if is_video_file(entry):
+            check_link(root, entry)
+            if entry.is_dir() and not holds_frames(entry):
+                continue
+            found.append(entry)
+        elif entry.is_dir():
+            check_link(root, entry)
+            if holds_frames(entry):
+                found.append(entry)
+    return found
+
+
+def walk_clips(root: Path, depth: int = 4) -> Iterator[Path]:
+    """Every video below a folder, at most so many folders deep; links that lead out are an error."""
+    for folder in [root, *_below(root, depth)]:
+        yield from clips_in(root, folder)
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    for entry in folders(folder) if depth else ():
+        if not holds_frames(entry):
+            yield entry
+            yield from _below(entry, depth - 1)
+
+
+def by_class(root: Path, base: Path, classes: Iterable[str]) -> list[list[Video]]:
+    """The videos of each class folder.
+
+    Raises:
+        DataError: there are fewer than two classes, or one is empty.
+    """
+    classes = list(classes)
+    if len(classes) < 2:
+        raise DataError(f"{base} has {len(classes)} class folder(s); at least 2 are needed: {base}/CLASS/video.avi.")
+    found = []
+    for label, name in enumerate(classes):
+        paths = [file.relative_to(root).as_posix() for file in clips_in(root, base / name)]
+        if not paths:
+            raise DataError(
+                f"class folder {base / name} has no video ({', '.join(sorted(SUFFIXES))}, or folders of frames such as "
+                "image_00001.jpg). Add some, or delete it."
+            )
+        found.append([Video(path, label, group_of(path)) for path in paths])
+    return found
+
+
+class Spelled:
+    """The videos of some class folders by the names that lists give them, in any letter case.
+
+    ``Archery/v_Archery_g01_c01.avi`` is found as that file, or as the folder of frames ``Archery/v_Archery_g01_c01``.
+
+    Args:
+        root: of the data set.
+        base: the folder of the class folders.
+    """
+
+    def __init__(self, root: Path, base: Path) -> None:
+        found = [clip for folder in folders(base) if not holds_frames(folder) for clip in clips_in(root, folder)]
+        self._exact = {clip.relative_to(base).as_posix(): clip.relative_to(root).as_posix() for clip in found}
+        self._folded = {name.casefold(): path for name, path in self._exact.items()}
+        self.classes = {name.split("/")[0].casefold() for name in self._exact}
+
+    def find(self, name: str) -> str | None:
+        """The path relative to the root, or None."""
+        stem = str(PurePosixPath(name).with_suffix(""))
+        for spelling in (name, stem):
+            found = self._exact.get(spelling) or self._folded.get(spelling.casefold())
+            if found is not None:
+                return found
+        return None

@@ -1,0 +1,67 @@
+"""The same file in two splits under two names: found by content, for which names tell nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from vidrobust.data.sources import source_of
+from vidrobust.data.storage import cache_root
+from vidrobust.data.videos import SPLITS, Video, VideoFolder
+from vidrobust.errors import DataError, DecodeError
+from vidrobust.runs import content_key, write_atomic
+
+FORMAT = 1
+
+
+def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]]:
+    """Pairs of videos of different splits with the same bytes (of frames: the same images), with their splits.
+
+    Only files of the same length are read, and of those only where they lie in different splits.
+    """
+    sized: dict[int, list[tuple[str, Video]]] = defaultdict(list)
+    for split in SPLITS:
+        for video in folder.split(split):
+            try:
+                sized[source_of(folder.root, video).length()].append((split, video))
+            except (OSError, DecodeError):  # decoding says what is wrong with it
+                continue
+    for length, alike in sized.items():
+        if length == 0 or len({split for split, _ in alike}) < 2:
+            continue
+        seen: dict[str, tuple[str, Video]] = {}
+        for split, video in alike:
+            try:
+                digest = source_of(folder.root, video).digest()
+            except (OSError, DecodeError):
+                continue
+            other, first = seen.setdefault(digest, (split, video))
+            if other != split:
+                yield other, first, split, video
+
+
+def check_contents(folder: VideoFolder) -> None:
+    """No two splits share a file. What was found clean is remembered until a file changes.
+
+    Raises:
+        DataError: two do; the message names both files.
+    """
+    videos = [(split, video) for split in SPLITS for video in folder.split(split)]
+    try:
+        stamps = [[split, video.path, *source_of(folder.root, video).stamp()] for split, video in videos]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}). Put it back.") from error
+    clean = cache_root() / "leaks" / content_key([FORMAT, str(folder.root.resolve()), stamps])
+    if clean.exists():
+        return
+    for other, first, split, video in same_contents(folder):
+        raise DataError(leak_text(folder, other, first, split, video))
+    write_atomic(clean, b"no two splits share a file\n")
+
+
+def leak_text(folder: VideoFolder, other: str, first: Video, split: str, video: Video) -> str:
+    """The words for two videos with the same content."""
+    return (
+        f"{folder.root}: {other} ({first.path}) and {split} ({video.path}) hold the same file. Delete one of them, so "
+        "that no clip is on both sides."
+    )

@@ -1,0 +1,101 @@
+"""One function over many videos: results in order, over processes that a bad file may take down with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Items under way for each process: enough to keep all busy behind a slow one, few enough to hold in memory."""
+
+FEW = 32
+"""So few items are done in this process: starting others would take longer."""
+
+
+def cores() -> int:
+    """A process for each core that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def in_order(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int = 1,
+    crashed: Callable[[Item], Result] | None = None,
+) -> Iterator[Result]:
+    """``function`` of each item, in order.
+
+    Args:
+        function: of a module, so that other processes find it.
+        items: its arguments.
+        workers: processes; with one, or few items, all is done in this process unless ``crashed`` is given.
+        crashed: the result for an item that takes its process down (decoders have bugs, and files can be made to hit
+            them); by default that is the caller's error.
+
+    Raises:
+        BrokenProcessPool: a process died and ``crashed`` is not given.
+    """
+    if crashed is None and (workers < 2 or len(items) < FEW):
+        yield from map(function, items)
+        return
+    left = deque(items)
+    while left:
+        try:
+            for result in _pooled(function, left, workers):
+                left.popleft()
+                yield result
+        except BrokenProcessPool:
+            if crashed is None:
+                raise
+            for _ in range(min(len(left), workers * AHEAD)):  # one of these did it: each in a process of its own
+                item = left.popleft()
+                yield _alone(function, item, crashed)
+
+
+def _pooled(function: Callable[[Item], Result], items: Sequence[Item] | deque[Item], workers: int) -> Iterator[Result]:
+    waiting = deque(items)
+    under_way: deque[Future[Result]] = deque()
+    with _pool(workers) as pool:
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < workers * AHEAD:
+                    under_way.append(pool.submit(function, waiting.popleft()))
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool:
+            return crashed(item)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start)
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,138 @@
+"""What a full decode of each video showed, kept on disk: the index behind random access and behind the data report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from vidrobust.data.parallel import in_order
+from vidrobust.data.random_access import Survey, survey
+from vidrobust.data.sources import Source, source_of
+from vidrobust.data.storage import cache_root, locked
+from vidrobust.data.videos import Video
+from vidrobust.errors import DecodeError, RunError
+from vidrobust.runs import content_key, dumps, read_lines, write_atomic
+
+FORMAT = 1
+OK, DAMAGED = "ok", "damaged, used"
+CRASHES = "crashes the decoder"
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """What became of a video.
+
+    Attributes:
+        outcome: ``ok``, ``damaged, used`` (a few frames are lost), or in a word or two why it cannot be used.
+        reason: the whole message; empty if all is well.
+        survey: what is known of it, or None if it cannot be used.
+    """
+
+    outcome: str
+    reason: str
+    survey: Survey | None
+
+
+def surveyed(
+    root: Path,
+    videos: Sequence[Video],
+    *,
+    damaged: str = "keep",
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Surveyed]:
+    """Decode each video once, in other processes, unless that was done before and its file has not changed.
+
+    Args:
+        root: of the data set.
+        videos: to survey.
+        damaged: ``keep`` or ``refuse`` videos with a few bad packets.
+        workers: processes.
+        progress: called with (done, all).
+
+    Raises:
+        RunError: the disk is full or the cache cannot be written.
+    """
+    place = cache_root() / "surveys" / f"{content_key([FORMAT, str(root.resolve()), damaged])}.jsonl"
+    sources = [source_of(root, video) for video in videos]
+    stamps = [_stamp(source) for source in sources]
+    with locked(place):
+        known = _known(place)
+        found = [known.get(video.path) for video in videos]
+        left = [i for i, line in enumerate(found) if line is None or line["stamp"] != stamps[i]]
+        results = in_order(partial(_surveyed, damaged), [sources[i] for i in left], workers, partial(_crashed))
+        with place.open("ab") as journal:
+            for done, (i, result) in enumerate(zip(left, results, strict=True), len(videos) - len(left) + 1):
+                line = {"video": videos[i].path, "stamp": stamps[i], **_packed(result)}
+                journal.write(f"{dumps(line)}\n".encode())
+                journal.flush()
+                found[i] = line
+                if progress is not None:
+                    progress(done, len(videos))
+    return [_unpacked(line) for line in found if line is not None]
+
+
+def _known(place: Path) -> dict[str, Any]:
+    try:
+        lines = list(read_lines(place))
+        if place.exists() and not place.read_bytes().endswith(b"\n"):  # torn by a kill
+            write_atomic(place, "".join(f"{dumps(line)}\n" for line in lines).encode())
+        return {line["video"]: line for line in lines}
+    except (RunError, KeyError, TypeError):
+        place.unlink()  # it can always be made again
+        return {}
+
+
+def _stamp(source: Source) -> list[int]:
+    try:
+        return source.stamp()
+    except OSError:
+        return []
+
+
+def _surveyed(damaged: str, source: Source) -> Surveyed:
+    try:
+        found = survey(source, damaged)  # type: ignore[arg-type]
+    except DecodeError as error:
+        return Surveyed(error.outcome, str(error), None)
+    if not found.lost:
+        return Surveyed(OK, "", found)
+    return Surveyed(DAMAGED, f"{source}: {found.lost} frame(s) cannot be decoded and are left out", found)
+
+
+def _crashed(source: Source) -> Surveyed:
+    return Surveyed(CRASHES, f"{source} takes the decoder's process down. Delete the file.", None)
+
+
+def _packed(found: Surveyed) -> dict[str, Any]:
+    line: dict[str, Any] = {"outcome": found.outcome, "reason": found.reason}
+    if found.survey is not None:
+        fields: dict[str, Any] = asdict(found.survey)
+        times = fields.pop("times")
+        steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        even = len(set(steps)) == 1
+        fields["times"] = [times[0], *(steps[:1] if even else steps)] if times else []
+        line["survey"] = fields
+    return line
+
+
+def _unpacked(line: dict[str, Any]) -> Surveyed:
+    if "survey" not in line:
+        return Surveyed(line["outcome"], line["reason"], None)
+    fields = dict(line["survey"])
+    times = fields["times"]
+    if len(times) == 2:
+        times = [times[0]] + [times[1]] * (fields["frames"] - 1)
+    fields |= {"times": tuple(accumulate(times)), "keys": tuple(fields["keys"])}
+    return Surveyed(line["outcome"], line["reason"], Survey(**fields))
+
+
+def usable(found: Sequence[Surveyed]) -> Iterator[tuple[int, Survey]]:
+    """Place and survey of the videos that can be used."""
+    for place, one in enumerate(found):
+        if one.survey is not None:
+            yield place, one.survey
