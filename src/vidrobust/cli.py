@@ -173,6 +173,7 @@ def _study(arguments: list[str]) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
+    from vidrobust.engines import EngineName
     from vidrobust.recipes import PROFILES, StudyConfig
     from vidrobust.verbs import default_workers, run_study
 
@@ -181,12 +182,18 @@ def _study(arguments: list[str]) -> None:
     parser.add_argument("--data", help="motion, the embedded data set, or a folder of videos")
     parser.add_argument("--out", type=Path, help="the run directory (default: runs/PROFILE)")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes over independent jobs")
+    parser.add_argument("--engine", type=EngineName, default="local", help="where jobs run: local, ray or slurm")
+    parser.add_argument("--address", help="of a running Ray cluster (auto); Slurm's partition (local: no Slurm)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="for each job, where the engine deals them out")
     _add_flag(parser, "skip_bad", "leave out videos that cannot be decoded, and list them")
     _add_flag(parser, "dry_run", "say what it would cost, and stop")
     parser.add_class_arguments(StudyConfig)
     parser.set_defaults(_flat(asdict(PROFILES[_profile(parser, arguments)]())))
     values = parser.parse_args(arguments)
-    own = {name: values.pop(name) for name in ("data", "out", "workers", "skip_bad", "dry_run")}
+    own = {
+        name: values.pop(name)
+        for name in ("data", "out", "workers", "engine", "address", "gpus", "skip_bad", "dry_run")
+    }
     values.pop("config", None)
     run_study(StudyConfig(**_fields(parser, values)), **own)
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.engines import EngineName, open_engine
 from vidrobust.evaluation import pgd
 from vidrobust.jobs import (
     Evaluate,
@@ -251,7 +252,15 @@ def size_table(rows: Sequence[Row]) -> SizeTable:
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
 
 
-def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | None = None) -> Path:
+def study(
+    config: StudyConfig,
+    out: Path,
+    workers: int = 2,
+    console: Console | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    gpus: float = 0.0,
+) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
     Args:
@@ -259,6 +268,7 @@ def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | N
         out: the run directory.
         workers: processes over independent jobs.
         console: where progress is shown; the standard error if none is given.
+        engine, address, gpus: where jobs run, see :func:`vidrobust.engines.open_engine`.
 
     Returns:
         The path of ``report.html``.
@@ -271,7 +281,8 @@ def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | N
     plan = Plan(config)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
-    with Display(total, console) as display, Workers(run, workers, display) as pool:
+    where = open_engine(engine, workers, run.path, address, gpus)
+    with Display(total, console) as display, Workers(run, where, display) as pool:
         pool.do(plan.data())
         pool.do(plan.standard())
         sizes = size_table(pool.do(plan.attacks()))

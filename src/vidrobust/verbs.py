@@ -373,7 +373,14 @@ def check(text: str) -> Any:
 
 
 def run_study(
-    config: StudyConfig, *, data: str | None, out: Path | None, workers: int, skip_bad: bool, dry_run: bool
+    config: StudyConfig,
+    *,
+    data: str | None,
+    out: Path | None,
+    workers: int,
+    skip_bad: bool,
+    dry_run: bool,
+    **where: Any,
 ) -> None:
     """What ``vidrobust study`` does: the cost, then the study, then the path of its page."""
     if workers < 1:
@@ -384,7 +391,7 @@ def run_study(
     console.print(f"study, profile {config.profile}: {cost(config, workers)}", highlight=False, soft_wrap=True)
     if dry_run:
         return
-    print(study(config, out or Path("runs") / config.profile, workers, console))
+    print(study(config, out or Path("runs") / config.profile, workers, console, **where))
 
 
 def default_workers() -> int:
