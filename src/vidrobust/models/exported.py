@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +140,9 @@ def refuse_pickles(path: Path) -> None:
 
 def _plain(path: Path, name: str, content: bytes) -> None:
     try:
-        torch.load(io.BytesIO(content), weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it is about to refuse
+            torch.load(io.BytesIO(content), weights_only=True)
     except pickle.UnpicklingError as error:
         raise _pickled(path, name) from error
 
