@@ -31,7 +31,7 @@ from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
 from vidrobust.terminal import rate, show_accuracy, show_robustness
-from vidrobust.trained import Source, Trained, examined, fitting_clips
+from vidrobust.trained import Source, Trained, examined, fitting_clips, refuse_gradients
 from vidrobust.training.engine import TRAINING_STEP, FitConfig
 from vidrobust.training.fine_tuning import optimiser_of
 
@@ -232,6 +232,8 @@ class Evaluate(Judged):
         with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
             attacks = [from_text(text, alpha_star) for text in texts]
+            for attack in attacks:
+                refuse_gradients(found.model, attack)
             measured = evaluate(found.model, chosen, attacks, display.add)
         about = {"model": found.name, "seed": found.seed, "split": self.split}
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
@@ -315,6 +317,7 @@ class Attack(Judged):
         check(self.attack)
         found = self.found(console)
         attack = from_text(self.attack, found.alpha_star(self.alpha_star))
+        refuse_gradients(found.model, attack)
         asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
         pool = found.clips(self.split, max(BATCH * 2, self.clips))

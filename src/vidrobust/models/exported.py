@@ -155,9 +155,12 @@ class OnnxModel(nn.Module):
     """An ONNX file, run by onnxruntime: logits without gradients, for black-box attacks (Square, RayS) alone.
 
     Attributes:
+        differentiable: no.
         takes: the shape of its input.
         gives: its number of classes, or None.
     """
+
+    differentiable = False
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -181,6 +184,8 @@ class OnnxModel(nn.Module):
         self._output, self.gives = flat.name, _sides(flat.shape)[-1]
 
     def forward(self, clips: Tensor) -> Tensor:
+        if not torch.is_tensor(clips):
+            raise TypeError("onnxruntime takes tensors alone")  # what torch.fx traces with would crash it
         return in_batches(self._run, clips, self.takes[0])
 
     def _run(self, clips: Tensor) -> Tensor:
