@@ -95,15 +95,12 @@ def _as_is() -> Iterator[None]:
 def _still(block: nn.Module) -> Iterator[None]:
     """BatchNorm normalises by the batch inside, and its running statistics stay as they are."""
     norms = [part for part in block.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    kept = [(norm, norm.track_running_stats) for norm in norms]
-    buffers = [(norm, norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
-        for norm in norms:
-            norm.track_running_stats = False
-            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        for norm, _, count in kept:
+            norm.momentum = 0.0
+            norm.num_batches_tracked = None if count is None else count.clone()
         yield
     finally:
-        for norm, tracked in kept:
-            norm.track_running_stats = tracked
-        for norm, mean, variance, count in buffers:
-            norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, variance, count
+        for norm, momentum, count in kept:
+            norm.momentum, norm.num_batches_tracked = momentum, count
