@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vidrobust.errors import VidrobustError
     from vidrobust.evaluation import accuracy, evaluate
     from vidrobust.fitting import fit
+    from vidrobust.models.adapters import adapt
     from vidrobust.models.checkpoints import load_model
     from vidrobust.pages.deck import deck
     from vidrobust.pages.report import report
@@ -84,6 +85,7 @@ _HOMES = {
     "accuracy": "evaluation",
     "evaluate": "evaluation",
     "fit": "fitting",
+    "adapt": "models.adapters",
     "load_model": "models.checkpoints",
     "deck": "pages.deck",
     "report": "pages.report",
@@ -145,6 +147,7 @@ __all__ = [
     "VidrobustError",
     "WholeClip",
     "accuracy",
+    "adapt",
     "calibrate",
     "data",
     "deck",

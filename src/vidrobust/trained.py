@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.attacks.decision import RayS
+from vidrobust.attacks.square import Square
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
 from vidrobust.errors import InputError, RunError, VidrobustWarning
 from vidrobust.evaluation import BATCH
 from vidrobust.fitting import check_classes, study_alpha_star
 from vidrobust.jobs import device, first
+from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
 from vidrobust.models.spec import parse_spec
@@ -150,6 +153,21 @@ class Trained:
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, first(self.data.train, BATCH))
+
+
+def refuse_gradients(model: nn.Module, attack: object) -> None:
+    """Refuse an attack by gradients on a model that has none, before the first clip.
+
+    Raises:
+        InputError: the attack needs gradients.
+    """
+    if getattr(innermost(model), "differentiable", True) or isinstance(attack, Square | RayS):
+        return
+    if type(attack).__module__.startswith("vidrobust."):
+        raise InputError(
+            f"{type(attack).__name__} needs gradients, which an ONNX file has not. Black-box attacks need none: "
+            '"Square(ε=8,queries=1000)" or "RayS(ε=8,queries=1000)".'
+        )
 
 
 def examined(model: nn.Module, data: VideoClips) -> list[Finding]:

@@ -35,7 +35,7 @@ from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
 from vidrobust.terminal import rate, show_accuracy, show_robustness
 from vidrobust.tracking import TrackerName
-from vidrobust.trained import Source, Trained, examined, fitting_clips
+from vidrobust.trained import Source, Trained, examined, fitting_clips, refuse_gradients
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined
 from vidrobust.training.learner import frozen_before
@@ -254,6 +254,8 @@ class Evaluate(Judged):
         with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
             searches = [from_text(text, alpha_star) for text in texts]
+            for search in searches:
+                refuse_gradients(found.model, search)
             model, name = self._defended(found)
             attacks = [adaptive(search, model) for search in searches]
             if classifier_behind(model) is not None:
@@ -349,6 +351,7 @@ class Attack(Judged):
         check(self.attack)
         found = self.found(console)
         attack = from_text(self.attack, found.alpha_star(self.alpha_star))
+        refuse_gradients(found.model, attack)
         asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
         pool = found.clips(self.split, max(BATCH * 2, self.clips))

@@ -154,7 +154,7 @@ class Adapted(nn.Module):
         self._plain = (set(wants.mean), set(wants.std), wants.scale) == ({0.0}, {1.0}, 1.0)
         self._order = tuple(AXES.index(axis) for axis in wants.layout)
         self._keyword = video_keyword(model)
-        self.train(model.training)
+        self.training = model.training
 
     @property
     def described(self) -> dict[str, Any]:

@@ -293,7 +293,7 @@ DISAGREEMENT = 0.3
 
 def _black_box(model: nn.Module) -> Finding:
     message = "the model has no gradient: only Square and RayS, which need none, can attack it."
-    exported = type(innermost(model)).__name__ == "OnnxModel"
+    exported = not getattr(innermost(model), "differentiable", True)
     return Finding("black box" if exported else "dead gradient", message, error=not exported)
 
 

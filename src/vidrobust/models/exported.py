@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +140,9 @@ def refuse_pickles(path: Path) -> None:
 
 def _plain(path: Path, name: str, content: bytes) -> None:
     try:
-        torch.load(io.BytesIO(content), weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it is about to refuse
+            torch.load(io.BytesIO(content), weights_only=True)
     except pickle.UnpicklingError as error:
         raise _pickled(path, name) from error
 
@@ -152,9 +155,12 @@ class OnnxModel(nn.Module):
     """An ONNX file, run by onnxruntime: logits without gradients, for black-box attacks (Square, RayS) alone.
 
     Attributes:
+        differentiable: no.
         takes: the shape of its input.
         gives: its number of classes, or None.
     """
+
+    differentiable = False
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -178,6 +184,8 @@ class OnnxModel(nn.Module):
         self._output, self.gives = flat.name, _sides(flat.shape)[-1]
 
     def forward(self, clips: Tensor) -> Tensor:
+        if not torch.is_tensor(clips):
+            raise TypeError("onnxruntime takes tensors alone")  # what torch.fx traces with would crash it
         return in_batches(self._run, clips, self.takes[0])
 
     def _run(self, clips: Tensor) -> Tensor:
