@@ -13,7 +13,8 @@ from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.motion import Motion, motion
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import STANDARD
-from vidrobust.training.engine import FitConfig, train
+from vidrobust.training.config import FitConfig
+from vidrobust.training.engine import train
 
 # Machines differ in speed, so no example has a deadline; CI draws the same examples every time.
 settings.register_profile(

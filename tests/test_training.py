@@ -16,12 +16,15 @@ from vidrobust.evaluation import ranks
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import STANDARD, Setting, parse_policy
 from vidrobust.schedules import Clock
-from vidrobust.training import engine, precision
-from vidrobust.training.engine import FitConfig, train
-from vidrobust.training.methods import training_clips
+from vidrobust.threats import Linf, Threat
+from vidrobust.training import methods, precision
+from vidrobust.training.config import FitConfig
+from vidrobust.training.crafting import training_clips
+from vidrobust.training.engine import train
 from vidrobust.training.precision import shallowest, training_dtype
 
 RISING = parse_policy("CAL(ε~U(0,12),α=ε,i=i*)")
+BALL = Threat(Linf(), 8 / 255)
 
 
 def weights(model: nn.Module) -> torch.Tensor:
@@ -47,11 +50,13 @@ def test_every_batch_of_an_epoch_is_attacked_as_the_epoch_says(
     """An epoch's value never meets a batch index."""
     seen: list[Setting] = []
 
-    def spy(model: nn.Module, clips: torch.Tensor, labels: torch.Tensor, setting: Setting) -> torch.Tensor:
+    def spy(
+        model: nn.Module, clips: torch.Tensor, labels: torch.Tensor, setting: Setting, *rest: object
+    ) -> torch.Tensor:
         seen.append(setting)
         return clips
 
-    monkeypatch.setattr(engine, "training_clips", spy)
+    monkeypatch.setattr(methods, "training_clips", spy)
     train(build("r3d-small", 10), small_data.train, RISING, FitConfig(epochs=3, batch=32))
     batches = len(small_data.train) // 32
     assert batches > 1
@@ -63,13 +68,13 @@ def test_the_attack_in_training_leaves_the_model_as_it_was(small_data: VideoClip
     model.bn1.eval()  # a frozen layer must stay frozen
     before = copy.deepcopy(model.state_dict())
     clips, labels = small_data.train.centre([0, 1]), small_data.train.labels[:2]
-    attacked = training_clips(model, clips, labels, Setting(8.0, 2.0, 3))
+    attacked = training_clips(model, clips, labels, Setting(8.0, 2.0, 3), BALL)
     assert 0 < (attacked - clips).abs().max() <= 8 / 255
     assert model.training
     assert not model.bn1.training
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-    assert training_clips(model, clips, labels, Setting(0.0, 0.0, 3)) is clips
+    assert training_clips(model, clips, labels, Setting(0.0, 0.0, 3), BALL) is clips
 
 
 def test_training_clips_are_attacked_in_evaluation_mode(small_data: VideoClips) -> None:
@@ -78,7 +83,8 @@ def test_training_clips_are_attacked_in_evaluation_mode(small_data: VideoClips) 
     clips, labels = small_data.train.centre([0, 1, 2]), small_data.train.labels[:3]
     setting = Setting(8.0, 2.0, 3)
     assert torch.equal(
-        training_clips(model.train(), clips, labels, setting), training_clips(model.eval(), clips, labels, setting)
+        training_clips(model.train(), clips, labels, setting, BALL),
+        training_clips(model.eval(), clips, labels, setting, BALL),
     )
 
 
@@ -92,7 +98,7 @@ def test_a_killed_training_ends_with_the_same_weights(
     def alpha_star(eps: float, steps: int) -> float:
         return eps / 4
 
-    def run(checkpoint: Path | None, after: Callable[[nn.Module, dict], list]) -> tuple[list, torch.Tensor]:
+    def run(checkpoint: Path | None, after: Callable[..., list]) -> tuple[list, torch.Tensor]:
         model = build("r3d-small", 10, seed=1)
         rows = train(
             model,
@@ -101,42 +107,43 @@ def test_a_killed_training_ends_with_the_same_weights(
             config,
             seed=4,
             alpha_star=alpha_star,
-            checkpoint=checkpoint,
+            checkpoints=checkpoint,
             after_epoch=after,
         )
         return rows, weights(model)
 
-    def note(model: nn.Module, row: dict) -> list:
+    def note(model: nn.Module, row: dict, earlier: list) -> list:
         return [{"kind": "note", "epoch": row["epoch"]}]
 
-    def killed(model: nn.Module, row: dict) -> list:
+    def killed(model: nn.Module, row: dict, earlier: list) -> list:
         if row["epoch"] == killed_after + 1:
             raise KeyboardInterrupt
-        return note(model, row)
+        return note(model, row, earlier)
 
     undisturbed_rows, undisturbed = run(None, note)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "checkpoint.safetensors", killed)
-    rows, resumed = run(tmp_path / "checkpoint.safetensors", note)
+        run(tmp_path / "checkpoints", killed)
+    rows, resumed = run(tmp_path / "checkpoints", note)
     assert torch.equal(resumed, undisturbed)
     assert rows == undisturbed_rows
 
 
 def test_a_checkpoint_of_another_training_is_refused(small_data: VideoClips, tmp_path: Path) -> None:
-    file, few = tmp_path / "checkpoint.safetensors", small_data.train.subset(range(32))
-    train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=1, batch=16), checkpoint=file)
+    folder, few = tmp_path / "checkpoints", small_data.train.subset(range(32))
+    train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=1, batch=16), checkpoints=folder)
     with pytest.raises(RunError, match="another training"):
-        train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=2, batch=16), checkpoint=file)
+        train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=2, batch=16), checkpoints=folder)
+    (file,) = folder.glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(RunError, match="damaged"):
-        train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=1, batch=16), checkpoint=file)
+        train(build("r3d-small", 10), few, STANDARD, FitConfig(epochs=1, batch=16), checkpoints=folder)
 
 
 def test_a_loss_that_is_no_number_stops_training(small_data: VideoClips) -> None:
     model = build("r3d-small", 10)
     with torch.no_grad():
         model.fc.weight[0, 0] = torch.nan
-    with pytest.raises(RunError, match="loss became nan in epoch 1 of standard"):
+    with pytest.raises(RunError, match="loss became nan in epoch 1, step 1 of standard"):
         train(model, small_data.train.subset(range(32)), STANDARD, FitConfig(epochs=1, batch=16))
 
 

@@ -13,8 +13,8 @@ _LOOK_ALIKES = {"ɛ": "ε", "∊": "ε", "ɑ": "α", "∗": "*", "⋆": "*", "�
 """What people paste and what Unicode's own folding (𝛼 to α, ϵ to ε) leaves as it is."""
 
 _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?")
-_WORD = re.compile(r"[a-zαε]+")
-_LONGEST = 200
+_WORD = re.compile(r"[a-zαεβγτ_]+")
+_LONGEST = 400
 
 
 class ParseError(NotationError):
@@ -96,6 +96,17 @@ class Scanner:
         """The number that stands here; infinite where it is too large for a float."""
         digits = self._take(_NUMBER)
         return float(digits) if digits else None
+
+    def phrase(self) -> str:
+        """What stands before the next comma or bracket that closes more than was opened, without blanks."""
+        depth, start = 0, self.skip()
+        while self.position < len(self.text):
+            character = self._folded[self.position]
+            if depth == 0 and character in ",)":
+                break
+            depth += (character == "(") - (character == ")")
+            self.position += 1
+        return "".join(self.text[start : self.position].split())
 
     def accept(self, *wanted: str) -> bool:
         """Whether one of these words or signs stands here; if so, it is read."""

@@ -50,6 +50,23 @@ def from_text(text: str, alpha_star: AlphaStar | None) -> Any:
     return _Builder(text, alpha_star).attack(call)
 
 
+def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip") -> Threat:
+    """A threat from the words for its norm and support.
+
+    Args:
+        eps: in units of 1/255.
+        norm, support: a name, or a call such as ``Border(ratio=0.1)``; a dotted path is a user's own.
+
+    Raises:
+        NotationError: there is no such norm or support, or it does not take these fields.
+
+    >>> threat_from_text(8, "L2", "Border(ratio=0.1)").support
+    Border(ratio=0.1)
+    """
+    made = [_Builder(text, None).part(_parse(text)) for text in (norm, support)]
+    return Threat(made[0], eps * PIXEL, made[1])
+
+
 def _parse(text: str) -> ast.Call:
     plain = _STAR.sub("_", text.replace("∗", "*"))
     indent = len(plain) - len(plain.lstrip())
@@ -104,6 +121,11 @@ class _Builder:
             raise self._error(call, f"{kind.__name__} has no field {unknown[0]!r}; it has: ε, norm, support, {known}")
         return self._made(kind, made, call)
 
+    def part(self, call: ast.Call) -> Any:
+        """A norm or a support."""
+        fields = {name: self._value(node, {}) for name, node in self._given(call).items()}
+        return self._made(self._kind(call.func), fields, call)
+
     def _given(self, call: ast.Call) -> dict[str, ast.expr]:
         given: dict[str, ast.expr] = {}
         for keyword in call.keywords:
@@ -133,8 +155,7 @@ class _Builder:
         if isinstance(node, ast.Call):
             if node.args:
                 raise self._error(node, "fields are given by name")
-            fields = {name: self._value(item, names) for name, item in self._given(node).items()}
-            return self._made(self._kind(node.func), fields, node)
+            return self.part(node)
         if isinstance(node, (ast.Name, ast.Attribute)):
             if isinstance(node, ast.Name) and not hasattr(vidrobust, node.id):
                 return node.id  # a word, such as keep=last

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vidrobust.errors import VidrobustError
+from vidrobust.errors import StoppedError, VidrobustError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser as PlainParser
@@ -35,8 +35,8 @@ vidrobust VERB --help tells a verb's options; --version the version.
 or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells expect."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and SIGTERM, as shells expect."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def _guarded(verb: Callable[[list[str]], None], arguments: list[str]) -> None:
         verb(arguments)
     except VidrobustError as error:
         print(f"vidrobust: error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(TERMINATED if isinstance(error, StoppedError) else 1)
     except KeyboardInterrupt:
         print("\nvidrobust: stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -101,12 +101,13 @@ def _verb(name: str) -> Callable[[list[str]], None]:
 
         kind = getattr(verbs, name.capitalize())
         parser = _parser(name, kind.__doc__.splitlines()[0])
-        apart = {"run_dir", "attack", "skip_bad"} & set(kind.__dataclass_fields__)
+        apart = {"run_dir", "attack", *FLAGS} & set(kind.__dataclass_fields__)
         if kind.__dataclass_fields__.get("attack") and name != "evaluate":
             apart.remove("attack")
-        parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad"})
+        parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad", *STATED_ABOVE})
         if "run_dir" in apart:
-            parser.add_argument("run_dir", type=verbs.Path, help="a run directory or a .safetensors file")
+            about = "a run directory or a .safetensors file; none with --model and --data"
+            parser.add_argument("run_dir", type=verbs.Path, nargs="?", help=about)
         if "attack" in apart:
             parser.add_argument(
                 "--attack",
@@ -114,13 +115,48 @@ def _verb(name: str) -> Callable[[list[str]], None]:
                 required=True,
                 help='such as "PGD(ε=8,α=α*,i=20)"; may be given several times',
             )
-        if "skip_bad" in apart:
-            _add_flag(parser, "skip_bad", "leave out videos that cannot be decoded, and list them")
-        values = parser.parse_args(_options(arguments))
+        for flag in FLAGS:
+            if flag in apart:
+                _add_flag(parser, flag, FLAGS[flag])
+        arguments = _options(arguments)
+        if name == "train":
+            _add_recipe(parser, arguments)
+        values = parser.parse_args(arguments)
         values.pop("config", None)
+        if name == "train" and values.out is None and not values.dry_run:
+            parser.error("--out is needed: the run directory")
         kind(**_fields(parser, values)).run(Console(stderr=True))
 
     return run
+
+
+FLAGS = {
+    "skip_bad": "leave out videos that cannot be decoded, and list them",
+    "new_head": "replace a last layer of another number of classes by a new one",
+    "dry_run": "say what it would cost, and stop",
+}
+"""Options without a value."""
+
+STATED_ABOVE = ("fit.epochs", "fit.batch", "fit.lr")
+"""Fields of nested configurations that have a shorter spelling."""
+
+
+def _add_recipe(parser: ArgumentParser, arguments: list[str]) -> None:
+    """``--recipe NAME``: a training whose values are the defaults of all other options."""
+    from dataclasses import asdict
+
+    from vidrobust.recipes import TRAININGS
+
+    chosen = [after for before, after in zip(arguments, arguments[1:], strict=False) if before == "--recipe"]
+    chosen += [argument.partition("=")[2] for argument in arguments if argument.startswith("--recipe=")]
+    if chosen:
+        if chosen[-1] not in TRAININGS:
+            parser.error(f"there is no recipe {chosen[-1]!r}. Choose one of: {', '.join(TRAININGS)}")
+        fields = _flat(asdict(TRAININGS[chosen[-1]]()))
+        fields |= {short.partition(".")[2]: fields.pop(short) for short in STATED_ABOVE}
+        left_out = ("about.", "clips.name", "clips.skip_bad")
+        fields = {name: value for name, value in fields.items() if not name.startswith(left_out)}
+        parser.set_defaults({**fields, "data": ""})
 
 
 def _add_flag(parser: ArgumentParser, name: str, about: str) -> None:

@@ -37,3 +37,11 @@ class NotationError(VidrobustError, ValueError):
 
 class RunError(VidrobustError):
     """A run directory is missing, damaged or made by another version or configuration."""
+
+
+class StoppedError(VidrobustError):
+    """A run was asked to end, and has saved what the same command goes on from."""
+
+
+class VidrobustWarning(UserWarning):
+    """What was done in a way that the user should know of: a head replaced, a convention guessed."""

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
+from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation import accuracy, silent
-from vidrobust.models.checkpoints import load_model, save_model
-from vidrobust.notation import Policy, parse_policy
+from vidrobust.evaluation import accuracy, device_of, silent
+from vidrobust.models.checkpoints import description, load_tensors, save_tensors
+from vidrobust.notation import parse_policy
+from vidrobust.policies import AlphaStar, Policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
+from vidrobust.schedules import AutoAlpha
 from vidrobust.sweeps import StepSizes, calibrated
-from vidrobust.training.engine import AlphaStar, FitConfig, train
+from vidrobust.tracking import TrackerName, Trackers, scalars
+from vidrobust.training.checkpoints import WHOLE
+from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World
+from vidrobust.training.engine import train
+from vidrobust.training.making import fitted
+from vidrobust.training.watch import Watch, Watcher
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from vidrobust.data.clips import Clips
     from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluation import Progress
-    from vidrobust.models.resnet3d import ResNet3d
 
 CALIBRATION_CLIPS = 32
 """Training clips on which α* is looked for where no table of it is given."""
@@ -34,17 +48,17 @@ class FitRun:
 
     Attributes:
         model: the trained model, in evaluation mode.
-        rows: its ``dataset``, ``epoch`` and ``accuracy`` rows.
+        rows: its ``dataset``, ``epoch``, ``watch`` and ``accuracy`` rows.
         path: the run directory, or None.
     """
 
-    model: ResNet3d
+    model: nn.Module
     rows: list[Row]
     path: Path | None
 
 
 def fit(
-    model: ResNet3d,
+    model: nn.Module,
     data: VideoClips,
     method: str | Policy = "standard",
     *,
@@ -54,22 +68,33 @@ def fit(
     seed: int = 0,
     alpha_star: AlphaStar | None = None,
     out: str | Path | None = None,
+    settings: FitConfig | None = None,
+    watch: Watch | None = None,
+    track: Sequence[TrackerName] = (),
+    world: World | None = None,
     progress: Progress = silent,
     told: Callable[[str], None] = lambda text: None,
+    shown: Callable[[Mapping[str, float]], None] = lambda numbers: None,
 ) -> FitRun:
     """Train a model under a policy, and evaluate it clean.
 
     Args:
         model: from clips to logits; trained in place.
         data: as :func:`vidrobust.data.motion` or :func:`vidrobust.data.videos` gives it.
-        method: ``standard``, or a policy such as ``AT(ε=8,α=8,i=3)``.
-        epochs, batch, lr: how long and how fast, see :class:`vidrobust.training.engine.FitConfig`.
+        method: ``standard``, or a policy such as ``AT(ε=8,α=8,i=3)`` or ``TRADES(ε=8,α=2,i=7,β=6)``. What it needs
+            besides a classifier (a purifier, BatchNorm branches) is put around the model.
+        epochs, batch, lr: how long and how fast, see :class:`vidrobust.training.config.FitConfig`.
         seed: of the order of the clips and their augmentation.
-        alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it α* is looked for at each epoch, on
-            training clips and the model as it then is.
-        out: a run directory; the same call after a kill goes on from the last epoch.
+        alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it, and for ``α=auto``, it is looked
+            for at each epoch, on training clips and the model as it then is.
+        out: a run directory; the same call after a kill goes on from the last checkpoint.
+        settings: all of :class:`vidrobust.training.config.FitConfig`, in place of epochs, batch and lr.
+        watch: what is looked at after each epoch, and when training ends early; by default nothing.
+        track: trackers that get the numbers of each epoch besides ``training.jsonl``; they need ``out``.
+        world: the processes that train together, each of which makes this call.
         progress: called with the clip-gradients spent.
         told: called after each epoch with a line on how it went.
+        shown: called after each epoch with its numbers by name, for curves.
 
     Returns:
         The trained model with its rows.
@@ -78,71 +103,206 @@ def fit(
         InputError: the model has another number of classes than the data.
         NotationError: the policy does not parse.
         RunError: ``out`` holds another run, or the disk is full.
+        StoppedError: SIGTERM came; what is done is saved.
     """
     policy = parse_policy(method) if isinstance(method, str) else method
-    settings = FitConfig(epochs, batch, lr)
-    if model.config.classes != len(data.classes):
-        raise InputError(f"the model has {model.config.classes} classes, the data {len(data.classes)}.")
+    settings, watch, world = settings or FitConfig(epochs, batch, lr), watch or Watch(), world or World()
+    check_classes(model, data)
+    model = fitted(model, policy, seed)
     asked = {
         "policy": str(policy),
-        "fit": asdict(settings),
+        "fit": settings.outcome,
+        "watch": asdict(watch),
         "seed": seed,
-        "model": asdict(model.config),
+        "model": description(model),
         "data": asdict(data.config),
     }
-    run = None if out is None else Run.start(out, "train", asked, seed)
+    run = None if out is None else _started(Path(out), asked, seed, world)
     if run is not None and (run.path / "model.safetensors").exists():
-        return FitRun(load_model(run.path), run.rows(), run.path)
+        model.load_state_dict(load_tensors(run.path / "model.safetensors")[0])
+        return FitRun(model.eval(), run.rows(), run.path)
     rows = [data.row]
-    rows += train(
-        model,
-        data.train,
-        policy,
-        settings,
-        seed=seed,
-        alpha_star=alpha_star or calibrated(model, data.train.subset(range(0, len(data.train), _stride(data)))),
-        checkpoint=None if run is None else run.path / "checkpoint.safetensors",
-        after_epoch=_telling(data, told),
-        progress=progress,
+    best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
+    splits = {"train": _few(data.train, watch.clips), "val": _few(data.val, watch.clips)}
+    after = AfterEpoch(
+        Watcher(watch, splits, policy, best.keep, best.recall),
+        _few(data.val, CALIBRATION_CLIPS),
+        Trackers(run.path, track, str(policy), asked) if run is not None and world.first else None,
+        told,
+        shown,
     )
+    with terminating() as stopping:
+        rows += train(
+            model,
+            data.train,
+            policy,
+            settings,
+            seed=seed,
+            alpha_star=_alpha_star(policy, alpha_star, model, data.train),
+            checkpoints=None if run is None else run.path / "checkpoints",
+            after_epoch=after,
+            progress=progress,
+            world=world,
+            stopping=stopping,
+        )
+    if after.trackers is not None:
+        after.trackers.close()
+    if watch.patience or any(row.get("stop") for row in rows):
+        best.recall(model, _last(run))
     splits = {"train": data.train, "val": data.val, "test": data.test}
     rows += [{**accuracy(model, clips), "split": split} for split, clips in splits.items()]
     rows = [row if row["kind"] == "dataset" else {**row, "model": str(policy), "seed": seed} for row in rows]
     if run is not None:
-        _store(run, model, rows, {"classes": list(data.classes), "data": asked["data"], "policy": str(policy)})
+        about = {"classes": list(data.classes), "data": asked["data"], "policy": str(policy)}
+        _store(run, model, rows, {"model": description(model), **about}, world)
     return FitRun(model, rows, None if run is None else run.path)
 
 
-def _telling(data: VideoClips, told: Callable[[str], None]) -> Callable[[nn.Module, Row], list[Row]]:
-    """Says after each epoch how it went: on its own attacked batches, and clean on a few validation clips."""
-    few = data.val.subset(range(0, len(data.val), max(1, len(data.val) // CALIBRATION_CLIPS)))
-    last = time.perf_counter()
+def _started(out: Path, asked: dict[str, Any], seed: int, world: World) -> Run:
+    """The run directory, made by the first process."""
+    run = Run.start(out, "train", asked, seed) if world.first else None
+    world.wait()
+    return run or Run.open(out)
 
-    def tell(model: nn.Module, row: Row) -> list[Row]:
-        nonlocal last
-        clean, now = accuracy(model, few), time.perf_counter()
+
+def _alpha_star(policy: Policy, given: AlphaStar | None, model: nn.Module, clips: Clips) -> AlphaStar:
+    """The table that was given, but for ``α=auto``; without one, α* of the model as it then is."""
+    if given is not None and not isinstance(policy.alpha, AutoAlpha):
+        return given
+    return calibrated(model, _few(clips, CALIBRATION_CLIPS))
+
+
+def _last(run: Run | None) -> Path | None:
+    return None if run is None else run.path / "checkpoints" / "last.safetensors"
+
+
+def _few(clips: Clips, count: int) -> Clips:
+    """At most about ``count`` clips, spread evenly."""
+    return clips.subset(range(0, len(clips), max(1, len(clips) // count)))
+
+
+class terminating:  # noqa: N801 - a context manager
+    """Inside, SIGTERM asks training to save and stop instead of ending the process; gives the question.
+
+    Schedulers send it some seconds before they take a machine away. Only a main thread can listen.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Callable[[], bool]:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+        return lambda: self._asked
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self._asked = True
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+class Best:
+    """The weights of the epoch with the best robust accuracy on validation, in a file or else in memory."""
+
+    def __init__(self, path: Path | None, world: World) -> None:
+        self._path, self._world = path, world
+        self._kept: dict[str, Any] | None = None
+
+    def keep(self, model: nn.Module) -> None:
+        """These are the best so far."""
+        tensors: Any = get_model_state_dict(model, options=WHOLE)
+        if self._path is None:
+            self._kept = {name: tensor.clone() for name, tensor in tensors.items()}
+        elif self._world.first:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            save_tensors(self._path, tensors, {"best": True})
+
+    def recall(self, model: nn.Module, last: Path | None = None) -> None:
+        """Put the best weights back; those that the model has are written to ``last``."""
+        if last is not None:
+            tensors: Any = get_model_state_dict(model, options=WHOLE)
+            if self._world.first:
+                save_tensors(last, tensors, {"last": True})
+        self._world.wait()
+        kept = self._kept if self._path is None else load_tensors(self._path)[0]
+        if kept is not None:
+            set_model_state_dict(model, dict(kept), options=WHOLE)
+
+
+@dataclass
+class AfterEpoch:
+    """Watches, tells and tracks after each epoch."""
+
+    watcher: Watcher
+    few: Clips
+    trackers: Trackers | None
+    told: Callable[[str], None]
+    shown: Callable[[Mapping[str, float]], None]
+    last: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.last = time.perf_counter()
+
+    def __call__(self, model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
+        """The watcher's rows."""
+        rows = self.watcher(model, row, earlier)
+        self._tell(model, row, rows)
+        self.shown({name: value for found in (row, *rows) for name, value in scalars(found).items()})
+        if self.trackers is not None:
+            self.trackers.log([row, *rows])
+        return rows
+
+    def _tell(self, model: nn.Module, row: Row, rows: Sequence[Row]) -> None:
+        """How the epoch went: on its own attacked batches, and on a few validation clips."""
+        clean, now = accuracy(model, self.few), time.perf_counter()
         attack = f"ε={row['eps']:g} α={row['alpha']:.3g} i={row['steps']}" if row["eps"] else "clean"
-        told(
-            f"epoch {row['epoch']}/{row['epochs']}: loss {row['loss']:.3f}, "
-            f"train as attacked {row['correct'] / row['clips']:.0%} of {row['clips']}, "
-            f"validation clean {clean['top1'] / clean['clips']:.0%} of {clean['clips']}, "
-            f"{attack}, {row['clips'] / (now - last):.0f} clips/s"
-        )
-        last = now
-        return []
+        robust = [
+            f"{look['split']} under PGD ε={look['eps']:g} {look['robust'] / look['clips']:.0%} of {look['clips']}"
+            for look in rows
+            if look["kind"] == "watch"
+        ]
+        parts = [
+            f"epoch {row['epoch']}/{row['epochs']}: loss {row['loss']:.3f}",
+            f"train as attacked {row['correct'] / row['clips']:.0%} of {row['clips']}",
+            f"validation clean {clean['top1'] / clean['clips']:.0%} of {clean['clips']}",
+            *robust,
+            attack,
+            f"{row['clips'] / (now - self.last):.0f} clips/s",
+        ]
+        self.told(", ".join(parts))
+        for found in rows:
+            if "reason" in found:
+                self.told(f"epoch {row['epoch']}: {found['kind']}: {found['reason']}")
+        self.last = now
 
-    return tell
+
+def check_classes(model: nn.Module, data: VideoClips) -> None:
+    """Refuse a model that has not one logit for each class of the data.
+
+    Raises:
+        InputError: it has more or fewer.
+    """
+    found = getattr(model, "classes", None)
+    if not isinstance(found, int):
+        with undisturbed(model), torch.no_grad():
+            clips = data.train.centre([0]).to(device_of(model))
+            found = model(clips).shape[1]
+    if found != len(data.classes):
+        raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
 
 
-def _stride(data: VideoClips) -> int:
-    return max(1, len(data.train) // CALIBRATION_CLIPS)
-
-
-def _store(run: Run, model: ResNet3d, rows: list[Row], about: dict[str, object]) -> None:
+def _store(run: Run, model: nn.Module, rows: list[Row], about: dict[str, object], world: World) -> None:
     """Rows first, weights last: that the weights are there says that the run is whole."""
-    write_atomic(run.path / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
-    save_model(run.path / "model.safetensors", model, about)
-    (run.path / "checkpoint.safetensors").unlink(missing_ok=True)
+    tensors: Any = get_model_state_dict(model, options=WHOLE)
+    if world.first:
+        write_atomic(run.path / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
+        save_tensors(run.path / "model.safetensors", tensors, about)
+        for file in (run.path / "checkpoints").glob("epoch-*.safetensors"):
+            file.unlink(missing_ok=True)
+    world.wait()
 
 
 def study_alpha_star(path: str | Path) -> Callable[[float, int], float]:

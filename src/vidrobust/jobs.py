@@ -7,6 +7,7 @@ holds; it writes only into its own folder and returns rows. So it may run in any
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -17,15 +18,18 @@ import numpy as np
 import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
+from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
 from vidrobust.models.checkpoints import load_model, save_model
-from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.recipes import Gap, Robustness, Sensitivity
 from vidrobust.runs import Row, content_key, write_atomic
 from vidrobust.schedules import Clock
 from vidrobust.sweeps import StepSizes, step_sizes, sweep
-from vidrobust.training.engine import TRAINING_STEP, FitConfig, train
+from vidrobust.training.config import FitConfig
+from vidrobust.training.engine import AfterEpoch, train
+from vidrobust.training.making import fitted
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ class Place:
     folder: Path
     progress: Callable[[int], None]
 
-    def model(self, key: str) -> ResNet3d:
+    def model(self, key: str) -> nn.Module:
         """The model that another job trained."""
         return load_model(self.jobs / key).to(device())
 
@@ -133,6 +137,7 @@ class Train:
     sizes: SizeTable
     clips: int
     gap: Gap | None = None
+    weights: str = ""
 
     @property
     def title(self) -> str:
@@ -141,8 +146,7 @@ class Train:
     @property
     def gradients(self) -> int:
         policy, epochs = parse_policy(self.policy), self.fit.epochs
-        settings = [policy.at(Clock(epoch, epochs), lambda eps, steps: eps) for epoch in range(epochs)]
-        cost = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings) * self.clips
+        cost = sum(policy.cost(Clock(epoch, epochs)) for epoch in range(epochs)) * self.clips
         if self.gap:
             watched = epochs // self.gap.every + 1
             cost += watched * 2 * self.gap.clips * len(self.gap.eps) * self.gap.steps
@@ -150,18 +154,22 @@ class Train:
 
     def run(self, place: Place) -> list[Row]:
         data = videos(self.data)
-        if self.start is None:
-            model = build(self.model, len(data.classes), self.seed).to(device())
-        else:
+        if self.start is not None:
             model = place.model(self.start)
+        elif self.weights:
+            model = pretrained(self.model, self.weights, len(data.classes), self.seed).to(device())
+        else:
+            model = build(self.model, len(data.classes), self.seed).to(device())
+        policy = parse_policy(self.policy)
+        model = fitted(model, policy, self.seed)
         rows = train(
             model,
             first(data.train, self.clips),
-            parse_policy(self.policy),
+            policy,
             self.fit,
             seed=self.seed,
             alpha_star=table(self.sizes) if self.sizes else _no_sizes,
-            checkpoint=place.folder / "checkpoint.safetensors",
+            checkpoints=place.folder / "checkpoints",
             after_epoch=self._watch(data, place),
             progress=place.progress,
         )
@@ -174,15 +182,15 @@ class Train:
         names = {"epoch": watched}  # the same policy may also be trained unwatched, on other clips
         return [{**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows]
 
-    def _watch(self, data: VideoClips, place: Place) -> Callable[[nn.Module, Row], list[Row]]:
+    def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
-            return lambda model, row: []
+            return lambda model, row, earlier: []
         splits, sizes = (
             {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)},
             table(self.sizes),
         )
 
-        def watch(model: nn.Module, row: Row) -> list[Row]:
+        def watch(model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
             epoch = row["epoch"]
             if epoch % gap.every and epoch not in (1, self.fit.epochs):
                 return []
@@ -194,6 +202,13 @@ class Train:
             return rows
 
         return watch
+
+
+def pretrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:
+    """A model with another data set's weights and a last layer of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VidrobustWarning)  # a study asks for a new head
+        return load_model(model, weights, classes, new_head=True, seed=seed)
 
 
 def _no_sizes(eps: float, steps: int) -> float:

@@ -126,6 +126,46 @@ def targeted_dlr(logits: Logits, labels: Labels, targets: Labels) -> Tensor:
     return targeted_margin(logits, labels, targets) / _positive(spread)
 
 
+def smoothed(logits: Logits, labels: Labels, smooth: float = 0.0) -> Tensor:
+    """Cross-entropy with the label's probability lowered by ``smooth``, spread over all classes (Szegedy et al., 2016).
+
+    Args:
+        logits: ``B K``.
+        labels: ``B``, in 0…K-1.
+        smooth: in [0, 1).
+    """
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smooth)
+
+
+def divergence(logits: Logits, clean: Tensor) -> Tensor:
+    """The Kullback–Leibler divergence of predicted from given probabilities (TRADES; Zhang et al., ICML 2019, eq. 5).
+
+    Args:
+        logits: ``B K``, of the clips attacked.
+        clean: ``B K``, the probabilities of the clean clips.
+
+    Returns:
+        ``B``, at least 0 but for rounding.
+
+    >>> divergence(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item()  # log 2
+    0.6931471824645996
+    """
+    return F.kl_div(logits.log_softmax(1), clean, reduction="none").sum(1)
+
+
+def boosted_cross_entropy(logits: Logits, labels: Labels) -> Tensor:
+    """Cross-entropy plus what keeps the best wrong class down (MART; Wang et al., ICLR 2020, equation 7).
+
+    Args:
+        logits: ``B K``, K at least 2.
+        labels: ``B``, in 0…K-1.
+    """
+    _need_classes(logits, 2, "boosted cross-entropy")
+    probabilities = logits.softmax(1)
+    wrong = probabilities.scatter(1, labels[:, None], -1.0).amax(1)
+    return cross_entropy(logits, labels) - torch.log(1.0001 - wrong + 1e-12)
+
+
 def _positive(spread: Tensor) -> Tensor:
     """Equal logits have a spread of 0 and a margin of 0: their ratio is 0, not NaN."""
     return spread.clamp(min=1e-12)

@@ -7,21 +7,38 @@
 CAL(ε~U(0,12),α=α*,i=5)
 >>> policy.at(Clock(epoch=2, epochs=5), alpha_star=lambda eps, steps: eps / 5)
 Setting(eps=6.0, alpha=1.2, steps=5)
+>>> print(parse("trades(eps=8, alpha=auto, i=7) + awp(gamma=0.01)"))
+TRADES(ε=8,α=auto,i=7)+AWP(γ=0.01)
 >>> print(parse("PGD(ε=8,α=ε/4,i=20)"))
 PGD(ε=8,α=2,i=20)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 from vidrobust._scanner import ParseError, Scanner
 from vidrobust.errors import NotationError
+from vidrobust.policies import (
+    FAMILIES,
+    MIXTURES,
+    MODIFIERS,
+    POLICIES,
+    STANDARD,
+    AlphaStar,
+    Modifier,
+    Option,
+    Policy,
+    Setting,
+    check_range,
+)
 from vidrobust.schedules import (
+    Adaptive,
     AlphaRamp,
     AlphaRule,
+    AutoAlpha,
     Clock,
     EpsRule,
     EqualsEps,
@@ -30,6 +47,7 @@ from vidrobust.schedules import (
     LogUniform,
     LogUniformTop,
     OptimalAlpha,
+    Paced,
     StepsRule,
     Uniform,
     spell,
@@ -38,7 +56,9 @@ from vidrobust.schedules import (
 __all__ = [
     "POLICIES",
     "STANDARD",
+    "AlphaStar",
     "AttackText",
+    "Clock",
     "ParseError",
     "Policy",
     "Setting",
@@ -47,118 +67,7 @@ __all__ = [
     "parse_policy",
 ]
 
-POLICIES: tuple[str, ...] = (
-    "AT(ε=4,α=4,i=5)",
-    "AT(ε=8,α=8,i=3)",
-    "AT(ε=12,α=12,i=2)",
-    "AT(ε=8,α=2,i=10)",
-    "fAT(ε=8,α=2,i=5)",
-    "fAT(ε=8,α=2,i=20)",
-    "CAL(ε~U(0,12),α=ε,i=i*)",
-    "CAL(ε~rU(12,0),α=ε,i=i*)",
-    "CAL(ε~U(0,12),α~αU,i~iU)",
-    "CAL(ε~U(0,12),α=α*,i=5)",
-    "CAL(ε~U(0,12),α=α*,i=10)",
-    "CAL(ε~U(0,12),α=α*,i=20)",
-    "CAL(ε~lU(0,12),α=α*,i=i*)",
-)
-"""The 13 trained rows of the published table of defences, in its order."""
-
-AlphaStar: TypeAlias = Callable[[float, int], float]
-"""α*(ε, iterations), in units of 1/255."""
-
-Family: TypeAlias = Literal["Standard", "AT", "fAT", "CAL"]
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
-
-
-def _check_range(symbol: str, number: float) -> None:
-    if symbol == "ε" and not 0 <= number <= 255:
-        raise NotationError(f"ε must lie between 0 and 255 (it is in units of 1/255), not {spell(number)}.")
-    if symbol == "α" and not 0 < number <= 255:
-        raise NotationError(f"α must lie above 0 and not above 255 (it is in units of 1/255), not {spell(number)}.")
-    if symbol == "i" and not (1 <= number <= 1000 and float(number).is_integer()):
-        raise NotationError(f"i must be a whole number from 1 to 1000, not {spell(number)}.")
-
-
-class Setting(NamedTuple):
-    """The attack of one epoch: ε and α in units of 1/255, and the number of iterations.
-
-    Where ε is 0 there is nothing to attack, and α may be 0 too.
-    """
-
-    eps: float
-    alpha: float
-    steps: int
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How a model is trained: the family and how ε, α and the number of iterations go over training.
-
-    Args:
-        family: ``AT`` trains at one setting, ``fAT`` does so from the standard-trained model, ``CAL`` (curriculum
-            adversarial learning) moves at least one value; ``Standard`` is :data:`STANDARD`.
-        eps: how ε is chosen, values from 0 to 255.
-        alpha: how α is chosen, values above 0 and up to 255.
-        steps: how the number of iterations is chosen, 1 to 1000.
-
-    Raises:
-        NotationError: a value is out of range, or the family and what moves do not go together.
-    """
-
-    family: Family
-    eps: EpsRule
-    alpha: AlphaRule
-    steps: StepsRule
-
-    def __post_init__(self) -> None:
-        for symbol, rule in self._rules:
-            for number in () if isinstance(rule, EqualsEps) else astuple(rule):
-                _check_range(symbol, number)
-        if self.family == "Standard" and (self.eps, self.alpha, self.steps) != (Fixed(0), EqualsEps(), Fixed(1)):
-            raise NotationError("Standard training has no ε, α or i; use vidrobust.notation.STANDARD.")
-        if self.family == "CAL" and not self.moves:
-            raise NotationError("CAL needs a value that moves: ε~U, ε~rU, ε~lU, α~αU or i~iU. With none it is AT.")
-        if self.family != "CAL" and self.moves:
-            example = _EXAMPLES["CAL"]
-            raise NotationError(f"{self.family} trains at one setting. With a value that moves it is CAL: {example}.")
-
-    @property
-    def moves(self) -> bool:
-        """Whether ε, α or the number of iterations is on a schedule."""
-        return any(rule.moves for _, rule in self._rules)
-
-    @property
-    def _rules(self) -> tuple[tuple[str, EpsRule | AlphaRule | StepsRule], ...]:
-        return ("ε", self.eps), ("α", self.alpha), ("i", self.steps)
-
-    def at(self, clock: Clock, alpha_star: AlphaStar) -> Setting:
-        """The setting of one epoch.
-
-        Args:
-            clock: where training stands.
-            alpha_star: gives α* for ε and a number of iterations. It is called only if the policy needs it, and only
-                for ε above 0.
-
-        Returns:
-            ε and α in units of 1/255, and the number of iterations rounded to a whole number (a half goes up).
-        """
-        eps = self.eps(clock)
-        steps = self.steps(eps) if isinstance(self.steps, IterationTable) else self.steps(clock)
-        steps = int(steps + 0.5)
-        if isinstance(self.alpha, Fixed):
-            return Setting(eps, self.alpha(clock), steps)
-        return Setting(eps, self.alpha(clock, eps, lambda eps: alpha_star(eps, steps) if eps else 0.0), steps)
-
-    def __str__(self) -> str:
-        if self.family == "Standard":
-            return "standard"
-        terms = [symbol + ("~" if rule.moves else "=") + str(rule) for symbol, rule in self._rules]
-        return f"{self.family}({','.join(terms)})"
-
-
-STANDARD = Policy("Standard", Fixed(0), EqualsEps(), Fixed(1))
-"""Training without an attack."""
 
 
 @dataclass(frozen=True)
@@ -181,13 +90,13 @@ class AttackText:
     steps: int
 
     def __post_init__(self) -> None:
-        _check_range("ε", self.eps)
-        _check_range("i", self.steps)
+        check_range("ε", self.eps)
+        check_range("i", self.steps)
         if self.name == "FGSM":
             if (self.alpha, self.steps) != (self.eps, 1):
                 raise NotationError("FGSM is one step of α = ε. For other values use PGD(ε=8,α=2,i=10).")
         elif not isinstance(self.alpha, str):
-            _check_range("α", self.alpha)
+            check_range("α", self.alpha)
 
     def __str__(self) -> str:
         if self.name == "FGSM":
@@ -200,14 +109,14 @@ def parse(text: str) -> Policy | AttackText:
     """Read a policy or an attack; ``parse(str(p)) == p`` for each of them.
 
     Args:
-        text: such as ``CAL(ε~U,α=α*,i=5)``, ``standard`` or ``PGD(eps=8,alpha=alpha*,i=20)``; at most 200 characters.
+        text: such as ``CAL(ε~U,α=α*,i=5)``, ``standard`` or ``PGD(eps=8,alpha=alpha*,i=20)``; at most 400 characters.
 
     Raises:
         ParseError: the text is neither; the message points at the character, ``position`` is its index.
     """
     parser = _Parser(text, _EXAMPLES["CAL"])
-    word = parser.name(_FAMILIES | _ATTACKS)
-    return parser.policy(_FAMILIES[word]) if word in _FAMILIES else parser.attack(_ATTACKS[word])
+    word = parser.name(_METHODS | _ATTACKS)
+    return parser.whole_policy(_METHODS[word]) if word in _METHODS else parser.attack(_ATTACKS[word])
 
 
 def parse_policy(text: str) -> Policy:
@@ -217,7 +126,7 @@ def parse_policy(text: str) -> Policy:
     True
     """
     parser = _Parser(text, _EXAMPLES["CAL"])
-    return parser.policy(_FAMILIES[parser.name(_FAMILIES)])
+    return parser.whole_policy(_METHODS[parser.name(_METHODS)])
 
 
 def parse_attack(text: str) -> AttackText:
@@ -230,13 +139,28 @@ def parse_attack(text: str) -> AttackText:
     return parser.attack(_ATTACKS[parser.name(_ATTACKS)])
 
 
-_FAMILIES: dict[str, Family] = {"standard": "Standard", "clean": "Standard", "at": "AT", "fat": "fAT", "cal": "CAL"}
+_METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in (*FAMILIES, *MIXTURES)}}
 _ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
+_MODIFIERS = {name.lower(): name for name in MODIFIERS}
 _SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
+_LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
 _EXAMPLES = {
     "AT": "AT(ε=8,α=8,i=3)",
     "fAT": "fAT(ε=8,α=2,i=5)",
     "CAL": "CAL(ε~U(0,12),α=α*,i=5)",
+    "AAT": "AAT(ε_max=12,α=α*,i=5)",
+    "TRADES": "TRADES(ε=8,α=2,i=7,β=6)",
+    "MART": "MART(ε=8,α=2,i=7,β=5)",
+    "Friendly": "Friendly(ε=8,α=2,i=10,τ=1)",
+    "Free": "Free(ε=8,m=4)",
+    "FGSM-RS": "FGSM-RS(ε=8,α=1.25ε)",
+    "N-FGSM": "N-FGSM(ε=8,α=ε,k=2)",
+    "APE": "APE(ε~auto(12),α=ε,i=5)",
+    "GAT": "GAT(ε~auto(12),α=ε,i=5)",
+    "AVG": "AVG(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
+    "MAX": "MAX(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
+    "MultiBN": "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
+    "standard": "standard(smooth=0.1)",
     "PGD": "PGD(ε=8,α=α*,i=20)",
     "FGSM": "FGSM(ε=8)",
 }
@@ -245,27 +169,67 @@ _EXAMPLES = {
 class _Parser(Scanner):
     """Recursive descent: each method reads what it is named after."""
 
+    numbers: list[tuple[int, str, float]]
+    """Where each ε, α and i of these brackets stands."""
+
     def name(self, known: Mapping[str, str]) -> str:
         start = self.skip()
         word = self.word()
+        if self.accept("-"):
+            word += f"-{self.word()}"
         if word not in known:
-            kind = "an attack" if word in _ATTACKS else "a training policy" if word in _FAMILIES else ""
+            kind = "an attack" if word in _ATTACKS else "a training policy" if word in _METHODS else ""
             hint = f"This is {kind}. " if kind else ""
             raise self.error(start, f"{hint}Expected one of {', '.join(dict.fromkeys(known.values()))}.")
         return word
 
-    def policy(self, family: Family) -> Policy:
-        if family == "Standard":
-            self.end()
-            return STANDARD
+    def whole_policy(self, family: str) -> Policy:
         start = self.position - len(family)
-        rules, places = self.terms(family, "εαi")
-        moving = [places[symbol] for symbol, rule in rules.items() if rule.moves]
-        with self.blaming(moving[0] if moving else start):
-            return Policy(family, rules["ε"], rules["α"], rules["i"])
+        method = self.policy(family)
+        modifiers = []
+        while self.accept("+"):
+            modifiers.append(self.modifier())
+        self.end()
+        with self.blaming(start):
+            return replace(method, modifiers=tuple(modifiers))
+
+    def policy(self, family: str) -> Policy:
+        start = self.position - len(family)
+        if family in MIXTURES:
+            parts = self.parts(family)
+            with self.blaming(start):
+                return Policy(family, parts=parts)
+        rules, options, places = self.terms(family)
+        moving = [places[symbol] for symbol, rule in rules.items() if symbol in places and rule.moves]
+        with self.blaming(moving[0] if moving and family in ("AT", "fAT") else start):
+            return Policy(family, rules["ε"], rules["α"], rules["i"], tuple(options.items()))
+
+    def parts(self, family: str) -> tuple[Policy, ...]:
+        """The methods that a mixture mixes."""
+        self.example = _EXAMPLES[family]
+        parts: list[Policy] = []
+        self.expect("(")
+        while not parts or self.accept(","):
+            parts.append(self.policy(_METHODS[self.name(_METHODS)]))
+        self.expect(")", reason=", or )")
+        return tuple(parts)
+
+    def modifier(self) -> Modifier:
+        """``AWP(γ=0.005)``, its number optional."""
+        start = self.skip()
+        name = _MODIFIERS[self.name(_MODIFIERS)]
+        option, value = MODIFIERS[name], MODIFIERS[name].default
+        if self.accept("("):
+            self.accept(option.symbol, option.spelling) and self.expect("=")
+            value = self.number()
+            self.expect(")")
+        if not isinstance(value, float):
+            raise self.error(self.position, f"Expected a number: {name} takes {option.symbol}.")
+        with self.blaming(start):
+            return Modifier(name, value)
 
     def attack(self, name: AttackName) -> AttackText:
-        rules, places = self.terms(name, "ε" if name == "FGSM" else "εαi")
+        rules, places = self.attack_terms(name, "ε" if name == "FGSM" else "εαi")
         for symbol, rule in rules.items():
             if not isinstance(rule, Fixed | EqualsEps | OptimalAlpha):
                 raise self.error(places[symbol], f"Expected a number: an attack has one {symbol}.")
@@ -278,27 +242,82 @@ class _Parser(Scanner):
         with self.blaming(places["α"]):
             return AttackText(name, eps, alpha.factor * eps if isinstance(alpha, EqualsEps) else alpha.value, steps)
 
-    def terms(self, name: str, needed: str) -> tuple[dict[str, Any], dict[str, int]]:
-        """The bracketed terms, in any order, each exactly once: what each says, and where."""
-        self.example = _EXAMPLES[name]
-        rules, places = {}, {}
-        self.expect("(")
-        while not rules or self.accept(","):
-            start = self.skip()
-            symbol = _SYMBOLS.get(self.word())
-            if symbol is None or symbol not in needed:
-                raise self.error(start, f"Expected one of {', '.join(needed)}: {name} takes no other.")
-            if symbol in rules:
-                raise self.error(start, f"{symbol} is given twice.")
-            self.expect("=", "~")
-            places[symbol] = self.skip()
-            rules[symbol] = {"ε": self.eps, "α": self.alpha, "i": self.steps}[symbol]()
-        closing = self.skip()
-        self.expect(")", reason=", or )")
-        if missing := [symbol for symbol in needed if symbol not in rules]:
-            raise self.error(closing, f"{name} needs {', '.join(needed)}; missing: {', '.join(missing)}.")
+    def attack_terms(self, name: str, needed: str) -> tuple[dict[str, Any], dict[str, int]]:
+        """The terms of an attack, to the end of the line."""
+        rules, _, places = self.bracketed(name, needed, {}, ())
         self.end()
         return rules, places
+
+    def terms(self, family: str) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
+        """The rules of a method, with their defaults; its options; and where each stands."""
+        about = FAMILIES[family]
+        if family == "standard" and not self.accept("("):
+            return dict(about.defaults), {}, {}
+        self.position -= family == "standard"
+        return self.bracketed(family, about.terms, about.defaults, about.options)
+
+    def bracketed(
+        self, name: str, terms: str, defaults: Mapping[str, Any], options: tuple[Option, ...]
+    ) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
+        """Terms and options in brackets, in any order, each at most once, and each term that has no default."""
+        self.example, self.numbers = _EXAMPLES[name], []
+        rules: dict[str, Any] = {}
+        values: dict[str, float | str] = {}
+        places: dict[str, int] = {}
+        known = {spelling: option for option in options for spelling in (option.symbol.lower(), option.spelling)}
+        self.expect("(")
+        while not places or self.accept(","):
+            start = self.skip()
+            word = self.word()
+            symbol = "ε" if name == "AAT" and word in _LARGEST else _SYMBOLS.get(word, "")
+            option = known.get(word)
+            if not (symbol and symbol in terms) and option is None:
+                allowed = ", ".join((*terms, *(option.symbol for option in options)))
+                raise self.error(start, f"Expected one of {allowed}: {name} takes no other.")
+            key = symbol if symbol and symbol in terms else option.symbol if option else ""
+            if key in places:
+                raise self.error(start, f"{key} is given twice.")
+            self.expect("=", "~")
+            places[key] = self.skip()
+            if option is not None and key == option.symbol:
+                values[key] = self.value(option)
+            elif word in _LARGEST:
+                rules[key] = self.largest()
+            else:
+                rules[key] = {"ε": self.eps, "α": self.alpha, "i": self.steps}[key]()
+        closing = self.skip()
+        self.expect(")", reason=", or )")
+        needed = [symbol for symbol in terms if symbol not in defaults]
+        if missing := [symbol for symbol in needed if symbol not in rules]:
+            raise self.error(closing, f"{name} needs {', '.join(needed)}; missing: {', '.join(missing)}.")
+        self.check_ranges(str(values.get("norm", "Linf")))
+        return {**defaults, **rules}, values, places
+
+    def check_ranges(self, norm: str) -> None:
+        """Point at a number beyond what its norm, which may stand after it, allows."""
+        for place, symbol, number in self.numbers:
+            with self.blaming(place):
+                check_range(symbol, number, norm)
+
+    def value(self, option: Option) -> float | str:
+        """The number or the words of an option."""
+        start = self.skip()
+        if isinstance(option.default, str):
+            word = self.phrase()
+            value: float | str | None = {"linf": "Linf", "l2": "L2", "l1": "L1"}.get(word.lower(), word)
+        else:
+            value = self.number()
+        with self.blaming(start):
+            option.check("" if value is None else value)
+        assert value is not None
+        return value
+
+    def largest(self) -> Adaptive:
+        """The number after ε_max."""
+        fixed = self.fixed("ε")
+        if fixed is None:
+            raise self.error(self.position, "Expected a number: the largest ε.")
+        return Adaptive(fixed.value)
 
     def end(self) -> None:
         if self.skip() < len(self.text):
@@ -317,7 +336,11 @@ class _Parser(Scanner):
             case "lu":
                 with self.blaming(self.skip()):
                     return LogUniformTop(*self.bounds("ε", (0, 12)))
-        raise self.error(start, "Expected a number, U, rU or lU for ε.")
+            case "paced":
+                return Paced(*self.bounds("ε", (0, 12)))
+            case "auto":
+                return Adaptive(self.bracketed_number("ε", 12.0))
+        raise self.error(start, "Expected a number, U, rU, lU, paced or auto for ε.")
 
     def alpha(self) -> AlphaRule:
         start = self.skip()
@@ -334,7 +357,9 @@ class _Parser(Scanner):
             case "αu" | "alphau":
                 self.ramp_bounds()
                 return AlphaRamp()
-        raise self.error(start, "Expected a number, ε, 2ε, ε/4, α* or αU for α.")
+            case "auto":
+                return AutoAlpha()
+        raise self.error(start, "Expected a number, ε, 2ε, ε/4, α*, αU or auto for α.")
 
     def steps(self) -> StepsRule:
         if fixed := self.fixed("i"):
@@ -386,8 +411,19 @@ class _Parser(Scanner):
             self.expect(sign)
         return found[0], found[1]
 
+    def bracketed_number(self, symbol: str, default: float) -> float:
+        """``(12)`` after auto; the default if no bracket follows."""
+        if not self.accept("("):
+            return default
+        start = self.skip()
+        fixed = self.fixed(symbol)
+        if fixed is None:
+            raise self.error(start, f"Expected a number: the largest {symbol}.")
+        self.expect(")")
+        return fixed.value
+
     def fixed(self, symbol: str) -> Fixed | None:
-        """A number in the range of its symbol; None if no number stands here."""
+        """A number, to be held against the range of its symbol; None if no number stands here."""
         start = self.skip()
         number = self.number()
         if number is None:
@@ -396,6 +432,5 @@ class _Parser(Scanner):
             raise self.error(
                 self.position - 1, "Expected no fraction: ε and α are in units of 1/255, write 8 for 8/255."
             )
-        with self.blaming(start):
-            _check_range(symbol, number)
+        self.numbers.append((start, symbol, number))
         return Fixed(number)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 PLAIN_SECONDS = 15.0
 """Seconds between plain lines when nothing ends."""
@@ -33,16 +36,20 @@ class Display:
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._curves: dict[str, list[float]] = {}
+        self._live = Live(self._bar, console=self.console, refresh_per_second=4)
         self._task = self._bar.add_task("starting", total=self.total)
 
     def __enter__(self) -> Display:
-        self._bar.start()
+        if self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self.console.is_terminal:
+            self._live.stop()
 
     def skip(self, gradients: int) -> None:
         """Work that an earlier run has done already."""
@@ -58,6 +65,15 @@ class Display:
     def add(self, gradients: int) -> None:
         """Clip-gradients spent since the last call."""
         self.spent(self._counted + gradients)
+
+    def curves(self, numbers: Mapping[str, float]) -> None:
+        """One more point of each curve, drawn below the bar."""
+        for name, value in numbers.items():
+            self._curves.setdefault(name, []).append(value)
+        table = Table.grid(padding=(0, 2))
+        for name, values in self._curves.items():
+            table.add_row(name, sparkline(values), f"{values[-1]:.3g}")
+        self._live.update(Group(self._bar, table))
 
     def said(self, text: str) -> None:
         """A line that stays, such as how an epoch went."""
@@ -88,3 +104,18 @@ class Display:
         self.console.print(
             f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False, soft_wrap=True
         )
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int = 48) -> str:
+    """The last values as bars between their smallest and largest.
+
+    >>> sparkline([0.0, 0.5, 1.0])
+    '▁▅█'
+    """
+    shown = list(values)[-width:]
+    low, high = min(shown), max(shown)
+    reach = high - low or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int((value - low) / reach * len(BARS)))] for value in shown)

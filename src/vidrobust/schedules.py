@@ -1,7 +1,8 @@
 """Values that move over training: what ε, α and the number of iterations are at a given epoch.
 
 A schedule is data: a frozen dataclass that can be printed, compared and stored, and that gives the same number for the
-same clock on every process and after a resume. There is one clock here, the progress of training by whole epochs.
+same clock on every process and after a resume. There is one clock here, the progress of training: by whole epochs,
+unless a policy asks for its steps. What adaptive rules look at, the clock carries.
 
 Some rules need more than the clock: i* depends on ε; α may be ε itself, the best step size α*, or lie between the two.
 All values are in units of 1/255. Each rule prints as the slides write it (see :mod:`vidrobust.notation`), and
@@ -11,7 +12,7 @@ All values are in units of 1/255. Each rule prints as the slides write it (see :
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 from vidrobust.errors import InputError
@@ -22,22 +23,43 @@ BestAlpha: TypeAlias = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Clock:
-    """Where training stands.
+    """Where training stands, and what adaptive rules need to know of it.
 
     Args:
         epoch: the epoch that runs now, counted from 0.
         epochs: how many there are in all, at least 1.
+        step: the batch of the epoch that runs now, counted from 0.
+        steps: batches in an epoch, at least 1.
+        draw: a number in [0, 1) of this batch alone, the same on every process.
+        losses: the adversarial loss last measured at each ε of a grid, as pairs (ε, loss).
+        standing: of each finished epoch, the share of attacked training clips that were classified rightly.
 
     Raises:
-        InputError: the epoch lies outside ``0 … epochs - 1``.
+        InputError: the epoch lies outside ``0 … epochs - 1``, or the step outside ``0 … steps - 1``.
     """
 
     epoch: int
     epochs: int
+    step: int = 0
+    steps: int = 1
+    draw: float = 0.0
+    losses: tuple[tuple[float, float], ...] = ()
+    standing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.epoch < self.epochs:
             raise InputError(f"epoch must lie in 0 … epochs - 1, not {self.epoch} with {self.epochs} epochs.")
+        if not 0 <= self.step < self.steps:
+            raise InputError(f"step must lie in 0 … steps - 1, not {self.step} with {self.steps} steps.")
+
+    @property
+    def by_step(self) -> Clock:
+        """The same clock for rules that move with every batch: its epochs are the batches of the whole training.
+
+        >>> [Clock(epoch, 2, step, 2).by_step.progress for epoch in range(2) for step in range(2)]
+        [0.0, 0.3333333333333333, 0.6666666666666666, 1.0]
+        """
+        return replace(self, epoch=self.epoch * self.steps + self.step, epochs=self.epochs * self.steps)
 
     @property
     def progress(self) -> float:
@@ -167,6 +189,79 @@ class LogUniformTop:
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """ε drawn for each batch in proportion to the adversarial loss at it (Adaptive AT; Kinfu and Vidal 2022).
+
+    The loss is measured at ten values from 0 to ``high``, on held-out training clips, at the first epoch and every
+    tenth after it; until it has been measured, all ten are equally likely.
+
+    Args:
+        high: the largest ε.
+
+    >>> rule = Adaptive(9)
+    >>> rule(Clock(0, 1, draw=0.55))
+    5.0
+    >>> losses = tuple((eps, 1.0 if eps == 8 else 0.0) for eps in rule.grid)
+    >>> rule(Clock(0, 1, draw=0.55, losses=losses))
+    8.0
+    """
+
+    moves: ClassVar[bool] = True
+    values: ClassVar[int] = 10
+    every: ClassVar[int] = 10
+    high: float
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The values of ε that are measured and drawn."""
+        return tuple(self.high * index / (self.values - 1) for index in range(self.values))
+
+    def __call__(self, clock: Clock) -> float:
+        """The value of this batch: the first whose cumulated share of the loss exceeds the clock's draw."""
+        losses = clock.losses or tuple((eps, 1.0) for eps in self.grid)
+        left = clock.draw * sum(loss for _, loss in losses)
+        for eps, loss in losses:
+            left -= loss
+            if left < 0:
+                return eps
+        return losses[-1][0]
+
+    def __str__(self) -> str:
+        return f"auto({spell(self.high)})"
+
+
+@dataclass(frozen=True)
+class Paced:
+    """A ramp at the model's own pace: it goes on only after an epoch whose attacks the model withstood.
+
+    In the spirit of Cai, Liu and Song (IJCAI 2018, section 3), who strengthen the attack when the model copes with the
+    one at hand. Here a model copes if it classified at least half of its attacked training clips rightly; half of all
+    epochs, if it copes in them, lead from ``start`` to ``end``.
+
+    Args:
+        start: the value in the first epoch.
+        end: the furthest value.
+
+    >>> rule = Paced(0, 12)
+    >>> [rule(Clock(epoch, 8, standing=(0.9, 0.6, 0.3, 0.5)[:epoch])) for epoch in range(5)]
+    [0.0, 3.0, 6.0, 6.0, 9.0]
+    """
+
+    moves: ClassVar[bool] = True
+    enough: ClassVar[float] = 0.5
+    start: float
+    end: float
+
+    def __call__(self, clock: Clock) -> float:
+        """The value at the clock, between ``start`` and ``end``."""
+        coped = sum(share >= self.enough for share in clock.standing)
+        return _between(self.start, self.end, min(1.0, coped / max(1, clock.epochs // 2)))
+
+    def __str__(self) -> str:
+        return f"paced({spell(self.start)},{spell(self.end)})"
+
+
+@dataclass(frozen=True)
 class IterationTable:
     """The slides' i*: how many iterations an attack with α = ε gets, by ε.
 
@@ -243,6 +338,20 @@ class OptimalAlpha:
 
 
 @dataclass(frozen=True)
+class AutoAlpha:
+    """α calibrated on training clips for the model as it is at the start of each epoch, whatever a study found."""
+
+    moves: ClassVar[bool] = False
+
+    def __call__(self, clock: Clock, eps: float, best: BestAlpha) -> float:
+        """``best(eps)``, as the calibration found it."""
+        return best(eps)
+
+    def __str__(self) -> str:
+        return "auto"
+
+
+@dataclass(frozen=True)
 class AlphaRamp:
     """The slides' αU := U(2ε, α*): α goes evenly from 2ε in the first epoch to α* in the last.
 
@@ -260,13 +369,13 @@ class AlphaRamp:
         return "αU"
 
 
-Schedule: TypeAlias = Fixed | Uniform | LogUniform | LogUniformTop
+Schedule: TypeAlias = Fixed | Uniform | LogUniform | LogUniformTop | Adaptive | Paced
 """What needs the clock alone: ``schedule(clock)``."""
 
-EpsRule: TypeAlias = Fixed | Uniform | LogUniformTop
+EpsRule: TypeAlias = Fixed | Uniform | LogUniformTop | Adaptive | Paced
 """How ε is chosen."""
 
-AlphaRule: TypeAlias = Fixed | EqualsEps | OptimalAlpha | AlphaRamp
+AlphaRule: TypeAlias = Fixed | EqualsEps | OptimalAlpha | AutoAlpha | AlphaRamp
 """How α is chosen. All but :class:`Fixed` are called with the clock, ε and α*(ε)."""
 
 StepsRule: TypeAlias = Fixed | LogUniform | IterationTable

@@ -25,7 +25,7 @@ from vidrobust.jobs import (
     job_key,
     single_frame,
 )
-from vidrobust.models.resnet3d import build
+from vidrobust.models.spec import build
 from vidrobust.notation import Policy, parse_policy
 from vidrobust.progress import Display
 from vidrobust.recipes import Robustness, StudyConfig
@@ -76,7 +76,7 @@ class Plan:
         config = self.config
         clips = count_train(data)
         name = self._named(STANDARD, data)
-        return Train(data, config.model, name, STANDARD, config.standard, seed, None, (), clips)
+        return Train(data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights)
 
     @property
     def difficulty_seeds(self) -> range:

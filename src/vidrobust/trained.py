@@ -2,24 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidrobust.data.dataset import DataConfig, VideoClips, load
-from vidrobust.errors import RunError
+from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
+from vidrobust.errors import InputError, RunError, VidrobustWarning
 from vidrobust.evaluation import BATCH
-from vidrobust.fitting import study_alpha_star
+from vidrobust.fitting import check_classes, study_alpha_star
 from vidrobust.jobs import device, first
-from vidrobust.models.checkpoints import load_described
+from vidrobust.models.checkpoints import load_described, load_model
+from vidrobust.models.diagnosis import Finding, self_test
+from vidrobust.models.spec import parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.runs import Run
 from vidrobust.sweeps import calibrated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
     from vidrobust.data.clips import Clips
-    from vidrobust.models.resnet3d import ResNet3d
-    from vidrobust.training.engine import AlphaStar
+    from vidrobust.models.conventions import Convention
+    from vidrobust.policies import AlphaStar
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model of anybody's, by its text and its weights.
+
+    Attributes:
+        model: as :func:`vidrobust.load_model` takes it.
+        weights: a file, a run directory, or the name of weights that its library has.
+        new_head: replace a last layer of another number of classes.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained.
+        seed: of weights that are drawn.
+    """
+
+    model: str
+    weights: str | None = None
+    new_head: bool = False
+    convention: Convention = "auto"
+    seed: int = 0
+
+    def load(self, classes: int, told: Callable[[str], None]) -> nn.Module:
+        """The model, with ``classes`` classes; what the user should know of is told.
+
+        Raises:
+            InputError: there is no such model, or its weights do not fit.
+        """
+        drawn = self.weights is None and not Path(self.model).exists()
+        if drawn and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
+            told(f"{self.model} has no weights (--weights): they are drawn at random.")
+        options = {"new_head": self.new_head, "convention": self.convention, "seed": self.seed}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", VidrobustWarning)
+            model = load_model(self.model, self.weights, classes, **options)  # type: ignore[arg-type]
+        for warning in caught:
+            if issubclass(warning.category, VidrobustWarning):
+                told(str(warning.message))
+        return model
+
+
+def fitting_clips(model: nn.Module, config: DataConfig) -> DataConfig:
+    """The clips that suit a model, where the configuration leaves their length and size at their defaults."""
+    plain, expects = DataConfig(), getattr(model, "expects", None)
+    if expects is None or (config.frames, config.size) != (plain.frames, plain.size):
+        return config
+    frames, size = expects
+    return replace(config, frames=frames, size=size, max_frames=max(config.max_frames, frames))
 
 
 @dataclass(frozen=True)
@@ -35,7 +88,7 @@ class Trained:
         origin: the file of its weights.
     """
 
-    model: ResNet3d
+    model: nn.Module
     name: str
     seed: int
     data: VideoClips
@@ -60,6 +113,31 @@ class Trained:
         data = load(DataConfig.from_json(about["data"]))
         return cls(model.to(device()), about["policy"], seed, data, run, str(file))
 
+    @classmethod
+    def bring(cls, source: Source, config: DataConfig, run: Run | None, told: Callable[[str], None]) -> Trained:
+        """A model that was not trained here, with the data to judge it on.
+
+        Its self-test runs on random clips, and what it finds is told.
+
+        Args:
+            source: the model.
+            config: the data; clips get the length and size that the model expects, unless others are asked for.
+            run: where rows about it go.
+            told: called with each thing that the user should know.
+
+        Raises:
+            InputError: the model cannot be loaded, or has other classes than the data.
+        """
+        folder = open_videos(config)
+        model = source.load(len(folder.classes), told).to(device())
+        data = load(fitting_clips(model, config))
+        check_classes(model, data)
+        told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
+        for finding in examined(model, data):
+            told(f"self-test of {source.model}: {finding}")
+        weights = "" if source.weights is None else f" {Path(source.weights).name}"
+        return cls(model, source.model + weights, source.seed, data, run, source.weights or source.model)
+
     def clips(self, split: str, limit: int) -> Clips:
         """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""
         clips: Clips = getattr(self.data, split)
@@ -72,6 +150,19 @@ class Trained:
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, first(self.data.train, BATCH))
+
+
+def examined(model: nn.Module, data: VideoClips) -> list[Finding]:
+    """What the self-test finds on clips of the data's length and size.
+
+    Raises:
+        InputError: the model cannot take such clips.
+    """
+    found = self_test(model, frames=data.config.frames, size=data.config.size, classes=len(data.classes))
+    for finding in found:
+        if finding.name in ("layout", "output", "not finite"):
+            raise InputError(f"the model cannot be used: {finding}")
+    return found
 
 
 def _in_study(run: Run, name: str) -> Path:

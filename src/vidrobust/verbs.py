@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,24 +12,39 @@ from rich.console import Console
 from rich.table import Table
 
 from vidrobust.attack_text import from_text
-from vidrobust.data.dataset import DataConfig, load
+from vidrobust.data.dataset import DataConfig, load, open_videos
+from vidrobust.dry_run import Estimate
 from vidrobust.errors import InputError
 from vidrobust.evaluation import BATCH, budget, evaluate, ranks
 from vidrobust.fitting import append_new, fit, study_alpha_star
 from vidrobust.jobs import device, examples, first
 from vidrobust.models.checkpoints import load_model
-from vidrobust.models.resnet3d import build
+from vidrobust.models.conventions import Convention
+from vidrobust.models.estimate import count, gpu_named
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.spec import build, parse_spec
 from vidrobust.notation import parse_policy
+from vidrobust.policies import Policy
 from vidrobust.progress import Display
+from vidrobust.recipes import TRAININGS
 from vidrobust.runs import Row, Run
 from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
 from vidrobust.terminal import rate, show_accuracy, show_robustness
-from vidrobust.trained import Trained
-from vidrobust.training.engine import TRAINING_STEP
+from vidrobust.tracking import TrackerName
+from vidrobust.trained import Source, Trained, examined, fitting_clips
+from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World, joined
+from vidrobust.training.learner import frozen_before
+from vidrobust.training.watch import Watch
+from vidrobust.video_level import Average, Level, evaluate_views
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.evaluation import Progress
     from vidrobust.recipes import StudyConfig
 
 Split = Literal["train", "val", "test"]
@@ -46,14 +62,23 @@ class Train:
         batch: clips a step.
         lr: the highest learning rate.
         seed: of the weights, the order of the clips and their augmentation.
-        model: the architecture.
+        model: such as r3d-18, torchvision:r3d_18, hf:ORG/NAME, pytorchvideo:slow_r50, mypkg.module:factory.
+        weights: a checkpoint, a run directory, or the name of weights that torchvision has.
+        new_head: replace a last layer of another number of classes by a new one.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
         init: a run directory or .safetensors file to start from.
         alpha_star: the run directory of a study or a sweep whose α* is used.
+        recipe: a published training; options after it override it.
         clips: frames, size and number of the clips.
+        fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
+        watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
+        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
         skip_bad: leave out videos that cannot be decoded.
+        dry_run: say what it would cost, and stop.
+        gpu: the GPU for which a dry run estimates.
     """
 
-    out: Path
+    out: Path | None = None
     data: str = "motion"
     method: str = "standard"
     epochs: int = 10
@@ -61,103 +86,221 @@ class Train:
     lr: float = 3e-3
     seed: int = 0
     model: str = "r3d-small"
+    weights: str | None = None
+    new_head: bool = False
+    convention: Convention = "auto"
     init: Path | None = None
     alpha_star: Path | None = None
+    recipe: str | None = None
     clips: DataConfig = DataConfig()
+    fit: FitConfig = FitConfig()
+    watch: Watch = Watch(every=1)
+    track: tuple[TrackerName, ...] = ()
     skip_bad: bool = False
+    dry_run: bool = False
+    gpu: str = "A100"
 
     def run(self, console: Console) -> None:
-        """Train, and say how accurate the model is."""
+        """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
+        with joined() as world:
+            self._train(console if world.first else Console(quiet=True), world)
+
+    def _train(self, console: Console, world: World) -> None:
         policy = parse_policy(self.method)
         if policy.family == "fAT" and self.init is None:
             raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
+        how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
+        if self.dry_run:
+            print(self._estimate(policy, how))
+            return
+        if self.out is None or not self.data:
+            raise InputError("say where the data is and where the run goes: --data PATH --out DIRECTORY.")
+        told = telling(console)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
-        data = load(config)
-        new = build(self.model, len(data.classes), self.seed) if self.init is None else load_model(self.init)
-        model = new.to(device())
+        model = self._model(config, told).to(device())
+        data = load(fitting_clips(model, config))
+        if not isinstance(model, ResNet3d):
+            for finding in examined(model, data):
+                told(f"self-test of {self.model}: {finding}")
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
-        settings = [policy.at(Clock(epoch, self.epochs), lambda eps, steps: eps) for epoch in range(self.epochs)]
-        each = sum(TRAINING_STEP + (setting.steps if setting.eps else 0) for setting in settings)
+        each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
         with Display(each * len(data.train), console) as display:
             done = fit(
                 model,
                 data,
                 policy,
-                epochs=self.epochs,
-                batch=self.batch,
-                lr=self.lr,
+                settings=how,
                 seed=self.seed,
                 alpha_star=alpha_star,
                 out=self.out,
+                watch=self.watch,
+                track=self.track,
+                world=world,
                 progress=display.add,
                 told=display.said,
+                shown=display.curves,
             )
         show_accuracy(done.rows, console)
-        print(self.out)
+        if world.first:
+            print(self.out)
+
+    def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
+        """What it would cost; the data need not be there if a recipe knows how large it is."""
+        if self.recipe and not self.data:
+            about = TRAININGS[self.recipe]().about
+            classes, clips = about.classes, about.clips
+        else:
+            folder = open_videos(replace(self.clips, name=self.data))
+            classes, clips = len(folder.classes), len(folder.train)
+        model = build(self.model, classes)
+        data = fitting_clips(model, self.clips)
+        frozen_before(model, how.freeze)  # marks what is trained
+        settings = tuple(policy.at(Clock(epoch, how.epochs), lambda eps, steps: eps) for epoch in range(how.epochs))
+        counted = count(model, data.frames, data.size)
+        return Estimate(self.model, counted, how, data, self.clips.train or clips, settings, gpu_named(self.gpu))
+
+    def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
+        """The model to start from."""
+        if self.init is not None:
+            return load_model(self.init)
+        classes = len(open_videos(config).classes)
+        if self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
+            return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
+        return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Accuracy of a trained model under attacks; the rows are added to its run.
+def telling(console: Console) -> Callable[[str], None]:
+    """Says on the standard error what the user should know."""
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What evaluate, sweep and attack look at: a run, or a model of one's own with the data to judge it on.
 
     Attributes:
-        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file.
-        attack: attacks such as "PGD(ε=8,α=α*,i=20)"; α* is that of the study, or else looked for on training clips.
-        model: of a study, which model: standard, or a policy.
+        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file; without it, model and
+            data are needed.
+        model: with a study, which of its models: standard, or a policy. Without a run, the model itself, such as
+            torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory, model.onnx, or a checkpoint of 3D-ResNets.
+        weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
+        data: for a model without a run: motion, the embedded data set, or a folder of videos.
+        frames, size: of its clips; by default what the model expects.
         split: the clips to attack.
-        clips: the most clips to attack; 0 attacks all.
-        alpha_star: the run directory of a study or a sweep whose α* is used.
+        skip_bad: leave out videos that cannot be decoded.
     """
 
-    run_dir: Path
-    attack: list[str]
+    run_dir: Path | None = None
     model: str = "standard"
+    weights: str | None = None
+    convention: Convention = "auto"
+    data: str | None = None
+    frames: int | None = None
+    size: int | None = None
     split: Split = "test"
+    skip_bad: bool = False
+
+    def found(self, console: Console) -> Trained:
+        """The model and its data.
+
+        Raises:
+            InputError: neither a run nor a model with data is given, or both.
+        """
+        if self.run_dir is not None:
+            if self.data is not None or self.weights is not None:
+                raise InputError(f"{self.run_dir} has its own data and weights: leave out --data and --weights.")
+            return Trained.find(self.run_dir, self.model)
+        if self.model == "standard" or self.data is None:
+            raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
+        plain = DataConfig()
+        config = replace(
+            plain,
+            name=self.data,
+            frames=self.frames or plain.frames,
+            size=self.size or plain.size,
+            max_frames=max(plain.max_frames, self.frames or 0),
+            skip_bad=self.skip_bad,
+        )
+        source = Source(self.model, self.weights, convention=self.convention)
+        return Trained.bring(source, config, None, telling(console))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Judged):
+    """Accuracy of a model under attacks; the rows are added to its run, or go to --out.
+
+    Attributes:
+        attack: attacks such as "PGD(ε=8,α=α*,i=20)"; α* is that of the study, or else looked for on training clips.
+        clips: the most clips to attack; 0 attacks all.
+        alpha_star: the run directory of a study or a sweep whose α* is used.
+        out: a run directory of its own for the rows, with a page.
+        views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
+        level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
+        average: of the logits, or of the probabilities.
+    """
+
+    attack: list[str]
     clips: int = 0
     alpha_star: Path | None = None
+    out: Path | None = None
+    views: int | Literal["sliding"] = 1
+    level: Level = "clip"
+    average: Average = "logits"
 
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
         texts = ["".join(text.split()) for text in self.attack]
         steps = sum(getattr(check(text), "steps", 1) for text in texts)
-        found = Trained.find(self.run_dir, self.model)
+        found = self.found(console)
         chosen = found.clips(self.split, self.clips)
         with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
             attacks = [from_text(text, alpha_star) for text in texts]
-            measured = evaluate(found.model, chosen, attacks, display.add)
+            measured = self._measured(found.model, chosen, attacks, display.add)
         about = {"model": found.name, "seed": found.seed, "split": self.split}
-        rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
-        if found.run is not None:
-            append_new(found.run, rows, ("kind", "model", "seed", "split", "clips", "attack"))
+        names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
+        rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
         show_robustness(found.name, rows, console)
+        keys = ("kind", "model", "seed", "split", "clips", "attack", "level", "views", "average", "attacked")
+        if self.out is not None:
+            from vidrobust.pages.report import report
+
+            asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
+            run = Run.start(self.out, "evaluate", asked, found.seed)
+            append_new(run, [found.data.row], ("kind", "name"))
+            append_new(run, rows, keys)
+            print(report([run.path]))
+        elif found.run is not None:
+            append_new(found.run, rows, keys)
+
+    def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
+        if self.views == 1 and self.level == "clip":
+            return evaluate(model, clips, attacks, progress)
+        asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}
+        return evaluate_views(model, clips, attacks, **asked, progress=progress)
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Judged):
     """Loss and accuracy over step sizes × iterations at one ε, and α*; the rows are added to the run.
 
     Attributes:
-        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file.
         eps: ε in units of 1/255.
         steps: iteration counts for α*; the longest bounds the trajectories.
         alpha: step sizes in units of 1/255; none looks for α* on a widening grid instead.
-        model: of a study, which model: standard, or a policy.
-        split: the clips to attack.
         clips: the most clips to attack; 0 attacks all.
     """
 
-    run_dir: Path
     eps: float = 8.0
     steps: tuple[int, ...] = (5, 10, 20)
     alpha: tuple[float, ...] = ()
-    model: str = "standard"
     split: Split = "val"
     clips: int = 100
 
     def run(self, console: Console) -> None:
         """Sweep, and print what was found."""
-        found = Trained.find(self.run_dir, self.model)
+        found = self.found(console)
         chosen = found.clips(self.split, self.clips)
         longest = max(self.steps)
         with Display((len(self.alpha) or 8) * longest * len(chosen), console) as display:
@@ -171,9 +314,9 @@ class Sweep:
             append_new(found.run, rows, ("kind", "model", "seed", "split", "clips", "eps", "alpha", "steps", "surface"))
         table = Table("α", "i", "mean loss", "accuracy", title=f"{found.name} at ε={self.eps:g}, {len(chosen)} clips")
         for row in (row for row in rows if row["kind"] == "trajectory"):
-            for count in self.steps:
-                counts = rate(row["correct"][count], row["clips"])
-                table.add_row(f"{row['alpha']:g}", str(count), f"{row['loss'][count]:.3f}", counts)
+            for steps in self.steps:
+                counts = rate(row["correct"][steps], row["clips"])
+                table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", counts)
         console.print(table)
         for row in (row for row in rows if row["kind"] == "step_size"):
             edge = "" if row["interior"] else ", at the edge of the grid"
@@ -181,25 +324,19 @@ class Sweep:
             console.print(f"α*(ε={row['eps']:g}, i={row['steps']}) = {found_alpha}{edge}", markup=False)
 
 
-@dataclass(frozen=True)
-class Attack:
+@dataclass(frozen=True, kw_only=True)
+class Attack(Judged):
     """Attack some clips and keep them, losslessly, in a run directory whose page shows them.
 
     Attributes:
-        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file.
         out: the run directory to write.
         attack: such as "PGD(ε=8,α=α*,i=20)".
-        model: of a study, which model: standard, or a policy.
-        split: the clips to attack.
         clips: how many rightly classified clips.
         alpha_star: the run directory of a study or a sweep whose α* is used.
     """
 
-    run_dir: Path
     out: Path
     attack: str = "PGD(ε=8,α=α*,i=20)"
-    model: str = "standard"
-    split: Split = "test"
     clips: int = 4
     alpha_star: Path | None = None
 
@@ -208,7 +345,7 @@ class Attack:
         from vidrobust.pages.report import report
 
         check(self.attack)
-        found = Trained.find(self.run_dir, self.model)
+        found = self.found(console)
         attack = from_text(self.attack, found.alpha_star(self.alpha_star))
         asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)

@@ -101,7 +101,7 @@ class PGD:
             return resolved(self, model, clips, labels)(model, clips, labels)
         with attacked(model, self.threat, clips, labels, self.precision) as subject:
             if self.keep == "last":
-                free = self._end(subject.view, subject.feasible, subject.labels)
+                free = self._end(subject.view, subject.feasible, subject.labels, self._start(subject.feasible))
                 spent = torch.full_like(subject.labels, self.steps)
                 return subject.result(free, self._goal, spent, spent)
             record = _Record(subject)
@@ -146,13 +146,22 @@ class PGD:
             logits = view(clips)
         yield Iterate(self.steps, clips, self.loss(logits, labels), logits.argmax(1))
 
-    def perturb(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Clips:
-        """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training."""
+    def perturb(
+        self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, start: Tensor | None = None
+    ) -> Clips:
+        """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training.
+
+        Args:
+            model, clips: as in a call.
+            labels: ``B``, or whatever else ``loss`` compares logits with, ``B`` long.
+            start: free variables of the threat to start at, instead of the clips or a random point.
+        """
         attack = resolved(self, model, clips, labels)
         with undisturbed(model):
             view = inference_view(model, clips, self.precision)
             feasible = self.threat.around(clips.detach().contiguous(memory_format=view.layout))
-            return feasible.clips(attack._end(view, feasible, labels)).detach().contiguous()
+            start = attack._start(feasible) if start is None else start
+            return feasible.clips(attack._end(view, feasible, labels, start)).detach().contiguous()
 
     @property
     def _goal(self) -> Goal:
@@ -175,9 +184,9 @@ class PGD:
         assert self.alpha != "auto"  # resolved before the first step
         return feasible.step(free, gradient, self.alpha), memory
 
-    def _end(self, view: View, feasible: Feasible, labels: Labels) -> Tensor:
-        """The free variables after the last step."""
-        free, memory = self._start(feasible), None
+    def _end(self, view: View, feasible: Feasible, labels: Labels, free: Tensor) -> Tensor:
+        """The free variables after the last step from ``free``."""
+        memory = None
         for _ in range(self.steps):
             # No name for the gradient: it would outlive the step and add to the peak of the next one's memory.
             free, memory = self._moved(feasible, free, uphill(view, feasible, free, labels, self._goal.gain)[2], memory)
@@ -289,7 +298,7 @@ class FGSM:
             if self.random_start:
                 free = feasible.random(torch.Generator().manual_seed(self.seed))
             _, _, gradient = uphill(subject.view, feasible, free, subject.labels, goal.gain)
-            eps = self.threat.budgets(subject.pixels).float()[:, None, :, None, None]
+            eps = self.threat.over_frames(subject.pixels).float()[:, None, :, None, None]
             free = feasible.step(free, gradient, eps * 1.25 if self.random_start else eps)
             spent = torch.ones_like(subject.labels)
             return subject.result(free, goal, spent, spent)

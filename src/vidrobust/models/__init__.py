@@ -1,4 +1,4 @@
-"""Models: the R3D and ResNeXt-3D family, and weights on disk. Names are loaded on first use."""
+"""Models: our own networks, other people's behind the same face, and weights on disk. Names are loaded on first use."""
 
 from __future__ import annotations
 
@@ -6,14 +6,50 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vidrobust.models.adapters import Adapted, adapt
     from vidrobust.models.checkpoints import load_model, save_model
-    from vidrobust.models.resnet3d import ARCHITECTURES, ResNet3d, ResNet3dConfig, build
+    from vidrobust.models.diagnosis import Finding, self_test
+    from vidrobust.models.multibn import MultiBN, branched
+    from vidrobust.models.purifier import Purified, purified
+    from vidrobust.models.resnet3d import ARCHITECTURES, ResNet3d, ResNet3dConfig
+    from vidrobust.models.spec import build
 
-__all__ = ["ARCHITECTURES", "ResNet3d", "ResNet3dConfig", "build", "load_model", "save_model"]
+_HOMES = {
+    "Adapted": "adapters",
+    "adapt": "adapters",
+    "load_model": "checkpoints",
+    "save_model": "checkpoints",
+    "Finding": "diagnosis",
+    "self_test": "diagnosis",
+    "MultiBN": "multibn",
+    "branched": "multibn",
+    "Purified": "purifier",
+    "purified": "purifier",
+    "ARCHITECTURES": "resnet3d",
+    "ResNet3d": "resnet3d",
+    "ResNet3dConfig": "resnet3d",
+    "build": "spec",
+}
+
+__all__ = [
+    "ARCHITECTURES",
+    "Adapted",
+    "Finding",
+    "MultiBN",
+    "Purified",
+    "ResNet3d",
+    "ResNet3dConfig",
+    "adapt",
+    "branched",
+    "build",
+    "load_model",
+    "purified",
+    "save_model",
+    "self_test",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "checkpoints" if name.endswith("_model") else "resnet3d"
-    return getattr(importlib.import_module(f"vidrobust.models.{home}"), name)
+    return getattr(importlib.import_module(f"vidrobust.models.{_HOMES[name]}"), name)

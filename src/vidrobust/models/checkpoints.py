@@ -1,23 +1,33 @@
-"""Weights on disk: safetensors with the model's configuration in the header. Nothing is unpickled."""
+"""Weights on disk: our own, safetensors with the model's description in the header, and those of others.
+
+Nothing is unpickled but tensors and plain containers. A description may name a function that builds the model
+(``mypkg.module:factory``): reading such a file imports and calls it, as the user's own command did who trained it.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from vidrobust.errors import RunError
-from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
+from vidrobust.errors import InputError, RunError
+from vidrobust.models.adapters import innermost
+from vidrobust.models.conventions import Convention, import_resnet3d, is_resnet3d
+from vidrobust.models.foreign import Checkpoint, classes_of_head, fit_weights, read_checkpoint
+from vidrobust.models.multibn import branched
+from vidrobust.models.purifier import purified
+from vidrobust.models.resnet3d import STAGE_STRIDES, ResNet3d, ResNet3dConfig, configured
+from vidrobust.models.spec import Spec, build, parse_spec, rebuild
 from vidrobust.runs import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -26,7 +36,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     Raises:
         RunError: the disk is full or the folder cannot be written; an older file is intact.
     """
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        shared = any(plain.data_ptr() == other.data_ptr() for other in contiguous.values() if plain.numel())
+        contiguous[name] = plain.clone() if shared else plain  # the format knows no tied weights
     write_atomic(path, save(contiguous, {"vidrobust": json.dumps(about)}))
 
 
@@ -50,45 +64,174 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
 
 
-def save_model(path: Path, model: ResNet3d, about: Mapping[str, Any]) -> None:
-    """Write a model's weights with its shape.
+def description(model: nn.Module) -> dict[str, Any]:
+    """What a reader must know to build a model again: its shape, or the text that names it."""
+    found = getattr(model, "described", None)
+    return found if isinstance(found, dict) else {"spec": None, "classes": None, "pixels": None}
+
+
+def save_model(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
+    """Write a model's weights with its description.
 
     Args:
         path: the ``.safetensors`` file.
         model: the model.
         about: what else a reader must know, such as the class names and the clips' length and size.
     """
-    save_tensors(path, model.state_dict(), {"model": asdict(model.config), **about})
+    save_tensors(path, model.state_dict(), {"model": description(model), **about})
 
 
-def load_model(path: str | Path) -> ResNet3d:
-    """Read a model: from its ``.safetensors`` file or the run directory that holds ``model.safetensors``.
+def load_model(
+    spec: str | Path,
+    weights: str | Path | None = None,
+    classes: int | None = None,
+    *,
+    new_head: bool = False,
+    convention: Convention = "auto",
+    seed: int = 0,
+) -> nn.Module:
+    """A model by its text or its file.
+
+    Args:
+        spec: a network of this library (``resnext3d-101``), ``torchvision:r3d_18``, ``hf:ORG/NAME``, ``hf:./folder``,
+            ``pytorchvideo:slow_r50``, your own ``mypkg.module:factory``, a ``.pt2`` or ``.onnx`` file; a run directory,
+            a file of weights that this library wrote, or a checkpoint of 3D-ResNets.
+        weights: a checkpoint (``.pth``, ``.safetensors``), a run directory, or the name of weights of torchvision.
+        classes: number of classes; by default that of the weights.
+        new_head: where the weights have another number of classes, keep all but the last layer. Otherwise that is an
+            error.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained (:mod:`vidrobust.models.conventions`).
+        seed: of the weights that are drawn.
 
     Returns:
-        The model, in evaluation mode.
+        From clips ``B C T H W`` in [0, 1] to logits, in evaluation mode; normalisation is inside.
 
     Raises:
-        RunError: there is no such file, it is damaged, or its tensors do not fit its own description.
+        InputError: there is no such model, or the weights do not fit: the message has the first differing key.
+        RunError: a file of this library is damaged or its tensors do not fit its own description.
     """
-    return load_described(path)[0]
+    text, path = str(spec), Path(spec)
+    if weights is None and (path.is_dir() or path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")):
+        return _from_file(path, classes, new_head, convention, seed)
+    wanted = parse_spec(text)
+    if wanted.kind == "hf" and weights is None:
+        from vidrobust.models.hugging_face import hugging_face_checkpoint
+
+        found = hugging_face_checkpoint(wanted)
+        return build(wanted, classes, seed).eval() if found is None else _fitted(wanted, found, classes, new_head, seed)
+    if weights is None:
+        return build(wanted, classes, seed).eval()
+    if wanted.kind in ("pt2", "onnx"):
+        raise InputError(f"{text} holds its own weights: leave out {weights}.")
+    if wanted.kind == "own" and not is_ours(Path(weights)):
+        checkpoint = read_checkpoint(weights)
+        shape = configured(wanted.name, classes or classes_of_head(checkpoint, "fc.weight"), wanted.options)
+        if len(shape.layers) == len(STAGE_STRIDES):
+            given = frozenset(wanted.options)
+            options = {"classes": classes, "new_head": new_head, "convention": convention, "seed": seed}
+            return import_resnet3d(checkpoint, shape, given=given, **options)  # type: ignore[arg-type]
+    return _fitted(wanted, _checkpoint(wanted, weights), classes, new_head, seed)
 
 
-def load_described(path: str | Path) -> tuple[ResNet3d, dict[str, Any]]:
+def _from_file(path: Path, classes: int | None, new_head: bool, convention: Convention, seed: int) -> nn.Module:
+    """The model of a file that says which one it is, or whose names do."""
+    if is_ours(path) or path.is_dir() or not path.is_file():
+        model = load_described(path)[0]
+        if classes in (None, getattr(model, "classes", None)):
+            return model
+        if not isinstance(model, ResNet3d):
+            raise InputError(
+                f"{path} has {getattr(model, 'classes', None)} classes, not {classes}: give its model too."
+            )
+        whole = Checkpoint(path, model.state_dict())
+        other = ResNet3d(replace(model.config, classes=classes or model.classes))
+        fit_weights(other, whole, name=str(path), new_head=new_head)
+        return other.eval()
+    checkpoint = read_checkpoint(path)
+    if not is_resnet3d(checkpoint):
+        raise InputError(
+            f"{path} does not say which model its weights are of, and they are no R3D or ResNeXt-3D: name the model "
+            "too, such as load_model('torchvision:r3d_18', weights=…), or --model torchvision:r3d_18 --weights …."
+        )
+    return import_resnet3d(checkpoint, classes=classes, new_head=new_head, convention=convention, seed=seed)
+
+
+def is_ours(path: Path) -> bool:
+    """Is it a run directory, or a file of weights that this library described?
+
+    A file that looks like one but is damaged counts, so that reading it says what is wrong.
+    """
+    if path.is_dir() or path.suffix != ".safetensors":
+        return path.is_dir()
+    try:
+        with safe_open(path, "pt") as file:
+            return "vidrobust" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return True
+
+
+def _checkpoint(spec: Spec, weights: str | Path) -> Checkpoint:
+    """The weights of that name: a run, a file, or weights that torchvision has."""
+    path = Path(weights)
+    if is_ours(path):
+        file = path / "model.safetensors" if path.is_dir() else path
+        return Checkpoint(file, load_tensors(file)[0], {"vidrobust": True})
+    if spec.kind == "torchvision" and not path.exists() and str(weights).isidentifier():
+        from vidrobust.models.torchvision_models import torchvision_checkpoint
+
+        return torchvision_checkpoint(spec, str(weights))
+    return read_checkpoint(path)
+
+
+def _fitted(spec: Spec, checkpoint: Checkpoint, classes: int | None, new_head: bool, seed: int) -> nn.Module:
+    """A model built by its text with a checkpoint's weights; without ``classes`` it gets as many as the checkpoint."""
+    count = classes
+    if count is None and spec.kind == "own":
+        count = classes_of_head(checkpoint, "fc.weight")
+    model = build(spec, count, seed)
+    target = model if "vidrobust" in checkpoint.entries else innermost(model)
+    if classes is None and spec.kind not in ("own", "factory"):
+        there = classes_of_head(checkpoint, *_heads(target))
+        if there != getattr(model, "classes", there):
+            model = build(spec, there, seed)
+            target = model if "vidrobust" in checkpoint.entries else innermost(model)
+    fit_weights(target, checkpoint, name=spec.text, new_head=new_head)
+    return model.eval()
+
+
+def _heads(model: nn.Module) -> list[str]:
+    """The name of the last tensor with more than one axis: the weight of the last layer."""
+    return [name for name, tensor in model.state_dict().items() if tensor.ndim > 1][-1:]
+
+
+def load_described(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Read a model, and what was written about it, such as its policy and its data.
 
     Raises:
+        InputError: the model is of a library that is not installed, or of a function that cannot be found.
         RunError: there is no such file, it is damaged, or its tensors do not fit its own description.
     """
     file = Path(path)
     file = file / "model.safetensors" if file.is_dir() else file
     tensors, about = load_tensors(file)
     try:
-        shape = {name: _tuples(value) for name, value in about["model"].items()}
-        model = ResNet3d(ResNet3dConfig(**shape))
+        model = _made(about["model"])
         model.load_state_dict(tensors)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise RunError(f"{file} does not describe a model of this version ({error}). Train it again.") from error
     return model.eval(), about
+
+
+def _made(described: Mapping[str, Any]) -> nn.Module:
+    """The model of a description, one within another where a method trained it so."""
+    around = described.get("around")
+    if around == "purified":
+        return purified(_made(described["of"]), _tuples(described["channels"]))
+    if around == "multibn":
+        return branched(_made(described["of"]), described["branches"])
+    if "spec" in described:
+        return rebuild(described)
+    return ResNet3d(ResNet3dConfig(**{name: _tuples(value) for name, value in described.items()}))
 
 
 def _tuples(value: Any) -> Any:

@@ -6,11 +6,14 @@ that weights of that family fit. Normalisation lives inside the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from vidrobust.errors import InputError
 
@@ -36,6 +39,8 @@ class ResNet3dConfig:
         stem_kernel, stem_stride: of the stem's convolution.
         pool: is there a 3×3×3 max-pool of stride 2 after the stem.
         cardinality: groups of a ``resnext`` block.
+        shortcut: where the shape changes, ``B`` projects by a 1×1×1 convolution, ``A`` takes every other position and
+            pads the channels with zeros (He et al., CVPR 2016, section 3.3).
         mean, std: per-channel normalisation of pixels in [0, 1].
     """
 
@@ -49,6 +54,7 @@ class ResNet3dConfig:
     stem_stride: Triple = (1, 2, 2)
     pool: bool = False
     cardinality: int = 32
+    shortcut: Literal["A", "B"] = "B"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
@@ -62,6 +68,10 @@ class ResNet3dConfig:
             )
         if self.block == "resnext" and any(width % 32 for width in self.widths):
             raise InputError(f"widths of a resnext must be multiples of 32, but are {self.widths}.")
+        if self.block not in BLOCKS or self.shortcut not in ("A", "B"):
+            raise InputError(
+                f"block is one of {', '.join(BLOCKS)} and shortcut A or B, not {self.block!r} and {self.shortcut!r}."
+            )
 
 
 def conv(inputs: int, outputs: int, kernel: Triple, stride: Triple = (1, 1, 1), groups: int = 1) -> nn.Conv3d:
@@ -75,12 +85,12 @@ class Basic(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, planes: int, stride: Triple, cardinality: int) -> None:
+    def __init__(self, inputs: int, planes: int, stride: Triple, config: ResNet3dConfig) -> None:
         super().__init__()
         self.conv1, self.bn1 = conv(inputs, planes, (3, 3, 3), stride), nn.BatchNorm3d(planes)
         self.conv2, self.bn2 = conv(planes, planes, (3, 3, 3)), nn.BatchNorm3d(planes)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(inputs, planes, stride)
+        self.downsample = shortcut(inputs, planes, stride, config.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -93,15 +103,15 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, planes: int, stride: Triple, cardinality: int) -> None:
+    def __init__(self, inputs: int, planes: int, stride: Triple, config: ResNet3dConfig) -> None:
         super().__init__()
-        middle, groups = self.middle(planes, cardinality)
+        middle, groups = self.middle(planes, config.cardinality)
         outputs = planes * self.expansion
         self.conv1, self.bn1 = conv(inputs, middle, (1, 1, 1)), nn.BatchNorm3d(middle)
         self.conv2, self.bn2 = conv(middle, middle, (3, 3, 3), stride, groups), nn.BatchNorm3d(middle)
         self.conv3, self.bn3 = conv(middle, outputs, (1, 1, 1)), nn.BatchNorm3d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(inputs, outputs, stride)
+        self.downsample = shortcut(inputs, outputs, stride, config.shortcut)
 
     @staticmethod
     def middle(planes: int, cardinality: int) -> tuple[int, int]:
@@ -128,10 +138,28 @@ class ResNeXt(Bottleneck):
 BLOCKS: dict[str, type[Basic] | type[Bottleneck]] = {"basic": Basic, "bottleneck": Bottleneck, "resnext": ResNeXt}
 
 
-def shortcut(inputs: int, outputs: int, stride: Triple) -> nn.Module:
-    """Identity, or a projection where the shape changes (shortcut B)."""
+class Padded(nn.Module):
+    """Shortcut A: every ``stride``-th position, and zeros for the channels that are new.
+
+    The original takes the shortcut's values out of the graph (``out.data``), so that its input gradients are not those
+    of its logits; here the gradient is whole.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: Triple) -> None:
+        super().__init__()
+        self.stride, self.new = stride, outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        t, h, w = self.stride
+        return F.pad(x[:, :, ::t, ::h, ::w], (0, 0, 0, 0, 0, 0, 0, self.new))
+
+
+def shortcut(inputs: int, outputs: int, stride: Triple, kind: str) -> nn.Module:
+    """Identity, or where the shape changes a projection (``B``) or zeros (``A``)."""
     if inputs == outputs and stride == (1, 1, 1):
         return nn.Identity()
+    if kind == "A":
+        return Padded(inputs, outputs, stride)
     return nn.Sequential(conv(inputs, outputs, (1, 1, 1), stride), nn.BatchNorm3d(outputs))
 
 
@@ -145,6 +173,8 @@ class ResNet3d(nn.Module):
 
     mean: Tensor
     std: Tensor
+    expects: tuple[int, int] | None = None
+    """Frames and size of the clips that its weights were trained on, if these are known; it takes any."""
 
     def __init__(self, config: ResNet3dConfig) -> None:
         super().__init__()
@@ -160,12 +190,22 @@ class ResNet3d(nn.Module):
         for name, depth, planes, stride in zip(self.stages, config.layers, config.widths, config.strides, strict=True):
             stage: list[nn.Module] = []
             for index in range(depth):
-                stage.append(block(inputs, planes, stride if index == 0 else (1, 1, 1), config.cardinality))
+                stage.append(block(inputs, planes, stride if index == 0 else (1, 1, 1), config))
                 inputs = planes * block.expansion
             self.add_module(name, nn.Sequential(*stage))
         self.avgpool = nn.AdaptiveAvgPool3d(1)
         self.fc = nn.Linear(inputs, config.classes)
         self._initialise()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.config.classes
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a weights file says of the model, so that it can be built again."""
+        return asdict(self.config)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -181,49 +221,138 @@ class ResNet3d(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+STAGE_STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+
+BASIC_DEPTHS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+"""Blocks of each stage where a block has two convolutions, by the depth in the name."""
+
+BOTTLENECK_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+"""Blocks of each stage where a block has three."""
+
+
 def small(classes: int) -> ResNet3dConfig:
     """The study's own network: one basic block a stage, 0.3 million parameters, for clips of about 8×24×24."""
     return ResNet3dConfig(classes)
 
 
-STAGE_STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+def r3d(
+    depth: int,
+    classes: int,
+    *,
+    width: int = 64,
+    shortcut: Literal["A", "B"] = "B",
+    conv1_t_size: int = 7,
+    conv1_t_stride: int = 1,
+    no_max_pool: bool = False,
+    layers: tuple[int, ...] | None = None,
+) -> ResNet3dConfig:
+    """R3D of a published depth (Hara et al., CVPR 2018, table 1), for clips of 16×112×112.
+
+    Args:
+        depth: 10, 18, 34 (basic blocks), 50, 101, 152 or 200 (bottlenecks).
+        classes: number of classes.
+        width: channels of the stem and planes of the first stage; 64 in the paper.
+        shortcut: ``A`` in the published R3D-18 and R3D-34 of 2018, else ``B``.
+        conv1_t_size, conv1_t_stride: kernel and stride in time of the stem.
+        no_max_pool: leave out the max-pool after the stem.
+        layers: blocks of each of the four stages, if not those of the depth.
+    """
+    blocks = BASIC_DEPTHS | BOTTLENECK_DEPTHS
+    return ResNet3dConfig(
+        classes,
+        "basic" if depth in BASIC_DEPTHS else "bottleneck",
+        tuple(layers or blocks[depth]),
+        (width, 2 * width, 4 * width, 8 * width),
+        STAGE_STRIDES,
+        stem_width=width,
+        stem_kernel=(conv1_t_size, 7, 7),
+        stem_stride=(conv1_t_stride, 2, 2),
+        pool=not no_max_pool,
+        shortcut=shortcut,
+    )
+
+
+def resnext3d(
+    depth: int,
+    classes: int,
+    *,
+    width: int = 128,
+    stem_width: int = 64,
+    cardinality: int = 32,
+    shortcut: Literal["A", "B"] = "B",
+    conv1_t_size: int = 7,
+    conv1_t_stride: int = 1,
+    no_max_pool: bool = False,
+    layers: tuple[int, ...] | None = None,
+) -> ResNet3dConfig:
+    """ResNeXt-3D of a published depth; depth 101 is the network of the slides, for 64×112×112.
+
+    Args:
+        depth: 50, 101, 152 or 200.
+        classes: number of classes.
+        width: planes of the first stage, a multiple of 32.
+        stem_width: channels of the stem: 64 in 2018 and on the slides, 128 in the code of 2020.
+        cardinality: groups of the middle convolution.
+        shortcut, conv1_t_size, conv1_t_stride, no_max_pool, layers: as for :func:`r3d`.
+    """
+    return ResNet3dConfig(
+        classes,
+        "resnext",
+        tuple(layers or BOTTLENECK_DEPTHS[depth]),
+        (width, 2 * width, 4 * width, 8 * width),
+        STAGE_STRIDES,
+        stem_width=stem_width,
+        stem_kernel=(conv1_t_size, 7, 7),
+        stem_stride=(conv1_t_stride, 2, 2),
+        pool=not no_max_pool,
+        cardinality=cardinality,
+        shortcut=shortcut,
+    )
 
 
 def r3d_18(classes: int, width: int = 64) -> ResNet3dConfig:
     """R3D-18 of any width (64 in the paper), for 16×112×112."""
-    widths = (width, 2 * width, 4 * width, 8 * width)
-    return ResNet3dConfig(
-        classes, "basic", (2, 2, 2, 2), widths, STAGE_STRIDES, stem_width=width, stem_kernel=(7, 7, 7), pool=True
-    )
+    return r3d(18, classes, width=width)
 
 
 def resnext3d_101(classes: int) -> ResNet3dConfig:
     """The 3D-ResNeXt-101 of the slides: cardinality 32, shortcut B, blocks 3-4-23-3, for 64×112×112."""
-    return ResNet3dConfig(
-        classes,
-        "resnext",
-        (3, 4, 23, 3),
-        (128, 256, 512, 1024),
-        STAGE_STRIDES,
-        stem_width=64,
-        stem_kernel=(7, 7, 7),
-        pool=True,
-        cardinality=32,
-    )
+    return resnext3d(101, classes)
 
 
-ARCHITECTURES = {"r3d-small": small, "r3d-18": r3d_18, "resnext3d-101": resnext3d_101}
-"""The names that ``--model`` takes."""
+ARCHITECTURES: dict[str, Callable[..., ResNet3dConfig]] = {
+    "r3d-small": small,
+    **{f"r3d-{depth}": partial(r3d, depth) for depth in BASIC_DEPTHS | BOTTLENECK_DEPTHS},
+    **{f"resnext3d-{depth}": partial(resnext3d, depth) for depth in BOTTLENECK_DEPTHS},
+}
+"""The names of our own networks that ``--model`` takes."""
 
 
-def build(arch: str, classes: int, seed: int = 0) -> ResNet3d:
-    """A freshly initialised model by name; the global random state is left as it was.
+def configured(name: str, classes: int, options: dict[str, object]) -> ResNet3dConfig:
+    """The shape of a network by its name and options such as ``{"width": 32}``.
 
     Raises:
-        InputError: no architecture has this name.
+        InputError: no network has this name, or it has no such option.
     """
-    if arch not in ARCHITECTURES:
-        raise InputError(f"there is no model {arch!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
+    if name not in ARCHITECTURES:
+        raise InputError(f"there is no model {name!r}. Choose one of: {', '.join(ARCHITECTURES)}.")
+    try:
+        return ARCHITECTURES[name](classes, **options)
+    except TypeError as error:
+        raise InputError(f"{name} cannot be built with {options}: {error}.") from error
+
+
+def build(name: str, classes: int, seed: int = 0) -> ResNet3d:
+    """A freshly initialised network by name; the global random state is left as it was.
+
+    Raises:
+        InputError: no network has this name.
+    """
+    return fresh(configured(name, classes, {}), seed)
+
+
+def fresh(config: ResNet3dConfig, seed: int) -> ResNet3d:
+    """A freshly initialised network; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ResNet3d(ARCHITECTURES[arch](classes))
+        return ResNet3d(config)

@@ -1,0 +1,155 @@
+"""Checkpoints of a training: all that its next step depends on, in one safetensors file written atomically.
+
+Full tensors are stored, also of a model that is sharded over processes, so that a training may go on with another
+number of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from vidrobust.errors import RunError
+from vidrobust.models.checkpoints import load_tensors, save_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from vidrobust.training.distributed import World
+    from vidrobust.training.learner import Learner
+    from vidrobust.training.weights import Average
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # the first process alone gets the tensors
+REMEDY = "Delete it: training goes on from the checkpoint before it, or else from the start."
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint of a folder."""
+    return max(folder.glob("epoch-*.safetensors"), default=None)
+
+
+def save_checkpoint(
+    folder: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: int
+) -> None:
+    """Write a checkpoint, then delete the oldest beyond ``keep``.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; older checkpoints are intact.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(folder / f"{name}.safetensors", tensors, about)
+    for old in sorted(folder.glob("epoch-*.safetensors"))[:-keep]:
+        old.unlink(missing_ok=True)
+
+
+def collect(
+    learner: Learner, optimisers: Mapping[str, Optimizer], average: Average, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """All tensors that the next step depends on. A collective operation: every process must call it."""
+    weights = cast("dict[str, Tensor]", get_model_state_dict(learner.model, options=WHOLE))
+    found = {f"model/{name}": tensor for name, tensor in weights.items()}
+    for extra, module in learner.extras.items():
+        found |= {f"extra/{extra}/{name}": tensor for name, tensor in module.state_dict().items()}
+    for name, optimiser in optimisers.items():
+        if optimiser.state:
+            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=WHOLE).get("state", {})
+            for parameter, slots in cast("dict[str, dict[str, Any]]", state).items():
+                found |= {f"optimiser/{name}/{parameter}/{slot}": torch.as_tensor(x) for slot, x in slots.items()}
+    found |= {f"average/{name}": tensor for name, tensor in average.state().items()}
+    found |= {f"carried/{name}": gathered(tensor, learner.world) for name, tensor in learner.carried.items()}
+    return {**found, "generator": generator.get_state()}
+
+
+def restore(
+    path: Path,
+    learner: Learner,
+    optimisers: Mapping[str, Optimizer],
+    average: Average,
+    generator: torch.Generator,
+    training: str,
+) -> dict[str, Any]:
+    """Take over a checkpoint.
+
+    Returns:
+        What was stored with it.
+
+    Raises:
+        RunError: the file is damaged, of another training, or does not fit the model.
+    """
+    try:
+        tensors, about = load_tensors(path)
+    except RunError as error:
+        raise RunError(f"{path} is damaged or no checkpoint of this version. {REMEDY}") from error
+    if about.get("training") != training:
+        raise RunError(f"{path} belongs to another training. Choose another --out, or delete it.")
+    try:
+        _take(learner, optimisers, average, generator, tensors)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise RunError(f"{path} does not fit this model ({error}). {REMEDY}") from error
+    return about
+
+
+def _take(
+    learner: Learner,
+    optimisers: Mapping[str, Optimizer],
+    average: Average,
+    generator: torch.Generator,
+    tensors: Mapping[str, Tensor],
+) -> None:
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition("/")
+        parts.setdefault(kind, {})[rest] = tensor
+    set_model_state_dict(learner.model, cast("dict[str, Any]", parts["model"]), options=WHOLE)
+    for extra, module in learner.extras.items():
+        module.load_state_dict(_under(parts["extra"], extra))
+    for name, optimiser in optimisers.items():
+        slots = _under(parts.get("optimiser", {}), name)
+        if slots:
+            _load_optimiser(_owner(learner, name), optimiser, slots)
+    average.load(parts.get("average", {}))
+    for name, tensor in parts.get("carried", {}).items():
+        learner.carried[name] = learner.world.part(tensor).to(learner.device)
+    generator.set_state(parts["generator"][""].cpu())
+
+
+def _load_optimiser(module: nn.Module, optimiser: Optimizer, slots: Mapping[str, Tensor]) -> None:
+    state: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in slots.items():
+        parameter, _, slot = name.rpartition("/")
+        state.setdefault(parameter, {})[slot] = tensor
+    names = {id(tensor): name for name, tensor in module.named_parameters()}
+    groups = [
+        {**group, "params": [names[id(parameter)] for parameter in group["params"]]} for group in optimiser.param_groups
+    ]
+    whole: dict[str, Any] = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(module, optimiser, whole, options=WHOLE)
+
+
+def _owner(learner: Learner, name: str) -> nn.Module:
+    return learner.extras.get(name, learner.model)
+
+
+def _under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
+
+
+def gathered(tensor: Tensor, world: World) -> Tensor:
+    """The parts of all processes, in order."""
+    if world.size == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world.size)]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,208 @@
+"""Several processes that train one model: who they are, and what they reduce.
+
+The launcher (``torchrun``, or anything that sets the same environment) starts the processes; nothing here does. Batches
+are cut over them so that the losses are those of one process, BatchNorm's statistics included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from vidrobust.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from vidrobust.training.learner import Learner
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others; one that dies ends the others at once."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a training.
+
+    Attributes:
+        rank: which one this is, from 0.
+        size: how many there are.
+
+    >>> World(rank=1, size=2).part([10, 11, 12, 13])
+    [12, 13]
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Is this the process that writes and speaks?"""
+        return self.rank == 0
+
+    def part(self, batch: Any) -> Any:
+        """This process's part of a batch, the parts being equal and in order."""
+        each = len(batch) // self.size
+        return batch[self.rank * each : (self.rank + 1) * each]
+
+    def check(self, batch: int, accumulate: int) -> None:
+        """Refuse a batch that cannot be cut into equal parts.
+
+        Raises:
+            InputError: it cannot.
+        """
+        if batch % (self.size * accumulate):
+            raise InputError(
+                f"a batch of {batch} clips cannot be cut into {self.size} processes × {accumulate} micro-batches: "
+                f"choose a multiple of {self.size * accumulate}."
+            )
+
+    def sums(self, *numbers: float) -> list[float]:
+        """Each number summed over the processes."""
+        if self.size == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64, device=_device())
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Average tensors over the processes, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+                tensor.div_(self.size)
+
+    def agreed(self, value: Any) -> Any:
+        """What the first process found, for all."""
+        if self.size == 1:
+            return value
+        shared = [value]
+        dist.broadcast_object_list(shared, 0)
+        return shared[0]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def _device() -> torch.device:
+    """Where small things are reduced: NCCL knows only GPUs."""
+    return torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[World]:
+    """The world that the launcher's environment describes; a single process where there is none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield World()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
+        dist.barrier()  # two gloo ranks that leave one after the other sometimes abort
+    finally:
+        dist.destroy_process_group()
+
+
+def parallel(learner: Learner, kind: str, whole: bool) -> None:
+    """Prepare a model for training by several processes; with one there is nothing to do.
+
+    Args:
+        learner: the model; attacks go on seeing the bare one.
+        kind: ``ddp`` keeps a copy in each process, ``fsdp`` a shard (FSDP2).
+        whole: is every loss one forward pass of the whole model? Else gradients are averaged after the backward pass.
+
+    Raises:
+        InputError: the method trains parts of the model by themselves, which cannot be sharded here.
+    """
+    if learner.world.size == 1:
+        return
+    model, device = learner.model, learner.device
+    for module in (model, *learner.extras.values()):
+        for tensor in (*module.parameters(), *module.buffers()):
+            dist.broadcast(tensor.detach(), 0)
+    if kind == "fsdp":
+        if not whole:
+            raise InputError("parallel=fsdp cannot train a purifier or BatchNorm branches: use ddp.")
+        mesh = init_device_mesh(device.type, (learner.world.size,))
+        for block in learner.blocks:
+            fully_shard(block, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    elif whole:
+        ids = [torch.cuda.current_device()] if device.type == "cuda" else None
+        learner.wrapped[model] = DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def synced(norm: Any, world: World, inputs: Tensor) -> Tensor:
+    """BatchNorm over the batches of all processes, on any device (torch's own SyncBatchNorm knows no CPU).
+
+    Args:
+        norm: a BatchNorm layer; in evaluation mode its running statistics hold as always.
+        world: the processes, each with as many inputs.
+        inputs: ``B C …``.
+    """
+    if not norm.training or not norm.track_running_stats:
+        return type(norm).forward(norm, inputs)
+    if inputs.is_cuda:
+        return _native(norm)(inputs)
+    axes, count = [0, *range(2, inputs.ndim)], inputs.numel() // inputs.shape[1] * world.size
+    wide = inputs.float()
+    mean = _Sum.apply(wide.sum(axes)) / count
+    shape = (1, -1, *[1] * (inputs.ndim - 2))
+    centred = wide - mean.view(shape)
+    variance = _Sum.apply(centred.square().sum(axes)) / count
+    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    normed = (centred * torch.rsqrt(variance + norm.eps).view(shape)).to(inputs.dtype)
+    if norm.weight is None:
+        return normed
+    return torch.addcmul(norm.bias.view(shape).to(inputs.dtype), normed, norm.weight.view(shape).to(inputs.dtype))
+
+
+@torch.no_grad()
+def _track(norm: Any, mean: Tensor, variance: Tensor) -> None:
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+    share = norm.momentum if norm.momentum is not None else 1 / max(1, int(norm.num_batches_tracked or 1))
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+    norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
+
+
+def _native(norm: Any) -> nn.SyncBatchNorm:
+    """Torch's own layer over the same tensors."""
+    layer = nn.SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, affine=False, device="meta")
+    layer.weight, layer.bias = norm.weight, norm.bias
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        layer._buffers[name] = getattr(norm, name)
+    return layer.train()

@@ -1,0 +1,118 @@
+"""Training with a denoising GAN before the classifier: the GAN alone (APE) or both together (GAT)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from vidrobust.errors import InputError
+from vidrobust.losses import smoothed
+from vidrobust.models.purifier import Critic, Purified, Purifier
+from vidrobust.training.crafting import setting_of, threat_of, training_clips
+from vidrobust.training.objectives import Batch, Objective, Outcome
+from vidrobust.training.rates import default_optimiser
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from vidrobust.policies import Policy
+    from vidrobust.training.config import FitConfig
+    from vidrobust.training.learner import Learner
+    from vidrobust.types import Clips
+
+RATE, BETAS = 2e-4, (0.5, 0.999)
+"""Of the GAN's optimisers."""
+
+RESTORING, FOOLING = 0.7, 0.3
+"""Weights of the generator's losses: restoring the clean clip, and passing for one."""
+
+ROUNDS = 2
+"""Generator steps for each critic step."""
+
+
+@dataclass(frozen=True)
+class Generative:
+    """APE and GAT (Kinfu and Vidal 2022, section 5; APE-GAN, Jin et al. 2019).
+
+    The attack is on the classifier, as published: what it does not know of, the purifier, is then trained to undo it.
+    For each batch the critic steps once, the generator twice (0.7 of the squared distance from the clean clip, 0.3 of
+    the critic's loss), and in GAT the classifier, on purified clips. APE leaves the classifier as it is.
+    """
+
+    policy: Policy
+
+    @property
+    def whole(self) -> bool:
+        """Its losses go through parts of the model."""
+        return False
+
+    def prepare(self, learner: Learner) -> None:
+        """The model must be a classifier behind a purifier; the critic is made here.
+
+        Raises:
+            InputError: it is not.
+        """
+        model = learner.model
+        if not isinstance(model, Purified) or not isinstance(model.purifier, Purifier):
+            raise InputError(f"{self.policy} trains a classifier behind a purifier: make it by vr.models.purified.")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            learner.extras["critic"] = Critic(model.purifier.channels).to(learner.device)
+        if self.policy.family == "APE":
+            model.classifier.requires_grad_(False)
+            learner.frozen = (*learner.frozen, *model.classifier.modules())
+
+    def optimisers(self, learner: Learner, config: FitConfig) -> Mapping[str, Optimizer]:
+        """Adam for the GAN's two halves, the configured one for the classifier."""
+        model = learner.model
+        assert isinstance(model, Purified)
+        halves = {"generator": model.purifier, "critic": learner.extras["critic"]}
+        made: dict[str, Optimizer] = {name: Adam(half.parameters(), RATE, BETAS) for name, half in halves.items()}
+        if self.policy.family == "GAT":
+            made["model"] = default_optimiser(model.classifier, config)
+        return made
+
+    def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
+        """The critic's loss, the generator's twice, and the classifier's."""
+        model, critic = learner.model, learner.extras["critic"]
+        assert isinstance(model, Purified)
+        setting = setting_of(self.policy, batch)
+        threat = threat_of(self.policy, setting.eps)
+        attacked = training_clips(model.classifier, batch.clips, batch.labels, setting, threat, learner.precision)
+        smooth = float(self.policy.option("smooth"))
+
+        def judged() -> Outcome:
+            with torch.no_grad():
+                made = learner.run(model.purifier, attacked)
+            verdicts = learner.run(critic, torch.cat([batch.clips, made]))
+            return Outcome(F.binary_cross_entropy_with_logits(verdicts, _kinds(batch.clips, made)), None)
+
+        def restored() -> Outcome:
+            made = learner.run(model.purifier, attacked)
+            passing = learner.run(critic, made)
+            fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
+            with torch.no_grad():  # how well the classifier does behind it is only reported
+                logits = model.classifier(made.detach()).float()
+            return Outcome(RESTORING * F.mse_loss(made, batch.clips) + FOOLING * fooled, logits)
+
+        def classified() -> Outcome:
+            with torch.no_grad():
+                made = learner.run(model.purifier, attacked)
+            logits = learner.run(model.classifier, made)
+            return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
+
+        yield Objective(judged, "critic")
+        for _ in range(ROUNDS):
+            yield Objective(restored, "generator")
+        if self.policy.family == "GAT":
+            yield Objective(classified)
+
+
+def _kinds(clean: Clips, made: Clips) -> torch.Tensor:
+    """1 for clean clips, 0 for purified ones."""
+    return torch.cat([clean.new_ones(len(clean)), made.new_zeros(len(made))])

@@ -1,0 +1,160 @@
+"""A model while it is trained: its forward pass as training steps run it, beside the bare model that attacks see."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from vidrobust.errors import InputError
+from vidrobust.models.adapters import innermost
+from vidrobust.models.estimate import blocks_of
+from vidrobust.training.distributed import World, synced
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.attacks.inference import Precision
+    from vidrobust.types import Clips, Logits
+
+
+@dataclass
+class Learner:
+    """A model in training.
+
+    Attributes:
+        model: the bare module, which attacks differentiate and which is stored.
+        world: the processes that train it together.
+        dtype: in which training steps run.
+        precision: of attacks on it.
+        checkpointing: are the activations within blocks computed again in the backward pass?
+        frozen: modules that stand still.
+        extras: further modules that a method trains, by name.
+        carried: tensors that a method takes from one batch to the next; they are part of a checkpoint.
+        wrapped: each module as the gradient reduction over processes wants it called.
+    """
+
+    model: nn.Module
+    world: World = field(default_factory=World)
+    dtype: torch.dtype = torch.float32
+    precision: Precision = "auto"
+    checkpointing: bool = False
+    frozen: tuple[nn.Module, ...] = ()
+    extras: dict[str, nn.Module] = field(default_factory=dict)
+    carried: dict[str, Tensor] = field(default_factory=dict)
+    wrapped: dict[nn.Module, nn.Module] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The parts of its outermost sequences and lists: of a ResNet the residual blocks."""
+        return blocks_of(self.model)
+
+    def train(self) -> None:
+        """Training mode, but for what is frozen."""
+        for module in (self.model, *self.extras.values()):
+            module.train()
+        for module in self.frozen:
+            module.eval()
+
+    def eval(self) -> None:
+        """Evaluation mode."""
+        for module in (self.model, *self.extras.values()):
+            module.eval()
+
+    def logits(self, clips: Clips) -> Logits:
+        """The logits of a training step, float32, differentiable in the weights."""
+        return self.run(self.model, clips)
+
+    def run(self, module: nn.Module, inputs: Tensor) -> Tensor:
+        """The float32 output of a module of the model or of an extra one, as training steps run it."""
+        inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
+        with contextlib.ExitStack() as stack:
+            if self.world.size > 1:
+                stack.enter_context(patched(module, _BatchNorm, lambda norm: partial(synced, norm, self.world)))
+            if self.checkpointing:
+                stack.enter_context(recomputed(module))
+            stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
+            output = self.wrapped.get(module, module)(inputs)
+        return output.float()
+
+
+@contextlib.contextmanager
+def patched(
+    module: nn.Module, kind: type[nn.Module], forward: Callable[[nn.Module], Callable[..., Tensor]]
+) -> Iterator[None]:
+    """The parts of one kind run another forward inside; their type stays, so that attacks still know them."""
+    parts = [part for part in module.modules() if isinstance(part, kind)]
+    try:
+        for part in parts:
+            part.forward = forward(part)  # type: ignore[method-assign]
+        yield
+    finally:
+        for part in parts:
+            part.__dict__.pop("forward", None)
+
+
+@contextlib.contextmanager
+def recomputed(module: nn.Module) -> Iterator[None]:
+    """Blocks keep only their inputs inside; a block computed again does not count twice in BatchNorm's statistics."""
+    parts = blocks_of(module)
+
+    def again(part: nn.Module) -> Callable[..., Tensor]:
+        context = lambda: (contextlib.nullcontext(), statistics_frozen(part))  # noqa: E731
+        return partial(checkpoint, type(part).forward.__get__(part), use_reentrant=False, context_fn=context)
+
+    try:
+        for part in parts:
+            part.forward = again(part)  # type: ignore[method-assign]
+        yield
+    finally:
+        for part in parts:
+            part.__dict__.pop("forward", None)
+
+
+@contextlib.contextmanager
+def statistics_frozen(module: nn.Module) -> Iterator[None]:
+    """BatchNorm normalises by its batch inside, as in training, but its running statistics stand still."""
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
+    saved = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+            norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
+        yield
+    finally:
+        for norm, (momentum, tracked) in zip(norms, saved, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, tracked
+
+
+def frozen_before(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
+    """The modules before the one called ``name``, made to stand still; none if the name is empty.
+
+    Raises:
+        InputError: the model has no such module.
+    """
+    if not name:
+        return ()
+    model = innermost(model)
+    if name not in dict(model.named_modules()):
+        known = ", ".join(child for child, _ in model.named_children())
+        raise InputError(f"freeze={name!r}: the model has no module of that name. It has: {known}.")
+    still = []
+    for part_name, part in model.named_modules():
+        if part_name == name:
+            break
+        if part_name and not name.startswith(f"{part_name}."):
+            part.requires_grad_(False)
+            still.append(part)
+    return tuple(still)

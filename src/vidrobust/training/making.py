@@ -1,0 +1,63 @@
+"""From a policy to the method that carries it out, and to the model that the method needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vidrobust.models.multibn import MultiBN, branched
+from vidrobust.models.purifier import Purified, purified
+from vidrobust.training.generative import Generative
+from vidrobust.training.methods import Adversarial, Free, Mart, Trades
+from vidrobust.training.mixtures import Branches, Mixture
+from vidrobust.training.weights import Perturbed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vidrobust.policies import Policy
+    from vidrobust.training.objectives import Method
+
+METHODS: dict[str, Callable[[Policy], Method]] = {
+    "TRADES": Trades,
+    "MART": Mart,
+    "Free": Free,
+    "AVG": Mixture,
+    "MAX": Mixture,
+    "MultiBN": Branches,
+    "APE": Generative,
+    "GAT": Generative,
+}
+"""The families that are not plain adversarial training."""
+
+
+def method_of(policy: Policy) -> Method:
+    """The method of a policy, under weight perturbation where the policy says so.
+
+    >>> from vidrobust.notation import parse_policy
+    >>> type(method_of(parse_policy("TRADES(ε=8,α=2,i=7)"))).__name__
+    'Trades'
+    """
+    method = METHODS.get(policy.family, Adversarial)(policy)
+    gamma = policy.modifier("AWP")
+    return Perturbed(method, gamma) if gamma else method
+
+
+def fitted(model: nn.Module, policy: Policy, seed: int = 0) -> nn.Module:
+    """The model that a policy trains: behind a purifier, with BatchNorm branches, or just ``model``.
+
+    A model that has what the policy needs already comes back as it is.
+
+    Args:
+        model: a classifier.
+        policy: what will train it.
+        seed: of new weights.
+    """
+    if policy.family in ("APE", "GAT") and not isinstance(model, Purified):
+        width = int(policy.option("width"))
+        device = next(model.parameters()).device
+        return purified(model, (width, 2 * width, 4 * width), seed).to(device)
+    if policy.family == "MultiBN" and not isinstance(model, MultiBN):
+        device = next(model.parameters()).device
+        return branched(model, len(policy.parts) + 1, seed).to(device)
+    return model
