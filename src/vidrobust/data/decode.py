@@ -226,6 +226,8 @@ def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
         if not container.streams.video:
             raise DecodeError(f"{source} has no video stream. {REMEDY}", "no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:  # PyAV's types deny it
+            raise DecodeError(f"{source} is of a codec that FFmpeg does not know. {REMEDY}", "unknown codec")
         stream.codec_context.thread_count = 1  # workers already share the cores
         yield container, stream
 
