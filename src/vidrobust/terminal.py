@@ -29,8 +29,11 @@ def show_accuracy(rows: Sequence[Row], console: Console) -> None:
 
 
 def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
-    """Print the accuracy under each attack."""
+    """Print the accuracy under each attack, of clips or of videos."""
     table = Table("attack", "α", "accuracy [95 %]", title=name)
     for row in rows:
-        table.add_row(row["attack"], f"{row['alpha']:.3g}" if row["alpha"] else "", rate(row["correct"], row["clips"]))
+        of = f", {row['level']}s by {row['views']} views" if row["kind"] == "views" else ""
+        on = f" on each {row['attacked']}" if of and row["attacked"] != "none" else ""
+        alpha = f"{row['alpha']:.3g}" if row["alpha"] else ""
+        table.add_row(row["attack"] + on, alpha, rate(row["correct"], row["clips"]) + of)
     console.print(table)

@@ -40,10 +40,13 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined
 from vidrobust.training.learner import frozen_before
 from vidrobust.training.watch import Watch
+from vidrobust.video_level import Average, Level, evaluate_views
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from vidrobust.data.clips import Clips
+    from vidrobust.evaluation import Progress
     from vidrobust.recipes import StudyConfig
 
 Split = Literal["train", "val", "test"]
@@ -237,6 +240,9 @@ class Evaluate(Judged):
             "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made twice: through it, and on
             the classifier alone (blind).
         out: a run directory of its own for the rows, with a page.
+        views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
+        level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
+        average: of the logits, or of the probabilities.
     """
 
     attack: list[str]
@@ -244,6 +250,9 @@ class Evaluate(Judged):
     clips: int = 0
     alpha_star: Path | None = None
     out: Path | None = None
+    views: int | Literal["sliding"] = 1
+    level: Level = "clip"
+    average: Average = "logits"
 
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
@@ -261,11 +270,12 @@ class Evaluate(Judged):
             if classifier_behind(model) is not None:
                 attacks += [Blind(search) for search in searches]
                 texts += [f"{text}, blind" for text in texts]
-            measured = evaluate(model, chosen, attacks, display.add)
+            measured = self._measured(model, chosen, attacks, display.add)
         about = {"model": name, "seed": found.seed, "split": self.split}
-        rows = [{**row, **about, "attack": text} for row, text in zip(measured, ["none", *texts], strict=True)]
+        names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
+        rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
         show_robustness(name, rows, console)
-        keys = ("kind", "model", "seed", "split", "clips", "attack")
+        keys = ("kind", "model", "seed", "split", "clips", "attack", "level", "views", "average", "attacked")
         if self.out is not None:
             from vidrobust.pages.report import report
 
@@ -283,6 +293,12 @@ class Evaluate(Judged):
             return found.model, found.name
         transform = object_from_text(self.defence)
         return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
+
+    def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
+        if self.views == 1 and self.level == "clip":
+            return evaluate(model, clips, attacks, progress)
+        asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}
+        return evaluate_views(model, clips, attacks, **asked, progress=progress)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ import torch
 import yaml
 from models.reference_resnet3d import weights
 from torch import nn
-from vidrobust.training.fine_tuning import checkpointed, optimiser_of
 
 import vidrobust as vr
 from vidrobust.cli import main

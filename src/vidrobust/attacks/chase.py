@@ -194,7 +194,7 @@ def content_seed(tensor: Tensor, seed: int) -> int:
 
 def radii(threat: Threat, feasible: Feasible, pixels: Clips) -> Tensor:
     """How far the budgets let free variables move, in their own units; broadcasts over free variables (``B …``)."""
-    free, eps = feasible.start, threat.budgets(pixels)
+    free, eps = feasible.start, threat.over_frames(pixels)
     if isinstance(feasible, Scaled) and isinstance(threat.norm, Linf):
         eps = torch.full_like(eps, feasible.limit)
     if isinstance(feasible, Tied):

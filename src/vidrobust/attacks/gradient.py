@@ -298,7 +298,7 @@ class FGSM:
             if self.random_start:
                 free = feasible.random(torch.Generator().manual_seed(self.seed))
             _, _, gradient = uphill(subject.view, feasible, free, subject.labels, goal.gain)
-            eps = self.threat.budgets(subject.pixels).float()[:, None, :, None, None]
+            eps = self.threat.over_frames(subject.pixels).float()[:, None, :, None, None]
             free = feasible.step(free, gradient, eps * 1.25 if self.random_start else eps)
             spent = torch.ones_like(subject.labels)
             return subject.result(free, goal, spent, spent)

@@ -133,7 +133,8 @@ def _whole(source: Source, fit: Fit) -> tuple[list[np.ndarray], Tally]:
 
 def _middle(source: Source, fit: Fit, count: int) -> tuple[list[np.ndarray], Tally]:
     """The window around the middle, by the packets that are there, not by what the header says."""
-    packets, times = _count_packets(source)
+    counted, times = _count_packets(source)
+    packets = counted.packets
     start = max(0, (packets - count) // 2)
     if start >= SEEK_FROM and times[start : start + 1]:
         with opened(source) as (container, stream):
@@ -145,13 +146,11 @@ def _middle(source: Source, fit: Fit, count: int) -> tuple[list[np.ndarray], Tal
                 if found or frame.pts == times[start]:
                     found.append(fitted(frame))
                 if len(found) == count:
-                    tally.packets = packets
-                    return found, tally
+                    return found, Tally(packets, packets, counted.lost + tally.lost)
     frames, tally = _counted(source, fit, start, count)
     if len(frames) < min(count, tally.frames):  # fewer frames than packets: now it is known how many
         frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count)
-    tally.packets = packets
-    return frames, tally
+    return frames, Tally(packets, tally.frames, counted.lost + tally.lost)
 
 
 def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[list[np.ndarray], Tally]:
@@ -226,6 +225,8 @@ def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
         if not container.streams.video:
             raise DecodeError(f"{source} has no video stream. {REMEDY}", "no video stream")
         stream = container.streams.video[0]
+        if stream.codec_context is None:  # PyAV's types deny it
+            raise DecodeError(f"{source} is of a codec that FFmpeg does not know. {REMEDY}", "unknown codec")
         stream.codec_context.thread_count = 1  # workers already share the cores
         yield container, stream
 
@@ -235,7 +236,7 @@ def promises_time(container: InputContainer) -> bool:
     return "matroska" in container.format.name
 
 
-def _count_packets(source: Source) -> tuple[int, list[int]]:
+def _count_packets(source: Source) -> tuple[Tally, list[int]]:
     """Packets of the video stream, read without decoding, and their times of presentation (none if not all have one).
 
     Raises:
@@ -251,17 +252,20 @@ def _count_packets(source: Source) -> tuple[int, list[int]]:
                 times.append(packet.pts)
         check_promises(source, container, stream, tally)
     known = sorted(time for time in times if time is not None)
-    return tally.packets, known if len(set(known)) == tally.packets else []
+    return tally, known if len(set(known)) == tally.packets else []
 
 
 def check_promises(source: Source, container: InputContainer, stream: VideoStream, tally: Tally) -> None:
-    """Fewer packets, or less time, than the header promises means a truncated file.
+    """Fewer packets, or less time, than the header promises means a truncated file; a few fewer count as lost.
 
     Raises:
-        DecodeError: it is.
+        DecodeError: it is truncated.
     """
     # Encoders write empty packets for dropped frames, which the reader passes over: hence 2 % of grace.
-    if tally.packets < stream.frames - stream.frames // 50:
+    lacking = stream.frames - tally.packets
+    if lacking > stream.frames // 50 and lacking <= max(1, stream.frames // MOST_LOST):
+        tally.lost += lacking
+    elif lacking > stream.frames // 50:
         raise DecodeError(
             f"{source} is truncated: {tally.packets} of {stream.frames} frames are there. {REMEDY}", "truncated"
         )

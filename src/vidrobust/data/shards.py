@@ -122,11 +122,10 @@ def _video(root: Path, file: Path, sample: Sample, labels: dict[str, int]) -> Vi
 def _split(root: Path, file: Path, sample: Sample) -> str:
     if "split" in sample:
         return str(sample["split"])
-    names = (file.stem, *reversed(file.relative_to(root).parent.parts), root.name)
-    for name in names:
-        for word in re.split(r"[^a-z]+", name.casefold()):
-            if word in SPLIT_NAMES:
-                return SPLIT_NAMES[word]
+    words = re.split(r"[^a-z]+", file.stem.casefold())
+    for word in (*words, *(name.casefold() for name in reversed(file.relative_to(root).parent.parts))):
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word]
     return ""
 
 
@@ -167,7 +166,8 @@ def _index(file: Path, length: int) -> list[Sample]:
 def _check_end(file: Path, raw: BinaryIO, end: int, length: int) -> None:
     """The list of members ends with zeros; without them the file was cut, perhaps between two members."""
     raw.seek(end)
-    if length == 0 or any(raw.read(512)) or end > length:
+    tail = raw.read(tarfile.BLOCKSIZE)
+    if len(tail) < tarfile.BLOCKSIZE or any(tail):
         raise DataError(f"{file} is truncated or damaged after byte {min(end, length)}. Make or copy it again.")
 
 

@@ -76,12 +76,14 @@ class Source:
             DecodeError: there is none, or two series of frames, or one number twice.
         """
         series: dict[str, dict[int, Path]] = {}
-        for entry in os.scandir(self.file):
-            if match := FRAME.fullmatch(entry.name):
+        with os.scandir(self.file) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            if match := FRAME.fullmatch(name):
                 numbers = series.setdefault(re.sub(r"\W", "", match["stem"]).casefold(), {})
                 if int(match["number"]) in numbers:
                     raise DecodeError(f"{self} has frame {int(match['number'])} twice. Delete one.", "ambiguous frames")
-                numbers[int(match["number"])] = Path(entry.path)
+                numbers[int(match["number"])] = self.file / name
         if not series:
             raise DecodeError(f"{self} has no frame such as image_00001.jpg. Put them back.", "no frame")
         if len(series) > 1:

@@ -30,11 +30,10 @@ def decode(source: Source, fit: Fit, max_frames: int | None) -> Stills:
         start = max(0, (len(found) - max_frames) // 2)
         found = found[start : start + max_frames]
     numbers = found[-1][1] - found[0][1] + 1
-    frames = [frame for path, _ in found if (frame := read(path, fit)) is not None]
-    shapes = {frame.shape for frame in frames}
-    if len(shapes) > 1:
+    readable = [image for path, _ in found if (image := read(path, fit)) is not None]
+    if len({size for _, size in readable}) > 1:
         raise DecodeError(f"{source} has frames of several shapes. Extract them again.", "ambiguous frames")
-    return Stills(frames, numbers, numbers - len(frames))
+    return Stills([frame for frame, _ in readable], numbers, numbers - len(readable))
 
 
 def pick(source: Source, fit: Fit, numbers: Sequence[int]) -> list[np.ndarray]:
@@ -46,10 +45,10 @@ def pick(source: Source, fit: Fit, numbers: Sequence[int]) -> list[np.ndarray]:
     found = source.frames()
     frames = {}
     for number in sorted(set(numbers)):
-        frame = read(found[number][0], fit)
-        if frame is None:
+        image = read(found[number][0], fit)
+        if image is None:
             raise DecodeError(f"{found[number][0]} cannot be decoded. Extract the frames again.", "damaged")
-        frames[number] = frame
+        frames[number] = image[0]
     return [frames[number] for number in numbers]
 
 
@@ -64,17 +63,17 @@ def size_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def read(path: Path, fit: Fit) -> np.ndarray | None:
-    """An image as ``H W 3``, uint8, RGB; None if it cannot be decoded whole."""
+def read(path: Path, fit: Fit) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """An image as ``H W 3``, uint8, RGB, with its own width and height; None if it cannot be decoded whole."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # above it there is an error
             with Image.open(path) as image:
-                size = fit.scaled(*image.size)
+                own, size = image.size, fit.scaled(*image.size)
                 image.draft("RGB", (2 * size[0], 2 * size[1]))  # a JPEG may be decoded at a half, a quarter, an eighth
                 small = image.convert("RGB").resize(size, Image.Resampling.BOX)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    return fit.cropped(np.asarray(small))
+    return fit.cropped(np.asarray(small)), own

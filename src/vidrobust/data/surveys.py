@@ -64,7 +64,7 @@ def surveyed(
         known = _known(place)
         found = [known.get(video.path) for video in videos]
         left = [i for i, line in enumerate(found) if line is None or line["stamp"] != stamps[i]]
-        results = in_order(partial(_surveyed, damaged), [sources[i] for i in left], workers, partial(_crashed))
+        results = in_order(partial(_surveyed, damaged), [sources[i] for i in left], workers, _crashed)
         with place.open("ab") as journal:
             for done, (i, result) in enumerate(zip(left, results, strict=True), len(videos) - len(left) + 1):
                 line = {"video": videos[i].path, "stamp": stamps[i], **_packed(result)}

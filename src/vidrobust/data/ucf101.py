@@ -95,6 +95,8 @@ def _read_list(base: Path, file: Path, classes: tuple[str, ...], on_disk: Spelle
         if found in videos:
             raise DataError(f"{where}: {name} is listed twice. Delete the line.")
         videos[found] = Video(found, expected, group_of(found))
+    if not videos:
+        raise DataError(f"{file} names no video. {_AGAIN}")
     return list(videos.values())
 
 

@@ -142,7 +142,8 @@ class Ball:
     Attributes:
         norm: how a row is measured.
         start: ``B C T H W`` float32, the centre.
-        eps: the budgets, float64: ``B 1``, or ``B T`` where each frame has a ball of its own.
+        eps: the budgets, float64: ``B 1``, or ``B T`` where each frame has a ball of its own, or ``B V`` where each of
+            V equal stretches of frames has.
         low, high: ``B C T H W`` float32, the ends of the intervals; those of a pixel that may not change are equal.
     """
 
@@ -190,7 +191,7 @@ class Ball:
     def _rows(self, x: Tensor) -> Tensor:
         if self.eps.shape[1] == 1:
             return x.flatten(1)
-        return x.transpose(1, 2).flatten(2).flatten(0, 1)
+        return x.transpose(1, 2).reshape(-1, x[0].numel() // self.eps.shape[1])
 
     def _whole(self, rows: Tensor) -> Clips:
         batch, channels, frames, *place = self.start.shape

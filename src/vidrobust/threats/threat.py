@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
 from vidrobust.errors import InputError
-from vidrobust.threats.supports import WholeClip
+from vidrobust.threats.norms import Linf
+from vidrobust.threats.supports import Masked, WholeClip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,8 @@ class Threat:
             or sequence of one budget a clip (``B``), or of one a frame (``B T``, or ``1 T`` for all clips), is kept as
             numbers, so that threats stay values.
         support: where the perturbation may live, such as :class:`Border` or :class:`Flicker`.
+        views: the clips are so many views of a video, one behind the other in time, and each view has the budget. Under
+            L2 and L1, perturbations that are not pixel by pixel (a flicker) share one budget, which no view exceeds.
 
     Raises:
         InputError: a budget is below 0, or above the largest perturbation there is (1 under L∞).
@@ -48,6 +51,7 @@ class Threat:
     norm: Norm
     eps: Budget
     support: Support = WholeClip()
+    views: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", _numbers(self.eps))
@@ -72,8 +76,10 @@ class Threat:
             )
 
     def budgets(self, clips: Clips) -> Tensor:
-        """The budget of each clip, ``B 1``, or of each frame, ``B T``, in float64."""
+        """The budget of each clip, ``B 1``, of each frame, ``B T``, or of each view, ``B views``, in float64."""
         eps = torch.tensor(self.eps, dtype=torch.float64, device=clips.device)
+        if eps.ndim == 2:
+            eps = eps.repeat(1, self.views)
         wanted = ((), (len(clips),), (len(clips), clips.shape[2]))[min(eps.ndim, 2)]
         if eps.ndim == 2 and len(eps) == 1:
             eps = eps.expand(len(clips), -1)
@@ -82,7 +88,15 @@ class Threat:
                 f"eps has the shape {tuple(eps.shape)}, but there are {len(clips)} clips of {clips.shape[2]} frames: "
                 "give one number, one a clip (B), or one a frame (B T)."
             )
-        return eps.expand(len(clips))[:, None] if eps.ndim < 2 else eps
+        if eps.ndim == 2:
+            return eps
+        apart = isinstance(self.support, Masked) and not isinstance(self.norm, Linf)  # L∞ on all is L∞ on each
+        return eps.expand(len(clips))[:, None].expand(-1, self.views if apart else 1)
+
+    def over_frames(self, clips: Clips) -> Tensor:
+        """The budgets so that they broadcast over frames: ``B 1``, or ``B T``."""
+        eps = self.budgets(clips)
+        return eps if eps.shape[1] == 1 else eps.repeat_interleave(clips.shape[2] // eps.shape[1], 1)
 
 
 Numbers: TypeAlias = "float | tuple[Numbers, ...]"
