@@ -267,7 +267,7 @@ class Evaluate(Judged):
                 refuse_gradients(found.model, search)
             model, name = self._defended(found)
             attacks = [adaptive(search, model) for search in searches]
-            if classifier_behind(model) is not None:
+            if classifier_behind(model) is not None and (self.views, self.level) == (1, "clip"):
                 attacks += [Blind(search) for search in searches]
                 texts += [f"{text}, blind" for text in texts]
             measured = self._measured(model, chosen, attacks, display.add)

@@ -23,7 +23,10 @@ from vidrobust.models.spec import build
 from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.recipes import TRAININGS
 from vidrobust.runs import Run
-from vidrobust.training.engine import FitConfig, train
+from vidrobust.training.config import FitConfig
+from vidrobust.training.engine import train
+from vidrobust.training.learner import frozen_before, recomputed
+from vidrobust.training.rates import default_optimiser
 
 ROOT = Path(__file__).parents[2]
 SMALL = "resnext3d-101(layers=[1,1,1,1],width=32)"
