@@ -255,11 +255,7 @@ class Training:
             "alpha": alpha,
             "steps": steps,
             "gradient_norm": round(self.at.norm / self.at.seen, 6),
-            **(
-                {"eps_last": last.eps, "alpha_last": last.alpha, "steps_last": last.steps}
-                if self.policy.by_step
-                else {}
-            ),
+            **({"last": list(last)} if self.policy.by_step else {}),
         }
 
     def _clock(self, step: int) -> Clock:
