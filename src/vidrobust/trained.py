@@ -70,11 +70,17 @@ class Source:
 
 
 def fitting_clips(model: nn.Module, config: DataConfig) -> DataConfig:
-    """The clips that suit a model, where the configuration leaves their length and size at their defaults."""
-    plain, expects = DataConfig(), getattr(model, "expects", None)
-    if expects is None or (config.frames, config.size) != (plain.frames, plain.size):
+    """The clips that suit a model, where the configuration leaves both their length and size at the defaults."""
+    plain = DataConfig()
+    if (config.frames, config.size) != (plain.frames, plain.size):
         return config
-    frames, size = expects
+    return sized(model, config, None, None)
+
+
+def sized(model: nn.Module, config: DataConfig, frames: int | None, size: int | None) -> DataConfig:
+    """Clips of this length and size; None takes what the model expects, or else what the configuration has."""
+    expects = getattr(model, "expects", None) or (config.frames, config.size)
+    frames, size = frames or expects[0], size or expects[1]
     return replace(config, frames=frames, size=size, max_frames=max(config.max_frames, frames))
 
 
@@ -117,29 +123,37 @@ class Trained:
         return cls(model.to(device()), about["policy"], seed, data, run, str(file))
 
     @classmethod
-    def bring(cls, source: Source, config: DataConfig, run: Run | None, told: Callable[[str], None]) -> Trained:
+    def bring(
+        cls,
+        source: Source,
+        config: DataConfig,
+        told: Callable[[str], None],
+        *,
+        frames: int | None = None,
+        size: int | None = None,
+    ) -> Trained:
         """A model that was not trained here, with the data to judge it on.
 
         Its self-test runs on random clips, and what it finds is told.
 
         Args:
             source: the model.
-            config: the data; clips get the length and size that the model expects, unless others are asked for.
-            run: where rows about it go.
+            config: the data.
             told: called with each thing that the user should know.
+            frames, size: of the clips, if not those that the model expects.
 
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
         folder = open_videos(config)
         model = source.load(len(folder.classes), told).to(device())
-        data = load(fitting_clips(model, config))
+        data = load(sized(model, config, frames, size))
         check_classes(model, data)
         told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
         for finding in examined(model, data):
             told(f"self-test of {source.model}: {finding}")
         weights = "" if source.weights is None else f" {Path(source.weights).name}"
-        return cls(model, source.model + weights, source.seed, data, run, source.weights or source.model)
+        return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
 
     def clips(self, split: str, limit: int) -> Clips:
         """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""

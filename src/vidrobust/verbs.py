@@ -215,17 +215,9 @@ class Judged:
             return Trained.find(self.run_dir, self.model)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
-        plain = DataConfig()
-        config = replace(
-            plain,
-            name=self.data,
-            frames=self.frames or plain.frames,
-            size=self.size or plain.size,
-            max_frames=max(plain.max_frames, self.frames or 0),
-            skip_bad=self.skip_bad,
-        )
+        config = DataConfig(name=self.data, skip_bad=self.skip_bad)
         source = Source(self.model, self.weights, convention=self.convention)
-        return Trained.bring(source, config, None, telling(console))
+        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True)

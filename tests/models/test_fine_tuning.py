@@ -221,6 +221,17 @@ def test_a_users_own_model_is_trained_judged_and_found_again(small_motion: Path,
     assert [row["eps"] for row in rows] == [0, 4]
 
 
+def test_a_published_checkpoint_is_judged_without_a_run(small_motion: Path, tmp_path: Path) -> None:
+    path = tmp_path / "resnext-101-64f-own.pth"
+    state = weights("resnext", (1, 1, 1, 1), 10, width=32)
+    torch.save({"arch": "resnext-101", "state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, path)
+    judged = ("evaluate", "--model", path, "--data", small_motion, "--clips", 4, "--attack", "FGSM(ε=4)")
+    code, _, err = vidrobust(*judged, "--frames", 8, "--size", 24)  # asked for, though these are the defaults
+    assert (code, "clips of 8×24×24" in err, "of 4" in err) == (0, True, True), err
+    code, _, err = vidrobust(*judged, "--size", 16)
+    assert (code, "clips of 64×16×16" in err) == (0, True), err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
