@@ -86,7 +86,7 @@ def plain_epoch(model: Any, optimiser: Any, clips: Any, config: Any, epoch: int)
     import torchattacks  # pyrefly: ignore[missing-import]
     from torch.nn import functional as F
 
-    from vidrobust.training.engine import epoch_seed
+    from vidrobust.training.randomness import epoch_seed
     from vidrobust.training.rates import set_rate
 
     attack = torchattacks.PGD(model, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)

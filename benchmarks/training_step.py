@@ -25,7 +25,8 @@ from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.engine import Training, begin
+from vidrobust.training.engine import begin
+from vidrobust.training.loop import Training
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -91,15 +92,15 @@ def _options(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
-def _verb(name: str) -> Callable[[list[str]], None]:
-    """The verb behind a dataclass of :mod:`vidrobust.verbs`: its fields are the options, ``run`` does it."""
+def _verb(name: str, home: str = "verbs") -> Callable[[list[str]], None]:
+    """The verb behind a dataclass of the module ``home``: its fields are the options, ``run`` does it."""
 
     def run(arguments: list[str]) -> None:
+        from pathlib import Path
+
         from rich.console import Console
 
-        from vidrobust import verbs
-
-        kind = getattr(verbs, name.capitalize())
+        kind = getattr(importlib.import_module(f"vidrobust.{home}"), name.capitalize())
         parser = _parser(name, kind.__doc__.splitlines()[0])
         apart = {"run_dir", "attack", *FLAGS} & set(kind.__dataclass_fields__)
         if kind.__dataclass_fields__.get("attack") and name != "evaluate":
@@ -107,7 +108,7 @@ def _verb(name: str) -> Callable[[list[str]], None]:
         parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad", *STATED_ABOVE})
         if "run_dir" in apart:
             about = "a run directory or a .safetensors file; none with --model and --data"
-            parser.add_argument("run_dir", type=verbs.Path, nargs="?", help=about)
+            parser.add_argument("run_dir", type=Path, nargs="?", help=about)
         if "attack" in apart:
             parser.add_argument(
                 "--attack",
@@ -291,7 +292,7 @@ def _export(arguments: list[str]) -> None:
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "study": _study,
-    "train": _verb("train"),
+    "train": _verb("train", "train_verb"),
     "evaluate": _verb("evaluate"),
     "sweep": _verb("sweep"),
     "attack": _verb("attack"),

@@ -21,13 +21,15 @@ from vidrobust.notation import parse_policy
 from vidrobust.policies import Policy
 from vidrobust.schedules import Clock
 from vidrobust.training import methods
+from vidrobust.training.adaptive import held_out
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import friendly_clips, one_step_from_noise, random_start, threat_of
 from vidrobust.training.distributed import World
-from vidrobust.training.engine import begin, clip_seed, held_out, train
+from vidrobust.training.engine import begin, train
 from vidrobust.training.learner import Learner
 from vidrobust.training.making import fitted, method_of
 from vidrobust.training.objectives import Batch
+from vidrobust.training.randomness import clip_seed
 
 POLICIES = [
     "standard(smooth=0.1)+SWA(start=0.4)",
