@@ -27,11 +27,10 @@ from vidrobust.jobs import (
     single_frame,
 )
 from vidrobust.models.spec import build
-from vidrobust.notation import Policy, parse_policy
+from vidrobust.notation import parse_policy
 from vidrobust.progress import Display
 from vidrobust.recipes import Robustness, StudyConfig
 from vidrobust.runs import Row, Run
-from vidrobust.schedules import AlphaRamp, OptimalAlpha
 from vidrobust.workers import Workers
 
 STANDARD = "standard"
@@ -128,7 +127,7 @@ class Plan:
             fit=self.config.adversarial,
             seed=seed,
             start=job_key(self._standard(data, seed)) if warm else None,
-            sizes=sizes if uses_alpha_star(policy) else (),
+            sizes=sizes if policy.needs_alpha_star else (),
             clips=count_train(data),
         )
 
@@ -169,11 +168,6 @@ class Plan:
         """Every job, as far as it can be known beforehand; for the cost."""
         phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
         return [job for phase in phases for job in {job_key(job): job for job in phase}.values()]
-
-
-def uses_alpha_star(policy: Policy) -> bool:
-    """Does the policy need α*?"""
-    return isinstance(policy.alpha, (OptimalAlpha, AlphaRamp))
 
 
 def count_train(data: DataConfig) -> int:
