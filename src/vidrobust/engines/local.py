@@ -66,7 +66,12 @@ class Local:
         return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
 
     def submit(self, key: str, job: Job, jobs: Path) -> None:
-        self._futures[self._pool.submit(_work, job, jobs, key)] = (key, job, jobs)
+        try:
+            future = self._pool.submit(_work, job, jobs, key)
+        except BrokenProcessPool:  # an idle worker was killed
+            self._start_again()
+            future = self._pool.submit(_work, job, jobs, key)
+        self._futures[future] = (key, job, jobs)
 
     def finished(self, seconds: float) -> list[str]:
         ended, _ = wait(self._futures, timeout=seconds, return_when=FIRST_COMPLETED)
