@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 
+NOTICES = 20
+"""Videos left out or damaged that are named in the terminal; the run's `dataset` row names all."""
+
 
 @dataclass(frozen=True)
 class Train:
@@ -118,7 +121,9 @@ class Train:
         told = telling(console)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
         model = self._model(config, told).to(device())
-        data = load(fitting_clips(model, config))
+        data = load(fitting_clips(model, config), workers=default_workers())
+        for notice in data.notices[:NOTICES]:
+            told(notice)
         if not isinstance(model, ResNet3d):
             for finding in examined(model, data):
                 told(f"self-test of {self.model}: {finding}")
