@@ -1,6 +1,7 @@
 # Everything on a fresh machine that has Python (>= 3.10) and make.
 #   make study   the quick study, from nothing to the page
 #   make test    all checks
+#   make test-ecosystem   models of torchvision, transformers, pytorchvideo and exported ones, likewise
 #   make test-peers   the attacks against those of other libraries, in an environment of their own
 # PYTHON chooses the interpreter: make study PYTHON=python3.12
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: study test test-peers clean
+.PHONY: study test test-ecosystem test-peers clean
 
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
@@ -16,11 +17,14 @@ study: .venv/installed
 test: .venv/installed-dev
 	scripts/check
 
+test-ecosystem:
+	PYTHON=$(PYTHON) scripts/test-ecosystem
+
 test-peers:
 	PYTHON=$(PYTHON) scripts/test-peers
 
 clean:
-	rm -rf .venv .venv-peers runs docs/_build
+	rm -rf .venv .venv-ecosystem .venv-peers runs docs/_build
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -132,7 +132,7 @@ def ours_scaled(path: Path) -> Any:
 
 def opencv(path: Path) -> list[Any]:
     """OpenCV, one thread."""
-    import cv2
+    import cv2  # type: ignore[import-not-found]
 
     cv2.setNumThreads(1)
     video, frames = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]), []
@@ -143,7 +143,7 @@ def opencv(path: Path) -> list[Any]:
 
 def decord(path: Path) -> Any:
     """decord, one thread."""
-    import decord as library
+    import decord as library  # type: ignore[import-not-found]
 
     reader = library.VideoReader(str(path), num_threads=1)
     return reader.get_batch(range(len(reader))).asnumpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from studies import finish, start
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.motion import Motion, motion
@@ -52,3 +53,13 @@ def trained(small_data: VideoClips) -> ResNet3d:
     model = build("r3d-small", classes=10, seed=0)
     train(model, small_data.train, STANDARD, FitConfig(epochs=8, batch=16))
     return model
+
+
+@pytest.fixture(scope="session")
+def tiny_study(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a whole study. Tests must not change it."""
+    out = tmp_path_factory.mktemp("study") / "run"
+    code, printed, err = finish(start(small_motion, out))
+    assert code == 0, err
+    assert printed.strip().splitlines()[-1] == str(out / "report.html")
+    return out

@@ -5,47 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from studies import finish, start
 
 from vidrobust.runs import Run
 from vidrobust.workers import timings
 
-TINY = Path(__file__).parent / "tiny.yaml"
 
-
-def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "vidrobust", "study", "--config", str(TINY), "--data", str(data), *more]
-    return subprocess.Popen(
-        [*command, "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONWARNINGS": "error", "NO_COLOR": "1"},
-        start_new_session=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def done(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("study") / "run"
-    code, printed, err = finish(start(small_motion, out))
-    assert code == 0, err
-    assert printed.strip().splitlines()[-1] == str(out / "report.html")
-    return out
-
-
-def test_every_step_leaves_its_rows_and_the_page(done: Path) -> None:
-    run = Run.open(done)
+def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
+    run = Run.open(tiny_study)
     kinds = {row["kind"] for row in run.rows()}
     assert kinds == {
         "dataset",
@@ -62,13 +33,13 @@ def test_every_step_leaves_its_rows_and_the_page(done: Path) -> None:
     assert models == {"standard", "AT(ε=8,α=8,i=3)", "CAL(ε~U(0,12),α=ε,i=i*)", "CAL(ε~rU(12,0),α=α*,i=2)"}
     assert {row["model"] for row in run.rows("accuracy")} == models | {"single frame"}
     assert {row["split"] for row in run.rows("gap")} == {"train", "val"}
-    assert all((done / row["file"]).exists() for row in run.rows("example"))
-    assert "<html" in (done / "report.html").read_text()[:1000]
-    assert len(timings(run)) == len(list(done.glob("jobs/*/rows.jsonl")))
+    assert all((tiny_study / row["file"]).exists() for row in run.rows("example"))
+    assert "<html" in (tiny_study / "report.html").read_text()[:1000]
+    assert len(timings(run)) == len(list(tiny_study.glob("jobs/*/rows.jsonl")))
 
 
-def test_trained_step_sizes_are_those_of_this_study(done: Path) -> None:
-    run = Run.open(done)
+def test_trained_step_sizes_are_those_of_this_study(tiny_study: Path) -> None:
+    run = Run.open(tiny_study)
     measured = {(row["eps"], row["steps"]): row["alpha"] for row in run.rows("step_size")}
     trained = [row for row in run.rows("epoch") if row["model"] == "CAL(ε~rU(12,0),α=α*,i=2)" and row["eps"] > 0]
     assert trained
@@ -79,18 +50,20 @@ def test_trained_step_sizes_are_those_of_this_study(done: Path) -> None:
             assert row["alpha"] == pytest.approx(measured[row["eps"], row["steps"]], abs=1e-5)
 
 
-def test_a_second_run_redoes_nothing(done: Path, small_motion: Path) -> None:
+def test_a_second_run_redoes_nothing(tiny_study: Path, small_motion: Path) -> None:
     before = {
-        path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != "report.html"
+        path: path.stat().st_mtime_ns for path in tiny_study.rglob("*") if path.is_file() and path.name != "report.html"
     }
-    rows = (done / "rows.jsonl").read_bytes()
-    code, _, err = finish(start(small_motion, done))
+    rows = (tiny_study / "rows.jsonl").read_bytes()
+    code, _, err = finish(start(small_motion, tiny_study))
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert (done / "rows.jsonl").read_bytes() == rows
+    assert (tiny_study / "rows.jsonl").read_bytes() == rows
 
 
-def test_killed_again_and_again_it_ends_with_the_same_rows(done: Path, small_motion: Path, tmp_path: Path) -> None:
+def test_killed_again_and_again_it_ends_with_the_same_rows(
+    tiny_study: Path, small_motion: Path, tmp_path: Path
+) -> None:
     """SIGKILL at random moments, with another number of workers each time."""
     out, rng = tmp_path / "run", random.Random(os.urandom(8))
     for workers in (1, 2, 3):
@@ -100,7 +73,7 @@ def test_killed_again_and_again_it_ends_with_the_same_rows(done: Path, small_mot
         process.communicate()
     code, _, err = finish(start(small_motion, out))
     assert code == 0, err
-    assert (out / "rows.jsonl").read_bytes() == (done / "rows.jsonl").read_bytes()
+    assert (out / "rows.jsonl").read_bytes() == (tiny_study / "rows.jsonl").read_bytes()
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(small_motion: Path, tmp_path: Path) -> None:
@@ -116,8 +89,8 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(small_motion: Path, tmp_path
     assert "Traceback" not in err
 
 
-def test_another_configuration_does_not_overwrite_a_run(done: Path, small_motion: Path) -> None:
-    code, _, err = finish(start(small_motion, done, "--seed", "5"))
+def test_another_configuration_does_not_overwrite_a_run(tiny_study: Path, small_motion: Path) -> None:
+    code, _, err = finish(start(small_motion, tiny_study, "--seed", "5"))
     assert code == 1
     assert "seed: 0 → 5" in err
 

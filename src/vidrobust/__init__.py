@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vidrobust import data, figures, losses, models, notation
     from vidrobust.attacks.apgd import APGD, TargetedAPGD
+    from vidrobust.attacks.blind import Blind
     from vidrobust.attacks.cw import CW
     from vidrobust.attacks.decision import RayS
     from vidrobust.attacks.engine import AttackResult
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from vidrobust.attacks.step_size import calibrate
     from vidrobust.attacks.transfer import MIFGSM
     from vidrobust.data.dataset import DataConfig
+    from vidrobust.defences import Defended, FrameShuffle, RandomCrop, Recompress
     from vidrobust.errors import VidrobustError
     from vidrobust.evaluation import accuracy, evaluate
     from vidrobust.fitting import fit
+    from vidrobust.models.adapters import adapt
     from vidrobust.models.checkpoints import load_model
     from vidrobust.pages.deck import deck
     from vidrobust.pages.report import report
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "APGD": "attacks.apgd",
     "TargetedAPGD": "attacks.apgd",
+    "Blind": "attacks.blind",
     "CW": "attacks.cw",
     "RayS": "attacks.decision",
     "AttackResult": "attacks.engine",
@@ -73,11 +77,16 @@ _HOMES = {
     "calibrate": "attacks.step_size",
     "MIFGSM": "attacks.transfer",
     "DataConfig": "data.dataset",
+    "Defended": "defences",
+    "FrameShuffle": "defences",
+    "RandomCrop": "defences",
+    "Recompress": "defences",
     "VidrobustError": "errors",
     "accuracy": "evaluation",
     "evaluate": "evaluation",
     "evaluate_views": "video_level",
     "fit": "fitting",
+    "adapt": "models.adapters",
     "load_model": "models.checkpoints",
     "deck": "pages.deck",
     "report": "pages.report",
@@ -115,17 +124,22 @@ __all__ = [
     "Area",
     "AttackResult",
     "AutoAttack",
+    "Blind",
     "Border",
     "DataConfig",
+    "Defended",
     "Flicker",
     "FrameSaliency",
+    "FrameShuffle",
     "Frames",
     "Linf",
     "Mask",
     "Multiplicative",
     "OneFrame",
     "Patch",
+    "RandomCrop",
     "RayS",
+    "Recompress",
     "Run",
     "Square",
     "TargetedAPGD",
@@ -134,6 +148,7 @@ __all__ = [
     "VidrobustError",
     "WholeClip",
     "accuracy",
+    "adapt",
     "calibrate",
     "data",
     "deck",

@@ -63,8 +63,16 @@ def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip")
     >>> threat_from_text(8, "L2", "Border(ratio=0.1)").support
     Border(ratio=0.1)
     """
-    made = [_Builder(text, None).part(_parse(text)) for text in (norm, support)]
-    return Threat(made[0], eps * PIXEL, made[1])
+    return Threat(object_from_text(norm), eps * PIXEL, object_from_text(support))
+
+
+def object_from_text(text: str) -> Any:
+    """A norm, a support, a transform or any other dataclass from its text, such as ``Recompress(quality=20)``.
+
+    Raises:
+        NotationError: there is none of that name, or it does not take these fields.
+    """
+    return _Builder(text, None).part(_parse(text))
 
 
 def _parse(text: str) -> ast.Call:

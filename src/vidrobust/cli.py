@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -91,15 +92,15 @@ def _options(arguments: Sequence[str]) -> list[str]:
     return spelled
 
 
-def _verb(name: str) -> Callable[[list[str]], None]:
-    """The verb behind a dataclass of :mod:`vidrobust.verbs`: its fields are the options, ``run`` does it."""
+def _verb(name: str, home: str = "verbs") -> Callable[[list[str]], None]:
+    """The verb behind a dataclass of the module ``home``: its fields are the options, ``run`` does it."""
 
     def run(arguments: list[str]) -> None:
+        from pathlib import Path
+
         from rich.console import Console
 
-        from vidrobust import verbs
-
-        kind = getattr(verbs, name.capitalize())
+        kind = getattr(importlib.import_module(f"vidrobust.{home}"), name.capitalize())
         parser = _parser(name, kind.__doc__.splitlines()[0])
         apart = {"run_dir", "attack", *FLAGS} & set(kind.__dataclass_fields__)
         if kind.__dataclass_fields__.get("attack") and name != "evaluate":
@@ -107,7 +108,7 @@ def _verb(name: str) -> Callable[[list[str]], None]:
         parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad", *STATED_ABOVE})
         if "run_dir" in apart:
             about = "a run directory or a .safetensors file; none with --model and --data"
-            parser.add_argument("run_dir", type=verbs.Path, nargs="?", help=about)
+            parser.add_argument("run_dir", type=Path, nargs="?", help=about)
         if "attack" in apart:
             parser.add_argument(
                 "--attack",
@@ -173,6 +174,7 @@ def _study(arguments: list[str]) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
+    from vidrobust.engines import EngineName
     from vidrobust.recipes import PROFILES, StudyConfig
     from vidrobust.verbs import default_workers, run_study
 
@@ -181,12 +183,18 @@ def _study(arguments: list[str]) -> None:
     parser.add_argument("--data", help="motion, the embedded data set, or a folder of videos")
     parser.add_argument("--out", type=Path, help="the run directory (default: runs/PROFILE)")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes over independent jobs")
+    parser.add_argument("--engine", type=EngineName, default="local", help="where jobs run: local, ray or slurm")
+    parser.add_argument("--address", help="of a running Ray cluster (auto); Slurm's partition (local: no Slurm)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="for each job, where the engine deals them out")
     _add_flag(parser, "skip_bad", "leave out videos that cannot be decoded, and list them")
     _add_flag(parser, "dry_run", "say what it would cost, and stop")
     parser.add_class_arguments(StudyConfig)
     parser.set_defaults(_flat(asdict(PROFILES[_profile(parser, arguments)]())))
     values = parser.parse_args(arguments)
-    own = {name: values.pop(name) for name in ("data", "out", "workers", "skip_bad", "dry_run")}
+    own = {
+        name: values.pop(name)
+        for name in ("data", "out", "workers", "engine", "address", "gpus", "skip_bad", "dry_run")
+    }
     values.pop("config", None)
     run_study(StudyConfig(**_fields(parser, values)), **own)
 
@@ -284,7 +292,7 @@ def _export(arguments: list[str]) -> None:
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "study": _study,
-    "train": _verb("train"),
+    "train": _verb("train", "train_verb"),
     "evaluate": _verb("evaluate"),
     "sweep": _verb("sweep"),
     "attack": _verb("attack"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrobust import published
-from vidrobust.analysis import MissingRowsError
+from vidrobust.analysis import MissingRowsError, interval
 from vidrobust.attack_table import attack_points
 from vidrobust.claims import DIFFICULTY
 from vidrobust.curves import (
@@ -234,6 +234,67 @@ _SCHEDULED = (
     ("α", "α as drawn (1/255)", lambda row: row["alpha"] if row["eps"] else None),
     ("i", "iterations as drawn", lambda row: row["steps"] if row["eps"] else None),
 )
+
+
+def watched(rows: Iterable[Row]) -> go.Figure:
+    """Train and validation by epoch on the same footing, with a slider over what is drawn.
+
+    Raises:
+        MissingRowsError: no training was watched.
+    """
+    found = of_kind(rows, "watch")
+    if not found:
+        raise MissingRowsError("no training was watched: `vidrobust train` does so unless --watch.every is 0.")
+    models = model_order(row["model"] for row in found)
+    pairs = [(model, split) for model in models for split in ("train", "val")]
+    lines = {pair: [row for row in found if (row["model"], row["split"]) == pair] for pair in pairs}
+    states = {
+        label: ([_watched_data(lines[pair], name) for pair in pairs], {"yaxis.title.text": axis})
+        for name, label, axis in _WATCHED
+    }
+    last = {pair: max(line, key=lambda row: row["epoch"]) for pair, line in lines.items() if line}
+    said = [f"{model}, {split}: {row['robust']} of {row['clips']} at the end." for (model, split), row in last.items()]
+    attack = f"PGD(ε={found[0]['eps']:g},α={found[0]['alpha']:g},i={found[0]['steps']})"
+    alt = f"Clips that withstand {attack} by epoch. {' '.join(said)}"
+    figure = new_figure(f"Watched under {attack}", alt, "epoch", _WATCHED[0][2])
+    for number, (model, split) in enumerate(pairs):
+        colour, symbol = COLOURS[number // 2 % len(COLOURS)], ("circle", "diamond-open")[number % 2]
+        dash = ("solid", "dash")[number % 2]
+        add(figure, [accuracy_trace(f"{model}, {split}", model, colour, symbol, dash)])
+    slide(figure, "showing ", states, 0)
+    return figure
+
+
+_WATCHED = (
+    ("robust", "several steps", "accuracy under PGD (%)"),
+    ("single", "one step", "accuracy under one step of ε (%)"),
+    ("clean", "clean", "clean accuracy (%)"),
+    ("robust_loss", "robust loss", "loss under PGD"),
+    ("loss", "clean loss", "clean loss"),
+)
+
+
+def _watched_data(rows: Sequence[Row], name: str) -> Trace:
+    """Counts of all seeds with their Wilson interval, or mean losses, epoch by epoch."""
+    epochs = sorted({row["epoch"] for row in rows})
+    by_epoch = [[row for row in rows if row["epoch"] == epoch] for epoch in epochs]
+    if name.endswith("loss"):
+        means = [float(np.mean([row[name] for row in some])) for some in by_epoch]
+        texts = [f"epoch {epoch}: {mean:.3f}" for epoch, mean in zip(epochs, means, strict=True)]
+        none = [0.0] * len(epochs)
+        return {"x": epochs, "y": means, "error_y.array": none, "error_y.arrayminus": none, "text": texts}
+    counts = [(sum(row[name] for row in some), sum(row["clips"] for row in some)) for some in by_epoch]
+    bounds = [interval(*pair) for pair in counts]
+    shares = [correct / clips for correct, clips in counts]
+    return {
+        "x": epochs, "y": [100 * share for share in shares],
+        "error_y.array": [100 * (high - share) for (_, high), share in zip(bounds, shares, strict=True)],
+        "error_y.arrayminus": [100 * (share - low) for (low, _), share in zip(bounds, shares, strict=True)],
+        "text": [
+            f"epoch {epoch}: {100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}), {clips} clips"
+            for epoch, (correct, clips), (low, high) in zip(epochs, counts, bounds, strict=True)
+        ],
+    }  # fmt: skip
 
 
 def _by_epoch(title: str, alt: str, rows: Sequence[Row], shown: Sequence[tuple[str, str, Any]]) -> go.Figure:

@@ -111,7 +111,7 @@ def fit(
     model = fitted(model, policy, seed)
     asked = {
         "policy": str(policy),
-        "fit": settings.outcome,
+        "fit": asdict(settings),
         "watch": asdict(watch),
         "seed": seed,
         "model": description(model),

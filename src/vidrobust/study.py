@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.engines import EngineName, open_engine
 from vidrobust.evaluation import pgd
 from vidrobust.jobs import (
     Evaluate,
@@ -26,11 +27,10 @@ from vidrobust.jobs import (
     single_frame,
 )
 from vidrobust.models.spec import build
-from vidrobust.notation import Policy, parse_policy
+from vidrobust.notation import parse_policy
 from vidrobust.progress import Display
 from vidrobust.recipes import Robustness, StudyConfig
 from vidrobust.runs import Row, Run
-from vidrobust.schedules import AlphaRamp, OptimalAlpha
 from vidrobust.workers import Workers
 
 STANDARD = "standard"
@@ -127,7 +127,7 @@ class Plan:
             fit=self.config.adversarial,
             seed=seed,
             start=job_key(self._standard(data, seed)) if warm else None,
-            sizes=sizes if uses_alpha_star(policy) else (),
+            sizes=sizes if policy.needs_alpha_star else (),
             clips=count_train(data),
         )
 
@@ -168,11 +168,6 @@ class Plan:
         """Every job, as far as it can be known beforehand; for the cost."""
         phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
         return [job for phase in phases for job in {job_key(job): job for job in phase}.values()]
-
-
-def uses_alpha_star(policy: Policy) -> bool:
-    """Does the policy need α*?"""
-    return isinstance(policy.alpha, (OptimalAlpha, AlphaRamp))
 
 
 def count_train(data: DataConfig) -> int:
@@ -251,7 +246,15 @@ def size_table(rows: Sequence[Row]) -> SizeTable:
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
 
 
-def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | None = None) -> Path:
+def study(
+    config: StudyConfig,
+    out: Path,
+    workers: int = 2,
+    console: Console | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    gpus: float = 0.0,
+) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
     Args:
@@ -259,6 +262,7 @@ def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | N
         out: the run directory.
         workers: processes over independent jobs.
         console: where progress is shown; the standard error if none is given.
+        engine, address, gpus: where jobs run, see :func:`vidrobust.engines.open_engine`.
 
     Returns:
         The path of ``report.html``.
@@ -271,7 +275,8 @@ def study(config: StudyConfig, out: Path, workers: int = 2, console: Console | N
     plan = Plan(config)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
-    with Display(total, console) as display, Workers(run, workers, display) as pool:
+    where = open_engine(engine, workers, run.path, address, gpus)
+    with Display(total, console) as display, Workers(run, where, display) as pool:
         pool.do(plan.data())
         pool.do(plan.standard())
         sizes = size_table(pool.do(plan.attacks()))

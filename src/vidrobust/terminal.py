@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -37,3 +37,8 @@ def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
         alpha = f"{row['alpha']:.3g}" if row["alpha"] else ""
         table.add_row(row["attack"] + on, alpha, rate(row["correct"], row["clips"]) + of)
     console.print(table)
+
+
+def telling(console: Console) -> Callable[[str], None]:
+    """Says on the standard error what the user should know."""
+    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.attacks.decision import RayS
+from vidrobust.attacks.square import Square
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
 from vidrobust.errors import InputError, RunError, VidrobustWarning
 from vidrobust.evaluation import BATCH
 from vidrobust.fitting import check_classes, study_alpha_star
 from vidrobust.jobs import device, first
+from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
 from vidrobust.models.spec import parse_spec
@@ -67,11 +70,17 @@ class Source:
 
 
 def fitting_clips(model: nn.Module, config: DataConfig) -> DataConfig:
-    """The clips that suit a model, where the configuration leaves their length and size at their defaults."""
-    plain, expects = DataConfig(), getattr(model, "expects", None)
-    if expects is None or (config.frames, config.size) != (plain.frames, plain.size):
+    """The clips that suit a model, where the configuration leaves both their length and size at the defaults."""
+    plain = DataConfig()
+    if (config.frames, config.size) != (plain.frames, plain.size):
         return config
-    frames, size = expects
+    return sized(model, config, None, None)
+
+
+def sized(model: nn.Module, config: DataConfig, frames: int | None, size: int | None) -> DataConfig:
+    """Clips of this length and size; None takes what the model expects, or else what the configuration has."""
+    expects = getattr(model, "expects", None) or (config.frames, config.size)
+    frames, size = frames or expects[0], size or expects[1]
     return replace(config, frames=frames, size=size, max_frames=max(config.max_frames, frames))
 
 
@@ -114,29 +123,37 @@ class Trained:
         return cls(model.to(device()), about["policy"], seed, data, run, str(file))
 
     @classmethod
-    def bring(cls, source: Source, config: DataConfig, run: Run | None, told: Callable[[str], None]) -> Trained:
+    def bring(
+        cls,
+        source: Source,
+        config: DataConfig,
+        told: Callable[[str], None],
+        *,
+        frames: int | None = None,
+        size: int | None = None,
+    ) -> Trained:
         """A model that was not trained here, with the data to judge it on.
 
         Its self-test runs on random clips, and what it finds is told.
 
         Args:
             source: the model.
-            config: the data; clips get the length and size that the model expects, unless others are asked for.
-            run: where rows about it go.
+            config: the data.
             told: called with each thing that the user should know.
+            frames, size: of the clips, if not those that the model expects.
 
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
         folder = open_videos(config)
         model = source.load(len(folder.classes), told).to(device())
-        data = load(fitting_clips(model, config))
+        data = load(sized(model, config, frames, size))
         check_classes(model, data)
         told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
         for finding in examined(model, data):
             told(f"self-test of {source.model}: {finding}")
         weights = "" if source.weights is None else f" {Path(source.weights).name}"
-        return cls(model, source.model + weights, source.seed, data, run, source.weights or source.model)
+        return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
 
     def clips(self, split: str, limit: int) -> Clips:
         """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""
@@ -150,6 +167,21 @@ class Trained:
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, first(self.data.train, BATCH))
+
+
+def refuse_gradients(model: nn.Module, attack: object) -> None:
+    """Refuse an attack by gradients on a model that has none, before the first clip.
+
+    Raises:
+        InputError: the attack needs gradients.
+    """
+    if getattr(innermost(model), "differentiable", True) or isinstance(attack, Square | RayS):
+        return
+    if type(attack).__module__.startswith("vidrobust."):
+        raise InputError(
+            f"{type(attack).__name__} needs gradients, which an ONNX file has not. Black-box attacks need none: "
+            '"Square(ε=8,queries=1000)" or "RayS(ε=8,queries=1000)".'
+        )
 
 
 def examined(model: nn.Module, data: VideoClips) -> list[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,33 +10,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from vidrobust.attack_text import from_text
-from vidrobust.data.dataset import DataConfig, load, open_videos
-from vidrobust.dry_run import Estimate
+from vidrobust.attack_text import from_text, object_from_text
+from vidrobust.attacks.blind import Blind, classifier_behind
+from vidrobust.data.dataset import DataConfig
+from vidrobust.defences import Defended, adaptive
 from vidrobust.errors import InputError
 from vidrobust.evaluation import BATCH, budget, evaluate, ranks
-from vidrobust.fitting import append_new, fit, study_alpha_star
-from vidrobust.jobs import device, examples, first
-from vidrobust.models.checkpoints import load_model
+from vidrobust.fitting import append_new
+from vidrobust.jobs import examples, first
 from vidrobust.models.conventions import Convention
-from vidrobust.models.estimate import count, gpu_named
-from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.spec import build, parse_spec
-from vidrobust.notation import parse_policy
-from vidrobust.policies import Policy
 from vidrobust.progress import Display
-from vidrobust.recipes import TRAININGS
 from vidrobust.runs import Row, Run
-from vidrobust.schedules import Clock
 from vidrobust.study import cost, study
 from vidrobust.sweeps import step_sizes, sweep
-from vidrobust.terminal import rate, show_accuracy, show_robustness
-from vidrobust.tracking import TrackerName
-from vidrobust.trained import Source, Trained, examined, fitting_clips
-from vidrobust.training.config import FitConfig
-from vidrobust.training.distributed import World, joined
-from vidrobust.training.learner import frozen_before
-from vidrobust.training.watch import Watch
+from vidrobust.terminal import rate, show_robustness, telling
+from vidrobust.trained import Source, Trained, refuse_gradients
 from vidrobust.video_level import Average, Level, evaluate_views
 
 if TYPE_CHECKING:
@@ -48,135 +35,6 @@ if TYPE_CHECKING:
     from vidrobust.recipes import StudyConfig
 
 Split = Literal["train", "val", "test"]
-
-NOTICES = 20
-"""Videos left out or damaged that are named in the terminal; the run's `dataset` row names all."""
-
-
-@dataclass(frozen=True)
-class Train:
-    """Train one model under one policy.
-
-    Attributes:
-        out: the run directory.
-        data: motion, the embedded data set, or a folder of videos.
-        method: standard, or a policy such as "AT(ε=8,α=8,i=3)".
-        epochs: passes over the training clips.
-        batch: clips a step.
-        lr: the highest learning rate.
-        seed: of the weights, the order of the clips and their augmentation.
-        model: such as r3d-18, torchvision:r3d_18, hf:ORG/NAME, pytorchvideo:slow_r50, mypkg.module:factory.
-        weights: a checkpoint, a run directory, or the name of weights that torchvision has.
-        new_head: replace a last layer of another number of classes by a new one.
-        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
-        init: a run directory or .safetensors file to start from.
-        alpha_star: the run directory of a study or a sweep whose α* is used.
-        recipe: a published training; options after it override it.
-        clips: frames, size and number of the clips.
-        fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
-        watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
-        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
-        skip_bad: leave out videos that cannot be decoded.
-        dry_run: say what it would cost, and stop.
-        gpu: the GPU for which a dry run estimates.
-    """
-
-    out: Path | None = None
-    data: str = "motion"
-    method: str = "standard"
-    epochs: int = 10
-    batch: int = 32
-    lr: float = 3e-3
-    seed: int = 0
-    model: str = "r3d-small"
-    weights: str | None = None
-    new_head: bool = False
-    convention: Convention = "auto"
-    init: Path | None = None
-    alpha_star: Path | None = None
-    recipe: str | None = None
-    clips: DataConfig = DataConfig()
-    fit: FitConfig = FitConfig()
-    watch: Watch = Watch(every=1)
-    track: tuple[TrackerName, ...] = ()
-    skip_bad: bool = False
-    dry_run: bool = False
-    gpu: str = "A100"
-
-    def run(self, console: Console) -> None:
-        """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
-        with joined() as world:
-            self._train(console if world.first else Console(quiet=True), world)
-
-    def _train(self, console: Console, world: World) -> None:
-        policy = parse_policy(self.method)
-        if policy.family == "fAT" and self.init is None:
-            raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
-        how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
-        if self.dry_run:
-            print(self._estimate(policy, how))
-            return
-        if self.out is None or not self.data:
-            raise InputError("say where the data is and where the run goes: --data PATH --out DIRECTORY.")
-        told = telling(console)
-        config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
-        model = self._model(config, told).to(device())
-        data = load(fitting_clips(model, config), workers=default_workers())
-        for notice in data.notices[:NOTICES]:
-            told(notice)
-        if not isinstance(model, ResNet3d):
-            for finding in examined(model, data):
-                told(f"self-test of {self.model}: {finding}")
-        alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
-        each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
-        with Display(each * len(data.train), console) as display:
-            done = fit(
-                model,
-                data,
-                policy,
-                settings=how,
-                seed=self.seed,
-                alpha_star=alpha_star,
-                out=self.out,
-                watch=self.watch,
-                track=self.track,
-                world=world,
-                progress=display.add,
-                told=display.said,
-                shown=display.curves,
-            )
-        show_accuracy(done.rows, console)
-        if world.first:
-            print(self.out)
-
-    def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
-        """What it would cost; the data need not be there if a recipe knows how large it is."""
-        if self.recipe and not self.data:
-            about = TRAININGS[self.recipe]().about
-            classes, clips = about.classes, about.clips
-        else:
-            folder = open_videos(replace(self.clips, name=self.data))
-            classes, clips = len(folder.classes), len(folder.train)
-        model = build(self.model, classes)
-        data = fitting_clips(model, self.clips)
-        frozen_before(model, how.freeze)  # marks what is trained
-        settings = tuple(policy.at(Clock(epoch, how.epochs), lambda eps, steps: eps) for epoch in range(how.epochs))
-        counted = count(model, data.frames, data.size)
-        return Estimate(self.model, counted, how, data, self.clips.train or clips, settings, gpu_named(self.gpu))
-
-    def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
-        """The model to start from."""
-        if self.init is not None:
-            return load_model(self.init)
-        classes = len(open_videos(config).classes)
-        if self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
-            return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
-        return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
-
-
-def telling(console: Console) -> Callable[[str], None]:
-    """Says on the standard error what the user should know."""
-    return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,17 +76,9 @@ class Judged:
             return Trained.find(self.run_dir, self.model)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
-        plain = DataConfig()
-        config = replace(
-            plain,
-            name=self.data,
-            frames=self.frames or plain.frames,
-            size=self.size or plain.size,
-            max_frames=max(plain.max_frames, self.frames or 0),
-            skip_bad=self.skip_bad,
-        )
+        config = DataConfig(name=self.data, skip_bad=self.skip_bad)
         source = Source(self.model, self.weights, convention=self.convention)
-        return Trained.bring(source, config, None, telling(console))
+        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +89,9 @@ class Evaluate(Judged):
         attack: attacks such as "PGD(ε=8,α=α*,i=20)"; α* is that of the study, or else looked for on training clips.
         clips: the most clips to attack; 0 attacks all.
         alpha_star: the run directory of a study or a sweep whose α* is used.
+        defence: an input transform before the model, such as "Recompress(quality=20)", "RandomCrop(share=0.8)" or
+            "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made twice: through it, and on
+            the classifier alone (blind).
         out: a run directory of its own for the rows, with a page.
         views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
         level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
@@ -246,6 +99,7 @@ class Evaluate(Judged):
     """
 
     attack: list[str]
+    defence: str = ""
     clips: int = 0
     alpha_star: Path | None = None
     out: Path | None = None
@@ -261,12 +115,19 @@ class Evaluate(Judged):
         chosen = found.clips(self.split, self.clips)
         with Display(steps * len(chosen), console) as display:
             alpha_star = found.alpha_star(self.alpha_star)
-            attacks = [from_text(text, alpha_star) for text in texts]
-            measured = self._measured(found.model, chosen, attacks, display.add)
-        about = {"model": found.name, "seed": found.seed, "split": self.split}
+            searches = [from_text(text, alpha_star) for text in texts]
+            for search in searches:
+                refuse_gradients(found.model, search)
+            model, name = self._defended(found)
+            attacks = [adaptive(search, model) for search in searches]
+            if classifier_behind(model) is not None and (self.views, self.level) == (1, "clip"):
+                attacks += [Blind(search) for search in searches]
+                texts += [f"{text}, blind" for text in texts]
+            measured = self._measured(model, chosen, attacks, display.add)
+        about = {"model": name, "seed": found.seed, "split": self.split}
         names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
-        show_robustness(found.name, rows, console)
+        show_robustness(name, rows, console)
         keys = ("kind", "model", "seed", "split", "clips", "attack", "level", "views", "average", "attacked")
         if self.out is not None:
             from vidrobust.pages.report import report
@@ -278,6 +139,13 @@ class Evaluate(Judged):
             print(report([run.path]))
         elif found.run is not None:
             append_new(found.run, rows, keys)
+
+    def _defended(self, found: Trained) -> tuple[nn.Module, str]:
+        """The model behind its transform, and its name."""
+        if not self.defence:
+            return found.model, found.name
+        transform = object_from_text(self.defence)
+        return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
 
     def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
         if self.views == 1 and self.level == "clip":
@@ -352,6 +220,7 @@ class Attack(Judged):
         check(self.attack)
         found = self.found(console)
         attack = from_text(self.attack, found.alpha_star(self.alpha_star))
+        refuse_gradients(found.model, attack)
         asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
         pool = found.clips(self.split, max(BATCH * 2, self.clips))
@@ -376,7 +245,14 @@ def check(text: str) -> Any:
 
 
 def run_study(
-    config: StudyConfig, *, data: str | None, out: Path | None, workers: int, skip_bad: bool, dry_run: bool
+    config: StudyConfig,
+    *,
+    data: str | None,
+    out: Path | None,
+    workers: int,
+    skip_bad: bool,
+    dry_run: bool,
+    **where: Any,
 ) -> None:
     """What ``vidrobust study`` does: the cost, then the study, then the path of its page."""
     if workers < 1:
@@ -387,7 +263,7 @@ def run_study(
     console.print(f"study, profile {config.profile}: {cost(config, workers)}", highlight=False, soft_wrap=True)
     if dry_run:
         return
-    print(study(config, out or Path("runs") / config.profile, workers, console))
+    print(study(config, out or Path("runs") / config.profile, workers, console, **where))
 
 
 def default_workers() -> int:

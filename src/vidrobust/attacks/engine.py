@@ -153,6 +153,11 @@ def _input_gradient(
     with torch.enable_grad():
         logits = view(point)
         losses = loss(logits, labels)
+        if not losses.requires_grad:
+            raise InputError(
+                "the model has no gradient, as an ONNX file has none: only black-box attacks can attack it, such as "
+                '"Square(ε=8,queries=1000)" and "RayS(ε=8,queries=1000)".'
+            )
         (gradient,) = torch.autograd.grad(losses.sum(), point)
     return losses.detach(), logits.detach(), gradient
 

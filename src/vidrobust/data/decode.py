@@ -213,7 +213,7 @@ class Fitted:
         small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how)
         turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
         plane = small.planes[0]
-        lines = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)  # each padded at its end
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)  # each padded at its end
         return self.fit.cropped(lines[:, : 3 * width].reshape(height, width, 3), turns)
 
 

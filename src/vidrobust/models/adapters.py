@@ -86,12 +86,12 @@ def pixels(
 
 @fx.wrap
 def sampled(clips: Tensor, frames: int) -> Tensor:
-    """``frames`` frames of ``B C T H W`` clips, evenly spaced, the first and the last among them."""
+    """``frames`` frames of ``B C T H W`` clips, evenly spaced and rounded down, the first and the last among them."""
     if clips.shape[2] == frames:
         return clips
     last = clips.shape[2] - 1
-    middle = torch.tensor([last / 2]) if frames == 1 else torch.linspace(0, last, frames)
-    return clips.index_select(2, middle.round().long().to(clips.device))
+    chosen = [last // 2] if frames == 1 else [index * last // (frames - 1) for index in range(frames)]
+    return clips.index_select(2, torch.tensor(chosen, device=clips.device))
 
 
 @fx.wrap
@@ -154,7 +154,7 @@ class Adapted(nn.Module):
         self._plain = (set(wants.mean), set(wants.std), wants.scale) == ({0.0}, {1.0}, 1.0)
         self._order = tuple(AXES.index(axis) for axis in wants.layout)
         self._keyword = video_keyword(model)
-        self.train(model.training)
+        self.training = model.training
 
     @property
     def described(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vidrobust.models.conventions import Convention, import_resnet3d, is_resnet3
 from vidrobust.models.foreign import Checkpoint, classes_of_head, fit_weights, read_checkpoint
 from vidrobust.models.multibn import branched
 from vidrobust.models.purifier import purified
-from vidrobust.models.resnet3d import STAGE_STRIDES, ResNet3d, ResNet3dConfig, configured
+from vidrobust.models.resnet3d import ARCHITECTURES, STAGE_STRIDES, ResNet3d, ResNet3dConfig, configured
 from vidrobust.models.spec import Spec, build, parse_spec, rebuild
 from vidrobust.runs import write_atomic
 
@@ -111,7 +111,8 @@ def load_model(
         RunError: a file of this library is damaged or its tensors do not fit its own description.
     """
     text, path = str(spec), Path(spec)
-    if weights is None and (path.is_dir() or path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")):
+    file = path.is_dir() or path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
+    if weights is None and file and text not in ARCHITECTURES:
         return _from_file(path, classes, new_head, convention, seed)
     wanted = parse_spec(text)
     if wanted.kind == "hf" and weights is None:

@@ -30,7 +30,7 @@ Numbers = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Normalisation:
     """Per-channel normalisation of pixels in [0, 1]."""
 
     mean: Numbers
@@ -38,10 +38,10 @@ class Pixels:
 
 
 PIXELS = {
-    "2018": Pixels((114.7748 / 255, 107.7354 / 255, 99.4750 / 255), (1 / 255, 1 / 255, 1 / 255)),
-    "2020": Pixels((0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737)),
-    "slides": Pixels((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-    "own": Pixels(ResNet3dConfig.mean, ResNet3dConfig.std),
+    "2018": Normalisation((114.7748 / 255, 107.7354 / 255, 99.4750 / 255), (1 / 255, 1 / 255, 1 / 255)),
+    "2020": Normalisation((0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737)),
+    "slides": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "own": Normalisation(ResNet3dConfig.mean, ResNet3dConfig.std),
 }
 """What each convention does to pixels in [0, 1] before the network."""
 

@@ -70,7 +70,7 @@ def self_test(
     length = frames or known[0]
     if length == 3 and not (isinstance(model, Adapted) and model.pixels.frames):
         length = 4  # three frames and three channels could not be told apart
-    shape = (3, 3, length, size or known[1], size or known[1])
+    shape = (2, 3, length, size or known[1], size or known[1])
     where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(where)
     with _still(model):
@@ -85,7 +85,7 @@ def self_test(
         found = [*_answers(model, clips, logits), *_normalisation(model, clips)]
         if any(finding.name == "random" for finding in found):
             return found  # the slope of a loss that is drawn anew each time says nothing
-        return [*found, *_gradients(model, clips, logits)]
+        return [*found, *_gradients(model, clips[:1], logits[:1])]
 
 
 @contextlib.contextmanager
@@ -262,10 +262,14 @@ def _gradients(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]
     if _unnoticed(model, clips, gradient, logits):
         message = "some frames change the logits and get no gradient: a part of the model is detached or rounded."
         return [Finding("dead gradient", message)]
-    errors = [_disagreement(loss, clips, gradient, step) for step in (3e-2, 1e-2, 3e-3)]
-    if min(errors) > DISAGREEMENT:
+    error = 1.0
+    for step in (1e-2, 3e-3, 3e-2):  # too long a step meets curvature, too short a one rounding
+        error = min(error, _disagreement(loss, clips, gradient, step))
+        if error <= DISAGREEMENT:
+            break
+    else:
         message = (
-            f"the gradient differs from the slope of the loss by {min(errors):.0%} of it: a part of the model is "
+            f"the gradient differs from the slope of the loss by {error:.0%} of it: a part of the model is "
             "detached, rounded or replaced in the backward pass."
         )
         return [Finding("wrong gradient", message)]
@@ -278,7 +282,7 @@ def _unnoticed(model: nn.Module, clips: Tensor, gradient: Tensor, logits: Tensor
     if not silent.any():
         return False
     changed = clips.clone()
-    changed[:, :, silent] = 1 - changed[:, :, silent]
+    changed[:, :, silent] = 0
     with torch.no_grad():
         return float((model(changed) - logits).abs().max()) > 1e-3 * max(1.0, float(logits.abs().max()))
 
@@ -289,7 +293,7 @@ DISAGREEMENT = 0.3
 
 def _black_box(model: nn.Module) -> Finding:
     message = "the model has no gradient: only Square and RayS, which need none, can attack it."
-    exported = type(innermost(model)).__name__ == "OnnxModel"
+    exported = not getattr(innermost(model), "differentiable", True)
     return Finding("black box" if exported else "dead gradient", message, error=not exported)
 
 
@@ -298,7 +302,7 @@ def _disagreement(loss: Any, clips: Tensor, gradient: Tensor, step: float) -> fl
     generator = torch.Generator().manual_seed(0)
     slopes, said = [], []
     with torch.no_grad():
-        for _ in range(6):
+        for _ in range(4):
             signs = (torch.randint(0, 2, clips.shape, generator=generator) * 2 - 1).to(clips)
             along = step * signs
             slopes.append(float(loss(clips + along)) - float(loss(clips - along)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,7 +140,9 @@ def refuse_pickles(path: Path) -> None:
 
 def _plain(path: Path, name: str, content: bytes) -> None:
     try:
-        torch.load(io.BytesIO(content), weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it is about to refuse
+            torch.load(io.BytesIO(content), weights_only=True)
     except pickle.UnpicklingError as error:
         raise _pickled(path, name) from error
 
@@ -152,15 +155,22 @@ class OnnxModel(nn.Module):
     """An ONNX file, run by onnxruntime: logits without gradients, for black-box attacks (Square, RayS) alone.
 
     Attributes:
+        differentiable: no.
         takes: the shape of its input.
         gives: its number of classes, or None.
     """
+
+    differentiable = False
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         onnxruntime = library("onnxruntime", "onnx")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or it starves torch of cores
+            providers = onnxruntime.get_available_providers()
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime's errors have no common base
             raise InputError(f"{path} is no ONNX file that onnxruntime runs ({error}).") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -174,6 +184,8 @@ class OnnxModel(nn.Module):
         self._output, self.gives = flat.name, _sides(flat.shape)[-1]
 
     def forward(self, clips: Tensor) -> Tensor:
+        if not torch.is_tensor(clips):
+            raise TypeError("onnxruntime takes tensors alone")  # what torch.fx traces with would crash it
         return in_batches(self._run, clips, self.takes[0])
 
     def _run(self, clips: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 def _pickled(file: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats, which the reader can read
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"(?:GLOBAL|class|Type|type) ([\w.]+\.[\w.]+)", str(error))
         what = f" ({wanted.group(1)})" if wanted else ""

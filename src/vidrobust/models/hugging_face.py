@@ -54,12 +54,18 @@ def hugging_face_checkpoint(spec: Spec) -> Checkpoint | None:
     if folder.is_dir() and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         return None
     config = _configuration(transformers, spec, None)
+    progress = transformers.utils.logging
+    shown = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
     try:
         model, told = transformers.AutoModelForVideoClassification.from_pretrained(
             spec.name, config=config, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"the weights of {spec.name} cannot be loaded ({_line(error)}).") from error
+    finally:
+        if shown:
+            progress.enable_progress_bar()
     missing = set(told["missing_keys"])
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in missing}
     return Checkpoint(folder, tensors)

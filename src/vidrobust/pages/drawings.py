@@ -42,6 +42,13 @@ METHODS = {
         "epoch",
         "Mean over the batches of each epoch, as the attack left them, then over the seeds.",
     ),
+    "watched": (
+        "watch",
+        (
+            "After each epoch, in evaluation mode, on the same centre clips of train and validation, under the same "
+            "attack. Bars: 95 % Wilson intervals over the clips, seeds pooled. Test clips are not looked at."
+        ),
+    ),
     "schedules": (
         "epoch",
         "The attack that the batches of each epoch were trained under, mean over the seeds.",

@@ -172,6 +172,15 @@ def _radar(one: Shown, board: Board) -> Html:
     return Html(f'{ours}<div class="published-only"><h4>published (slides)</h4>{theirs}</div>')
 
 
+def _training(one: Shown, board: Board) -> Html:
+    drawn = board.figure("training", figures.training, one.run, one.rows)
+    if not of_kind(one.rows, "watch"):
+        return drawn
+    ended = [f"{row['kind']} after epoch {row['epoch']}: {row['reason']}" for row in one.rows if "reason" in row]
+    told = Html("".join(tag("p", text) for text in ended))
+    return Html(f"{drawn}{board.figure('watched', figures.watched, one.run, one.rows)}{told}")
+
+
 def _difficulty(one: Shown, board: Board) -> Html:
     return (
         board.figure("difficulty", figures.difficulty, one.run, one.rows)
@@ -186,7 +195,7 @@ PARTS: tuple[tuple[str, str, Part], ...] = (
     ("step-size", "Optimal step size", _drawn("step-size", figures.step_size)),
     ("accuracy", "Accuracy under attack", _defences),
     ("schedules", "Schedules as drawn", _drawn("schedules", figures.schedules)),
-    ("training", "Training", _drawn("training", figures.training)),
+    ("training", "Training", _training),
     ("gap", "Generalisation gap", _drawn("gap", figures.gap)),
     ("radar", "Several attacks", _radar),
     ("difficulty", "Advantage against difficulty", _difficulty),

@@ -17,7 +17,7 @@ class FitConfig:
         batch: clips a step, over all processes and micro-batches together.
         lr: the highest learning rate; it rises over the first tenth of the steps and falls along a cosine.
         weight_decay: of the optimiser.
-        optimiser: ``adamw``, or ``sgd`` with Nesterov momentum.
+        optimiser: ``adamw``, or ``sgd`` with momentum.
         momentum: of SGD.
         freeze: train only from the module of this name on (``layer4``); what comes before it stands still, its
             BatchNorm statistics too. Empty trains all.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vidrobust.policies import Policy, Setting
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import Clips, Logits
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,3 @@ class Free(OneModel):
                 gradient = leaf.grad if point is free else torch.autograd.grad(point, free, leaf.grad)[0]
                 free = feasible.step(free.detach(), gradient, setting.eps / 255)
         learner.carried["free"] = (free.detach() - feasible.start).contiguous()
-
-
-def loss_at(learner: Learner, policy: Policy, clips: Clips, labels: Labels, setting: Setting) -> float:
-    """The mean cross-entropy of clips attacked at one setting, the model in evaluation mode and left as it was."""
-    attacked = training_clips(learner.model, clips, labels, setting, threat_of(policy, setting.eps))
-    with undisturbed(learner.model), torch.no_grad():
-        return smoothed(learner.model(attacked).float(), labels).mean().item()

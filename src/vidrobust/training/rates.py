@@ -21,7 +21,7 @@ def default_optimiser(model: nn.Module, config: FitConfig) -> Optimizer:
     """The optimiser of a configuration, its groups scaled by depth."""
     groups = layer_groups(model, config.layer_decay, config.head_lr)
     if config.optimiser == "sgd":
-        return SGD(groups, config.lr, config.momentum, weight_decay=config.weight_decay, nesterov=config.momentum > 0)
+        return SGD(groups, config.lr, config.momentum, weight_decay=config.weight_decay)
     return AdamW(groups, config.lr, weight_decay=config.weight_decay)
 
 

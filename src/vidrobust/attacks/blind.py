@@ -1,0 +1,60 @@
+"""An attack that does not know of what stands before the classifier: robustness as it looks when it is not tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from vidrobust.attacks.engine import AttackResult, undisturbed, verdict
+from vidrobust.errors import InputError
+
+if TYPE_CHECKING:
+    from vidrobust.attacks.randomised import Search
+    from vidrobust.types import Clips, Labels, Logits
+
+
+def classifier_behind(model: Callable[[Clips], Logits]) -> nn.Module | None:
+    """The classifier behind a purifier or an input transform, or None where nothing stands before it."""
+    found = getattr(model, "classifier", None)
+    shielded = hasattr(model, "purifier") or hasattr(model, "transform")
+    return found if shielded and isinstance(found, nn.Module) else None
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Attack the classifier alone, then judge the whole model on the clips found.
+
+    Published accuracies of purifiers are often of this kind. They say what the purifier does against an attacker who
+    does not know of it, and nothing of one who does (Athalye, Carlini and Wagner, ICML 2018): show both.
+
+    Args:
+        search: the attack.
+
+    Raises:
+        InputError: when called with a model that has nothing before its classifier.
+
+    >>> import torch
+    >>> from vidrobust.attacks.gradient import PGD
+    >>> from vidrobust.models.purifier import purified
+    >>> from vidrobust.models.resnet3d import build
+    >>> from vidrobust.threats import Linf, Threat
+    >>> model = purified(build("r3d-small", 3), (4, 8, 16)).eval()
+    >>> clips, labels = torch.rand(2, 3, 8, 16, 16), torch.tensor([0, 1])
+    >>> Blind(PGD(Threat(Linf(), 8 / 255), 2 / 255, 3))(model, clips, labels).clips.shape
+    torch.Size([2, 3, 8, 16, 16])
+    """
+
+    search: Search
+
+    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
+        behind = classifier_behind(model)
+        if behind is None:
+            raise InputError("a blind attack needs a model with a purifier or a transform before its classifier.")
+        found = self.search(behind, clips, labels)
+        with undisturbed(model):
+            loss, predicted = verdict(model, found.clips.float(), labels)
+        return replace(found, success=predicted != labels, loss=loss, predicted=predicted)

@@ -1,0 +1,56 @@
+"""What adaptive methods measure: the adversarial loss at each ε, on training clips that are not trained on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from vidrobust.attacks.engine import undisturbed
+from vidrobust.errors import InputError
+from vidrobust.losses import cross_entropy
+from vidrobust.schedules import Adaptive
+from vidrobust.training.crafting import threat_of, training_clips
+from vidrobust.training.randomness import content_seed
+
+if TYPE_CHECKING:
+    from vidrobust.data.clips import Clips
+    from vidrobust.policies import Policy, Setting
+    from vidrobust.training.learner import Learner
+
+HELD_OUT = 64
+"""Training clips, at most, on which adaptive methods measure the adversarial loss; they are not trained on."""
+
+
+def held_out(clips: Clips, policy: Policy, seed: int) -> tuple[Clips, Clips | None]:
+    """The clips trained on, and those that an adaptive policy measures its losses on: whole groups of the training set.
+
+    Raises:
+        InputError: there is only one group.
+    """
+    if not isinstance(policy.eps, Adaptive):
+        return clips, None
+    sources = [(int(label), group) for label, group in zip(clips.labels, clips.groups, strict=True)]
+    groups = sorted({group for _, group in sources}, key=lambda group: content_seed(seed, "held", group))
+    if len(groups) < 2:
+        raise InputError(f"{policy} needs training clips of at least two groups, to hold one out for measuring losses.")
+    aside = set(groups[: max(1, len(groups) // 10)])
+    held = [index for index, (_, group) in enumerate(sources) if group in aside]
+    rest = [index for index, (_, group) in enumerate(sources) if group not in aside]
+    spread = held[:: max(1, math.ceil(len(held) / HELD_OUT))]
+    return clips.subset(rest), clips.subset(spread)
+
+
+def adaptive_now(policy: Policy, epoch: int, step: int) -> bool:
+    """Is it time to measure: at the first step of the first epoch and of every tenth after it?"""
+    return isinstance(policy.eps, Adaptive) and epoch % policy.eps.every == 0 and step == 0
+
+
+def loss_at(learner: Learner, policy: Policy, held: Clips, setting: Setting) -> float:
+    """The mean cross-entropy of held-out clips attacked at one setting, the model being left as it was."""
+    clips, labels = held.centre(range(len(held))).to(learner.device), held.labels.to(learner.device)
+    threat = threat_of(policy, setting.eps)
+    attacked = training_clips(learner.model, clips, labels, setting, threat, learner.precision)
+    with undisturbed(learner.model), torch.no_grad():
+        return cross_entropy(learner.model(attacked).float(), labels).mean().item()

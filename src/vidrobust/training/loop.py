@@ -1,0 +1,266 @@
+"""One training in progress: epochs, steps, and where it stands.
+
+All randomness of an epoch comes from (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from vidrobust.errors import RunError
+from vidrobust.notation import parse_policy
+from vidrobust.policies import AlphaStar, Policy
+from vidrobust.runs import Row
+from vidrobust.schedules import Adaptive, Clock
+from vidrobust.training.adaptive import adaptive_now, loss_at
+from vidrobust.training.config import FitConfig
+from vidrobust.training.learner import Learner
+from vidrobust.training.making import method_of
+from vidrobust.training.objectives import Batch, Method, Objective, Outcome
+from vidrobust.training.randomness import clip_seed, content_seed, epoch_seed, seeded
+from vidrobust.training.rates import gradient_norm, set_rate
+from vidrobust.training.weights import Average
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from vidrobust.data.clips import Clips
+
+
+@dataclass
+class Progress:
+    """Where a training stands, as plain values: with the tensors of a checkpoint, all that the next step depends on.
+
+    Attributes:
+        epoch, step: what runs next, from 0.
+        loss, correct, norm, seen: sums over the epoch's batches so far, over all processes.
+        losses: the adversarial losses last measured, as pairs (ε, loss).
+        alphas: the step sizes found in this epoch, by "ε i".
+        rows: of the finished epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+    norm: float = 0.0
+    seen: float = 0.0
+    losses: list[list[float]] = field(default_factory=list)
+    alphas: dict[str, float] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def standing(self) -> tuple[float, ...]:
+        """Of each finished epoch, the share of attacked clips that were classified rightly."""
+        return tuple(row["correct"] / row["clips"] for row in self.rows if row["kind"] == "epoch")
+
+    def next_epoch(self) -> None:
+        """Begin the sums anew."""
+        self.epoch, self.step, self.alphas = self.epoch + 1, 0, {}
+        self.loss = self.correct = self.norm = self.seen = 0.0
+
+
+@dataclass
+class Training:
+    """One training in progress."""
+
+    learner: Learner
+    method: Method
+    clips: Clips
+    held: Clips | None
+    config: FitConfig
+    seed: int
+    alpha_star: AlphaStar
+    optimisers: dict[str, Optimizer]
+    average: Average
+    generator: torch.Generator
+    at: Progress = field(default_factory=Progress)
+
+    @property
+    def policy(self) -> Policy:
+        """What is followed."""
+        return self.method.policy
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return max(1, len(self.clips) // self.config.batch)
+
+    def epoch(self, progress: Callable[[int], None], after_step: Callable[[], None]) -> Row:
+        """The rest of the epoch that runs; returns its ``epoch`` row."""
+        if self.held is not None and adaptive_now(self.policy, self.at.epoch, self.at.step):
+            self.at.losses = self._measured(self.held, progress)
+        self.learner.train()
+        for indices, clips in self._batches():
+            clock = self._clock(self.at.step)
+            total = self.config.epochs * self.steps
+            set_rate(self.optimisers.values(), self.config, self.at.epoch * self.steps + self.at.step, total)
+            self._note(len(indices), *self._step(indices, clips, clock))
+            self.at.step += 1
+            progress(len(indices) * self.policy.cost(clock))
+            after_step()
+        self.learner.eval()
+        row = self._row()
+        self.at.next_epoch()
+        return row
+
+    def fall_back(self) -> None:
+        """Follow the policy of the last ``fallback`` row from here on."""
+        for row in self.at.rows:
+            if row["kind"] == "fallback":
+                self.method = method_of(parse_policy(row["policy"]))
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled batches from where the epoch stands, the next one being made while this one is trained on.
+
+        The last clips of the shuffle that do not fill a batch wait for another epoch.
+        """
+        order = torch.Generator().manual_seed(epoch_seed(self.seed, self.at.epoch))
+        shuffled = torch.randperm(len(self.clips), generator=order)
+        if self.at.step == 0:
+            self.generator.set_state(order.get_state())
+        size = min(self.config.batch, len(shuffled))
+        parts = [shuffled[step * size : (step + 1) * size] for step in range(self.at.step, self.steps)]
+        if not parts:  # stopped after the last step, before the epoch's row was written
+            return
+        ahead = torch.Generator()
+        ahead.set_state(self.generator.get_state())
+        with ThreadPoolExecutor(1) as loader:
+            coming = loader.submit(self._made, parts[0], ahead)
+            for indices, following in zip(parts, [*parts[1:], None], strict=True):
+                clips, state = coming.result()
+                if following is not None:
+                    coming = loader.submit(self._made, following, ahead)
+                self.generator.set_state(state)  # a checkpoint after this batch must not know of the next one
+                yield indices, clips
+
+    def _made(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        clips = self.learner.world.part(self.clips.augmented(indices, generator))
+        return clips, generator.get_state()
+
+    def _step(self, indices: Tensor, clips: Tensor, clock: Clock) -> tuple[Tensor, Tensor, float]:
+        """All losses of one batch, each with its step; of the last that classifies the value and right answers."""
+        batches = self._micro_batches(indices, clips, clock)
+        running = [self.method.objectives(self.learner, batch) for batch in batches]
+        loss = right = torch.zeros((), dtype=torch.float64)
+        norm = 0.0
+        while True:
+            shown = []
+            of = ""
+            for number, (objectives, batch) in enumerate(zip(running, batches, strict=True)):
+                with self._seeded(clock, number):
+                    objective = next(objectives, None)
+                    if objective is None:
+                        return loss, right, norm
+                    if number == 0:
+                        of = objective.of
+                        self.optimisers[of].zero_grad(set_to_none=True)
+                    shown.append((self._backward(objective, number, len(batches)), batch))
+            if not self.method.whole:
+                self._average_gradients(of)
+            norm = gradient_norm(p for group in self.optimisers[of].param_groups for p in group["params"])
+            self.optimisers[of].step()
+            if of == "model":
+                self.average.after_step(self.learner.model)
+            for part, (outcome, batch) in enumerate(shown):
+                if outcome.logits is not None:
+                    loss = outcome.loss.double() + (loss if part else 0)
+                    right = (outcome.logits.argmax(1) == batch.labels).sum().double() + (right if part else 0)
+
+    def _micro_batches(self, indices: Tensor, clips: Tensor, clock: Clock) -> list[Batch]:
+        device, world = self.learner.device, self.learner.world
+        mine = world.part(indices)
+        labels = self.clips.labels[mine].to(device)
+        seeds = [clip_seed(self.seed, self.at.epoch, index) for index in mine.tolist()]
+        each = len(mine) // self.config.accumulate
+        return [
+            Batch(
+                clips[start : start + each].to(device, non_blocking=True),
+                labels[start : start + each],
+                tuple(seeds[start : start + each]),
+                clock,
+                self._alpha,
+            )
+            for start in range(0, each * self.config.accumulate, each)
+        ]
+
+    def _backward(self, objective: Objective, number: int, parts: int) -> Outcome:
+        """Forward and backward of one micro-batch, with gradients reduced over processes after the last one."""
+        wrapped = self.learner.wrapped.get(self.learner.model)
+        if isinstance(wrapped, DistributedDataParallel):
+            wrapped.require_backward_grad_sync = number == parts - 1
+        outcome = objective.outcome()
+        loss = outcome.loss if parts == 1 else outcome.loss / parts
+        loss.backward()
+        objective.settle()
+        return Outcome(loss.detach(), None if outcome.logits is None else outcome.logits.detach())
+
+    def _average_gradients(self, of: str) -> None:
+        groups = self.optimisers[of].param_groups
+        self.learner.world.mean_([p.grad for group in groups for p in group["params"] if p.grad is not None])
+
+    def _seeded(self, clock: Clock, part: int) -> Any:
+        """The global random state of one part of one step (dropout's), the caller's own being left as it was."""
+        return seeded(content_seed(self.seed, clock.epoch, clock.step, part, self.learner.world.rank), self.learner)
+
+    def _note(self, clips: int, loss: Tensor, right: Tensor, norm: float) -> None:
+        world = self.learner.world
+        whole_loss, whole_right = world.sums(loss.item(), right.item())
+        if not math.isfinite(whole_loss):
+            raise RunError(
+                f"the loss became {whole_loss} in epoch {self.at.epoch + 1}, step {self.at.step + 1} of {self.policy}. "
+                f"Lower lr ({self.config.lr:g}); the last checkpoint is intact."
+            )
+        self.at.loss += whole_loss / world.size * clips
+        self.at.correct += whole_right
+        self.at.norm += norm * clips
+        self.at.seen += clips
+
+    def _row(self) -> Row:
+        eps, alpha, steps = self.policy.at(self._clock(0), self._alpha)
+        last = self.policy.at(self._clock(self.steps - 1), self._alpha)
+        return {
+            "kind": "epoch",
+            "epoch": self.at.epoch + 1,
+            "epochs": self.config.epochs,
+            "loss": round(self.at.loss / self.at.seen, 6),
+            "correct": int(self.at.correct),
+            "clips": int(self.at.seen),
+            "eps": eps,
+            "alpha": alpha,
+            "steps": steps,
+            "gradient_norm": round(self.at.norm / self.at.seen, 6),
+            **({"last": list(last)} if self.policy.by_step else {}),
+        }
+
+    def _clock(self, step: int) -> Clock:
+        """Where training stands at a step of this epoch."""
+        draw = content_seed(self.seed, "draw", self.at.epoch, step) / 2**60
+        losses = tuple((eps, loss) for eps, loss in self.at.losses)
+        return Clock(self.at.epoch, self.config.epochs, step, self.steps, draw, losses, self.at.standing)
+
+    def _alpha(self, eps: float, steps: int) -> float:
+        """α* of this epoch, looked for once; where ε moves with every step, for the next whole ε, and scaled."""
+        asked = math.ceil(eps) if self.policy.by_step and not isinstance(self.policy.eps, Adaptive) else eps
+        key = f"{asked:g} {steps}"
+        if key not in self.at.alphas:
+            self.at.alphas[key] = self.alpha_star(asked, steps)
+        return self.at.alphas[key] * eps / asked
+
+    def _measured(self, held: Clips, progress: Callable[[int], None]) -> list[list[float]]:
+        """The adversarial loss at each ε that an adaptive policy draws from."""
+        assert isinstance(self.policy.eps, Adaptive)
+        found = []
+        for eps in self.policy.eps.grid:
+            setting = self.policy.at(replace(self._clock(0), draw=0.0, losses=((eps, 1.0),)), self._alpha)
+            found.append([eps, loss_at(self.learner, self.policy, held, setting)])
+            progress(len(held) * setting.steps)
+        return found

@@ -1,0 +1,143 @@
+"""Training in processes of its own: several at once, killed at any moment, told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+KILLS = int(os.environ.get("VIDROBUST_KILLS", "2"))
+"""How often the kill test is repeated; by hand with ten."""
+
+FEW = ("--clips.train", "48", "--clips.val", "10", "--clips.test", "10", "--clips.size", "16", "--watch.clips", "10")
+METHOD = ("--method", "FGSM-RS(ε=8)", "--epochs", "3", "--batch", "16", "--watch.steps", "1", "--fit.save_every", "1")
+
+
+def launched(data: Path, out: Path, *more: str, processes: int = 1) -> subprocess.Popen[str]:
+    launcher = [sys.executable, "-m"]
+    if processes > 1:
+        launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    command = [*launcher, "vidrobust", "train", "--data", str(data), *FEW, *METHOD, *more, "--out", str(out)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        start_new_session=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, err = process.communicate(timeout=280)
+    return process.returncode, err
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The run directories of one process and of two."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for processes in (1, 2):
+        code, err = ended(launched(small_motion, folder / str(processes), processes=processes))
+        assert code == 0, err
+    return {processes: folder / str(processes) for processes in (1, 2)}
+
+
+def test_two_processes_give_the_losses_of_one(small_motion: Path, tmp_path: Path) -> None:
+    """In float32 and at a small learning rate, where rounding stays rounding; ε is drawn alike on both."""
+    exact = ("--method", "AAT(ε_max=8,α=ε,i=1)", "--epochs", "2", "--fit.precision", "float32")
+    exact = (*exact, "--fit.optimiser", "sgd", "--lr", "0.0001")
+    found = []
+    for processes in (1, 2):
+        code, err = ended(launched(small_motion, tmp_path / str(processes), *exact, processes=processes))
+        assert code == 0, err
+        found.append([row for row in rows_of(tmp_path / str(processes)) if row["kind"] == "epoch"])
+    for one, two in zip(*found, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=2e-4)
+        assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=5e-3)
+        assert (two["eps"], two["last"]) == (one["eps"], one["last"])
+
+
+def test_shards_of_a_model_train_like_copies_of_it(small_motion: Path, tmp_path: Path) -> None:
+    exact = ("--epochs", "1", "--fit.precision", "float32", "--fit.optimiser", "sgd", "--lr", "0.0001")
+    found = []
+    for parallel in ("ddp", "fsdp"):
+        how = (*exact, "--fit.parallel", parallel)
+        code, err = ended(launched(small_motion, tmp_path / parallel, *how, processes=2))
+        assert code == 0, err
+        found.append((rows_of(tmp_path / parallel)[1], load_file(tmp_path / parallel / "model.safetensors")))
+    assert found[1][0]["loss"] == pytest.approx(found[0][0]["loss"], rel=1e-4)
+    assert found[0][1].keys() == found[1][1].keys()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("attempt", range(KILLS))
+def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
+    attempt: int, processes: int, undisturbed: dict[int, Path], small_motion: Path, tmp_path: Path
+) -> None:
+    out, rng = tmp_path / "run", random.Random(os.urandom(8))
+    process = launched(small_motion, out, processes=processes)
+    while not list(out.glob("checkpoints/*")) and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(rng.uniform(0, 2))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    code, err = ended(launched(small_motion, out, processes=processes))
+    assert code == 0, err
+    assert (out / "rows.jsonl").read_bytes() == (undisturbed[processes] / "rows.jsonl").read_bytes()
+    before, after = (load_file(run / "model.safetensors") for run in (undisturbed[processes], out))
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_sigterm_saves_and_stops_and_the_same_command_goes_on(
+    undisturbed: dict[int, Path], small_motion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    process = launched(small_motion, out)
+    while not list(out.glob("checkpoints/*")):
+        time.sleep(0.02)
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    code, err = ended(process)
+    assert time.monotonic() - asked < 10
+    assert code == 143, err
+    assert "stopped in epoch" in err and "Traceback" not in err
+    code, err = ended(launched(small_motion, out))
+    assert code == 0, err
+    assert (out / "rows.jsonl").read_bytes() == (undisturbed[1] / "rows.jsonl").read_bytes()
+
+
+def test_a_rank_that_dies_ends_the_job_within_a_minute(small_motion: Path, tmp_path: Path) -> None:
+    process = launched(small_motion, tmp_path / "run", "--epochs", "50", processes=2)
+    while not list((tmp_path / "run").glob("checkpoints/*")):
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    os.kill(int(listed.stdout.split()[-1]), signal.SIGKILL)
+    died = time.monotonic()
+    code, err = ended(process)
+    assert time.monotonic() - died < 60
+    assert code != 0
+    assert "SIGKILL" in err or "Signal 9" in err
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(small_motion: Path, tmp_path: Path) -> None:
+    code, err = ended(launched(small_motion, tmp_path / "run", "--batch", "15", processes=2))
+    assert code != 0
+    assert "15 clips cannot be cut into 2 processes" in err
