@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
+from vidrobust.data.parallel import cores
 from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
 from vidrobust.models.checkpoints import load_model, save_model
@@ -116,7 +117,7 @@ class PrepareData:
         return 0
 
     def run(self, place: Place) -> list[Row]:
-        return [load(self.data).row]
+        return [load(self.data, workers=cores()).row]
 
 
 def _range(data: DataConfig) -> str:

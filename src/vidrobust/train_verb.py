@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, load, open_videos
+from vidrobust.data.parallel import cores
 from vidrobust.dry_run import Estimate
 from vidrobust.errors import InputError
 from vidrobust.fitting import fit, study_alpha_star
@@ -34,6 +35,10 @@ from vidrobust.training.watch import Watch
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+NOTICES = 20
+"""Videos left out or damaged that are named in the terminal; the run's `dataset` row names all."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,9 @@ class Train:
         told = telling(console)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
         model = self._model(config, told).to(device())
-        data = load(fitting_clips(model, config))
+        data = load(fitting_clips(model, config), workers=cores())
+        for notice in data.notices[:NOTICES]:
+            told(notice)
         if not isinstance(model, ResNet3d):
             for finding in examined(model, data):
                 told(f"self-test of {self.model}: {finding}")

@@ -101,8 +101,7 @@ class Clips:
             ``B 3 T H W``, float32, in [0, 1].
         """
         index = torch.as_tensor(indices, dtype=torch.int64)
-        clips = [self._fitted(pixels) for pixels in self._windows(index, self._start[index])]
-        return _planes(clips, self.frames, self.size).div_(255)
+        return _planes(self._stacked(self._windows(index, self._start[index]))).div_(255)
 
     def augmented(self, indices: Indices, generator: torch.Generator) -> Tensor:
         """A random window of each video, cropped at random, all frames of a clip alike.
@@ -166,41 +165,45 @@ class Clips:
         times = sampling.window(start, self.frames, self.stride, self._shapes[index, 0])
         return self._store.windows(self.of[index].tolist(), times.numpy())
 
-    def _fitted(self, pixels: np.ndarray) -> Tensor:
-        """``T S S 3`` uint8: the largest square around the centre, scaled to the size of the clips."""
-        return _boxed(pixels, sampling.centre_box(*pixels.shape[1:3]), self.size)
+    def _stacked(self, windows: list[np.ndarray]) -> Tensor:
+        """``B T S S 3`` uint8: the largest square around each centre, scaled to the size of the clips."""
+        if all(pixels.shape[1:3] == (self.size, self.size) for pixels in windows):
+            return torch.from_numpy(np.stack(windows)) if windows else self._none()
+        return torch.stack([_boxed(p, sampling.centre_box(*p.shape[1:3]), self.size) for p in windows])
+
+    def _none(self) -> Tensor:
+        return torch.empty(0, self.frames, self.size, self.size, 3, dtype=torch.uint8)
 
     def _cropped(self, index: Tensor, windows: list[np.ndarray], draws: Tensor) -> Tensor:
         boxes = sampling.corner_boxes if self.crop == "corner" else sampling.resized_boxes
         found = boxes(draws[:, 1:], *self._shapes[index, 1:].unbind(1)).tolist()
         clips = [_boxed(pixels, tuple(box), self.size) for pixels, box in zip(windows, found, strict=True)]
-        return _planes(clips, self.frames, self.size).div_(255)
+        return _planes(torch.stack(clips) if clips else self._none()).div_(255)
 
     def _lit(self, windows: list[np.ndarray], draws: Tensor) -> Tensor:
         reach = self.size // 12
         shift = (draws[:, :2] * (2 * reach + 1)).long().clamp_max(2 * reach) - reach
-        clips = _planes(
-            [_shifted(self._fitted(p), s) for p, s in zip(windows, shift, strict=True)], self.frames, self.size
-        )
+        clips = _planes(_shifted(self._stacked(windows), shift))
         gain = 1 + CONTRAST * (2 * draws[:, 2] - 1)
         lift = 0.5 * (1 - gain) + BRIGHTNESS * (2 * draws[:, 3] - 1)
         each = (-1, 1, 1, 1, 1)
         return clips.mul_((gain / 255).view(each)).add_(lift.view(each)).clamp_(0, 1)
 
 
-def _planes(clips: list[Tensor], frames: int, size: int) -> Tensor:
-    """``T H W 3`` uint8 clips as contiguous ``B 3 T H W`` float32, still in 0 … 255."""
-    planes = torch.empty(len(clips), 3, frames, size, size)
-    for plane, clip in zip(planes, clips, strict=True):
-        plane.copy_(clip.permute(3, 0, 1, 2))
-    return planes
+def _planes(clips: Tensor) -> Tensor:
+    """``B T H W 3`` uint8 to contiguous ``B 3 T H W`` float32, still in 0 … 255."""
+    return clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def _shifted(clip: Tensor, shift: Tensor) -> Tensor:
-    """Move a ``T H W 3`` clip by (down, right) pixels, repeating the edge."""
-    rows = (torch.arange(clip.shape[1]) - shift[0]).clamp(0, clip.shape[1] - 1)
-    columns = (torch.arange(clip.shape[2]) - shift[1]).clamp(0, clip.shape[2] - 1)
-    return clip[:, rows][:, :, columns]
+def _shifted(clips: Tensor, shift: Tensor) -> Tensor:
+    """Move ``B T H W 3`` clips by ``B 2`` pixels (down, right), repeating the edge."""
+    steps = torch.arange(clips.shape[2])
+    rows = (steps - shift[:, :1]).clamp(0, clips.shape[2] - 1)
+    columns = (steps - shift[:, 1:]).clamp(0, clips.shape[3] - 1)
+    which = torch.arange(len(clips))[:, None, None]
+    # With the frames in the last place, one index picks whole runs of memory.
+    moved = clips.permute(0, 2, 3, 1, 4).contiguous()[which, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2, 4)
 
 
 def _boxed(pixels: np.ndarray, box: tuple[int, ...], size: int) -> Tensor:

@@ -37,6 +37,9 @@ Damaged = Literal["refuse", "keep"]
 MOST_LOST = 10
 """Of a video that is kept despite damage, at most one frame in so many may be lost."""
 
+BELIEVED = 1 << 29
+"""Bytes of frames for which a header's count makes room at once."""
+
 SEEK_FROM = 256
 """Frames before a window from which on it is sought rather than decoded up to."""
 
@@ -112,58 +115,87 @@ def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damage
     with explained(source):
         if source.is_folder:
             found = stills.decode(source, fit, max_frames)
-            frames, tally = found.frames, Tally(found.numbers, len(found.frames), found.lost)
+            frames = np.stack(found.frames) if found.frames else np.zeros((0, 1, 1, 3), np.uint8)
+            tally = Tally(found.numbers, len(frames), found.lost)
         else:
             check_size(source)
             frames, tally = _whole(source, fit) if max_frames is None else _middle(source, fit, max_frames)
-    if not frames:
+    if not len(frames):
         tally.check(source, damaged)
         raise DecodeError(f"{source} has a video stream but no frame in it. {REMEDY}", "no frame")
     tally.check(source, damaged)
-    return Decoded(np.stack(frames), tally.lost)
+    return Decoded(frames, tally.lost)
 
 
-def _whole(source: Source, fit: Fit) -> tuple[list[np.ndarray], Tally]:
+def _whole(source: Source, fit: Fit) -> tuple[np.ndarray, Tally]:
     with opened(source) as (container, stream):
-        tally, fitted = Tally(), Fitted(fit)
-        frames = [fitted(frame) for frame in stream_frames(container, stream, tally)]
+        tally, fitted, reel = Tally(), Fitted(fit), Reel(stream.frames)
+        for frame in stream_frames(container, stream, tally):
+            reel.add(fitted(frame))
         check_promises(source, container, stream, tally)
-    return frames, tally
+    return reel.frames, tally
 
 
-def _middle(source: Source, fit: Fit, count: int) -> tuple[list[np.ndarray], Tally]:
+def _middle(source: Source, fit: Fit, count: int) -> tuple[np.ndarray, Tally]:
     """The window around the middle, by the packets that are there, not by what the header says."""
     counted, times = _count_packets(source)
     packets = counted.packets
     start = max(0, (packets - count) // 2)
     if start >= SEEK_FROM and times[start : start + 1]:
         with opened(source) as (container, stream):
-            found, fitted, tally = [], Fitted(fit), Tally(packets)
+            reel, fitted, tally = Reel(count), Fitted(fit), Tally(packets)
             container.seek(times[start], stream=stream)
             for frame in stream_frames(container, stream, tally):
-                if not found and frame.pts is not None and frame.pts > times[start]:
+                if not reel.count and frame.pts is not None and frame.pts > times[start]:
                     break  # the index led too far: count from the beginning instead
-                if found or frame.pts == times[start]:
-                    found.append(fitted(frame))
-                if len(found) == count:
-                    return found, Tally(packets, packets, counted.lost + tally.lost)
+                if reel.count or frame.pts == times[start]:
+                    reel.add(fitted(frame))
+                if reel.count == count:
+                    return reel.frames, Tally(packets, packets, counted.lost + tally.lost)
     frames, tally = _counted(source, fit, start, count)
     if len(frames) < min(count, tally.frames):  # fewer frames than packets: now it is known how many
         frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count)
     return frames, Tally(packets, tally.frames, counted.lost + tally.lost)
 
 
-def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[list[np.ndarray], Tally]:
+def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[np.ndarray, Tally]:
     """Frames ``start … start + count`` by counting from the first."""
-    frames: list[np.ndarray] = []
     with opened(source) as (container, stream):
-        tally, fitted = Tally(), Fitted(fit)
+        tally, fitted, reel = Tally(), Fitted(fit), Reel(count)
         for frame in stream_frames(container, stream, tally):
             if tally.frames > start:
-                frames.append(fitted(frame))
-            if len(frames) == count:
+                reel.add(fitted(frame))
+            if reel.count == count:
                 break
-    return frames, tally
+    return reel.frames, tally
+
+
+@dataclass
+class Reel:
+    """Frames copied one by one into one array, so that each is copied once.
+
+    Args:
+        room: for so many frames at first, if that is believable; a header's lie costs no more than a copy.
+    """
+
+    room: int
+    count: int = 0
+    pixels: np.ndarray | None = None
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append a frame; a stream that changes its shape midway gives frames of the first one's shape."""
+        if self.pixels is None:
+            first = max(1, min(self.room, BELIEVED // frame.size))
+            self.pixels = np.empty((first, *frame.shape), np.uint8)
+        if self.count == len(self.pixels):
+            self.pixels = np.concatenate([self.pixels, np.empty_like(self.pixels)])
+        self.pixels[self.count] = frame
+        self.count += 1
+
+    @property
+    def frames(self) -> np.ndarray:
+        """``T H W 3``; none if nothing was added."""
+        return np.zeros((0, 1, 1, 3), np.uint8) if self.pixels is None else self.pixels[: self.count]
 
 
 @dataclass
@@ -174,18 +206,22 @@ class Fitted:
     reformatter: VideoReformatter = field(default_factory=VideoReformatter)
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        """The frame as RGB, scaled, cropped and turned upright."""
+        """The frame as RGB, scaled, cropped and turned upright: a view of the decoder's memory, not copied."""
         width, height = self.fit.scaled(frame.width, frame.height)
-        small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.AREA)
+        scaled = (width, height) != (frame.width, frame.height)
+        how = Interpolation.AREA if scaled else None  # the area filter is slow even where there is nothing to scale
+        small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how)
         turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
-        return self.fit.cropped(small.to_ndarray(), turns)
+        plane = small.planes[0]
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)  # each padded at its end
+        return self.fit.cropped(lines[:, : 3 * width].reshape(height, width, 3), turns)
 
 
 def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
     """The frames of a stream in the order in which they are shown; bad ones are counted and left out."""
     timed = promises_time(container)
     for packet in container.demux(None if timed else stream):
-        if packet.pts is not None and packet.time_base is not None:
+        if timed and packet.pts is not None and packet.time_base is not None:
             tally.end = max(tally.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index != stream.index:
             continue

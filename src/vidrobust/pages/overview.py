@@ -97,6 +97,12 @@ def _studied(run: Run, rows: Sequence[Row]) -> Html:
     return Html(f"{tag('p', told)}<details><summary>the models</summary><ul>{listed}</ul></details>")
 
 
+def _files(what: str, files: list[dict[str, str]]) -> str:
+    """A folded list of files, each with what is said of it; nothing if there is none."""
+    listed = "".join(tag("li", f"{one['file']}: {one['reason']}") for one in files)
+    return f"<details><summary>{what}: {len(files)}</summary><ul>{listed}</ul></details>" if files else ""
+
+
 def _data(rows: Sequence[Row]) -> Html:
     row = next(iter(of_kind(rows, "dataset")), None)
     if row is None:
@@ -112,8 +118,9 @@ def _data(rows: Sequence[Row]) -> Html:
     told += f", contrast {contrast[0]:g} to {contrast[1]:g}." if contrast else "."
     names = "".join(tag("li", name) for name in row["classes"])
     skipped = row.get("skipped") or []
-    listed = "".join(tag("li", f"{one['file']}: {one['reason']}") for one in skipped)
-    left = f"<details><summary>Skipped files: {len(skipped)}</summary><ul>{listed}</ul></details>" if skipped else ""
+    left = _files("Skipped files", skipped) + _files("Damaged files used without some frames", row.get("damaged") or [])
+    if row.get("missing"):
+        left += tag("p", f"Clips of the official lists that are missing: {row['missing']}.")
     told_skipped = "" if skipped else tag("p", "No file was skipped.", "soft")
     return Html(
         f"{tag('p', told)}<details><summary>the classes</summary><ul>{names}</ul></details>{left}{told_skipped}"

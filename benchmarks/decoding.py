@@ -1,0 +1,309 @@
+"""The speed of decoding against a bare PyAV loop, OpenCV, decord and torchcodec, and of an epoch from the cache.
+
+    python benchmarks/decoding.py --setup          # makes the peers' environment, once
+    python benchmarks/decoding.py [--rounds 7]     # measures; prints JSON
+
+Every decoder gives the same frames: all of a file as RGB at its own size, or the shorter side scaled to 112 (the bare
+loop and ours; the peers do not scale by area). Runs are interleaved, each on one thread, and compared by CPU time,
+because a busy neighbour slows all alike: a ratio is the median over the rounds of the ratio within a round. Above 1, we
+are faster. What is not installed, or cannot find FFmpeg's libraries, is named with its error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ENVIRONMENT = HERE / ".decoders"
+INSIDE = "VIDROBUST_DECODERS"
+BOUND = 0.9
+"""The least ratio to a bare PyAV loop."""
+
+SHARE = 0.05
+"""The most that an epoch from the cache may cost of a training step's time."""
+
+Decoder = Callable[[Path], Any]
+
+KINDS = {
+    "ucf101.avi": ("mpeg4", 320, 240, 180),
+    "kinetics.mp4": ("libx264", 340, 256, 300),
+    "hd.mp4": ("libx264", 1280, 720, 60),
+}
+"""The files: codec, width, height, frames."""
+
+
+def setup() -> None:
+    """Make the environment of the peers."""
+    venv.create(ENVIRONMENT, with_pip=True)
+    (ENVIRONMENT / ".gitignore").write_text("*\n")
+    install = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-r", HERE / "decoders-requirements.txt"], check=True)
+
+
+def enter() -> None:
+    """Go on with the peers' Python, with this checkout's package."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"{ENVIRONMENT} is missing: run {Path(__file__).name} --setup first.")
+    inside = {INSIDE: "1", "PYTHONPATH": str(HERE.parent / "src"), "OMP_NUM_THREADS": "1"}
+    os.execve(python, [str(python), __file__, *sys.argv[1:]], os.environ | inside)
+
+
+def videos(folder: Path) -> dict[str, Path]:
+    """Files as the data sets have them: noise that moves over a smooth ground, so that codecs have work to do."""
+    import av
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    made = {}
+    for name, (codec, width, height, frames) in KINDS.items():
+        ground = rng.uniform(40, 215, (height // 8 + 2, (width + frames) // 8 + 2, 3)).repeat(8, 0).repeat(8, 1)
+        made[name] = folder / name
+        with av.open(str(made[name]), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for number in range(frames):
+                frame = ground[:height, number : number + width] + rng.normal(0, 8, (height, width, 3))
+                picture = np.ascontiguousarray(frame.clip(0, 255).astype(np.uint8))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    return made
+
+
+def bare(path: Path) -> list[Any]:
+    """What one writes first."""
+    import av
+
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def bare_scaled(path: Path) -> list[Any]:
+    """The same with frames scaled as ours."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        scale = 112 / min(stream.width, stream.height)
+        size = round(stream.width * scale), round(stream.height * scale)
+        return [
+            frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
+            for frame in container.decode(video=0)
+        ]
+
+
+def bare_reusing(path: Path) -> list[Any]:
+    """The bare loop with one reformatter for all frames, which is twice as fast as making one for each."""
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return [reformatter.reformat(frame, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
+
+
+def ours(path: Path) -> Any:
+    """All frames at their own size, which the caller knows."""
+    from vidrobust.data.decode import decode
+
+    return decode(path, size=min(KINDS[path.name][1:3]), whole=True)
+
+
+def ours_scaled(path: Path) -> Any:
+    """The shorter side scaled to 112."""
+    from vidrobust.data.decode import decode
+
+    return decode(path, size=112, whole=True)
+
+
+def opencv(path: Path) -> list[Any]:
+    """OpenCV, one thread."""
+    import cv2  # type: ignore[import-not-found]
+
+    cv2.setNumThreads(1)
+    video, frames = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]), []
+    while (found := video.read())[0]:
+        frames.append(cv2.cvtColor(found[1], cv2.COLOR_BGR2RGB))
+    return frames
+
+
+def decord(path: Path) -> Any:
+    """decord, one thread."""
+    import decord as library  # type: ignore[import-not-found]
+
+    reader = library.VideoReader(str(path), num_threads=1)
+    return reader.get_batch(range(len(reader))).asnumpy()
+
+
+def torchcodec(path: Path) -> Any:
+    """torchcodec, one thread."""
+    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
+
+    return VideoDecoder(str(path), num_ffmpeg_threads=1, dimension_order="NHWC")[:].numpy()
+
+
+RACES: dict[str, dict[str, Decoder]] = {
+    "own size": {
+        "ours": ours,
+        "bare": bare,
+        "bare, reusing": bare_reusing,
+        "opencv": opencv,
+        "decord": decord,
+        "torchcodec": torchcodec,
+    },
+    "scaled to 112": {"ours": ours_scaled, "bare": bare_scaled},
+}
+
+
+def race(decoders: dict[str, Decoder], path: Path, rounds: int) -> dict[str, Any]:
+    """CPU seconds of each decoder, interleaved, and the ratios to ours."""
+    usable: dict[str, Decoder] = {}
+    found: dict[str, Any] = {"frames": {}, "absent": {}}
+    for name, decoder in decoders.items():
+        try:
+            found["frames"][name] = len(decoder(path))
+            usable[name] = decoder
+        except Exception as error:  # noqa: BLE001 - whatever a peer raises is reported
+            found["absent"][name] = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    spent: dict[str, list[float]] = {name: [] for name in usable}
+    for turn in range(rounds):
+        order = list(usable.items())
+        for name, decoder in order[turn % len(order) :] + order[: turn % len(order)]:
+            started = time.process_time()
+            decoder(path)
+            spent[name].append(time.process_time() - started)
+    ratios = {
+        name: statistics.median(other / own for other, own in zip(times, spent["ours"], strict=True))
+        for name, times in spent.items()
+        if name != "ours"
+    }
+    found["cpu_seconds"] = {name: round(statistics.median(times), 4) for name, times in spent.items()}
+    found["ratios"] = {name: round(ratio, 3) for name, ratio in ratios.items()}
+    found["within_bound"] = ratios["bare"] >= BOUND
+    return found
+
+
+def access(path: Path, rounds: int) -> dict[str, Any]:
+    """A clip of 16 frames from a random place against decoding from the beginning up to it."""
+    import random
+
+    from vidrobust.data.decode import decode_video
+    from vidrobust.data.geometry import Fit
+    from vidrobust.data.random_access import read, survey
+    from vidrobust.data.sources import as_source
+
+    source, fit, rng = as_source(path), Fit(112), random.Random(0)
+    known = survey(source)
+    seconds, whole = [], []
+    for _ in range(rounds * 3):
+        start = rng.randrange(known.frames - 16)
+        began = time.process_time()
+        read(source, known, range(start, start + 16), fit)
+        seconds.append(time.process_time() - began)
+        began = time.process_time()
+        decode_video(source, fit)
+        whole.append(time.process_time() - began)
+    return {"clip": round(statistics.mean(seconds), 4), "whole": round(statistics.mean(whole), 4)}
+
+
+def epoch(folder: Path, rounds: int) -> dict[str, Any]:
+    """Batches from the cache against training steps on them, CPU seconds, for two models and sizes."""
+    import numpy as np
+    import torch
+    from torch.nn import functional as F
+
+    from vidrobust.data.cache import CachedSplit
+    from vidrobust.data.clips import Clips
+    from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig, build
+
+    torch.set_num_threads(1)
+    small = build("r3d-small", classes=10, seed=0)
+    r3d18 = ResNet3d(
+        ResNet3dConfig(
+            classes=101,
+            layers=(2, 2, 2, 2),
+            widths=(64, 128, 256, 512),
+            strides=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+        )
+    )
+    cases = {
+        "r3d-small 32×3×8×24×24, shift": (small, 32, (16, 24, 24), 8, 24, "shift"),
+        "R3D-18 4×3×16×112×112, corner crops of 128×171": (r3d18, 4, (64, 128, 171), 16, 112, "corner"),
+        "R3D-18 4×3×16×112×112, resized crops of 128×171": (r3d18, 4, (64, 128, 171), 16, 112, "resized"),
+    }
+    report = {}
+    for name, (model, batch, shape, frames, size, crop) in cases.items():
+        file = folder / "frames.u8"
+        count = int(np.prod(shape)) * 3
+        np.random.default_rng(0).integers(0, 256, 64 * count, np.uint8).tofile(file)
+        split = CachedSplit(
+            pixels=np.memmap(file, np.uint8, "c"),
+            offsets=np.arange(64) * count,
+            shapes=np.array([shape] * 64, np.int64),
+            labels=np.arange(64) % 10,
+            videos=tuple(map(str, range(64))),
+            groups=tuple(map(str, range(64))),
+        )
+        clips = Clips(split, tuple(map(str, range(10))), frames=frames, size_out=size, crop=crop, flip=crop != "shift")  # type: ignore[arg-type]
+        optimizer, generator = torch.optim.SGD(model.parameters(), 0.01), torch.Generator().manual_seed(0)
+        model.train()
+        loading, stepping = [], []
+        for turn in range(rounds):
+            index = [(turn * batch + place) % 64 for place in range(batch)]
+            began = time.process_time()
+            x = clips.augmented(index, generator)
+            loading.append(time.process_time() - began)
+            began = time.process_time()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), clips.labels[index]).backward()
+            optimizer.step()
+            stepping.append(time.process_time() - began)
+        share = statistics.median(a / b for a, b in zip(loading[1:], stepping[1:], strict=True))
+        report[name] = {
+            "load": round(statistics.median(loading), 4),
+            "step": round(statistics.median(stepping), 4),
+            "share": round(share, 4),
+            "within_bound": share < SHARE,
+        }
+    return report
+
+
+def main() -> None:
+    """Make the environment, or measure in it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--setup", action="store_true")
+    parser.add_argument("--rounds", type=int, default=7)
+    values = parser.parse_args()
+    if values.setup:
+        setup()
+        return
+    if INSIDE not in os.environ:
+        enter()
+    with tempfile.TemporaryDirectory() as place:
+        files = videos(Path(place))
+        report: dict[str, Any] = {
+            name: {kind: race(decoders, path, values.rounds) for kind, decoders in RACES.items()}
+            for name, path in files.items()
+        }
+        report["random access, seconds"] = access(files["kinetics.mp4"], values.rounds)
+        report["cache"] = epoch(Path(place), values.rounds)
+    report["load"] = os.getloadavg()
+    print(json.dumps(report, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
