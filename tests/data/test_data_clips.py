@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vidrobust.data import CachedSplit, Clips
+from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
 
 
@@ -127,3 +128,10 @@ def test_another_size():
 def test_sizes_out_of_range(options):
     with pytest.raises(InputError):
         Clips(cached(), ("a", "b"), **options)
+
+
+def test_processes_that_share_a_batch_see_the_clips_that_one_would(small_data: VideoClips) -> None:
+    clips, generators = small_data.train, [torch.Generator().manual_seed(5) for _ in range(2)]
+    whole = clips.augmented(range(6), generators[0])
+    assert torch.equal(clips.augmented(range(6), generators[1], slice(2, 4)), whole[2:4])
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())

@@ -55,8 +55,12 @@ class World:
 
     def part(self, batch: Any) -> Any:
         """This process's part of a batch, the parts being equal and in order."""
-        each = len(batch) // self.size
-        return batch[self.rank * each : (self.rank + 1) * each]
+        return batch[self.rows(len(batch))]
+
+    def rows(self, batch: int) -> slice:
+        """Where this process's part of so many clips lies."""
+        each = batch // self.size
+        return slice(self.rank * each, (self.rank + 1) * each)
 
     def check(self, batch: int, accumulate: int) -> None:
         """Refuse a batch that cannot be cut into equal parts.

@@ -143,7 +143,7 @@ class Training:
                 yield indices, clips
 
     def _made(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        clips = self.learner.world.part(self.clips.augmented(indices, generator))
+        clips = self.clips.augmented(indices, generator, self.learner.world.rows(len(indices)))
         return clips, generator.get_state()
 
     def _step(self, indices: Tensor, clips: Tensor, clock: Clock) -> tuple[Tensor, Tensor, float]:
