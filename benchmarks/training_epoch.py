@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from typing import Any
 
-from attack_speed import ENVIRONMENT, INSIDE, enter  # pyrefly: ignore[missing-import]
+from attack_speed import ENVIRONMENT  # pyrefly: ignore[missing-import]
 
 EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 5
 
@@ -24,10 +25,7 @@ EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 5
 def main() -> None:
     """Measure and print."""
     options = arguments()
-    import os
-
-    if os.environ.get(INSIDE) != str(ENVIRONMENT):
-        enter(ENVIRONMENT)
+    sys.path.append(str(next(ENVIRONMENT.glob("lib/python*/site-packages"))))  # for torchattacks alone: ours come first
     import torch
 
     torch.set_num_threads(1)

@@ -149,6 +149,6 @@ MIXTURES: dict[str, str] = {
 MODIFIERS: dict[str, Option] = {
     "AWP": Option("γ", "gamma", 0.005, 0.0, 1.0, about="adversarial weight perturbation, relative (Wu et al. 2020)"),
     "EMA": Option("τ", "tau", 0.999, 0.0, 0.999999, about="decay of the moving average of the weights that is kept"),
-    "SWA": Option("start", "start", 0.75, 0.0, 1.0, about="share of training after which weights are averaged"),
+    "SWA": Option("start", "start", 0.75, 0.0, 0.99, about="share of training after which weights are averaged"),
 }
 """What goes on top of any method, each with one number."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
+from vidrobust.attacks.blind import classifier_behind
 from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation import accuracy, device_of, silent
@@ -21,13 +22,13 @@ from vidrobust.models.checkpoints import description, load_tensors, save_tensors
 from vidrobust.notation import parse_policy
 from vidrobust.policies import AlphaStar, Policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
-from vidrobust.schedules import AutoAlpha
 from vidrobust.sweeps import StepSizes, calibrated
 from vidrobust.tracking import TrackerName, Trackers, scalars
 from vidrobust.training.checkpoints import WHOLE
 from vidrobust.training.config import FitConfig
+from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
-from vidrobust.training.engine import train
+from vidrobust.training.engine import fingerprint, train
 from vidrobust.training.making import fitted
 from vidrobust.training.watch import Watch, Watcher
 
@@ -116,17 +117,23 @@ def fit(
         "seed": seed,
         "model": description(model),
         "data": asdict(data.config),
+        "start": fingerprint(model),
+        "alpha_star": content_key(alpha_star.table) if isinstance(alpha_star, StepSizes) else None,
     }
+    if watch.patience and policy.family == "standard":
+        raise InputError("patience watches robust accuracy, which standard training does not raise: leave it at 0.")
+    for part in policy.parts or (policy,):
+        threat_of(part, 1.0)  # a norm or a support that cannot be made is known before anything is written
     run = None if out is None else _started(Path(out), asked, seed, world)
     if run is not None and (run.path / "model.safetensors").exists():
         model.load_state_dict(load_tensors(run.path / "model.safetensors")[0])
         return FitRun(model.eval(), run.rows(), run.path)
     rows = [data.row]
     best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
-    splits = {"train": _few(data.train, watch.clips), "val": _few(data.val, watch.clips)}
+    splits = {"train": few(data.train, watch.clips), "val": few(data.val, watch.clips)}
     after = AfterEpoch(
         Watcher(watch, splits, policy, best.keep, best.recall),
-        _few(data.val, CALIBRATION_CLIPS),
+        few(data.val, CALIBRATION_CLIPS),
         Trackers(run.path, track, str(policy), asked) if run is not None and world.first else None,
         told,
         shown,
@@ -138,7 +145,7 @@ def fit(
             policy,
             settings,
             seed=seed,
-            alpha_star=_alpha_star(policy, alpha_star, model, data.train),
+            alpha_star=alpha_star_of(policy, alpha_star, model, data.train),
             checkpoints=None if run is None else run.path / "checkpoints",
             after_epoch=after,
             progress=progress,
@@ -165,20 +172,20 @@ def _started(out: Path, asked: dict[str, Any], seed: int, world: World) -> Run:
     return run or Run.open(out)
 
 
-def _alpha_star(policy: Policy, given: AlphaStar | None, model: nn.Module, clips: Clips) -> AlphaStar:
+def alpha_star_of(policy: Policy, given: AlphaStar | None, model: nn.Module, clips: Clips) -> AlphaStar:
     """The table that was given, but for ``α=auto``; without one, α* of the model as it then is."""
-    if given is not None and not isinstance(policy.alpha, AutoAlpha):
+    if given is not None and not policy.auto:
         return given
-    return calibrated(model, _few(clips, CALIBRATION_CLIPS))
+    return calibrated(classifier_behind(model) or model, few(clips, CALIBRATION_CLIPS))
 
 
 def _last(run: Run | None) -> Path | None:
     return None if run is None else run.path / "checkpoints" / "last.safetensors"
 
 
-def _few(clips: Clips, count: int) -> Clips:
-    """At most about ``count`` clips, spread evenly."""
-    return clips.subset(range(0, len(clips), max(1, len(clips) // count)))
+def few(clips: Clips, count: int) -> Clips:
+    """At most ``count`` clips, spread evenly."""
+    return clips.subset(range(0, len(clips), max(1, -(-len(clips) // count))))
 
 
 class terminating:  # noqa: N801 - a context manager

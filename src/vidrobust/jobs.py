@@ -21,6 +21,7 @@ from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.parallel import cores
 from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
+from vidrobust.fitting import alpha_star_of
 from vidrobust.models.checkpoints import load_model, save_model
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
@@ -169,7 +170,7 @@ class Train:
             policy,
             self.fit,
             seed=self.seed,
-            alpha_star=table(self.sizes) if self.sizes else _no_sizes,
+            alpha_star=alpha_star_of(policy, table(self.sizes) if self.sizes else _no_sizes, model, data.train),
             checkpoints=place.folder / "checkpoints",
             after_epoch=self._watch(data, place),
             progress=place.progress,

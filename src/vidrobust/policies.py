@@ -23,6 +23,7 @@ from vidrobust.schedules import (
     Fixed,
     IterationTable,
     OptimalAlpha,
+    Paced,
     StepsRule,
     spell,
 )
@@ -123,6 +124,21 @@ class Policy:
             raise NotationError(f"there is no method {self.family!r}; there are {', '.join((*FAMILIES, *MIXTURES))}.")
         object.__setattr__(self, "options", self._kept_options())
         self._check_terms()
+        self._check_calibrated()
+        if self.family == "APE" and self.modifiers:
+            raise NotationError("APE leaves the classifier as it is: there are no weights for AWP, EMA or SWA.")
+
+    def _check_calibrated(self) -> None:
+        """α* is looked for under L∞ on whole clips, and a paced ε knows epochs alone.
+
+        Raises:
+            NotationError: it is asked for elsewhere.
+        """
+        calibrated = isinstance(self.alpha, (OptimalAlpha, AutoAlpha, AlphaRamp))
+        if calibrated and (self.option("norm"), self.option("support")) != ("Linf", "WholeClip"):
+            raise NotationError("α* is measured under L∞ on whole clips: for another threat give α as a number or ε/4.")
+        if isinstance(self.eps, Paced) and self.option("by") == "step":
+            raise NotationError("a paced ε waits for whole epochs: leave out by=step.")
 
     def _check_mixture(self) -> None:
         if len(self.parts) < 2:
@@ -130,7 +146,9 @@ class Policy:
         for part in self.parts:
             if part.family not in ("AT", "fAT", "CAL", "FGSM-RS", "N-FGSM") or part.modifiers:
                 raise NotationError(f"{self.family} mixes AT, CAL, FGSM-RS and N-FGSM, without modifiers, not {part}.")
-            if isinstance(part.eps, (Adaptive,)):
+            if part.option("mix"):
+                raise NotationError(f"{self.family} takes no mix within its methods, not {part}.")
+            if isinstance(part.eps, Adaptive):
                 raise NotationError(f"{self.family} mixes methods whose ε is not drawn by the loss, not {part}.")
 
     def _kept_options(self) -> Options:
@@ -185,6 +203,16 @@ class Policy:
         """Does it use α*, or a step size that is calibrated?"""
         kinds = (OptimalAlpha, AutoAlpha, AlphaRamp)
         return isinstance(self.alpha, kinds) or any(part.needs_alpha_star for part in self.parts)
+
+    @property
+    def warm(self) -> bool:
+        """Does it start from a trained model by definition?"""
+        return self.family in ("fAT", "APE") or any(part.warm for part in self.parts)
+
+    @property
+    def auto(self) -> bool:
+        """Is a step size to be calibrated on the model in training, whatever a study found?"""
+        return isinstance(self.alpha, AutoAlpha) or any(part.auto for part in self.parts)
 
     @property
     def by_step(self) -> bool:

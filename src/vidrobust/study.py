@@ -118,7 +118,7 @@ class Plan:
 
     def _defence(self, data: DataConfig, text: str, seed: int, sizes: SizeTable) -> Train:
         policy = parse_policy(text)
-        warm = self.config.start == "warm" or policy.family == "fAT"
+        warm = self.config.start == "warm" or policy.warm
         return Train(
             data=data,
             model=self.config.model,

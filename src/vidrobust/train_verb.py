@@ -98,7 +98,7 @@ class Train:
 
     def _train(self, console: Console, world: World) -> None:
         policy = parse_policy(self.method)
-        if policy.family == "fAT" and self.init is None:
+        if policy.warm and self.init is None:
             raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
         how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
         if self.dry_run:

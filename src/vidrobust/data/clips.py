@@ -103,7 +103,7 @@ class Clips:
         index = torch.as_tensor(indices, dtype=torch.int64)
         return _planes(self._stacked(self._windows(index, self._start[index]))).div_(255)
 
-    def augmented(self, indices: Indices, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
+    def augmented(self, indices: Indices, generator: torch.Generator, part: Tensor | None = None) -> Tensor:
         """A random window of each video, cropped at random, all frames of a clip alike.
 
         The start in time is uniform. What is cut out of the frames is
@@ -118,16 +118,16 @@ class Clips:
         Args:
             indices: ``B`` indices of clips.
             generator: a CPU generator; it alone decides the draws.
-            part: which of them to make; the others' draws are made all the same, so that processes that share a batch
-                see the clips that one would.
+            part: which of them to make, by default all; the others' draws are made all the same, so that processes that
+                share a batch see the clips that one would.
 
         Returns:
             ``B 3 T H W`` (of the part), float32, in [0, 1].
         """
         index = torch.as_tensor(indices, dtype=torch.int64)
         count = {"shift": 5, "corner": 3, "resized": 5}[self.crop]
-        draws = torch.rand(len(index), count + self.flip, generator=generator)[part]
-        index = index[part]
+        draws = torch.rand(len(index), count + self.flip, generator=generator)
+        index, draws = (index, draws) if part is None else (index[part], draws[part])
         start = sampling.random_start(draws[:, 0], self._shapes[index, 0], sampling.span(self.frames, self.stride))
         windows = self._windows(index, start)
         clips = self._lit(windows, draws[:, 1:5]) if self.crop == "shift" else self._cropped(index, windows, draws)

@@ -110,8 +110,10 @@ def branched(model: nn.Module, branches: int, seed: int = 0) -> MultiBN:
     Raises:
         InputError: the model has no BatchNorm layer, or there are fewer than two branches.
     """
-    if branches < 2 or not any(isinstance(part, _BatchNorm) for part in model.modules()):
-        raise InputError(f"MultiBN needs BatchNorm layers and at least 2 branches, not {branches}.")
+    if branches < 2:
+        raise InputError(f"MultiBN needs at least 2 branches, not {branches}.")
+    if not any(isinstance(part, _BatchNorm) for part in model.modules()):
+        raise InputError(f"MultiBN needs BatchNorm layers, and this {type(model).__name__} has none.")
     for name, part in list(model.named_modules()):
         if isinstance(part, _BatchNorm):
             owner, _, leaf = name.rpartition(".")

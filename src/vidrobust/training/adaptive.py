@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vidrobust.attacks.blind import classifier_behind
 from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
@@ -51,6 +52,7 @@ def loss_at(learner: Learner, policy: Policy, held: Clips, setting: Setting) -> 
     """The mean cross-entropy of held-out clips attacked at one setting, the model being left as it was."""
     clips, labels = held.centre(range(len(held))).to(learner.device), held.labels.to(learner.device)
     threat = threat_of(policy, setting.eps)
-    attacked = training_clips(learner.model, clips, labels, setting, threat, learner.precision)
+    target = classifier_behind(learner.model) or learner.model  # what the method itself attacks
+    attacked = training_clips(target, clips, labels, setting, threat, learner.precision)
     with undisturbed(learner.model), torch.no_grad():
         return cross_entropy(learner.model(attacked).float(), labels).mean().item()

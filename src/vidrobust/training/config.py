@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from vidrobust.errors import InputError
+
+CHOICES = {
+    "optimiser": ("adamw", "sgd"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "parallel": ("ddp", "fsdp"),
+}
+"""The words that some fields take."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,11 @@ class FitConfig:
         for name in ("lr", "layer_decay", "head_lr"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, but is {getattr(self, name)}.")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
+        if not 0 <= self.weight_decay < math.inf or not self.lr < math.inf:
+            raise InputError(f"weight_decay and lr must be finite, and at least 0: {self.weight_decay}, {self.lr}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must lie in [0, 1), but is {self.momentum}.")
         if self.accumulate < 1 or self.batch % self.accumulate or self.batch // self.accumulate < 2:

@@ -55,12 +55,17 @@ class World:
 
     def part(self, batch: Any) -> Any:
         """This process's part of a batch, the parts being equal and in order."""
-        return batch[self.rows(len(batch))]
+        each = len(batch) // self.size
+        return batch[self.rank * each : (self.rank + 1) * each]
 
-    def rows(self, batch: int) -> slice:
-        """Where this process's part of so many clips lies."""
-        each = batch // self.size
-        return slice(self.rank * each, (self.rank + 1) * each)
+    def rows(self, batch: int, parts: int = 1) -> Tensor:
+        """Which clips of a batch, cut into micro-batches that all share, are this process's.
+
+        >>> World(rank=1, size=2).rows(8, parts=2).tolist()
+        [2, 3, 6, 7]
+        """
+        each = batch // parts
+        return torch.cat([self.part(torch.arange(start, start + each)) for start in range(0, each * parts, each)])
 
     def check(self, batch: int, accumulate: int) -> None:
         """Refuse a batch that cannot be cut into equal parts.

@@ -5,6 +5,7 @@ A run that was killed goes on from its last checkpoint and ends with the same we
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from vidrobust.errors import InputError, StoppedError
+from vidrobust.models.multibn import MultiBN
 from vidrobust.policies import AlphaStar, Policy
 from vidrobust.runs import Row, content_key
 from vidrobust.training.adaptive import held_out
@@ -82,9 +84,8 @@ def train(
     world = world or World()
     if len(clips) < 2:
         raise InputError(f"there are {len(clips)} training clips; at least 2 are needed.")
-    world.check(min(config.batch, len(clips)), config.accumulate)
+    known = content_key([str(policy), config.outcome, seed, len(clips), fingerprint(model)])
     training = begin(model, clips, policy, config, seed, alpha_star, world)
-    known = content_key([str(policy), config.outcome, seed, len(clips)])
     found = None if checkpoints is None else latest(checkpoints)
     if found is not None:
         about = restore(found, training.learner, training.optimisers, training.average, training.generator, known)
@@ -109,7 +110,10 @@ def train(
         training.fall_back()
         row = training.epoch(progress, after_step)
         training.average.after_epoch(model, training.at.epoch / config.epochs)
+        stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
         found = world.agreed([row, *after_epoch(model, row, training.at.rows)])
+        if stepped is not None and not any(row["kind"] == "fallback" for row in found):
+            model.load_state_dict(stepped)
         training.at.rows += json.loads(json.dumps(found))
         if checkpoints is not None:
             save()
@@ -124,6 +128,13 @@ def begin(
     sharded = config.parallel == "fsdp" and world.size > 1  # FSDP2 takes contiguous parameters alone
     lay_out(model, torch.contiguous_format if sharded else torch.channels_last_3d)
     trained, held = held_out(clips, policy, seed)
+    world.check(min(config.batch, len(trained)), config.accumulate)
+    if config.checkpointing and isinstance(model, MultiBN):
+        raise InputError("checkpointing cannot tell BatchNorm branches apart: train MultiBN without it.")
+    if sharded and (policy.modifier("EMA") is not None or policy.modifier("SWA") is not None):
+        raise InputError("a sharded model (parallel=fsdp) cannot be averaged: use ddp, or no EMA and SWA.")
+    if next(model.parameters(), None) is None:
+        raise InputError("the model has no weights to train.")
     frozen = frozen_before(model, config.freeze)
     example = clips.centre([0]).to(next(model.parameters()).device)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
@@ -135,6 +146,15 @@ def begin(
     optimisers = dict(method.optimisers(learner, config))
     average = Average(model, policy)
     return Training(learner, method, trained, held, config, seed, alpha_star, optimisers, average, torch.Generator())
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A name for the weights that a training starts from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def lay_out(model: nn.Module, layout: torch.memory_format) -> None:

@@ -10,10 +10,12 @@ import torch
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import smoothed
 from vidrobust.models.purifier import Critic, Purified, Purifier
 from vidrobust.training.crafting import setting_of, threat_of, training_clips
+from vidrobust.training.learner import statistics_frozen
 from vidrobust.training.objectives import Batch, Objective, Outcome
 from vidrobust.training.rates import default_optimiser
 
@@ -87,8 +89,7 @@ class Generative:
         smooth = float(self.policy.option("smooth"))
 
         def judged() -> Outcome:
-            with torch.no_grad():
-                made = learner.run(model.purifier, attacked)
+            made = _purified(learner, model, attacked)
             verdicts = learner.run(critic, torch.cat([batch.clips, made]))
             return Outcome(F.binary_cross_entropy_with_logits(verdicts, _kinds(batch.clips, made)), None)
 
@@ -96,13 +97,11 @@ class Generative:
             made = learner.run(model.purifier, attacked)
             passing = learner.run(critic, made)
             fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
-            with torch.no_grad():  # how well the classifier does behind it is only reported
-                logits = model.classifier(made.detach()).float()
-            return Outcome(RESTORING * F.mse_loss(made, batch.clips) + FOOLING * fooled, logits)
+            loss = RESTORING * F.mse_loss(made, batch.clips) + FOOLING * fooled
+            return Outcome(loss, None if self.policy.family == "GAT" else _answers(model, made))
 
         def classified() -> Outcome:
-            with torch.no_grad():
-                made = learner.run(model.purifier, attacked)
+            made = _purified(learner, model, attacked)
             logits = learner.run(model.classifier, made)
             return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
 
@@ -111,6 +110,18 @@ class Generative:
             yield Objective(restored, "generator")
         if self.policy.family == "GAT":
             yield Objective(classified)
+
+
+def _purified(learner: Learner, model: Purified, attacked: Clips) -> Clips:
+    """Purified clips for the others to train on; they do not move the purifier's statistics."""
+    with torch.no_grad(), statistics_frozen(model.purifier):
+        return learner.run(model.purifier, attacked)
+
+
+def _answers(model: Purified, made: Clips) -> torch.Tensor:
+    """What the classifier, which stands still, says of purified clips; it is only reported."""
+    with undisturbed(model.classifier), torch.no_grad():
+        return model.classifier(made.detach()).float()
 
 
 def _kinds(clean: Clips, made: Clips) -> torch.Tensor:

@@ -81,10 +81,9 @@ class Learner:
         """The float32 output of a module of the model or of an extra one, as training steps run it."""
         inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
         with contextlib.ExitStack() as stack:
-            if self.world.size > 1:
-                stack.enter_context(patched(module, _BatchNorm, lambda norm: partial(synced, norm, self.world)))
+            stack.enter_context(shared_statistics(module, self.world))
             if self.checkpointing:
-                stack.enter_context(recomputed(module))
+                stack.enter_context(recomputed(module, self.world))
             stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
             output = self.wrapped.get(module, module)(inputs)
         return output.float()
@@ -105,18 +104,32 @@ def patched(
             part.__dict__.pop("forward", None)
 
 
+def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:
+    """BatchNorm normalises by the batches of all processes inside."""
+    if world.size == 1:
+        return contextlib.nullcontext()
+    return patched(module, _BatchNorm, lambda norm: partial(synced, norm, world))
+
+
 @contextlib.contextmanager
-def recomputed(module: nn.Module) -> Iterator[None]:
+def again(part: nn.Module, world: World) -> Iterator[None]:
+    """What a block computed again in the backward pass must find: the statistics of all, which do not move twice."""
+    with statistics_frozen(part), shared_statistics(part, world):
+        yield
+
+
+@contextlib.contextmanager
+def recomputed(module: nn.Module, world: World | None = None) -> Iterator[None]:
     """Blocks keep only their inputs inside; a block computed again does not count twice in BatchNorm's statistics."""
     parts = blocks_of(module)
 
-    def again(part: nn.Module) -> Callable[..., Tensor]:
-        context = lambda: (contextlib.nullcontext(), statistics_frozen(part))  # noqa: E731
+    def kept(part: nn.Module) -> Callable[..., Tensor]:
+        context = lambda: (contextlib.nullcontext(), again(part, world or World()))  # noqa: E731
         return partial(checkpoint, type(part).forward.__get__(part), use_reentrant=False, context_fn=context)
 
     try:
         for part in parts:
-            part.forward = again(part)  # type: ignore[method-assign]
+            part.forward = kept(part)  # type: ignore[method-assign]
         yield
     finally:
         for part in parts:

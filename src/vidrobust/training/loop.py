@@ -142,8 +142,12 @@ class Training:
                 self.generator.set_state(state)  # a checkpoint after this batch must not know of the next one
                 yield indices, clips
 
+    def _rows(self, indices: Tensor) -> Tensor:
+        """Which clips of a batch are this process's, micro-batch by micro-batch."""
+        return self.learner.world.rows(len(indices), self.config.accumulate)
+
     def _made(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        clips = self.clips.augmented(indices, generator, self.learner.world.rows(len(indices)))
+        clips = self.clips.augmented(indices, generator, self._rows(indices))
         return clips, generator.get_state()
 
     def _step(self, indices: Tensor, clips: Tensor, clock: Clock) -> tuple[Tensor, Tensor, float]:
@@ -159,6 +163,8 @@ class Training:
                 with self._seeded(clock, number):
                     objective = next(objectives, None)
                     if objective is None:
+                        for others in running[number + 1 :]:
+                            next(others, None)  # what they carry to the next batch
                         return loss, right, norm
                     if number == 0:
                         of = objective.of
@@ -176,8 +182,8 @@ class Training:
                     right = (outcome.logits.argmax(1) == batch.labels).sum().double() + (right if part else 0)
 
     def _micro_batches(self, indices: Tensor, clips: Tensor, clock: Clock) -> list[Batch]:
-        device, world = self.learner.device, self.learner.world
-        mine = world.part(indices)
+        device = self.learner.device
+        mine = indices[self._rows(indices)]
         labels = self.clips.labels[mine].to(device)
         seeds = [clip_seed(self.seed, self.at.epoch, index) for index in mine.tolist()]
         each = len(mine) // self.config.accumulate
@@ -188,8 +194,9 @@ class Training:
                 tuple(seeds[start : start + each]),
                 clock,
                 self._alpha,
+                number,
             )
-            for start in range(0, each * self.config.accumulate, each)
+            for number, start in enumerate(range(0, each * self.config.accumulate, each))
         ]
 
     def _backward(self, objective: Objective, number: int, parts: int) -> Outcome:
@@ -217,7 +224,7 @@ class Training:
         if not math.isfinite(whole_loss):
             raise RunError(
                 f"the loss became {whole_loss} in epoch {self.at.epoch + 1}, step {self.at.step + 1} of {self.policy}. "
-                f"Lower lr ({self.config.lr:g}); the last checkpoint is intact."
+                f"The last checkpoint is intact; for a lower lr than {self.config.lr:g} choose another --out."
             )
         self.at.loss += whole_loss / world.size * clips
         self.at.correct += whole_right

@@ -164,7 +164,7 @@ class Free(OneModel):
         """``m`` losses."""
         setting = setting_of(self.policy, batch)
         feasible = threat_of(self.policy, setting.eps).around(batch.clips)
-        moved = learner.carried.get("free", torch.zeros(0))
+        moved = learner.carried.get(f"free{batch.part}", torch.zeros(0))
         free = feasible.start
         if moved.shape == free.shape:
             free = feasible.project(free + moved.to(free))
@@ -181,4 +181,4 @@ class Free(OneModel):
             if setting.eps > 0 and leaf.grad is not None:
                 gradient = leaf.grad if point is free else torch.autograd.grad(point, free, leaf.grad)[0]
                 free = feasible.step(free.detach(), gradient, setting.eps / 255)
-        learner.carried["free"] = (free.detach() - feasible.start).contiguous()
+        learner.carried[f"free{batch.part}"] = (free.detach() - feasible.start).contiguous()

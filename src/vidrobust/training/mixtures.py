@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from vidrobust.errors import InputError
+from vidrobust.losses import smoothed
 from vidrobust.models.multibn import MultiBN
 from vidrobust.training.learner import Learner
 from vidrobust.training.methods import OneModel, attacked_clips
@@ -28,8 +29,8 @@ class Mixture(OneModel):
 
         def outcome() -> Outcome:
             logits = learner.logits(torch.cat(sides))
-            losses = F.cross_entropy(logits, batch.labels.repeat(len(sides)), reduction="none")
-            each = losses.view(len(sides), -1)
+            parts = zip(logits.chunk(len(sides)), self.policy.parts, strict=True)
+            each = torch.stack([smoothed(side, batch.labels, float(part.option("smooth"))) for side, part in parts])
             worst = each.argmax(0)
             shown = logits.view(len(sides), len(batch.labels), -1)[worst, torch.arange(len(batch.labels))]
             return Outcome((each.amax(0) if self.policy.family == "MAX" else each).mean(), shown)
@@ -63,6 +64,7 @@ class Branches(OneModel):
     def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
         """The losses of each branch and of the detector, as one."""
         sides = [batch.clips, *(attacked_clips(part, learner, batch) for part in self.policy.parts)]
+        smooth = [0.0, *(float(part.option("smooth")) for part in self.policy.parts)]
         model = learner.model
         assert isinstance(model, MultiBN)
 
@@ -71,7 +73,7 @@ class Branches(OneModel):
             logits = torch.zeros(0)
             for branch, clips in enumerate(sides):
                 logits = learner.run(model.use(branch), clips)
-                losses.append(F.cross_entropy(logits, batch.labels))
+                losses.append(smoothed(logits, batch.labels, smooth[branch]).mean())
             detected = learner.run(model.detector, torch.cat(sides))
             kinds = torch.arange(len(sides), device=detected.device).repeat_interleave(len(batch.labels))
             return Outcome(torch.stack(losses).mean() + F.cross_entropy(detected, kinds), logits)

@@ -28,6 +28,7 @@ class Batch:
             cut over processes nor on where a training was resumed.
         clock: where training stands.
         alpha_star: α*(ε, i) in units of 1/255.
+        part: which micro-batch of its step it is.
     """
 
     clips: Clips
@@ -35,6 +36,7 @@ class Batch:
     seeds: tuple[int, ...]
     clock: Clock
     alpha_star: AlphaStar
+    part: int = 0
 
 
 class Outcome(NamedTuple):

@@ -9,7 +9,7 @@ when robust accuracy on validation passes its best while training goes on. Test 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,6 +17,7 @@ import torch
 from vidrobust.attacks.engine import undisturbed
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.errors import InputError
+from vidrobust.families import FAMILIES
 from vidrobust.losses import cross_entropy
 from vidrobust.policies import Policy
 from vidrobust.schedules import EqualsEps, Fixed
@@ -60,6 +61,10 @@ class Watch:
     collapse: Literal["stop", "fall back", "ignore"] = "stop"
 
     def __post_init__(self) -> None:
+        if self.patience and not self.every:
+            raise InputError("patience needs something to look at: every must be at least 1.")
+        if self.collapse not in ("stop", "fall back", "ignore"):
+            raise InputError(f'collapse must be "stop", "fall back" or "ignore", but is {self.collapse!r}.')
         if self.every < 0 or self.clips < 1 or self.steps < 1 or self.patience < 0 or not 0 < self.eps <= 255:
             raise InputError(f"a watch needs every ≥ 0, clips ≥ 1, steps ≥ 1, patience ≥ 0 and 0 < eps ≤ 255: {self}.")
 
@@ -106,7 +111,7 @@ class Watcher:
     ) -> list[Row]:
         best = max(seen, key=lambda old: old["robust"])
         about = {"epoch": row["epoch"], "best_epoch": best["epoch"]}
-        if self.watch.collapse != "ignore" and collapsed(now, best):
+        if self.watch.collapse != "ignore" and row["eps"] and usual(self.policy) and collapsed(now, best):
             text = (
                 f"catastrophic overfitting: {now['single']} of {now['clips']} validation clips withstand one step of "
                 f"ε={now['eps']:g}, {now['robust']} several small ones ({best['robust']} in epoch {best['epoch']})"
@@ -122,8 +127,15 @@ class Watcher:
         return []
 
 
+def usual(policy: Policy) -> bool:
+    """Is the policy's threat the one that is looked at, L∞ on the whole clip?"""
+    if policy.parts:
+        return any(usual(part) for part in policy.parts)
+    return (policy.option("norm"), policy.option("support")) == ("Linf", "WholeClip")
+
+
 def collapsed(now: Row, best: Row) -> bool:
-    """Catastrophic overfitting: one step is withstood, several are not, and once were.
+    """Catastrophic overfitting: one step is withstood, several are not, and once were by a fifth of the clips or more.
 
     >>> best = {"robust": 16, "clips": 32}
     >>> collapsed({"single": 24, "robust": 2, "clips": 32}, best)
@@ -131,17 +143,25 @@ def collapsed(now: Row, best: Row) -> bool:
     >>> collapsed({"single": 17, "robust": 14, "clips": 32}, best)
     False
     """
-    return now["single"] - now["robust"] > COLLAPSED * now["clips"] and 2 * now["robust"] < best["robust"]
+    once = 5 * best["robust"] >= best["clips"] and 2 * now["robust"] < best["robust"]
+    return once and now["single"] - now["robust"] > COLLAPSED * now["clips"]
 
 
 def multi_step(policy: Policy) -> Policy:
-    """The same ε under an attack of five steps.
+    """The same policy under an attack of five steps: its threat, its other options and its modifiers stay.
 
     >>> from vidrobust.notation import parse_policy
     >>> print(multi_step(parse_policy("FGSM-RS(ε=8)")))
     AT(ε=8,α=ε/4,i=5)
     """
-    return Policy("CAL" if policy.eps.moves else "AT", policy.eps, EqualsEps(1 / 4), Fixed(5))
+    if policy.parts:
+        return replace(policy, parts=tuple(multi_step(part) for part in policy.parts))
+    family, several = policy.family, {"alpha": EqualsEps(1 / 4), "steps": Fixed(5)}
+    if "i" not in FAMILIES[family].terms:
+        family = "CAL" if policy.eps.moves else "AT"
+    taken = {option.symbol for option in FAMILIES[family].options}
+    options = tuple((symbol, value) for symbol, value in policy.options if symbol in taken)
+    return replace(policy, family=family, options=options, **several)
 
 
 def look(model: nn.Module, clips: Clips, watch: Watch, epoch: int, split: str) -> Row:

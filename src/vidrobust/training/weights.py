@@ -116,6 +116,14 @@ class Average:
         """Is there anything averaged yet?"""
         return self.model is not None and int(self.model.n_averaged) > 0
 
+    def exchange(self, model: nn.Module) -> dict[str, Tensor] | None:
+        """Put the average into the model; gives the weights it had, or None where nothing is averaged yet."""
+        if not self.started:
+            return None
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.weights())
+        return before
+
     def state(self) -> dict[str, Tensor]:
         """For a checkpoint."""
         return {} if self.model is None else dict(self.model.state_dict())
