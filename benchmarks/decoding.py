@@ -44,11 +44,17 @@ KINDS = {
 
 
 def setup() -> None:
-    """Make the environment of the peers."""
+    """Make the environment of the peers; torchcodec finds the FFmpeg libraries that PyAV's wheel brings."""
     venv.create(ENVIRONMENT, with_pip=True)
     (ENVIRONMENT / ".gitignore").write_text("*\n")
     install = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", HERE / "decoders-requirements.txt"], check=True)
+    (ENVIRONMENT / "ffmpeg").mkdir(exist_ok=True)
+    for library in ENVIRONMENT.glob("lib/*/site-packages/av.libs/lib*.so.*"):
+        name, _, version = library.name.partition(".so.")
+        link = ENVIRONMENT / "ffmpeg" / f"{name.rpartition('-')[0]}.so.{version.partition('.')[0]}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(library)
 
 
 def enter() -> None:
@@ -57,6 +63,8 @@ def enter() -> None:
     if not python.exists():
         sys.exit(f"{ENVIRONMENT} is missing: run {Path(__file__).name} --setup first.")
     inside = {INSIDE: "1", "PYTHONPATH": str(HERE.parent / "src"), "OMP_NUM_THREADS": "1"}
+    libraries = [ENVIRONMENT / "ffmpeg", *ENVIRONMENT.glob("lib/*/site-packages/av.libs")]
+    inside["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
     os.execve(python, [str(python), __file__, *sys.argv[1:]], os.environ | inside)
 
 

@@ -21,6 +21,14 @@ def claimed_size(file: BinaryIO) -> int:
     return 0
 
 
+def is_indexed(file: BinaryIO) -> bool:
+    """Is this a container that knows where its frames lie (AVI, MP4, MOV, MKV, WebM), or a bare stream (MPEG)?"""
+    file.seek(0)
+    head = file.read(12)
+    file.seek(0)
+    return head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3") or head[4:8] == b"ftyp"
+
+
 def _end_of_chunks(file: BinaryIO, actual: int, *, riff: bool) -> int:
     """AVI: RIFF chunks (tag, then little-endian size of the rest). MP4 and MOV: boxes (big-endian full size, tag)."""
     end = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from vidrobust.errors import DataError, InputError
@@ -23,12 +24,14 @@ def decoder(name: str) -> Callable[..., Any]:
         return decode_video
     if name == "torchcodec":
         try:
-            from vidrobust.data.torchcodec_decode import decode_video as with_torchcodec
+            import_module("torchcodec.decoders")
         except (ImportError, OSError, RuntimeError) as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
                 f'torchcodec cannot be used ({said}). Run pip install "vidrobust[torchcodec]", and install FFmpeg\'s '
                 "libraries, or use the decoder pyav."
             ) from error
+        from vidrobust.data.torchcodec_decode import decode_video as with_torchcodec
+
         return with_torchcodec
     raise InputError(f"decoder must be one of {', '.join(DECODERS)}, not {name!r}.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
+from vidrobust.data.containers import is_indexed
 from vidrobust.data.decode import REMEDY, Damaged, Decoded, check_size
 from vidrobust.data.decode import decode_video as with_pyav
 from vidrobust.data.geometry import Fit
@@ -20,21 +20,25 @@ AT_ONCE = 64
 def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damaged: Damaged = "keep") -> Decoded:
     """The frames of a video, scaled and cropped; torchcodec scans the file first, so its count is that of the packets.
 
-    A folder of frames, and a file that torchcodec gives up on, go to PyAV, which knows what is lost.
+    A folder of frames, a bare stream, and a file that torchcodec gives up on go to PyAV, which knows what is lost.
     """
+    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
+
     if source.is_folder:
         return with_pyav(source, fit, max_frames, damaged)
     try:
         check_size(source)
         with source.open() as file:
+            if not is_indexed(file):  # torchcodec's own index of a bare stream misses frames at its beginning
+                return with_pyav(source, fit, max_frames, damaged)
             video = VideoDecoder(file, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
             total = len(video)
             start = max(0, (total - max_frames) // 2) if max_frames is not None else 0
             stop = min(total, start + max_frames) if max_frames is not None else total
-            parts = [
-                _fitted(video.get_frames_in_range(first, min(first + AT_ONCE, stop)).data, fit)
-                for first in range(start, stop, AT_ONCE)
-            ]
+            parts = []
+            for first in range(0, stop, AT_ONCE):  # from the beginning: where there is no index its seeks go astray
+                frames = video.get_frames_in_range(first, min(first + AT_ONCE, stop)).data[max(0, start - first) :]
+                parts += [_fitted(frames, fit)] if len(frames) else []
     except OSError as error:
         raise DecodeError(f"{source} cannot be read ({error.strerror or error}). {REMEDY}", "unreadable") from error
     except (RuntimeError, ValueError, IndexError):
