@@ -116,6 +116,8 @@ def equal_epochs(method: str) -> int:
 
 def standard(seed: int, out: Path) -> None:
     """The model that the others of a seed start from."""
+    if (out / f"standard-{seed}" / "assessed.jsonl").exists():
+        return
     data = load(DATA)
     fit(build("r3d-small", len(data.classes), seed), data, epochs=15, seed=seed, out=out / f"standard-{seed}")
     assess(out / f"standard-{seed}", Work("standard", 15, seed, False), data, 0.0)
@@ -123,6 +125,8 @@ def standard(seed: int, out: Path) -> None:
 
 def done(work: Work, out: Path) -> None:
     """Train and evaluate one model."""
+    if (out / work.key / "assessed.jsonl").exists():
+        return
     data, started = load(DATA), time.process_time()
     model = load_model(out / f"standard-{work.seed}")
     fit(model, data, work.method, epochs=work.epochs, lr=2e-3, seed=work.seed, out=out / work.key)
@@ -133,8 +137,6 @@ def done(work: Work, out: Path) -> None:
 def assess(folder: Path, work: Work, data: VideoClips, seconds: float) -> None:
     """Attack the model, once."""
     file = folder / "assessed.jsonl"
-    if file.exists():
-        return
     model, clips = load_model(folder), first(data.test, CLIPS)
     attacks: list[Any] = [from_text(text, None) for text in ATTACKS]
     names = [*ATTACKS]

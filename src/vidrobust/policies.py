@@ -7,7 +7,7 @@ A policy says nothing of how it is written (see :mod:`vidrobust.notation`) nor o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from vidrobust.errors import NotationError
@@ -243,7 +243,11 @@ class Policy:
         return Setting(eps, self.alpha(clock, eps, lambda eps: alpha_star(eps, steps) if eps else 0.0), steps)
 
     def cost(self, clock: Clock) -> int:
-        """About how many input gradients a clip costs at this clock, its weights' gradients included."""
+        """About how many input gradients a clip costs at this clock, its weights' gradients included.
+
+        Of what is not known beforehand it takes the middle draw, and a model that copes.
+        """
+        clock = replace(clock, draw=clock.draw or 0.5, standing=clock.standing or (1.0,) * clock.epoch)
         if self.parts:
             return sum(part.cost(clock) for part in self.parts)
         setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
