@@ -137,6 +137,20 @@ def test_the_budget_holds_on_every_clip_of_a_video(model, clips, attack) -> None
         assert largest > 0.9  # and each clip may use all of it, not a share
 
 
+def test_the_two_averages_differ_and_are_what_they_say() -> None:
+    class Given(nn.Module):
+        """Two clips for class 0 by a little, one for class 1 by a mile."""
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 9.0]])
+
+    video, given = torch.rand(1, 3, 6, 4, 4), Given()
+    assert torch.allclose(VideoClassifier(given, 3)(video), given(video).mean(0, keepdim=True))
+    by_probabilities = VideoClassifier(given, 3, "probabilities")(video)
+    assert torch.allclose(by_probabilities.exp(), given(video).softmax(1).mean(0, keepdim=True))
+    assert VideoClassifier(given, 3)(video).argmax() != by_probabilities.argmax()
+
+
 def test_joining_is_undone_by_taking_apart() -> None:
     clips = torch.rand(6, 3, 4, 5, 5)
     videos = joined(clips, 3)

@@ -124,6 +124,7 @@ def test_kinetics(tmp_path, placed) -> None:
     assert Counter(split for split, _ in folder.missing) == {"train": 3}
     assert folder.missing[0][1] == "-0_Xy3aBc-Z_000021_000031"
     assert any("3 clips of the test list have no label" in note for note in folder.notes)
+    assert any("validation list is the test split" in note for note in folder.notes)
     assert all(v.group in v.path for v in folder.train)
     assert counts(root / "train.csv") == [15, 3, 6]
 
