@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -138,7 +139,7 @@ def fit(
         told,
         shown,
     )
-    with terminating() as stopping:
+    with terminating() as stopping, contextlib.closing(after):
         rows += train(
             model,
             data.train,
@@ -152,8 +153,6 @@ def fit(
             world=world,
             stopping=stopping,
         )
-    if after.trackers is not None:
-        after.trackers.close()
     if watch.patience or any(row.get("stop") for row in rows):
         best.recall(model, _last(run))
     splits = {"train": data.train, "val": data.val, "test": data.test}
@@ -261,6 +260,11 @@ class AfterEpoch:
         if self.trackers is not None:
             self.trackers.log([row, *rows])
         return rows
+
+    def close(self) -> None:
+        """No more epochs will come."""
+        if self.trackers is not None:
+            self.trackers.close()
 
     def _tell(self, model: nn.Module, row: Row, rows: Sequence[Row]) -> None:
         """How the epoch went: on its own attacked batches, and on a few validation clips."""
