@@ -75,7 +75,8 @@ def test_the_configuration_is_printed_and_read_back(tmp_path: Path) -> None:
 
 def test_train_leaves_a_run_with_rows_and_weights(at_run: Path) -> None:
     run = Run.open(at_run)
-    assert [row["kind"] for row in run.rows()] == ["dataset", "epoch", "epoch", "accuracy", "accuracy", "accuracy"]
+    epoch = ["epoch", "watch", "watch"]
+    assert [row["kind"] for row in run.rows()] == ["dataset", *epoch, *epoch, "accuracy", "accuracy", "accuracy"]
     assert {row["model"] for row in run.rows("epoch")} == {"AT(ε=8,α=8,i=3)"}
     assert (at_run / "model.safetensors").exists()
     assert run.provenance["versions"]["torch"]
