@@ -155,7 +155,7 @@ def print_tables(out: Path) -> None:
     """Both tables as Markdown."""
     rows = [row for file in sorted(out.glob("*/assessed.jsonl")) for row in read_lines(file)]
     for title, epochs_of in (("equal epochs", lambda method: EPOCHS), ("equal compute", equal_epochs)):
-        print(f"\n### At {title}\n")
+        print(f"\n## At {title}\n")
         print("| method | epochs | seeds | clean | PGD ε=4 | PGD ε=8 | AutoAttack ε=8 | CPU min |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for method in ("standard", *HEADLINES, *OTHERS):
