@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.engines import LOSSES
 from vidrobust.engines.work import work
 from vidrobust.errors import RunError
+from vidrobust.processes import follow_parent
 
 if TYPE_CHECKING:
     from vidrobust.jobs import Job
@@ -27,16 +24,7 @@ _spent: Any = None
 def _start_worker(spent: Any) -> None:
     global _spent
     _spent = spent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """A worker whose parent was killed must not go on writing beside the next one."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for([parent.sentinel])
-    os._exit(1)
+    follow_parent()
 
 
 def _count(gradients: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -90,11 +90,8 @@ class Learner:
 
 
 @contextlib.contextmanager
-def patched(
-    module: nn.Module, kind: type[nn.Module], forward: Callable[[nn.Module], Callable[..., Tensor]]
-) -> Iterator[None]:
-    """The parts of one kind run another forward inside; their type stays, so that attacks still know them."""
-    parts = [part for part in module.modules() if isinstance(part, kind)]
+def patched(parts: Sequence[nn.Module], forward: Callable[[nn.Module], Callable[..., Tensor]]) -> Iterator[None]:
+    """The parts run another forward inside; their type stays, so that attacks still know them."""
     try:
         for part in parts:
             part.forward = forward(part)  # type: ignore[method-assign]
@@ -108,7 +105,8 @@ def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractCon
     """BatchNorm normalises by the batches of all processes inside."""
     if world.size == 1:
         return contextlib.nullcontext()
-    return patched(module, _BatchNorm, lambda norm: partial(synced, norm, world))
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    return patched(norms, lambda norm: partial(synced, norm, world))
 
 
 @contextlib.contextmanager
@@ -118,22 +116,14 @@ def again(part: nn.Module, world: World) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def recomputed(module: nn.Module, world: World | None = None) -> Iterator[None]:
+def recomputed(module: nn.Module, world: World | None = None) -> contextlib.AbstractContextManager[None]:
     """Blocks keep only their inputs inside; a block computed again does not count twice in BatchNorm's statistics."""
-    parts = blocks_of(module)
 
     def kept(part: nn.Module) -> Callable[..., Tensor]:
         context = lambda: (contextlib.nullcontext(), again(part, world or World()))  # noqa: E731
         return partial(checkpoint, type(part).forward.__get__(part), use_reentrant=False, context_fn=context)
 
-    try:
-        for part in parts:
-            part.forward = kept(part)  # type: ignore[method-assign]
-        yield
-    finally:
-        for part in parts:
-            part.__dict__.pop("forward", None)
+    return patched(blocks_of(module), kept)
 
 
 @contextlib.contextmanager

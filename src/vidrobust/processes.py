@@ -1,0 +1,25 @@
+"""How a worker process behaves towards the one that started it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import wait
+
+
+def follow_parent() -> None:
+    """To be called first in a worker: Ctrl-C is the parent's to handle, and a parent's death is the worker's own.
+
+    A worker whose parent was killed must not go on writing beside the next one.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
