@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vidrobust.data.clips import Clips
 from vidrobust.data.dataset import VideoClips
-from vidrobust.errors import InputError, StoppedError
+from vidrobust.errors import InputError, NotationError, RunError, StoppedError
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
 from vidrobust.models.resnet3d import ResNet3d
@@ -310,3 +310,36 @@ def test_the_average_is_kept_and_the_optimiser_keeps_its_state(few: Clips) -> No
     by_hand = training.average.weights()["fc.weight"]
     assert not torch.equal(by_hand, model.fc.weight)
     assert (by_hand - model.fc.weight).abs().max() < (build("r3d-small", 10).fc.weight - model.fc.weight).abs().max()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_processes_share_each_micro_batch(accumulate: int) -> None:
+    """Together they have every clip once, and each micro-batch holds the clips that it would on one process."""
+    ranks = [World(rank, 2).rows(8, accumulate).tolist() for rank in range(2)]
+    assert sorted(ranks[0] + ranks[1]) == list(range(8))
+    each = 8 // accumulate // 2
+    for part in range(accumulate):
+        together = ranks[0][part * each : (part + 1) * each] + ranks[1][part * each : (part + 1) * each]
+        assert together == list(range(part * 8 // accumulate, (part + 1) * 8 // accumulate))
+
+
+def test_a_run_that_starts_elsewhere_is_another_run(few: Clips, tmp_path: Path) -> None:
+    policy, config = parse_policy("standard"), FitConfig(epochs=1, batch=16)
+    train(build("r3d-small", 10, seed=0), few, policy, config, checkpoints=tmp_path)
+    with pytest.raises(RunError, match="another training"):
+        train(build("r3d-small", 10, seed=1), few, policy, config, checkpoints=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "APE(ε=8,α=4,i=1)+EMA",
+        "AT(ε=128,α=auto,i=1,norm=L2)",
+        "CAL(ε~paced(0,12),α=ε,i=1,by=step)",
+        "AVG(AT(ε=8,α=4,i=1,mix=0.5),AT(ε=8,α=8,i=1))",
+        "standard+SWA(start=1)",
+    ],
+)
+def test_what_would_silently_do_nothing_or_something_else_is_refused(text: str) -> None:
+    with pytest.raises(NotationError):
+        parse_policy(text)

@@ -89,6 +89,32 @@ def test_it_falls_back_to_several_steps_and_goes_on(small_data: VideoClips, monk
     assert [row["steps"] for row in done.rows if row["kind"] == "epoch"] == [1, 1, 5]
 
 
+@pytest.mark.parametrize(
+    ("policy", "several"),
+    [
+        ("FGSM-RS(ε=128,norm=L2)+AWP", "AT(ε=128,α=ε/4,i=5,norm=L2)+AWP(γ=0.005)"),
+        ("CAL(ε~U(0,12),α=ε,i=1,support=Border(ratio=0.1))", "CAL(ε~U(0,12),α=ε/4,i=5,support=Border(ratio=0.1))"),
+        ("MAX(AT(ε=8,α=8,i=1),N-FGSM(ε=4,smooth=0.1))", "MAX(AT(ε=8,α=ε/4,i=5),AT(ε=4,α=ε/4,i=5,smooth=0.1))"),
+        ("GAT(ε=8,α=8,i=1,width=8)", "GAT(ε=8,α=ε/4,i=5,width=8)"),
+    ],
+)
+def test_a_fallback_keeps_the_threat_and_what_goes_on_top(policy: str, several: str) -> None:
+    assert str(watching.multi_step(parse_policy(policy))) == several
+
+
+def test_the_average_is_what_is_looked_at_and_kept(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = []
+    for method in ("AT(ε=8,α=8,i=1)", "AT(ε=8,α=8,i=1)+EMA(τ=0.9)"):
+        found = verdicts((5, 5), (6, 6), (6, 6))
+        monkeypatch.setattr(watching, "look", lambda *given, found=found: next(found))
+        small = VideoClips(
+            small_data.folder, small_data.config, small_data.train.subset(range(32)), *rest_of(small_data)
+        )
+        how = Watch(every=1, clips=10, patience=2)
+        ends.append(fit(build("r3d-small", 10), small, method, epochs=3, batch=16, watch=how).model.fc.weight)
+    assert not torch.equal(*ends)
+
+
 def test_robust_overfitting_ends_training_early_with_the_best_weights(
     small_data: VideoClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import innermost
 from vidrobust.models.estimate import blocks_of
+from vidrobust.models.multibn import MultiBN
+from vidrobust.models.purifier import Purified
 from vidrobust.training.distributed import World, synced
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def frozen_before(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
     """
     if not name:
         return ()
-    model = innermost(model)
+    model = innermost(model.classifier if isinstance(model, Purified | MultiBN) else model)
     if name not in dict(model.named_modules()):
         known = ", ".join(child for child, _ in model.named_children())
         raise InputError(f"freeze={name!r}: the model has no module of that name. It has: {known}.")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.runs import Row
 
+AT_ONCE = 8
+"""Clips looked at together: large clips would not fit into memory all at once."""
+
 COLLAPSED = 0.25
 """Catastrophic overfitting: so much more of the clips withstand one step than several, and these fewer than half of the
 best epoch's."""
@@ -166,24 +169,26 @@ def multi_step(policy: Policy) -> Policy:
 
 def look(model: nn.Module, clips: Clips, watch: Watch, epoch: int, split: str) -> Row:
     """The ``watch`` row of one split: clean, after one step of ε, and after several of ε/4."""
-    device = next(model.parameters()).device
-    x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
-    threat = Threat(Linf(), watch.eps * PIXEL)
-    many = PGD(threat, watch.eps * PIXEL / 4, watch.steps, keep="last")(model, x, y)
-    single = FGSM(threat)(model, x, y)
-    with undisturbed(model), torch.no_grad():
-        logits = model(x).float()
-    clean = logits.argmax(1) == y
+    device, threat = next(model.parameters()).device, Threat(Linf(), watch.eps * PIXEL)
+    several, found = PGD(threat, watch.eps * PIXEL / 4, watch.steps, keep="last"), []
+    for part in torch.arange(len(clips)).split(AT_ONCE):
+        x, y = clips.centre(part).to(device), clips.labels[part].to(device)
+        many, single = several(model, x, y), FGSM(threat)(model, x, y)
+        with undisturbed(model), torch.no_grad():
+            logits = model(x).float()
+        clean, loss = logits.argmax(1) == y, cross_entropy(logits, y)
+        found.append(torch.stack([clean, clean & ~single.success, clean & ~many.success, loss, many.loss], 1).cpu())
+    clean, single, robust, loss, robust_loss = torch.cat(found).double().sum(0).tolist()
     return {
         "kind": "watch",
         "epoch": epoch,
         "split": split,
-        "clean": int(clean.sum()),
-        "single": int((clean & ~single.success).sum()),
-        "robust": int((clean & ~many.success).sum()),
-        "clips": len(y),
-        "loss": round(cross_entropy(logits, y).mean().item(), 6),
-        "robust_loss": round(many.loss.mean().item(), 6),
+        "clean": int(clean),
+        "single": int(single),
+        "robust": int(robust),
+        "clips": len(clips),
+        "loss": round(loss / len(clips), 6),
+        "robust_loss": round(robust_loss / len(clips), 6),
         "eps": watch.eps,
         "alpha": watch.eps / 4,
         "steps": watch.steps,
