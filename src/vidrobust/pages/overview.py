@@ -16,6 +16,8 @@ from vidrobust.curves import (
     of_kind,
     robustness_curves,
 )
+from vidrobust.errors import NotationError
+from vidrobust.notation import parse_policy
 from vidrobust.pages.markup import Html, folded, missing, policy, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
@@ -83,6 +85,19 @@ def _left(run: Run, rows: Sequence[Row]) -> str:
     return told
 
 
+def hardened(name: str) -> bool:
+    """Does a model's name say that it was trained under attack? A model of one's own has a name that says nothing.
+
+    >>> hardened("TRADES(ε=8,α=2,i=7), contrast 0.15–0.5"), hardened("mine:make"), hardened("standard(smooth=0.1)")
+    (True, False, False)
+    """
+    method = name.partition(", contrast ")[0].partition(" behind ")[0]
+    try:
+        return parse_policy(method).family != "standard"
+    except NotationError:
+        return False
+
+
 def _studied(run: Run, rows: Sequence[Row]) -> Html:
     models = model_order(row["model"] for row in rows if "model" in row and row["kind"] in ("accuracy", "robustness"))
     seeds = {row["seed"] for row in rows if row.get("model") in models and "seed" in row}
@@ -90,8 +105,8 @@ def _studied(run: Run, rows: Sequence[Row]) -> Html:
     told = f"Run {run.path.resolve().name}: {run.kind}{profile}."
     if not models:
         return Html(tag("p", told) + tag("p", "No model has been evaluated yet."))
-    trained = [name for name in models if not name.startswith(CONTROLS)]
-    told += f" {len(models)} models, {len(trained)} of them adversarially trained, "
+    trained = [name for name in models if hardened(name)]
+    told += f" {len(models)} model{'s' if len(models) > 1 else ''}, {len(trained)} of them adversarially trained, "
     told += "one seed each." if len(seeds) == 1 else f"up to {len(seeds)} seeds each."
     listed = "".join(f"<li>{policy(name)}</li>" for name in models)
     return Html(f"{tag('p', told)}<details><summary>the models</summary><ul>{listed}</ul></details>")
