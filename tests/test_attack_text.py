@@ -106,3 +106,11 @@ def test_no_text_does_anything_but_parse_or_fail_clearly(text: str) -> None:
         from_text(text, quarter)
     except VidrobustError as error:
         assert str(error)
+
+
+def test_budgets_of_other_norms_may_exceed_the_range_of_a_pixel() -> None:
+    assert from_text("PGD(ε=510,α=ε/4,i=3,norm=L2)", None).threat.eps == pytest.approx(2.0)
+    assert from_text("APGD(ε=5100,steps=5,norm=L1)", None).threat.eps == pytest.approx(20.0)
+    for text in ("PGD(ε=510,α=2,i=3)", "PGD(ε=510,α=2,i=3,norm=Linf)", "PGD(ε=-1,α=2,i=3,norm=L2)"):
+        with pytest.raises(NotationError, match="ε must lie in"):
+            from_text(text, None)

@@ -105,8 +105,9 @@ class _Builder:
         given = self._given(call)
         fields = inspect.signature(kind).parameters
         eps = self._number(given.pop("eps"), {}) if "eps" in given else None
-        if eps is not None and not 0 <= eps <= 255:
-            raise self._error(call, f"ε must lie in 0…255, but is {eps:g}")
+        wide = "norm" in given and ast.unparse(given["norm"]) not in ("Linf", "Linf()")  # may exceed the pixels' range
+        if eps is not None and not 0 <= eps <= (1e9 if wide else 255):
+            raise self._error(call, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
         made: dict[str, Any] = {}
         if "threat" in fields:
             if eps is None:
