@@ -139,6 +139,7 @@ def test_canonical_names_print_as_they_are(name: str):
         ("pgd(eps=8, alpha=eps/4, steps=20)", "PGD(ε=8,α=2,i=20)"),
         ("PGD(α=2ε,ε=8,i=5)", "PGD(ε=8,α=16,i=5)"),
         ("FGSM(eps=4)", "FGSM(ε=4)"),
+        ("CAL(ε~U,α=ε/4,i=5,BY=Step,norm=LINF)", "CAL(ε~U(0,12),α=ε/4,i=5,by=step)"),
     ],
 )
 def test_other_spellings(text: str, canonical: str):
@@ -274,6 +275,10 @@ def test_one_wrong_character_is_a_notation_error_or_another_policy(text: str, at
         (lambda: Policy("AT", Uniform(0, 12), Fixed(8), Fixed(3)), "it is CAL"),
         (lambda: Policy("CAL", Fixed(8), Fixed(8), Fixed(3)), "needs a value that moves"),
         (lambda: Policy("standard", Fixed(8), Fixed(8), Fixed(3)), "takes no ε"),
+        (
+            lambda: Policy("N-FGSM", Fixed(200), Fixed(8), options=(("k", 2.0),)),
+            "k·ε must not exceed 255, and 400 does",
+        ),
         (lambda: AttackText("PGD", 8, 0, 5), "α must lie"),
         (lambda: AttackText("PGD", 8, 2, 0), "i must be"),
         (lambda: AttackText("FGSM", 8, 2, 1), "one step of α = ε"),

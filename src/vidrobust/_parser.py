@@ -31,6 +31,8 @@ ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
 _SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
 _LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
+WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
+"""Words that options take, however they are typed."""
 EXAMPLES = {
     "AT": "AT(ε=8,α=8,i=3)",
     "fAT": "fAT(ε=8,α=2,i=5)",
@@ -191,7 +193,7 @@ class Parser(Scanner):
         start = self.skip()
         if isinstance(option.default, str):
             word = self.phrase()
-            value: float | str | None = {"linf": "Linf", "l2": "L2", "l1": "L1"}.get(word.lower(), word)
+            value: float | str | None = WORDS.get(word.lower(), word)
         else:
             value = self.number()
         with self.blaming(start):

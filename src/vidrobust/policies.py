@@ -168,6 +168,12 @@ class Policy:
         for symbol, rule in self._rules:
             for number in () if isinstance(rule, EqualsEps) else astuple(rule):
                 check_range(symbol, number, str(self.option("norm")))
+        if self.family == "N-FGSM" and not isinstance(self.eps, EqualsEps):
+            noise = float(self.option("k")) * max(astuple(self.eps))
+            if noise > 255 and self.option("norm") == "Linf":
+                raise NotationError(
+                    f"N-FGSM's noise of k·ε must not exceed 255, and {spell(noise)} does: lower k or ε."
+                )
         family = FAMILIES[self.family]
         for symbol, rule in self._rules:
             if symbol not in family.terms and rule != family.defaults[symbol]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from vidrobust.errors import InputError
-from vidrobust.runs import append_lines, read_lines
+from vidrobust.runs import append_lines, read_lines, write_atomic
 
 if TYPE_CHECKING:
     from vidrobust.runs import Row
@@ -35,8 +35,17 @@ class JsonLines:
         append_lines(self._file, [])  # cuts off a torn last line
         self._known = {_name(row) for row in read_lines(self._file)}
 
+    @property
+    def epochs(self) -> int:
+        """Epochs whose rows are there."""
+        return max((row.get("epoch", 0) for row in read_lines(self._file)), default=0)
+
+    def new(self, rows: Sequence[Row]) -> list[Row]:
+        """Those rows that are not there yet."""
+        return [row for row in rows if _name(row) not in self._known]
+
     def log(self, rows: Sequence[Row]) -> None:
-        new = [row for row in rows if _name(row) not in self._known]
+        new = self.new(rows)
         self._known |= {_name(row) for row in new}
         append_lines(self._file, new)
 
@@ -65,14 +74,14 @@ def scalars(row: Row) -> dict[str, float]:
 
 
 class TensorBoard:
-    """Event files in ``tensorboard/`` of the run directory."""
+    """Event files in ``tensorboard/`` of the run directory; after a resume they go on behind ``epochs``."""
 
-    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise missing("tensorboard") from error
-        self._writer = SummaryWriter(folder / "tensorboard")
+        self._writer = SummaryWriter(folder / "tensorboard", purge_step=epochs + 1 if epochs else None)
         self._writer.add_text("config", str(config))
 
     def log(self, rows: Sequence[Row]) -> None:
@@ -86,9 +95,12 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run of MLflow, at the tracking server of its environment variables, or else in ``mlflow.db`` beside the run."""
+    """A run of MLflow, at the tracking server of its environment variables, or else in ``mlflow.db`` beside the run.
 
-    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
+    A resumed training goes on with the same run, whose id is in ``mlflow_run.txt``.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
         try:
             import mlflow  # pyrefly: ignore[missing-import]
         except ImportError as error:
@@ -98,8 +110,13 @@ class MLflow:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
         self._mlflow = mlflow
-        mlflow.start_run(run_name=name)
+        known = folder / "mlflow_run.txt"
+        if known.exists():
+            mlflow.start_run(run_id=known.read_text())
+            return
+        run = mlflow.start_run(run_name=name)
         mlflow.log_dict(config, "config.json")
+        write_atomic(known, run.info.run_id.encode())
 
     def log(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -110,14 +127,22 @@ class MLflow:
 
 
 class WandB:
-    """A run of Weights & Biases; ``WANDB_MODE=offline`` keeps it on this machine."""
+    """A run of Weights & Biases; ``WANDB_MODE=offline`` keeps it on this machine.
 
-    def __init__(self, folder: Path, name: str, config: dict[str, Any]) -> None:
+    A resumed training goes on with the same run, whose id is in ``wandb_run.txt``.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
         try:
             import wandb  # pyrefly: ignore[missing-import]
         except ImportError as error:
             raise missing("wandb") from error
-        self._run = wandb.init(project="vidrobust", name=name, dir=str(folder), config=config)
+        known = folder / "wandb_run.txt"
+        found = known.read_text() if known.exists() else None
+        self._run = wandb.init(
+            project="vidrobust", name=name, dir=str(folder), config=config, id=found, resume="allow" if found else None
+        )
+        write_atomic(known, self._run.id.encode())
 
     def log(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -153,13 +178,15 @@ class Trackers:
     """
 
     def __init__(self, folder: Path, names: Sequence[str], title: str, config: dict[str, Any]) -> None:
-        made = [KINDS[name](folder, title, config) for name in names]
-        self._trackers: list[Tracker] = [JsonLines(folder), *made]
+        self._lines = JsonLines(folder)
+        made = [KINDS[name](folder, title, config, self._lines.epochs) for name in names]
+        self._trackers: list[Tracker] = [*made, self._lines]  # what the file has, the others have got before
 
     def log(self, rows: Sequence[Row]) -> None:
-        """Take the rows of one epoch."""
+        """Take the rows of one epoch; those of an epoch that was run again after a kill are known."""
+        new = self._lines.new(rows)
         for tracker in self._trackers:
-            tracker.log(rows)
+            tracker.log(new)
 
     def close(self) -> None:
         """No more rows will come."""

@@ -30,6 +30,7 @@ from vidrobust.training.learner import Learner
 from vidrobust.training.making import fitted, method_of
 from vidrobust.training.objectives import Batch
 from vidrobust.training.randomness import clip_seed
+from vidrobust.training.rates import layer_groups
 
 POLICIES = [
     "standard(smooth=0.1)+SWA(start=0.4)",
@@ -242,6 +243,30 @@ def test_what_a_method_needs_is_asked_for(few: Clips) -> None:
     for text, says in (("GAT(ε=8,α=4,i=1)", "purified"), ("MultiBN(AT(ε=8,α=4,i=1),AT(ε=4,α=4,i=1))", "branched")):
         with pytest.raises(InputError, match=says):
             train(build("r3d-small", 10), few, parse_policy(text), FitConfig(epochs=1, batch=8))
+
+
+def test_a_model_made_for_another_policy_is_refused() -> None:
+    narrow = fitted(build("r3d-small", 10), parse_policy("GAT(ε=8,α=4,i=1,width=4)"))
+    assert fitted(narrow, parse_policy("GAT(ε=8,α=4,i=1)")) is narrow
+    with pytest.raises(InputError, match=r"channels \(4, 8, 16\), not width=8"):
+        fitted(narrow, parse_policy("GAT(ε=8,α=4,i=1,width=8)"))
+    two = "MultiBN(AT(ε=8,α=4,i=1),AT(ε=4,α=4,i=1))"
+    branches = fitted(build("r3d-small", 10), parse_policy(two))
+    assert fitted(branches, parse_policy(two)) is branches
+    with pytest.raises(InputError, match="3 BatchNorm branches, and this policy needs 4"):
+        fitted(branches, parse_policy(two[:-1] + ",AT(ε=2,α=2,i=1))"))
+
+
+def test_layer_wise_rates_see_the_classifier_behind_what_is_around_it() -> None:
+    for text in ("GAT(ε=8,α=4,i=1,width=4)", "MultiBN(AT(ε=8,α=4,i=1),AT(ε=4,α=4,i=1))"):
+        model = fitted(build("r3d-small", 10), parse_policy(text))
+        scales = {p: group["scale"] for group in layer_groups(model, 0.5, 10.0) for p in group["params"]}
+        assert scales.keys() == set(model.parameters())
+        assert {name for name, p in model.named_parameters() if scales[p] == 10} == {
+            "classifier.fc.weight",
+            "classifier.fc.bias",
+        }
+        assert all(scales[p] == 1 for name, p in model.named_parameters() if not name.startswith("classifier."))
 
 
 def test_branches_hold_statistics_of_their_own(few: Clips) -> None:

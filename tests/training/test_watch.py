@@ -155,6 +155,27 @@ def test_tensorboard_gets_the_curves(tmp_path: Path) -> None:
     assert [point.value for point in events.Scalars("val/robust")] == pytest.approx([0.4])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_after_a_kill_tensorboard_shows_each_epoch_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    first, second, third = list(verdicts((5, 4), (6, 5), (7, 6)))[::2]
+    before = Trackers(tmp_path, ["tensorboard"], "standard", {})
+    before.log([first])
+    before._trackers[0].log([second])  # killed before the epoch's rows were in the file
+    before.close()
+    after = Trackers(tmp_path, ["tensorboard"], "standard", {})
+    after.log([first])  # the checkpoint may be older than the file
+    after.log([second])
+    after.log([third])
+    after.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("train/robust")] == [1, 2, 3]
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "training.jsonl").read_text().splitlines()] == [1, 2, 3]
+
+
 def test_a_tracker_that_is_missing_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("mlflow", "wandb"):
         monkeypatch.setitem(__import__("sys").modules, name, None)

@@ -1,7 +1,7 @@
 """Several processes that train one model: who they are, and what they reduce.
 
 The launcher (``torchrun``, or anything that sets the same environment) starts the processes; nothing here does. Batches
-are cut over them so that the losses are those of one process, BatchNorm's statistics included.
+are cut over them so that the losses are those of one process (BatchNorm's part: :mod:`vidrobust.training.batchnorm`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -156,62 +155,3 @@ def parallel(learner: Learner, kind: str, whole: bool) -> None:
     elif whole:
         ids = [torch.cuda.current_device()] if device.type == "cuda" else None
         learner.wrapped[model] = DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over processes, whose gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
-def synced(norm: Any, world: World, inputs: Tensor) -> Tensor:
-    """BatchNorm over the batches of all processes, on any device (torch's own SyncBatchNorm knows no CPU).
-
-    Args:
-        norm: a BatchNorm layer; in evaluation mode its running statistics hold as always.
-        world: the processes, each with as many inputs.
-        inputs: ``B C …``.
-    """
-    if not norm.training or not norm.track_running_stats:
-        return type(norm).forward(norm, inputs)
-    if inputs.is_cuda:
-        return _native(norm)(inputs)
-    axes, count = [0, *range(2, inputs.ndim)], inputs.numel() // inputs.shape[1] * world.size
-    wide = inputs.float()
-    mean = _Sum.apply(wide.sum(axes)) / count
-    shape = (1, -1, *[1] * (inputs.ndim - 2))
-    centred = wide - mean.view(shape)
-    variance = _Sum.apply(centred.square().sum(axes)) / count
-    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
-    normed = (centred * torch.rsqrt(variance + norm.eps).view(shape)).to(inputs.dtype)
-    if norm.weight is None:
-        return normed
-    return torch.addcmul(norm.bias.view(shape).to(inputs.dtype), normed, norm.weight.view(shape).to(inputs.dtype))
-
-
-@torch.no_grad()
-def _track(norm: Any, mean: Tensor, variance: Tensor) -> None:
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-    share = norm.momentum if norm.momentum is not None else 1 / max(1, int(norm.num_batches_tracked or 1))
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
-    norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
-
-
-def _native(norm: Any) -> nn.SyncBatchNorm:
-    """Torch's own layer over the same tensors."""
-    layer = nn.SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, affine=False, device="meta")
-    layer.weight, layer.bias = norm.weight, norm.bias
-    for name in ("running_mean", "running_var", "num_batches_tracked"):
-        layer._buffers[name] = getattr(norm, name)
-    return layer.train()

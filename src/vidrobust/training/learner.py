@@ -18,7 +18,8 @@ from vidrobust.models.adapters import innermost
 from vidrobust.models.estimate import blocks_of
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
-from vidrobust.training.distributed import World, synced
+from vidrobust.training.batchnorm import synced
+from vidrobust.training.distributed import World
 
 if TYPE_CHECKING:
     from torch import Tensor

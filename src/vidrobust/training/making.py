@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vidrobust.errors import InputError
 from vidrobust.models.multibn import MultiBN, branched
 from vidrobust.models.purifier import Purified, purified
 from vidrobust.training.generative import Generative
@@ -48,16 +49,35 @@ def fitted(model: nn.Module, policy: Policy, seed: int = 0) -> nn.Module:
 
     A model that has what the policy needs already comes back as it is.
 
+    Raises:
+        InputError: it has a purifier of another width than the policy says, or another number of branches.
+
     Args:
         model: a classifier.
         policy: what will train it.
         seed: of new weights.
     """
-    if policy.family in ("APE", "GAT") and not isinstance(model, Purified):
-        width = int(policy.option("width"))
-        device = next(model.parameters()).device
-        return purified(model, (width, 2 * width, 4 * width), seed).to(device)
-    if policy.family == "MultiBN" and not isinstance(model, MultiBN):
-        device = next(model.parameters()).device
-        return branched(model, len(policy.parts) + 1, seed).to(device)
+    if policy.family in ("APE", "GAT"):
+        return _behind_purifier(model, policy, seed)
+    if policy.family == "MultiBN":
+        return _with_branches(model, len(policy.parts) + 1, seed)
+    return model
+
+
+def _behind_purifier(model: nn.Module, policy: Policy, seed: int) -> nn.Module:
+    width = int(policy.option("width"))
+    channels = (width, 2 * width, 4 * width)
+    if not isinstance(model, Purified):
+        return purified(model, channels, seed).to(next(model.parameters()).device)
+    found = getattr(model.purifier, "channels", channels)
+    if "width" in dict(policy.options) and tuple(found) != channels:
+        raise InputError(f"the model's purifier has channels {tuple(found)}, not width={width}: leave the width out.")
+    return model
+
+
+def _with_branches(model: nn.Module, branches: int, seed: int) -> nn.Module:
+    if not isinstance(model, MultiBN):
+        return branched(model, branches, seed).to(next(model.parameters()).device)
+    if model.branches != branches:
+        raise InputError(f"the model has {model.branches} BatchNorm branches, and this policy needs {branches}.")
     return model

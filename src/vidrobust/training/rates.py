@@ -10,6 +10,8 @@ import torch
 from torch.optim import SGD, AdamW, Optimizer
 
 from vidrobust.models.adapters import innermost
+from vidrobust.models.multibn import MultiBN
+from vidrobust.models.purifier import Purified
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,21 +30,23 @@ def default_optimiser(model: nn.Module, config: FitConfig) -> Optimizer:
 def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, Any]]:
     """Parameters that move, with the factor (``scale``) of their learning rate.
 
-    The last top-level module with parameters has the factor ``head``; from it backwards each has ``decay`` of the rate
-    of the one after it.
+    The classifier's last top-level module with parameters has the factor ``head``; from it backwards each has ``decay``
+    of the rate of the one after it. What stands around a classifier (a purifier, a detector of branches) has the whole
+    rate.
 
     >>> from vidrobust.models.resnet3d import build
     >>> [group["scale"] for group in layer_groups(build("r3d-small", 10), decay=0.5, head=10)]
     [0.03125, 0.0625, 0.125, 0.25, 0.5, 10.0]
     """
-    model = innermost(model)
     if decay == head == 1:
-        return [{"params": [p for p in model.parameters() if p.requires_grad], "scale": 1.0}]
-    parts = [part for part in [_own(model), *(list(child.parameters()) for child in model.children())] if part]
+        return [{"params": [p for p in innermost(model).parameters() if p.requires_grad], "scale": 1.0}]
+    network = innermost(model.classifier if isinstance(model, Purified | MultiBN) else model)
+    parts = [part for part in [_own(network), *(list(child.parameters()) for child in network.children())] if part]
     scales = [decay ** (len(parts) - 1 - index) for index in range(len(parts))]
     scales[-1] = float(head)
-    groups = zip(parts, scales, strict=True)
-    moving = [([p for p in part if p.requires_grad], scale) for part, scale in groups]
+    inside = set(network.parameters())
+    parts, scales = [*parts, [p for p in innermost(model).parameters() if p not in inside]], [*scales, 1.0]
+    moving = [([p for p in part if p.requires_grad], scale) for part, scale in zip(parts, scales, strict=True)]
     return [{"params": part, "scale": scale} for part, scale in moving if part]
 
 

@@ -1,0 +1,50 @@
+"""The numbers of a training in MLflow and in Weights & Biases (offline), also after it went on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidrobust.tracking import Trackers
+
+pytestmark = pytest.mark.filterwarnings("default")  # others' warnings are theirs
+
+EPOCHS: list[dict[str, Any]] = [
+    {"kind": "epoch", "epoch": epoch, "correct": 3 * epoch, "clips": 10, "loss": 1 / epoch, "steps": 5}
+    for epoch in (1, 2)
+]
+
+
+def log(folder: Path, kind: Any, count: int) -> None:
+    """The first epochs, as a training that was begun anew would send them."""
+    trackers = Trackers(folder, [kind], "AT(ε=8,α=2,i=5)", {"seed": 0})
+    for row in EPOCHS[:count]:
+        trackers.log([row])
+    trackers.close()
+
+
+def test_mlflow_holds_one_run_with_each_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    log(tmp_path, "mlflow", 1)
+    log(tmp_path, "mlflow", 2)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path.resolve() / 'mlflow.db'}")
+    (run,) = client.search_runs(["0"])
+    assert run.info.run_name == "AT(ε=8,α=2,i=5)"
+    history = client.get_metric_history(run.info.run_id, "train/attacked")
+    assert [(point.step, point.value) for point in history] == [(1, 0.3), (2, 0.6)]
+
+
+def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    log(tmp_path, "wandb", 1)
+    known = (tmp_path / "wandb_run.txt").read_text()
+    log(tmp_path, "wandb", 2)
+    assert (tmp_path / "wandb_run.txt").read_text() == known
+    folders = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(folders) == 2 and all(folder.name.endswith(known) for folder in folders)
+    assert all(list(folder.glob("*.wandb")) for folder in folders)
