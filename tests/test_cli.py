@@ -94,6 +94,27 @@ def test_evaluate_adds_its_rows_once(at_run: Path) -> None:
     assert Run.open(at_run).rows("robustness") == rows
 
 
+def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, tmp_path: Path) -> None:
+    few = ("--steps", "[2]", "--alpha", "[1,2]", "--clips", 10, "--split", "test")
+    known = len(Run.open(at_run).rows())
+    code, printed, err = vidrobust("sweep", at_run, "--eps", "[4,8]", *few, "--workers", 2, "--out", tmp_path / "both")
+    assert code == 0, err
+    assert Path(printed.strip()).exists()
+    assert "at ε=4" in err and "at ε=8" in err
+    run = Run.open(tmp_path / "both")
+    assert [(row["eps"], row["alpha"]) for row in run.rows("trajectory")] == [(4, 1), (4, 2), (8, 1), (8, 2)]
+    assert len(run.rows("dataset")) == 1
+    assert len(Run.open(at_run).rows()) == known  # with --out the model's own run stays as it is
+    before = (run.path / "rows.jsonl").read_bytes()
+    assert vidrobust("sweep", at_run, "--eps", "[4,8]", *few, "--out", tmp_path / "both")[0] == 0
+    assert (run.path / "rows.jsonl").read_bytes() == before
+    assert vidrobust("sweep", at_run, "--eps", 8, *few)[0] == 0
+    alone = [row for row in Run.open(at_run).rows("trajectory") if (row["eps"], row["split"]) == (8, "test")]
+    assert [row["correct"] for row in alone] == [row["correct"] for row in run.rows("trajectory") if row["eps"] == 8]
+    code, _, err = vidrobust("sweep", at_run, "--eps", "[4,8]", "--engine", "slurm")
+    assert (code, "needs --out" in err) == (1, True), err
+
+
 def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
     code, _, err = vidrobust("sweep", at_run, "--eps", 4, "--steps", "[2,3]", "--clips", 10)
     assert code == 0, err

@@ -294,7 +294,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "study": _study,
     "train": _verb("train", "train_verb"),
     "evaluate": _verb("evaluate"),
-    "sweep": _verb("sweep"),
+    "sweep": _verb("sweep", "sweep_verb"),
     "attack": _verb("attack"),
     "report": _report,
     "deck": _deck,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from vidrobust.attack_text import from_text, object_from_text
 from vidrobust.attacks.blind import Blind, classifier_behind
@@ -22,8 +21,7 @@ from vidrobust.models.conventions import Convention
 from vidrobust.progress import Display
 from vidrobust.runs import Row, Run
 from vidrobust.study import cost, study
-from vidrobust.sweeps import step_sizes, sweep
-from vidrobust.terminal import rate, show_robustness, telling
+from vidrobust.terminal import show_robustness, telling
 from vidrobust.trained import Source, Trained, refuse_gradients
 from vidrobust.video_level import Average, Level, evaluate_views
 
@@ -152,49 +150,6 @@ class Evaluate(Judged):
             return evaluate(model, clips, attacks, progress)
         asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}
         return evaluate_views(model, clips, attacks, **asked, progress=progress)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep(Judged):
-    """Loss and accuracy over step sizes × iterations at one ε, and α*; the rows are added to the run.
-
-    Attributes:
-        eps: ε in units of 1/255.
-        steps: iteration counts for α*; the longest bounds the trajectories.
-        alpha: step sizes in units of 1/255; none looks for α* on a widening grid instead.
-        clips: the most clips to attack; 0 attacks all.
-    """
-
-    eps: float = 8.0
-    steps: tuple[int, ...] = (5, 10, 20)
-    alpha: tuple[float, ...] = ()
-    split: Split = "val"
-    clips: int = 100
-
-    def run(self, console: Console) -> None:
-        """Sweep, and print what was found."""
-        found = self.found(console)
-        chosen = found.clips(self.split, self.clips)
-        longest = max(self.steps)
-        with Display((len(self.alpha) or 8) * longest * len(chosen), console) as display:
-            if self.alpha:
-                measured = sweep(found.model, chosen, self.eps, self.alpha, longest, self.steps, display.add)
-            else:
-                measured = step_sizes(found.model, chosen, self.eps, self.steps, display.add)
-        about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": self.split}
-        rows: list[Row] = [{**row, **about} for row in measured]
-        if found.run is not None:
-            append_new(found.run, rows, ("kind", "model", "seed", "split", "clips", "eps", "alpha", "steps", "surface"))
-        table = Table("α", "i", "mean loss", "accuracy", title=f"{found.name} at ε={self.eps:g}, {len(chosen)} clips")
-        for row in (row for row in rows if row["kind"] == "trajectory"):
-            for steps in self.steps:
-                counts = rate(row["correct"][steps], row["clips"])
-                table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", counts)
-        console.print(table)
-        for row in (row for row in rows if row["kind"] == "step_size"):
-            edge = "" if row["interior"] else ", at the edge of the grid"
-            found_alpha = f"{row['alpha']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-            console.print(f"α*(ε={row['eps']:g}, i={row['steps']}) = {found_alpha}{edge}", markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
