@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,10 +24,12 @@ FEW = ("--clips.train", "48", "--clips.val", "10", "--clips.test", "10", "--clip
 METHOD = ("--method", "FGSM-RS(ε=8)", "--epochs", "3", "--batch", "16", "--watch.steps", "1", "--fit.save_every", "1")
 
 
-def launched(data: Path, out: Path, *more: str, processes: int = 1) -> subprocess.Popen[str]:
+def launched(
+    data: Path, out: Path, *more: str, processes: int = 1, how: tuple[str, ...] = ("--standalone",)
+) -> subprocess.Popen[str]:
     launcher = [sys.executable, "-m"]
-    if processes > 1:
-        launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    if processes > 1 or how != ("--standalone",):
+        launcher += ["torch.distributed.run", *how, "--nproc-per-node", str(processes), "-m"]
     command = [*launcher, "vidrobust", "train", "--data", str(data), *FEW, *METHOD, *more, "--out", str(out)]
     return subprocess.Popen(
         command,
@@ -70,6 +73,20 @@ def test_two_processes_give_the_losses_of_one(small_motion: Path, tmp_path: Path
         assert two["loss"] == pytest.approx(one["loss"], rel=2e-4)
         assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=5e-3)
         assert (two["eps"], two["last"]) == (one["eps"], one["last"])
+
+
+def test_two_nodes_that_meet_by_rendezvous_are_two_processes(
+    undisturbed: dict[int, Path], small_motion: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    meet = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test")
+    nodes = [launched(small_motion, tmp_path / "run", how=(*meet, "--local-addr", "127.0.0.1")) for _ in range(2)]
+    for node in nodes:
+        code, err = ended(node)
+        assert code == 0, err
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == (undisturbed[2] / "rows.jsonl").read_bytes()
 
 
 def test_shards_of_a_model_train_like_copies_of_it(small_motion: Path, tmp_path: Path) -> None:
