@@ -240,8 +240,8 @@ class Fitted:
         small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how, **ONE_THREAD)
         turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
         plane = small.planes[0]
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)  # each padded at its end
-        return self.fit.cropped(lines[:, : 3 * width].reshape(height, width, 3), turns)
+        lines = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=(plane.line_size, 3, 1))  # padded
+        return self.fit.cropped(lines, turns)
 
 
 def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
