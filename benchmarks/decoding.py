@@ -44,12 +44,19 @@ KINDS = {
 """The files: codec, width, height, frames."""
 
 
+PEERS = ("decord==0.6.0", "opencv-python-headless", "torchcodec==0.13.0")
+
+
 def setup() -> None:
     """Make the environment of the peers; torchcodec finds the FFmpeg libraries that PyAV's wheel brings."""
     venv.create(ENVIRONMENT, with_pip=True)
     (ENVIRONMENT / ".gitignore").write_text("*\n")
     install = [ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", HERE / "decoders-requirements.txt"], check=True)
+    for peer in PEERS:
+        tried = subprocess.run([*install, peer], capture_output=True, text=True, check=False)
+        said = (tried.stderr.strip() or "pip gave no reason").splitlines()[-1]
+        print(f"{peer}: {'installed' if tried.returncode == 0 else f'absent ({said})'}", flush=True)
     (ENVIRONMENT / "ffmpeg").mkdir(exist_ok=True)
     for library in ENVIRONMENT.glob("lib/*/site-packages/av.libs/lib*.so.*"):
         name, _, version = library.name.partition(".so.")

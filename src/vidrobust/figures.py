@@ -1,8 +1,7 @@
 """Rows to the figures of the slides: interactive plotly figures, for a notebook and for the report.
 
-Each takes the rows of a run, kinds mixed; without any it raises :class:`~vidrobust.analysis.MissingRowsError`. Published
-numbers are traces of their own: dashed and hollow, named ``published (slides): …``, hidden until asked for.
-``layout.meta["alt"]`` says in words what is to be seen.
+Each takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` without any; ``layout.meta["alt"]`` says what is
+to be seen. Published numbers are traces of their own: dashed, hollow, named ``published (slides): …``, hidden at first.
 """
 
 from __future__ import annotations
