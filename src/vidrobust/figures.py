@@ -1,7 +1,7 @@
 """Rows to the figures of the slides: interactive plotly figures, for a notebook and for the report.
 
-Each takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` without any; ``layout.meta["alt"]`` says what is
-to be seen. Published numbers are traces of their own: dashed, hollow, named ``published (slides): …``, hidden at first.
+Each takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` without any; ``layout.meta["alt"]`` says what
+there is to see. Published numbers are traces of their own: dashed, hollow, named ``published (slides): …``, hidden.
 """
 
 from __future__ import annotations
