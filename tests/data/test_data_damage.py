@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from data_videos import dies_at_three, film, packets, rotated, sound, spoil, sti
 
 from vidrobust.data import surveys
 from vidrobust.data.check import CLOSED, check, summary
-from vidrobust.data.decode import decode_video
+from vidrobust.data.decode import decode, decode_video
 from vidrobust.data.geometry import Fit
 from vidrobust.data.parallel import in_order
 from vidrobust.data.random_access import read, survey
@@ -333,3 +334,19 @@ def test_a_report_says_what_is_there(tmp_path) -> None:
     (tmp_path / "cat/0.avi").write_bytes(b"")
     assert not check(tmp_path)["usable"]
     assert check(tmp_path, skip_bad=True)["usable"]
+
+
+SESSION = (
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+)
+
+
+@pytest.mark.parametrize("said", ["ffconcat version 1.0\nfile other.mp4\n", SESSION], ids=["list", "session"])
+def test_a_file_leads_to_no_other_file_and_not_to_the_network(tmp_path, monkeypatch, said):
+    monkeypatch.chdir(tmp_path)  # libav looks for what a list names there
+    write(tmp_path / "other.mp4", film(6, 16, 16), "libx264")
+    (tmp_path / "a.mp4").write_text(said)
+    began = time.monotonic()
+    with pytest.raises(DecodeError, match=r"a\.mp4 cannot be decoded"):
+        decode(Path("a.mp4"), size=16)
+    assert time.monotonic() - began < 10  # a session would be waited for

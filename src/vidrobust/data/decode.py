@@ -35,6 +35,9 @@ REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
 Damaged = Literal["refuse", "keep"]
 """What becomes of a video with a few bad packets: an error, or the video without their frames, which is reported."""
 
+NOWHERE = {"protocol_whitelist": "none"}
+"""A file leads nowhere else, whatever it says."""
+
 MOST_LOST = 10
 """Of a video that is kept despite damage, at most one frame in so many may be lost."""
 
@@ -283,8 +286,9 @@ def explained(source: Source) -> Generator[None]:
 @contextlib.contextmanager
 def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream."""
-    # As an open file: libav would read a name with a colon as a protocol, and follow a playlist to other files.
-    with source.open() as file, av.open(file, metadata_errors="replace") as container:
+    # As an open file, because libav would read a name with a colon as a protocol; and with no protocol allowed, because
+    # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
+    with source.open() as file, av.open(file, options=NOWHERE, metadata_errors="replace") as container:
         if not container.streams.video:
             raise DecodeError(f"{source} has no video stream. {REMEDY}", "no video stream")
         stream = container.streams.video[0]
