@@ -115,6 +115,20 @@ def two_series(path: Path) -> None:
     stills(path, film(4), "img_{:05d}.jpg")
 
 
+def two_shapes(height: int, width: int) -> Make:
+    """Two streams of MPEG one behind the other, as a recorder leaves them when the sender changes its picture."""
+
+    def made(path: Path) -> None:
+        halves = [path.with_name(f"{path.name}.{part}.mpg") for part in (1, 2)]
+        for half, size in zip(halves, ((48, 64), (height, width)), strict=True):
+            write(half, film(12, *size), "mpeg1video")
+        path.write_bytes(b"".join(half.read_bytes() for half in halves))
+        for half in halves:
+            half.unlink()
+
+    return made
+
+
 def unreadable(path: Path) -> None:
     path.mkdir()
     (path / "a.txt").touch()
@@ -174,6 +188,7 @@ VIDEOS: dict[str, tuple[Make, set[str]]] = {
     "ten-bit.mp4": (plain("libx264", pixels="yuv420p10le"), {OK}),
     "full-colour.mp4": (plain("libx264", pixels="yuv444p"), {OK}),
     "grey.mp4": (plain("libx264", pixels="gray"), {OK}),
+    "two-shapes.mpg": (two_shapes(64, 48), {"ambiguous frames"}),
     "one-frame.avi": (plain(frames=1), {OK}),
     "long.avi": (plain(height=16, width=16, frames=3000, g="50"), {OK}),
     "appended.avi": (lambda path: path.write_bytes(plain()(path).read_bytes() + b"junk" * 99), {OK}),  # type: ignore[attr-defined]
@@ -350,3 +365,19 @@ def test_a_file_leads_to_no_other_file_and_not_to_the_network(tmp_path, monkeypa
     with pytest.raises(DecodeError, match=r"a\.mp4 cannot be decoded"):
         decode(Path("a.mp4"), size=16)
     assert time.monotonic() - began < 10  # a session would be waited for
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_video_that_changes_its_size_gives_frames_of_the_first_and_one_of_two_shapes_is_refused(tmp_path, whole):
+    two_shapes(96, 130)(tmp_path / "sizes.mpg")  # nearly in proportion: 65 columns of 48 rows
+    two_shapes(64, 48)(tmp_path / "shapes.mpg")
+    fit = Fit(48, whole)
+    source = as_source(tmp_path / "sizes.mpg")
+    frames = decode_video(source, fit).frames
+    assert frames.shape[1:] == ((48, 64, 3) if whole else (48, 48, 3))
+    assert read(source, survey(source), [0, len(frames) - 1], fit).shape[1:] == frames.shape[1:]
+    source = as_source(tmp_path / "shapes.mpg")
+    for use in (lambda: decode_video(source, fit), lambda: survey(source)):
+        with pytest.raises(DecodeError, match="from 64×48 to 48×64") as caught:
+            use()
+        assert caught.value.outcome == "ambiguous frames"

@@ -205,7 +205,7 @@ class Reel:
         self.room, self.count, self.pixels = room, 0, None
 
     def add(self, frame: np.ndarray) -> None:
-        """Append a frame; a stream that changes its shape midway gives frames of the first one's shape."""
+        """Append a frame, of the shape of the first one."""
         if self.pixels is None:
             believed = max(1, min(self.room, BELIEVED // frame.size))
             self.pixels = self._array(max(believed, self.memory.size // frame.size), frame.shape)
@@ -234,10 +234,13 @@ class Fitted:
 
     fit: Fit
     reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+    first: tuple[int, int] | None = None
+    """Width and height of the first frame, which decides those of the others: a stream may change its size midway."""
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """The frame as RGB, scaled, cropped and turned upright: a view of the decoder's memory, not copied."""
-        width, height = self.fit.scaled(frame.width, frame.height)
+        self.first = same_shape(self.first, frame)
+        width, height = self.fit.scaled(*self.first)
         scaled = (width, height) != (frame.width, frame.height)
         how = Interpolation.AREA if scaled else None  # the area filter is slow even where there is nothing to scale
         small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how, **ONE_THREAD)
@@ -245,6 +248,22 @@ class Fitted:
         plane = small.planes[0]
         lines = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=(plane.line_size, 3, 1))  # padded
         return self.fit.cropped(lines, turns)
+
+
+class ChangedShapeError(Exception):
+    """The frames of a stream are not all of one shape."""
+
+
+def same_shape(first: tuple[int, int] | None, frame: VideoFrame) -> tuple[int, int]:
+    """Width and height of a stream's first frame, to which a frame's own are in proportion, but for rounding.
+
+    Raises:
+        ChangedShapeError: they are not.
+    """
+    width, height = first or (frame.width, frame.height)
+    if abs(width * frame.height - height * frame.width) > 0.02 * width * frame.height:
+        raise ChangedShapeError(f"from {width}×{height} to {frame.width}×{frame.height}")
+    return width, height
 
 
 def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
@@ -277,6 +296,12 @@ def explained(source: Source) -> Generator[None]:
     """Turn what the decoder and the file system say into an error that names the file and the remedy."""
     try:
         yield
+    except ChangedShapeError as error:
+        raise DecodeError(
+            f"{source} changes the shape of its frames midway, {error}. Cut it in two there, or encode it again, or "
+            "pass --skip-bad to leave it out.",
+            "ambiguous frames",
+        ) from error
     except av.error.FFmpegError as error:
         raise DecodeError(f"{source} cannot be decoded ({error.strerror}). {REMEDY}") from error
     except OSError as error:
