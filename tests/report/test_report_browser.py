@@ -355,8 +355,8 @@ def test_all_that_can_be_pressed_is_reached_by_the_tab_key(visit):
 def test_nothing_is_wider_than_the_window(visit, width):
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.click("#published")
-    visit.page.wait_for_timeout(300)  # figures take their new size
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    visit.page.wait_for_timeout(300)  # what is hidden at first is drawn
+    visit.until(f"document.documentElement.scrollWidth <= {width}")  # figures take their new size
     drawings = "[...document.querySelectorAll('.plot .main-svg')].filter(one => one.clientWidth)"
     visit.until(f"{drawings}.every(one => one.getBoundingClientRect().right <= innerWidth + 1)")
     visit.page.click("#published")
