@@ -1,8 +1,7 @@
 """Rows to the figures of the slides: interactive plotly figures, for a notebook and for the report.
 
-Each figure takes the rows of a run (any kinds mixed). Published numbers, where a figure has them, are traces of their
-own: dashed and hollow, named ``published (slides): …``, and hidden until asked for. ``layout.meta["alt"]`` says in
-words what is to be seen. A figure without rows raises :class:`~vidrobust.analysis.MissingRowsError`.
+Each takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` without any; ``layout.meta["alt"]`` says what
+there is to see. Published numbers are traces of their own: dashed, hollow, named ``published (slides): …``, hidden.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ from vidrobust.plots import (
     style,
 )
 from vidrobust.surfaces import published_sensitivity, sensitivity, sensitivity_map, step_size
+from vidrobust.view_figure import views
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -61,6 +61,7 @@ __all__ = [
     "sensitivity_map",
     "step_size",
     "training",
+    "views",
 ]
 
 

@@ -81,23 +81,23 @@ def bars(plus: Sequence[float], minus: Sequence[float]) -> dict[str, Any]:
     return look | {"array": list(plus), "arrayminus": list(minus)}
 
 
-def accuracy_data(points: Sequence[Point], name: str, x: str) -> Trace:
-    """What a slider changes in an accuracy trace, in per cent."""
+def accuracy_data(points: Sequence[Point], name: str, x: str, of: str = "clips") -> Trace:
+    """What a slider changes in an accuracy trace, in per cent; ``of`` is what was counted."""
     percent = [100 * point.accuracy for point in points]
     bounds = [point.interval for point in points]
     return {
         "x": [point.x for point in points], "y": percent,
         "error_y.array": [100 * high - value for value, (_, high) in zip(percent, bounds, strict=True)],
         "error_y.arrayminus": [value - 100 * low for value, (low, _) in zip(percent, bounds, strict=True)],
-        "text": [_point_text(point, bound, name, x) for point, bound in zip(points, bounds, strict=True)],
+        "text": [_point_text(point, bound, name, x, of) for point, bound in zip(points, bounds, strict=True)],
     }  # fmt: skip
 
 
-def _point_text(point: Point, bound: tuple[float, float], name: str, x: str) -> str:
+def _point_text(point: Point, bound: tuple[float, float], name: str, x: str, of: str) -> str:
     seeds = ", ".join(f"{seed}: {100 * value:.1f} %" for seed, value in point.per_seed)
     return (
         f"{escape(name)}<br>{x} = {point.x:g}: {100 * point.accuracy:.1f} % "
-        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} clips<br>by seed {seeds}"
+        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} {of}<br>by seed {seeds}"
     )
 
 

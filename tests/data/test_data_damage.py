@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from data_videos import dies_at_three, film, packets, rotated, sound, spoil, sti
 
 from vidrobust.data import surveys
 from vidrobust.data.check import CLOSED, check, summary
-from vidrobust.data.decode import decode_video
+from vidrobust.data.decode import decode, decode_video
 from vidrobust.data.geometry import Fit
 from vidrobust.data.parallel import in_order
 from vidrobust.data.random_access import read, survey
@@ -114,6 +115,20 @@ def two_series(path: Path) -> None:
     stills(path, film(4), "img_{:05d}.jpg")
 
 
+def two_shapes(height: int, width: int) -> Make:
+    """Two streams of MPEG one behind the other, as a recorder leaves them when the sender changes its picture."""
+
+    def made(path: Path) -> None:
+        halves = [path.with_name(f"{path.name}.{part}.mpg") for part in (1, 2)]
+        for half, size in zip(halves, ((48, 64), (height, width)), strict=True):
+            write(half, film(12, *size), "mpeg1video")
+        path.write_bytes(b"".join(half.read_bytes() for half in halves))
+        for half in halves:
+            half.unlink()
+
+    return made
+
+
 def unreadable(path: Path) -> None:
     path.mkdir()
     (path / "a.txt").touch()
@@ -173,6 +188,7 @@ VIDEOS: dict[str, tuple[Make, set[str]]] = {
     "ten-bit.mp4": (plain("libx264", pixels="yuv420p10le"), {OK}),
     "full-colour.mp4": (plain("libx264", pixels="yuv444p"), {OK}),
     "grey.mp4": (plain("libx264", pixels="gray"), {OK}),
+    "two-shapes.mpg": (two_shapes(64, 48), {"ambiguous frames"}),
     "one-frame.avi": (plain(frames=1), {OK}),
     "long.avi": (plain(height=16, width=16, frames=3000, g="50"), {OK}),
     "appended.avi": (lambda path: path.write_bytes(plain()(path).read_bytes() + b"junk" * 99), {OK}),  # type: ignore[attr-defined]
@@ -333,3 +349,35 @@ def test_a_report_says_what_is_there(tmp_path) -> None:
     (tmp_path / "cat/0.avi").write_bytes(b"")
     assert not check(tmp_path)["usable"]
     assert check(tmp_path, skip_bad=True)["usable"]
+
+
+SESSION = (
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+)
+
+
+@pytest.mark.parametrize("said", ["ffconcat version 1.0\nfile other.mp4\n", SESSION], ids=["list", "session"])
+def test_a_file_leads_to_no_other_file_and_not_to_the_network(tmp_path, monkeypatch, said):
+    monkeypatch.chdir(tmp_path)  # libav looks for what a list names there
+    write(tmp_path / "other.mp4", film(6, 16, 16), "libx264")
+    (tmp_path / "a.mp4").write_text(said)
+    began = time.monotonic()
+    with pytest.raises(DecodeError, match=r"a\.mp4 cannot be decoded"):
+        decode(Path("a.mp4"), size=16)
+    assert time.monotonic() - began < 10  # a session would be waited for
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_video_that_changes_its_size_gives_frames_of_the_first_and_one_of_two_shapes_is_refused(tmp_path, whole):
+    two_shapes(96, 130)(tmp_path / "sizes.mpg")  # nearly in proportion: 65 columns of 48 rows
+    two_shapes(64, 48)(tmp_path / "shapes.mpg")
+    fit = Fit(48, whole)
+    source = as_source(tmp_path / "sizes.mpg")
+    frames = decode_video(source, fit).frames
+    assert frames.shape[1:] == ((48, 64, 3) if whole else (48, 48, 3))
+    assert read(source, survey(source), [0, len(frames) - 1], fit).shape[1:] == frames.shape[1:]
+    source = as_source(tmp_path / "shapes.mpg")
+    for use in (lambda: decode_video(source, fit), lambda: survey(source)):
+        with pytest.raises(DecodeError, match="from 64×48 to 48×64") as caught:
+            use()
+        assert caught.value.outcome == "ambiguous frames"

@@ -7,8 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from vidrobust.data.decode import decode
+from vidrobust.data.decode import Fitted, Reel, decode, decode_video
 from vidrobust.data.encode import write_video
+from vidrobust.data.geometry import Fit
+from vidrobust.data.sources import as_source
 from vidrobust.errors import DecodeError, InputError
 
 
@@ -181,3 +183,38 @@ def test_sizes_out_of_range(video):
     for options in ({"size": 0}, {"size": 8, "max_frames": 0}):
         with pytest.raises(InputError):
             decode(video, **options)
+
+
+def test_a_reel_takes_memory_once_and_gives_each_video(tmp_path, moving):
+    reel = Reel()
+    for name, frames, side in (("long", 24, 64), ("small", 9, 48), ("larger", 24, 96), ("again", 24, 96)):
+        path = tmp_path / f"{name}.avi"
+        write_video(path, moving(frames, side))
+        before = reel.memory
+        found = decode_video(as_source(path), Fit(side), reel=reel).frames
+        assert np.array_equal(found, decode(path, size=side))
+        assert np.shares_memory(found, reel.memory)
+        assert (reel.memory is before) == (name in ("small", "again"))
+
+
+def test_a_reel_grows_where_a_header_promises_too_little():
+    reel = Reel()
+    reel.start(2)
+    frames = np.arange(7 * 4 * 4 * 3, dtype=np.uint8).reshape(7, 4, 4, 3)
+    for frame in frames:
+        reel.add(frame)
+    assert np.array_equal(reel.frames, frames)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+def test_frames_are_converted_without_starting_threads(video):
+    fitted, before = Fitted(Fit(32)), threads()
+    with av.open(str(video)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode(video=0):
+            fitted(frame)
+            assert threads() == before
+
+
+def threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())

@@ -178,6 +178,15 @@ def test_what_is_right_has_no_findings_and_is_left_as_it_was(model: nn.Module) -
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_small_logits_are_not_taken_for_probabilities() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(3, 4, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
+    nn.init.constant_(model[3].bias, 0.4)  # type: ignore[arg-type]
+    logits = model(clips())
+    assert logits.min() >= 0 and logits.max() <= 1
+    assert self_test(model, frames=8, size=32) == []
+
+
 # ── models as text
 
 

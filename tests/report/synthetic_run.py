@@ -178,6 +178,27 @@ def several_attacks(models: dict[str, tuple[float, float]], clips: int = CLIPS) 
     return found
 
 
+def several_views(models: dict[str, tuple[float, float]], videos: int = 40, views: int = 5) -> list[Row]:
+    """Rows of `vidrobust evaluate --views`: clips, and videos by the mean of their logits, clean and at two ε."""
+    found = []
+    for model, (clean, survives) in models.items():
+        for level, attacked, gain in (("clip", "clip", 1.0), ("video", "clip", 1.4), ("video", "video", 1.2)):
+            clips = videos * views if level == "clip" else videos
+            for eps in (0.0, 4.0, 8.0):
+                if eps == 0 and (level, attacked) == ("video", "video"):
+                    continue  # one clean row serves both
+                share = min(1, gain * (1 + views / 50) * 2.0 ** -(eps / survives))
+                correct = round(clips * clean * share)
+                found.append({
+                    "kind": "views", "model": model, "seed": 0, "split": "test", "eps": eps, "alpha": eps / 4,
+                    "steps": 10 if eps else 0, "attack": f"PGD(ε={eps:g},α={eps / 4:g},i=10)" if eps else "none",
+                    "level": level, "attacked": attacked if eps else "none", "views": views, "videos": videos,
+                    "average": None if level == "clip" else "logits", "clips": clips, "correct": correct,
+                    "survived": "1" * correct + "0" * (clips - correct),
+                })  # fmt: skip
+    return found
+
+
 def example(run: Path, number: int, frames: int = 8, size: int = 32) -> Row:
     """One watchable clip; its arrays are written into the run. Number 2 is clip 0 again, under another attack."""
     rng, video, again = np.random.default_rng(number), number % 2, number > 1

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from vidrobust.analysis import interval
 from vidrobust.errors import RunError
 from vidrobust.pages.report import report
 
@@ -85,6 +86,23 @@ def test_several_attacks_get_a_radar(synthetic, tmp_path):
     rows = synthetic.rows(seeds=1) + synthetic.several_attacks(synthetic.QUICK)
     page = report(synthetic.write(tmp_path / "run", rows)).read_text()
     assert '<section id="radar">' in page and "PGD(ε=8,i=20),\\u003cbr>Border" in page
+
+
+def test_clips_stand_beside_whole_videos(synthetic, tmp_path, run):
+    rows = synthetic.several_views({"standard": (0.9, 5.0)})
+    page = report(synthetic.write(tmp_path / "views", rows, kind="evaluate")).read_text()
+    part = re.search(r'<section id="views">.*?</section>', page, re.DOTALL)
+    assert part is not None
+    lines = re.findall(r"<tr><th scope=\"row\">.*?</tr>", part[0])
+    assert len(lines) == 3
+    for line, counted, attacked in zip(lines, ("clips", "videos", "videos"), ("clip", "clip", "video"), strict=True):
+        mine = [r for r in rows if r["level"] == counted[:-1] and r["attacked"] in (attacked, "none")]
+        told = [f"{row['correct']} of {row['clips']} {counted}</small>" for row in mine]
+        assert re.findall(r"\d+ of \d+ \w+</small>", line) == told  # clean, then by ε, each with its own count
+        low, high = interval(mine[1]["correct"], mine[1]["clips"])
+        assert f"({100 * low:.1f}–{100 * high:.1f})" in line
+    assert "From 8 views rows of views" in part[0]
+    assert 'id="views"' not in report(run).read_text()
 
 
 def test_a_run_without_rows_says_what_is_missing(synthetic, tmp_path):

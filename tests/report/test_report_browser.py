@@ -55,12 +55,17 @@ class Visit:
 
     def until(self, expression: str) -> None:
         """Wait for something to be true in the page."""
-        self.page.wait_for_function(expression, timeout=5000)
+        self.page.wait_for_function(expression, timeout=30_000)  # under a second when nothing else runs
 
 
 @pytest.fixture(scope="module")
 def rows(synthetic) -> list[dict[str, Any]]:
-    return synthetic.rows(seeds=1) + synthetic.several_attacks(synthetic.QUICK)
+    return (
+        synthetic.rows(seeds=1)
+        + synthetic.several_attacks(synthetic.QUICK)
+        + synthetic.several_views(synthetic.QUICK)
+        + synthetic.several_views(synthetic.QUICK, views=10)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +102,14 @@ def test_every_figure_is_drawn(visit):
     assert visit.page.locator('[role="alert"]').count() == 0
 
 
-SLIDERS = ("accuracy", "schedules", "training", "gap", "difficulty")
+SLIDERS = ("accuracy", "schedules", "training", "gap", "views", "difficulty")
 
 
 def test_every_slider_changes_its_data_by_keyboard(visit):
     for section in SLIDERS:
         slider = visit.figure(section).locator("input[type=range]")
         before, told = visit.data(section, "plot.data[0].y"), slider.get_attribute("aria-valuetext")
-        there, back = ("ArrowLeft", "ArrowRight") if section == "accuracy" else ("ArrowRight", "ArrowLeft")
+        there, back = ("ArrowLeft", "ArrowRight") if section in ("accuracy", "views") else ("ArrowRight", "ArrowLeft")
         slider.focus()
         visit.page.keyboard.press(there)
         assert visit.data(section, "plot.data[0].y") != before
@@ -157,7 +162,7 @@ def test_light_and_dark(visit):
 
 def test_every_entry_of_the_contents_leads_to_its_part_by_keyboard(visit):
     links = visit.page.locator(".contents a")
-    assert links.count() == 15
+    assert links.count() == 16
     for link in links.all():
         link.press("Enter")
         target = link.get_attribute("href")
@@ -191,6 +196,14 @@ def test_the_data_of_every_figure_can_be_saved(visit, rows):
     found = [float(line[2]) for line in lines if float(line[0]) == row["alpha"]]
     assert found == pytest.approx(row["loss"])
     assert {line[2] for line in saved(visit, "radar")[1:]} >= {"clean", "Square(ε=8)"}
+    head, *lines = saved(visit, "views")
+    row = next(
+        r for r in rows
+        if r["kind"] == "views" and (r["attacked"], r["model"], r["eps"], r["views"]) == ("video", "standard", 4, 10)
+    )  # fmt: skip
+    name = "standard, videos, the answer attacked"
+    line = next(line for line in lines if line[:3] == [name, "10 clips a video, mean logits, PGD(i=10)", "4"])
+    assert float(line[3]) == pytest.approx(100 * row["correct"] / row["clips"])
     for section in ("step-size", "schedules", "training", "gap", "difficulty"):
         assert len(saved(visit, section)) > 9
 
@@ -342,8 +355,8 @@ def test_all_that_can_be_pressed_is_reached_by_the_tab_key(visit):
 def test_nothing_is_wider_than_the_window(visit, width):
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.click("#published")
-    visit.page.wait_for_timeout(300)  # figures take their new size
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+    visit.page.wait_for_timeout(300)  # what is hidden at first is drawn
+    visit.until(f"document.documentElement.scrollWidth <= {width}")  # figures take their new size
     drawings = "[...document.querySelectorAll('.plot .main-svg')].filter(one => one.clientWidth)"
     visit.until(f"{drawings}.every(one => one.getBoundingClientRect().right <= innerWidth + 1)")
     visit.page.click("#published")

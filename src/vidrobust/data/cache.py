@@ -13,10 +13,10 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from vidrobust.data.storage import in_words, locked, room
 from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
 from vidrobust.runs import content_key, dumps, read_lines, write_atomic
+
+if TYPE_CHECKING:
+    from vidrobust.data.decode import Reel
 
 FORMAT = 2
 
@@ -264,7 +267,7 @@ def _fill(
             if "skipped" in entry and not skip_bad:
                 raise DecodeError(entry["skipped"], entry["outcome"])
             entry |= {"video": videos[place].path, "stamp": stamps[place], "offset": frames.tell()}
-            frames.write(pixels)
+            frames.write(pixels.data)
             frames.flush()
             index.write(f"{dumps(entry)}\n".encode())
             index.flush()
@@ -272,6 +275,7 @@ def _fill(
                 progress(done, len(videos))
         os.fsync(frames.fileno())
         os.fsync(index.fileno())
+    _reel.cache_clear()
     (target / "unfinished").unlink()
 
 
@@ -305,15 +309,24 @@ def _check_room(target: Path, root: Path, videos: Sequence[Video], recipe: Recip
         )
 
 
-def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, bytes]:
+def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, np.ndarray]:
+    """A video's line of the index, and its frames, which the next call in this process overwrites."""
     from vidrobust.data.decoders import decoder
 
     try:
-        found = decoder(recipe.decoder)(source, recipe.fit, recipe.max_frames, recipe.damaged)
+        found = decoder(recipe.decoder)(source, recipe.fit, recipe.max_frames, recipe.damaged, _reel())
     except DecodeError as error:
-        return {"skipped": str(error), "outcome": error.outcome}, b""
-    pixels = np.ascontiguousarray(found.frames).tobytes()
-    return {"shape": list(found.frames.shape[:3]), "crc": zlib.crc32(pixels), "lost": found.note}, pixels
+        return {"skipped": str(error), "outcome": error.outcome}, np.empty(0, np.uint8)
+    pixels = np.ascontiguousarray(found.frames)
+    return {"shape": list(pixels.shape[:3]), "crc": zlib.crc32(pixels.data), "lost": found.note}, pixels
+
+
+@cache
+def _reel() -> Reel:
+    """One for all videos that this process decodes."""
+    from vidrobust.data.decode import Reel
+
+    return Reel()
 
 
 def _bytes(entry: Entry) -> int:

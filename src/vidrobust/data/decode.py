@@ -9,10 +9,11 @@ its index promises against those that are there, and the decoder's own mark of a
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import av.error
@@ -34,6 +35,9 @@ REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
 Damaged = Literal["refuse", "keep"]
 """What becomes of a video with a few bad packets: an error, or the video without their frames, which is reported."""
 
+NOWHERE = {"protocol_whitelist": "none"}
+"""A file leads nowhere else, whatever it says."""
+
 MOST_LOST = 10
 """Of a video that is kept despite damage, at most one frame in so many may be lost."""
 
@@ -42,6 +46,9 @@ BELIEVED = 1 << 29
 
 SEEK_FROM = 256
 """Frames before a window from which on it is sought rather than decoded up to."""
+
+ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+"""PyAV 17 would start a thread for each core to convert a frame, which costs more than it saves, and may be refused."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,15 @@ def decode(
     return decode_video(as_source(place), Fit(size, whole), max_frames, damaged).frames
 
 
-def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damaged: Damaged = "keep") -> Decoded:
-    """:func:`decode` with what was lost, for callers that report it."""
+def decode_video(
+    source: Source,
+    fit: Fit,
+    max_frames: int | None = None,
+    damaged: Damaged = "keep",
+    reel: Reel | None = None,
+) -> Decoded:
+    """:func:`decode` with what was lost, for callers that report it; into the memory of a ``reel``, if one is given."""
+    reel = Reel() if reel is None else reel
     if max_frames is not None and max_frames < 1:
         raise InputError(f"max_frames must be at least 1, not {max_frames}.")
     with explained(source):
@@ -119,7 +133,7 @@ def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damage
             tally = Tally(found.numbers, len(frames), found.lost)
         else:
             check_size(source)
-            frames, tally = _whole(source, fit) if max_frames is None else _middle(source, fit, max_frames)
+            frames, tally = _whole(source, fit, reel) if max_frames is None else _middle(source, fit, max_frames, reel)
     if not len(frames):
         tally.check(source, damaged)
         raise DecodeError(f"{source} has a video stream but no frame in it. {REMEDY}", "no frame")
@@ -127,23 +141,25 @@ def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damage
     return Decoded(frames, tally.lost)
 
 
-def _whole(source: Source, fit: Fit) -> tuple[np.ndarray, Tally]:
+def _whole(source: Source, fit: Fit, reel: Reel) -> tuple[np.ndarray, Tally]:
     with opened(source) as (container, stream):
-        tally, fitted, reel = Tally(), Fitted(fit), Reel(stream.frames)
+        tally, fitted = Tally(), Fitted(fit)
+        reel.start(stream.frames)
         for frame in stream_frames(container, stream, tally):
             reel.add(fitted(frame))
         check_promises(source, container, stream, tally)
     return reel.frames, tally
 
 
-def _middle(source: Source, fit: Fit, count: int) -> tuple[np.ndarray, Tally]:
+def _middle(source: Source, fit: Fit, count: int, reel: Reel) -> tuple[np.ndarray, Tally]:
     """The window around the middle, by the packets that are there, not by what the header says."""
     counted, times = _count_packets(source)
     packets = counted.packets
     start = max(0, (packets - count) // 2)
     if start >= SEEK_FROM and times[start : start + 1]:
         with opened(source) as (container, stream):
-            reel, fitted, tally = Reel(count), Fitted(fit), Tally(packets)
+            fitted, tally = Fitted(fit), Tally(packets)
+            reel.start(count)
             container.seek(times[start], stream=stream)
             for frame in stream_frames(container, stream, tally):
                 if not reel.count and frame.pts is not None and frame.pts > times[start]:
@@ -152,16 +168,17 @@ def _middle(source: Source, fit: Fit, count: int) -> tuple[np.ndarray, Tally]:
                     reel.add(fitted(frame))
                 if reel.count == count:
                     return reel.frames, Tally(packets, packets, counted.lost + tally.lost)
-    frames, tally = _counted(source, fit, start, count)
+    frames, tally = _counted(source, fit, start, count, reel)
     if len(frames) < min(count, tally.frames):  # fewer frames than packets: now it is known how many
-        frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count)
+        frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count, reel)
     return frames, Tally(packets, tally.frames, counted.lost + tally.lost)
 
 
-def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[np.ndarray, Tally]:
+def _counted(source: Source, fit: Fit, start: int, count: int, reel: Reel) -> tuple[np.ndarray, Tally]:
     """Frames ``start … start + count`` by counting from the first."""
     with opened(source) as (container, stream):
-        tally, fitted, reel = Tally(), Fitted(fit), Reel(count)
+        tally, fitted = Tally(), Fitted(fit)
+        reel.start(count)
         for frame in stream_frames(container, stream, tally):
             if tally.frames > start:
                 reel.add(fitted(frame))
@@ -174,23 +191,36 @@ def _counted(source: Source, fit: Fit, start: int, count: int) -> tuple[np.ndarr
 class Reel:
     """Frames copied one by one into one array, so that each is copied once.
 
-    Args:
-        room: for so many frames at first, if that is believable; a header's lie costs no more than a copy.
+    One reel for video after video takes its memory from the system once: fresh pages cost as much as the copy. The
+    frames that it gave before are then overwritten.
     """
 
-    room: int
+    room: int = 0
     count: int = 0
     pixels: np.ndarray | None = None
+    memory: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def start(self, room: int) -> None:
+        """Begin a video, with room for so many frames, if that is believable; a header's lie costs at most a copy."""
+        self.room, self.count, self.pixels = room, 0, None
 
     def add(self, frame: np.ndarray) -> None:
-        """Append a frame; a stream that changes its shape midway gives frames of the first one's shape."""
+        """Append a frame, of the shape of the first one."""
         if self.pixels is None:
-            first = max(1, min(self.room, BELIEVED // frame.size))
-            self.pixels = np.empty((first, *frame.shape), np.uint8)
+            believed = max(1, min(self.room, BELIEVED // frame.size))
+            self.pixels = self._array(max(believed, self.memory.size // frame.size), frame.shape)
         if self.count == len(self.pixels):
-            self.pixels = np.concatenate([self.pixels, np.empty_like(self.pixels)])
+            full = self.pixels
+            self.pixels = self._array(2 * len(full), frame.shape)
+            self.pixels[: len(full)] = full
         self.pixels[self.count] = frame
         self.count += 1
+
+    def _array(self, frames: int, shape: tuple[int, ...]) -> np.ndarray:
+        needed = frames * math.prod(shape)
+        if needed > self.memory.size:
+            self.memory = np.empty(needed, np.uint8)
+        return self.memory[:needed].reshape(frames, *shape)
 
     @property
     def frames(self) -> np.ndarray:
@@ -204,17 +234,36 @@ class Fitted:
 
     fit: Fit
     reformatter: VideoReformatter = field(default_factory=VideoReformatter)
+    first: tuple[int, int] | None = None
+    """Width and height of the first frame, which decides those of the others: a stream may change its size midway."""
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """The frame as RGB, scaled, cropped and turned upright: a view of the decoder's memory, not copied."""
-        width, height = self.fit.scaled(frame.width, frame.height)
+        self.first = same_shape(self.first, frame)
+        width, height = self.fit.scaled(*self.first)
         scaled = (width, height) != (frame.width, frame.height)
         how = Interpolation.AREA if scaled else None  # the area filter is slow even where there is nothing to scale
-        small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how)
+        small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how, **ONE_THREAD)
         turns = frame.rotation // 90 if frame.rotation % 90 == 0 else 0
         plane = small.planes[0]
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)  # each padded at its end
-        return self.fit.cropped(lines[:, : 3 * width].reshape(height, width, 3), turns)
+        lines = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=(plane.line_size, 3, 1))  # padded
+        return self.fit.cropped(lines, turns)
+
+
+class ChangedShapeError(Exception):
+    """The frames of a stream are not all of one shape."""
+
+
+def same_shape(first: tuple[int, int] | None, frame: VideoFrame) -> tuple[int, int]:
+    """Width and height of a stream's first frame, to which a frame's own are in proportion, but for rounding.
+
+    Raises:
+        ChangedShapeError: they are not.
+    """
+    width, height = first or (frame.width, frame.height)
+    if abs(width * frame.height - height * frame.width) > 0.02 * width * frame.height:
+        raise ChangedShapeError(f"from {width}×{height} to {frame.width}×{frame.height}")
+    return width, height
 
 
 def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
@@ -247,6 +296,12 @@ def explained(source: Source) -> Generator[None]:
     """Turn what the decoder and the file system say into an error that names the file and the remedy."""
     try:
         yield
+    except ChangedShapeError as error:
+        raise DecodeError(
+            f"{source} changes the shape of its frames midway, {error}. Cut it in two there, or encode it again, or "
+            "pass --skip-bad to leave it out.",
+            "ambiguous frames",
+        ) from error
     except av.error.FFmpegError as error:
         raise DecodeError(f"{source} cannot be decoded ({error.strerror}). {REMEDY}") from error
     except OSError as error:
@@ -256,8 +311,9 @@ def explained(source: Source) -> Generator[None]:
 @contextlib.contextmanager
 def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream."""
-    # As an open file: libav would read a name with a colon as a protocol, and follow a playlist to other files.
-    with source.open() as file, av.open(file, metadata_errors="replace") as container:
+    # As an open file, because libav would read a name with a colon as a protocol; and with no protocol allowed, because
+    # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
+    with source.open() as file, av.open(file, options=NOWHERE, metadata_errors="replace") as container:
         if not container.streams.video:
             raise DecodeError(f"{source} has no video stream. {REMEDY}", "no video stream")
         stream = container.streams.video[0]

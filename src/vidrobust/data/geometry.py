@@ -46,7 +46,8 @@ class Fit:
 
     def cropped(self, frame: np.ndarray, turns: int = 0) -> np.ndarray:
         """``H W 3`` cropped around its centre, then turned by so many quarters anticlockwise."""
-        height, width = (min(side, self.longest) for side in frame.shape[:2])
-        top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
+        all_rows, all_columns = frame.shape[:2]
+        height, width = min(all_rows, self.longest), min(all_columns, self.longest)
+        top, left = (all_rows - height) // 2, (all_columns - width) // 2
         crop = frame[top : top + height, left : left + width]
         return np.rot90(crop, turns) if turns else crop

@@ -23,6 +23,7 @@ from vidrobust.data.decode import (
     check_size,
     explained,
     opened,
+    same_shape,
     stream_frames,
 )
 from vidrobust.data.geometry import Fit
@@ -68,10 +69,10 @@ def survey(source: Source, damaged: Damaged = "keep") -> Survey:
         if source.is_folder:
             return _survey_images(source, damaged)
         check_size(source)
-        tally, times, keys, first = Tally(), [], [], None
+        tally, times, keys, first, rotation = Tally(), [], [], None, 0
         with opened(source) as (container, stream):
             for frame in stream_frames(container, stream, tally):
-                first = first or (frame.width, frame.height, frame.rotation)
+                first, rotation = same_shape(first, frame), frame.rotation if first is None else rotation
                 times.append(frame.pts)
                 if frame.key_frame:
                     keys.append(tally.frames - 1)
@@ -80,7 +81,7 @@ def survey(source: Source, damaged: Damaged = "keep") -> Survey:
     tally.check(source, damaged)
     if first is None:
         raise DecodeError(f"{source} has a video stream but no frame in it. {REMEDY}", "no frame")
-    width, height, rotation = first
+    width, height = first
     if rotation % 180:
         width, height = height, width
     steps = {b - a for a, b in zip(times, times[1:], strict=False)} if None not in times else {0}

@@ -17,7 +17,7 @@ from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError, RunError
 from vidrobust.runs import content_key, dumps, read_lines, write_atomic
 
-FORMAT = 1
+FORMAT = 2
 OK, DAMAGED = "ok", "damaged, used"
 CRASHES = "crashes the decoder"
 

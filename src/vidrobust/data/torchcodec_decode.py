@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from vidrobust.data.containers import is_indexed
-from vidrobust.data.decode import REMEDY, Damaged, Decoded, check_size
+from vidrobust.data.decode import REMEDY, Damaged, Decoded, Reel, check_size
 from vidrobust.data.decode import decode_video as with_pyav
 from vidrobust.data.geometry import Fit
 from vidrobust.data.sources import Source
@@ -17,20 +17,27 @@ AT_ONCE = 64
 """Frames decoded at full size before they are scaled."""
 
 
-def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damaged: Damaged = "keep") -> Decoded:
+def decode_video(
+    source: Source,
+    fit: Fit,
+    max_frames: int | None = None,
+    damaged: Damaged = "keep",
+    reel: Reel | None = None,
+) -> Decoded:
     """The frames of a video, scaled and cropped; torchcodec scans the file first, so its count is that of the packets.
 
-    A folder of frames, a bare stream, and a file that torchcodec gives up on go to PyAV, which knows what is lost.
+    A folder of frames, a bare stream, and a file that torchcodec gives up on go to PyAV, which knows what is lost; only
+    these use the ``reel``.
     """
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
     if source.is_folder:
-        return with_pyav(source, fit, max_frames, damaged)
+        return with_pyav(source, fit, max_frames, damaged, reel)
     try:
         check_size(source)
         with source.open() as file:
             if not is_indexed(file):  # torchcodec's own index of a bare stream misses frames at its beginning
-                return with_pyav(source, fit, max_frames, damaged)
+                return with_pyav(source, fit, max_frames, damaged, reel)
             video = VideoDecoder(file, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
             total = len(video)
             start = max(0, (total - max_frames) // 2) if max_frames is not None else 0
@@ -42,9 +49,9 @@ def decode_video(source: Source, fit: Fit, max_frames: int | None = None, damage
     except OSError as error:
         raise DecodeError(f"{source} cannot be read ({error.strerror or error}). {REMEDY}", "unreadable") from error
     except (RuntimeError, ValueError, IndexError):
-        return with_pyav(source, fit, max_frames, damaged)
+        return with_pyav(source, fit, max_frames, damaged, reel)
     if not parts:
-        return with_pyav(source, fit, max_frames, damaged)
+        return with_pyav(source, fit, max_frames, damaged, reel)
     return Decoded(np.concatenate(parts), 0)
 
 

@@ -161,9 +161,10 @@ def _output(logits: Any, clips: Tensor, classes: int | None) -> list[Finding]:
 def _answers(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
     """Probabilities, answers that change, answers that depend on the other clips of the batch."""
     found = []
-    if logits.shape[1] > 1 and bool((logits >= 0).all()) and bool((logits <= 1).all()):
-        sums = logits.sum(1)
-        how = "they sum to 1" if torch.allclose(sums, torch.ones_like(sums), atol=1e-3) else "all lie in [0, 1]"
+    sums = logits.sum(1)
+    one = torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+    if logits.shape[1] > 1 and _in_unit(logits) and (one or _stays_in_unit(model, clips)):
+        how = "they sum to 1" if one else "all lie in [0, 1]"
         message = (
             f"the model gives probabilities ({how}), whose gradients vanish: return what comes before the softmax."
         )
@@ -179,6 +180,19 @@ def _answers(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
             Finding("batch", "a clip's logits depend on the other clips of its batch (statistics of the batch?).")
         )
     return found
+
+
+def _in_unit(logits: Tensor) -> bool:
+    return bool((logits >= 0).all()) and bool((logits <= 1).all())
+
+
+def _stays_in_unit(model: nn.Module, clips: Tensor) -> bool:
+    """Do answers lie in [0, 1] also for glaring clips? Small logits do so by chance, those of a sigmoid always."""
+    try:
+        with torch.no_grad():
+            return all(_in_unit(model(strength * (clips - 0.5))) for strength in (100.0, -100.0, 10_000.0))
+    except Exception:  # noqa: BLE001 - a model that takes pixels only cannot be asked
+        return True
 
 
 def _normalisation(model: nn.Module, clips: Tensor) -> list[Finding]:

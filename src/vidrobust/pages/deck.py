@@ -104,7 +104,7 @@ def _blocks(run: Run, rows: Sequence[Row], board: Board) -> dict[str, Callable[[
 
 _DRAWN: dict[str, Callable[..., Any]] = {
     "step-size": figures.step_size, "robustness": figures.robustness, "gap": figures.gap, "training": figures.training,
-    "schedules": figures.schedules, "radar": figures.radar, "difficulty": figures.difficulty,
+    "schedules": figures.schedules, "radar": figures.radar, "views": figures.views, "difficulty": figures.difficulty,
 }  # fmt: skip
 
 

@@ -64,6 +64,14 @@ METHODS = {
             "counts as broken."
         ),
     ),
+    "views": (
+        "views",
+        (
+            "Each clip is attacked on its own, or a video's answer, the mean over its clips, through all of them; each "
+            "clip keeps to ε. What is wrong without attack counts as broken. Bars: 95 % Wilson intervals over the "
+            "clips, or over the videos, seeds pooled; clips of one video are taken as unrelated."
+        ),
+    ),
     "difficulty": (
         "difficulty",
         (

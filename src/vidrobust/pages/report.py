@@ -181,6 +181,12 @@ def _training(one: Shown, board: Board) -> Html:
     return Html(f"{drawn}{board.figure('watched', figures.watched, one.run, one.rows)}{told}")
 
 
+def _views(one: Shown, board: Board) -> Html:
+    if not of_kind(one.rows, "views"):
+        return Html("")  # no step of the study: only `vidrobust evaluate --views` makes these rows
+    return Html(board.figure("views", figures.views, one.run, one.rows) + sections.views_tables(one.rows))
+
+
 def _difficulty(one: Shown, board: Board) -> Html:
     return (
         board.figure("difficulty", figures.difficulty, one.run, one.rows)
@@ -198,6 +204,7 @@ PARTS: tuple[tuple[str, str, Part], ...] = (
     ("training", "Training", _training),
     ("gap", "Generalisation gap", _drawn("gap", figures.gap)),
     ("radar", "Several attacks", _radar),
+    ("views", "Clips and whole videos", _views),
     ("difficulty", "Advantage against difficulty", _difficulty),
     ("clips", "Clips to watch", lambda one, board: board.player(one.run, one.rows)),
     ("claims", "Claims of the slides", lambda one, board: sections.claim_table(one.judged, one.run.kind)),
@@ -209,8 +216,8 @@ PARTS: tuple[tuple[str, str, Part], ...] = (
 
 _SHORT = {
     "differences": "Differences", "standard": "Standard", "sensitivity": "Sensitivity", "step-size": "α*",
-    "accuracy": "Defences", "schedules": "Schedules", "gap": "Gap", "radar": "Attacks", "difficulty": "Difficulty",
-    "clips": "Clips", "claims": "Claims", "checks": "Checks", "origin": "Made how",
+    "accuracy": "Defences", "schedules": "Schedules", "gap": "Gap", "radar": "Attacks", "views": "Videos",
+    "difficulty": "Difficulty", "clips": "Clips", "claims": "Claims", "checks": "Checks", "origin": "Made how",
 }  # fmt: skip
 
 

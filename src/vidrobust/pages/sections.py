@@ -22,6 +22,7 @@ from vidrobust.curves import (
 from vidrobust.pages.markup import Html, folded, missing, policy, table, tag, text
 from vidrobust.plots import MISSING_STEP
 from vidrobust.runs import Run
+from vidrobust.view_curves import WAYS, Way, by_way, view_cells, viewings
 
 Row = dict[str, Any]
 
@@ -80,12 +81,34 @@ def robust_tables(rows: Sequence[Row]) -> Html:
 def _cell(rows: Sequence[Row]) -> Html:
     if not rows:
         return Html("–")
-    point: Point = pooled(rows[0]["eps"], rows)
+    return _count(pooled(rows[0]["eps"], rows))
+
+
+def _count(point: Point, of: str = "") -> Html:
     low, high = point.interval
     return Html(
         f"{100 * point.accuracy:.1f} <small>({100 * low:.1f}–{100 * high:.1f})<br>"
-        f"{point.correct} of {point.clips}</small>"
+        f"{point.correct} of {point.clips}{of}</small>"
     )
+
+
+def views_tables(rows: Sequence[Row]) -> Html:
+    """Accuracy of clips and of videos under each attack, a table for each way of looking at videos."""
+    told = []
+    for viewing, some in viewings(rows).items():
+        lines = {key: (view_cells(mine), mine) for key, mine in by_way(some).items()}
+        attacks = list(dict.fromkeys(attack for cells, _ in lines.values() for attack in cells))
+        filled = [
+            [policy(model), WAYS[way], len({row["seed"] for row in mine}), *(_told(cells.get(a), way) for a in attacks)]
+            for (model, way), (cells, mine) in lines.items()
+        ]
+        caption = f"Accuracy (%) on {evaluated_split(some, 'views')} clips or videos, {viewing}; 95 % intervals, counts"
+        told.append(table(["Model", "Counted", "Seeds", *attacks], filled, caption, "grid"))
+    return Html("\n".join(told))
+
+
+def _told(point: Point | None, way: Way) -> Html:
+    return _count(point, f" {way[0]}s") if point else Html("–")
 
 
 def claim_table(judged: Sequence[Claim], kind: str) -> Html:
