@@ -16,8 +16,9 @@ import torch.nn.functional as F
 
 from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import Chase, chase
-from vidrobust.attacks.inference import Precision, View
+from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.attacks.view import View
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
