@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels, Logits
 
 RHO = 0.75
-"""The share of steps since the last checkpoint in which the loss must have risen."""
+"""The share of steps since the last checkpoint in more than which the loss must have risen.
+
+The paper's condition is met by just as many, too; with few steps between checkpoints, the difference is felt."""
 
 MOMENTUM = 0.25
 """How much of the last move goes into the next (1 - 0.75 of the paper)."""
@@ -45,6 +47,8 @@ class APGD:
         restarts: runs from random starts, on the clips that still stand.
         seed: of the starts, which depend on the clip and not on the batch it is in.
         precision: ``exact`` switches off the fast copy of the model; the verdict is float32 in both.
+        targeted: the labels are the classes to reach, and the loss is minimised. (:class:`TargetedAPGD` leaves the
+            labels, by way of several classes.)
 
     Raises:
         InputError: a value is out of its range.
@@ -63,13 +67,14 @@ class APGD:
     restarts: int = 1
     seed: int = 0
     precision: Precision = "auto"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, restarts=self.restarts)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
+        with chase(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             self.search(run)
             return run.result()
 
@@ -211,7 +216,7 @@ def _climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
         top_loss = torch.where(higher, loss, top_loss)
         if step in halving:
             stuck = ~reduced & (last_top >= top_loss)
-            reduced = (rises < RHO * (step - last_check)) | stuck
+            reduced = (rises <= RHO * (step - last_check)) | stuck
             step_size = pick(reduced, step_size / 2, step_size)
             free, gradient = pick(reduced, top, free), pick(reduced, top_gradient, gradient)
             rises, last_check, last_top = torch.zeros_like(loss), step, top_loss
