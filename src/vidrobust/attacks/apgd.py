@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels, Logits
 
 RHO = 0.75
-"""The share of steps since the last checkpoint in more than which the loss must have risen.
-
-The paper's condition is met by just as many, too; with few steps between checkpoints, the difference is felt."""
+"""The share of steps since the last checkpoint in which the loss must have risen."""
 
 MOMENTUM = 0.25
 """How much of the last move goes into the next (1 - 0.75 of the paper)."""
@@ -216,7 +214,7 @@ def _climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
         top_loss = torch.where(higher, loss, top_loss)
         if step in halving:
             stuck = ~reduced & (last_top >= top_loss)
-            reduced = (rises <= RHO * (step - last_check)) | stuck
+            reduced = (rises < RHO * (step - last_check)) | stuck
             step_size = pick(reduced, step_size / 2, step_size)
             free, gradient = pick(reduced, top, free), pick(reduced, top_gradient, gradient)
             rises, last_check, last_top = torch.zeros_like(loss), step, top_loss
