@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from vidrobust.attacks.inference import inference_view
+from vidrobust.attacks.view import inference_view
 from vidrobust.data.dataset import DataConfig, load
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy

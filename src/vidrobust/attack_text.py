@@ -8,6 +8,8 @@ attack, norm or support needs no registration:
 10
 >>> from_text("PGD(eps=8, alpha=eps/4, steps=10, norm=L2, support=Border(ratio=0.1))", alpha_star=None).threat.support
 Border(ratio=0.1)
+>>> from_text("APGD(ε=8,steps=20,targeted=true)", alpha_star=None).targeted
+True
 """
 
 from __future__ import annotations
@@ -167,7 +169,7 @@ class _Builder:
             return self.part(node)
         if isinstance(node, (ast.Name, ast.Attribute)):
             if isinstance(node, ast.Name) and not hasattr(vidrobust, node.id):
-                return node.id  # a word, such as keep=last
+                return {"true": True, "false": False}.get(node.id, node.id)  # a word, such as keep=last
             kind = self._kind(node)
             return self._made(kind, {}, node) if inspect.isclass(kind) else kind  # a norm, or a loss function
         return self._number(node, names)

@@ -146,13 +146,35 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
 
     Returns:
         One ``robustness`` row for the clean clips (ε = 0) and one for each attack, with ``attack`` as text.
+
+    Raises:
+        InputError: an attack is targeted.
     """
+    refuse_targets(*attacks)
     clean = ranks(model, clips) == 0
     rows = [{**robustness_row(clean, 0.0, 0.0, 0), "attack": "none"}]
     for attack in attacks:
         mask = survivors(model, clips, attack, clean, progress)
         rows.append({**robustness_row(mask, *budget(attack)), "attack": repr(attack)})
     return rows
+
+
+def refuse_targets(*attacks: object) -> None:
+    """Refuse attacks, also within others, that would take the true classes of a data set for the classes to reach.
+
+    Raises:
+        InputError: one does.
+    """
+    for attack in attacks:
+        if getattr(attack, "targeted", False):
+            raise InputError(
+                f"{type(attack).__name__} is targeted: its labels are the classes to reach, but those of a data set "
+                "are the true ones. Take targeted=false (TargetedAPGD and FAB try the wrong classes in turn), or call "
+                "the attack in Python with the classes to reach."
+            )
+        inner = getattr(attack, "search", None)
+        if inner is not None:
+            refuse_targets(inner)
 
 
 def budget(attack: Attack) -> tuple[float, float, int]:

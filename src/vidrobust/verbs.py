@@ -14,7 +14,7 @@ from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.data.dataset import DataConfig
 from vidrobust.defences import Defended, adaptive
 from vidrobust.errors import InputError
-from vidrobust.evaluation import BATCH, budget, evaluate, ranks
+from vidrobust.evaluation import BATCH, budget, evaluate, ranks, refuse_targets
 from vidrobust.fitting import append_new
 from vidrobust.jobs import examples, first
 from vidrobust.models.conventions import Convention
@@ -196,7 +196,9 @@ class Attack(Judged):
 
 def check(text: str) -> Any:
     """The attack of a text with some step size for α*: that it can be made is known before any model is loaded."""
-    return from_text(text, lambda eps, steps: 1.0)
+    attack = from_text(text, lambda eps, steps: 1.0)
+    refuse_targets(attack)
+    return attack
 
 
 def run_study(

@@ -19,7 +19,17 @@ from torch import nn
 
 from vidrobust.attacks.engine import check_logits, undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation import BATCH, Attack, Progress, budget, device_of, evaluate, robustness_row, silent
+from vidrobust.evaluation import (
+    BATCH,
+    Attack,
+    Progress,
+    budget,
+    device_of,
+    evaluate,
+    refuse_targets,
+    robustness_row,
+    silent,
+)
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
@@ -112,10 +122,11 @@ def evaluate_views(
         attacked on its own, and the video's answer attacked.
 
     Raises:
-        InputError: ``views``, ``level`` or ``average`` is none of these, or there are no clips.
+        InputError: ``views``, ``level`` or ``average`` is none of these, there are no clips, or an attack is targeted.
     """
     if level not in ("clip", "video"):
         raise InputError(f"level must be clip or video, not {level!r}.")
+    refuse_targets(*attacks)
     viewed = clips.viewed(views)
     about = {"kind": "views", "level": level, "views": views, "videos": len(clips)}
     if level == "clip":

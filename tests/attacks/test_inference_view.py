@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from vidrobust.attacks import inference
+from vidrobust.attacks import view as viewing
 from vidrobust.attacks.engine import input_gradient, undisturbed
 from vidrobust.attacks.gradient import PGD
-from vidrobust.attacks.inference import InferenceCopy, inference_view
+from vidrobust.attacks.inference import InferenceCopy
 from vidrobust.attacks.stem import UnshuffledStem, has_rewritable_stem
+from vidrobust.attacks.view import inference_view
 from vidrobust.models.resnet3d import build
 from vidrobust.threats import Linf, Threat
 
@@ -91,9 +93,9 @@ def test_micro_batches_change_nothing(batch: int, monkeypatch: pytest.MonkeyPatc
     whole = ATTACK(model, x, labels)
     with undisturbed(model):
         view = inference_view(model, x)
-        each = inference._saved(view, x[:2]) - inference._saved(view, x[:1])
-    monkeypatch.setattr(inference, "SAVED", int(each * (batch + 0.5)))
-    monkeypatch.setattr(inference, "_batches", {})
+        each = view._saved(x[:2], set()) - view._saved(x[:1], set())
+    monkeypatch.setattr(viewing, "SAVED", int(each * (batch + 0.5)))
+    monkeypatch.setattr(viewing, "_rooms", {})
     assert view.batch(x) == batch
     sizes, original = [], InferenceCopy.__call__
 
@@ -112,7 +114,7 @@ def test_the_copy_shares_no_weights_with_the_model() -> None:
     model = trained_like()
     copied = inference_view(model, clips(2))._call
     assert isinstance(copied, InferenceCopy)
-    own = {tensor.data_ptr() for tensor in (*copied._graph.parameters(), *copied._graph.buffers())}
+    own = {tensor.data_ptr() for tensor in (*copied.graph.parameters(), *copied.graph.buffers())}
     assert not own & {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
 
 

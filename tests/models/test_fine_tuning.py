@@ -15,10 +15,11 @@ from models.reference_resnet3d import weights
 from torch import nn
 
 import vidrobust as vr
+from vidrobust.blocks import blocks_of
 from vidrobust.cli import main
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
-from vidrobust.models.estimate import blocks_of, count, gpu_named
+from vidrobust.models.estimate import count, gpu_named
 from vidrobust.models.spec import build
 from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.recipes import TRAININGS

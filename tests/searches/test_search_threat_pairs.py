@@ -118,6 +118,9 @@ def assert_within(threat: Threat, clips: Tensor, found: AttackResult) -> None:
     assert (threat.norm.size(delta.flatten(1)) <= EPS[type(threat.norm)] * (1 + 1e-7)).all()
     if isinstance(threat.norm, Linf):
         assert (delta.abs() <= EPS[Linf]).all()  # with no tolerance
+    if isinstance(threat.support, Multiplicative):
+        ratio = threat.support.ratio * (1 + 1e-6)
+        assert ((found.clips <= clips * ratio) & (found.clips * ratio >= clips)).all()
     if isinstance(threat.support, (Area, Patch, Border, Frames, Mask)):
         assert (delta[~threat.support.mask(clips).expand_as(delta)] == 0).all()
 

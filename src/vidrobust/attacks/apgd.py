@@ -45,6 +45,8 @@ class APGD:
         restarts: runs from random starts, on the clips that still stand.
         seed: of the starts, which depend on the clip and not on the batch it is in.
         precision: ``exact`` switches off the fast copy of the model; the verdict is float32 in both.
+        targeted: the labels are the classes to reach, and the loss is minimised. (:class:`TargetedAPGD` leaves the
+            labels, by way of several classes.)
 
     Raises:
         InputError: a value is out of its range.
@@ -63,13 +65,14 @@ class APGD:
     restarts: int = 1
     seed: int = 0
     precision: Precision = "auto"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, restarts=self.restarts)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
+        with chase(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             self.search(run)
             return run.result()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vidrobust.attacks.engine import AttackResult, undisturbed, verdict
+from vidrobust.attacks.engine import AttackResult, Goal, undisturbed, verdict
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,4 +57,5 @@ class Blind:
         found = self.search(behind, clips, labels)
         with undisturbed(model):
             loss, predicted = verdict(model, found.clips.float(), labels)
-        return replace(found, success=predicted != labels, loss=loss, predicted=predicted)
+        reached = Goal(targeted=getattr(self.search, "targeted", False)).reached(predicted, labels)
+        return replace(found, success=reached, loss=loss, predicted=predicted)

@@ -35,10 +35,11 @@ def chase(
     labels: Labels,
     loss: Callable[..., Tensor],
     precision: Precision,
+    targeted: bool = False,
 ) -> Iterator[Chase]:
     """Check the inputs and open a :class:`Chase`; the model is left as it was, also after an exception."""
     with attacked(model, threat, clips, labels, precision) as subject:
-        yield Chase(subject, loss)
+        yield Chase(subject, loss, targeted)
 
 
 class Chase:
@@ -47,10 +48,12 @@ class Chase:
     Args:
         subject: the model, the clips and what is allowed.
         loss: from logits, labels and :attr:`extras` to one number a clip.
+        targeted: the labels are the classes to reach: the loss is minimised, and what is there counts as broken.
 
     Attributes:
         extras: further indices for the loss, one a clip, such as target classes.
-        best: the free points of the greatest loss so far, or the first that was misclassified.
+        best: the free points of the greatest loss so far (if targeted, of the least: here, losses have their sign
+            turned), or the first that was misclassified.
         best_loss: ``B``.
         broken: ``B`` bool, which clips are misclassified at :attr:`best`.
         forwards, backwards: ``B`` int64, what each clip has cost.
@@ -58,8 +61,8 @@ class Chase:
         exploring: if so, clips stay when they are misclassified.
     """
 
-    def __init__(self, subject: Subject, loss: Callable[..., Tensor]) -> None:
-        self.subject, self.loss = subject, loss
+    def __init__(self, subject: Subject, loss: Callable[..., Tensor], targeted: bool = False) -> None:
+        self.subject, self.loss, self.targeted = subject, loss, targeted
         self.view, self.feasible, self.labels = subject.view, subject.feasible, subject.labels
         self.extras: tuple[Tensor, ...] = ()
         self.best = self.feasible.start.detach().clone()
@@ -76,7 +79,7 @@ class Chase:
         What breaks here leaves there too. The passes are counted by the other chase alone.
         """
         subject = replace(self.subject, feasible=threat.around(self.subject.pixels))
-        other = Chase(subject, loss)
+        other = Chase(subject, loss, self.targeted)
         other.extras, other.broken, other.exploring = extras, self.broken, True
         return other
 
@@ -127,7 +130,8 @@ class Chase:
         return torch.stack([self.labels[rows], *(extra[rows] for extra in self.extras)], dim=1)
 
     def _losses(self, logits: Logits, aims: Tensor) -> Tensor:
-        return self.loss(logits, *aims.unbind(1))
+        losses = self.loss(logits, *aims.unbind(1))
+        return -losses if self.targeted else losses
 
     def _record(self, rows: Tensor, point: Tensor, losses: Tensor, logits: Logits) -> Tensor:
         """Keep what is better than before, and take confirmed clips out of the chase."""
@@ -139,15 +143,15 @@ class Chase:
         found = torch.full_like(self.best_loss, -torch.inf)
         found[rows] = losses
         if not self.exploring:
-            wrong = logits.argmax(1) != self.labels[rows]
-            self.offer(rows[wrong], point[wrong])
+            there = self._goal().reached(logits.argmax(1), self.labels[rows])
+            self.offer(rows[there], point[there])
         return found
 
     def offer(self, rows: Tensor, point: Tensor) -> None:
         """Let the model judge free points of the clips ``rows`` in float32; those it gets wrong stand no longer."""
         if not len(rows):
             return
-        broken = self.subject.judge(self.feasible.narrow(rows), point, self.labels[rows], Goal())
+        broken = self.subject.judge(self.feasible.narrow(rows), point, self.labels[rows], self._goal())
         self.forwards[rows] += 1
         self.best[rows[broken]], self.broken[rows[broken]] = point[broken], True
 
@@ -182,7 +186,10 @@ class Chase:
         def loss(logits: Logits, labels: Labels) -> Tensor:
             return self.loss(logits, labels, *self.extras)
 
-        return self.subject.result(self.best, Goal(loss), self.forwards, self.backwards)
+        return self.subject.result(self.best, Goal(loss, self.targeted), self.forwards, self.backwards)
+
+    def _goal(self) -> Goal:
+        return Goal(targeted=self.targeted)
 
 
 def content_seed(tensor: Tensor, seed: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import chase
+from vidrobust.attacks.engine import Goal
 from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.losses import margin
@@ -32,7 +33,7 @@ class CW:
         steps: gradients, at least 1.
         random_start: start anywhere in the ball instead of at the clip.
         seed: of the random start.
-        precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
+        precision, targeted: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
     Raises:
         InputError: a value is out of its range.
@@ -52,6 +53,7 @@ class CW:
     random_start: bool = False
     seed: int = 0
     precision: Precision = "auto"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
@@ -59,8 +61,9 @@ class CW:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
-            alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, margin)
+        with chase(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
+            gain = Goal(margin, self.targeted).gain
+            alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, gain)
             free = run.random(run.generators(self.seed)) if self.random_start else run.feasible.start
             for step in range(self.steps):
                 if run.over:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.attacks.inference import View, answers, are_probabilities, inference_view
+from vidrobust.attacks.inference import are_probabilities
+from vidrobust.attacks.view import View, answers, inference_view
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats.rounding import towards
@@ -136,7 +137,7 @@ def input_gradient(
 ) -> tuple[Tensor, Logits, Clips]:
     """Loss ``B``, logits ``B K`` and the loss's gradient with respect to the clips, at ``point``.
 
-    A :class:`~vidrobust.attacks.inference.View` knows how many clips fit into memory at once, and gets them in parts.
+    A :class:`~vidrobust.attacks.view.View` knows how many clips fit into memory at once, and gets them in parts.
     """
     batch = view.batch(point) if isinstance(view, View) else len(point)
     if len(point) <= batch:

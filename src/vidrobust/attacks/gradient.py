@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, check_inputs, undisturbed, uphill
-from vidrobust.attacks.inference import Precision, View, inference_view
+from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
+from vidrobust.attacks.view import View, inference_view
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 from torch import fx, nn
 
+from vidrobust.attacks.lean import Segmented
 from vidrobust.attacks.stem import UnshuffledStem, has_rewritable_stem
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ class Folded:
 
 
 class InferenceCopy:
-    """A folded copy of a model that knows when it is out of date."""
+    """A folded copy of a model that knows when it is out of date.
+
+    Attributes:
+        graph: what is run, on frozen weights of its own.
+        layout: the memory format in which it takes clips without copying them.
+    """
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
         graph = _traced(model, bf16)
@@ -88,10 +94,11 @@ class InferenceCopy:
         if bf16:
             _keep_head(graph)
         self._stems = _unshuffle(graph)
-        self._graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
         self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
         self._parts = _parts(model)
+        self._segmented: dict[torch.Size, Segmented] = {}
         self._state: tuple[float, ...] | None = None
         self.refresh(model)
 
@@ -114,9 +121,24 @@ class InferenceCopy:
         self._state = state
 
     def __call__(self, clips: Clips) -> Logits:
+        return self._run(self.graph, clips)
+
+    def lean(self, clips: Clips) -> Logits:
+        """The same, but little is kept for the backward pass: the rest is computed again."""
         clips = clips.contiguous(memory_format=self.layout)
-        with torch.autocast(clips.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._graph(clips).float()
+        shape = clips.shape[1:]
+        if shape not in self._segmented:
+            with self._autocast(clips):
+                self._segmented[shape] = Segmented(self.graph, clips[:1])
+        return self._run(self._segmented[shape], clips)
+
+    def _run(self, call: Callable[[Clips], Logits], clips: Clips) -> Logits:
+        clips = clips.contiguous(memory_format=self.layout)
+        with self._autocast(clips):
+            return call(clips).float()
+
+    def _autocast(self, clips: Clips) -> torch.autocast:
+        return torch.autocast(clips.device.type, torch.bfloat16, enabled=self._bf16)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
@@ -240,86 +262,7 @@ def _unshuffle(graph: fx.GraphModule) -> list[UnshuffledStem]:
     return stems
 
 
-SAVED = 64 * 2**20
-"""Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
-
-
-class View:
-    """What an attack calls and differentiates in place of the model.
-
-    Attributes:
-        layout: the memory format in which it takes clips without copying them.
-    """
-
-    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format) -> None:
-        self._call = call
-        self.layout = layout
-
-    def __call__(self, clips: Clips) -> Logits:
-        return self._call(clips)
-
-    def batch(self, clips: Clips) -> int:
-        """How many such clips may be differentiated at once, at least 1: what they save must fit into memory.
-
-        Measured by a forward pass of one clip and one of two, once for each model and shape.
-        """
-        if len(clips) < 2:
-            return 1
-        try:
-            known = _batches.setdefault(self._call, {})
-        except TypeError:  # a callable that has no weak references or no hash
-            known = {}
-        key = (clips.shape[1:], clips.device)
-        if key not in known:
-            saved = _saved(self, clips[:2]) - _saved(self, clips[:1])
-            known[key] = max(1, _memory(clips.device) // max(1, saved))
-        return known[key]
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes that activations may take: of a GPU half of what is free."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else SAVED
-
-
-def _saved(view: View, clips: Clips) -> int:
-    """Bytes that a forward pass hands over to its backward pass, weights among them; each is let go at once here."""
-    handed = []
-
-    def note(tensor: Tensor) -> None:
-        handed.append(tensor.nbytes)
-
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda _: torch.empty(0)):
-        _output = view(clips.detach().requires_grad_(True))
-    return sum(handed)
-
-
-_batches: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, int]] = weakref.WeakKeyDictionary()
 _copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] = weakref.WeakKeyDictionary()
-
-
-def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto") -> View:
-    """The function that an attack calls and differentiates in place of the model.
-
-    Args:
-        model: any callable from clips to logits; only an ``nn.Module`` has a fast copy.
-        clips: some clips of the kind the attack will see, on which the copy is held against the model once.
-        precision: ``exact`` gives the model itself.
-
-    Returns:
-        A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
-    """
-    copied = _copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
-    if copied is None:
-        return View(answers(model), torch.contiguous_format)
-    return View(copied, copied.layout)
-
-
-def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
-    """The model as a function of float32 clips, whatever the type of its weights."""
-    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if first is None or first.dtype == torch.float32 or not first.is_floating_point():
-        return model
-    return lambda clips: model(clips.to(first.dtype)).float()
 
 
 def are_probabilities(logits: Logits) -> bool:
@@ -329,7 +272,7 @@ def are_probabilities(logits: Logits) -> bool:
     return logits.shape[1] > 1 and close and bool((logits >= 0).all())
 
 
-def _copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
+def current_copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
     """The model's copy, up to date, or None where it has none."""
     bf16 = has_bf16(clips.device)
     made = _copies.setdefault(model, {})

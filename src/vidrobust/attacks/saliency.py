@@ -10,6 +10,7 @@ import torch
 
 from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.engine import AttackResult, check_inputs, input_gradient, undisturbed
+from vidrobust.attacks.view import inference_view
 from vidrobust.errors import InputError
 from vidrobust.threats import Frames, Threat, WholeClip
 
@@ -123,7 +124,8 @@ class FrameSaliency:
 def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Tensor:
     """How much the loss depends on each frame: the sum of the absolute input gradient, ``B T``."""
     with undisturbed(model):
-        _, _, gradient = input_gradient(model, clips.float(), labels)
+        pixels = clips.float()
+        _, _, gradient = input_gradient(inference_view(model, pixels, "exact"), pixels, labels)  # a few clips at a time
     return gradient.abs().sum((1, 3, 4))
 
 

@@ -44,6 +44,7 @@ class Square:
         share: of a clip's volume that the first windows take, in (0, 1].
         seed: of the windows, which depend on the clip and not on the batch it is in.
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`; ``exact`` asks the model itself.
+        targeted: the labels are the classes to reach.
 
     Raises:
         InputError: a value is out of its range.
@@ -60,6 +61,7 @@ class Square:
     share: float = 0.8
     seed: int = 0
     precision: Precision = "auto"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
@@ -70,7 +72,7 @@ class Square:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
+        with chase(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
             self.search(run)
             return run.result()
 

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 
 from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import Chase, chase
-from vidrobust.attacks.inference import Precision, View
+from vidrobust.attacks.engine import Goal
+from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.attacks.view import View
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
@@ -47,7 +49,7 @@ class MIFGSM:
         blur: side of the Gaussian kernel on the gradient, odd; 1 switches it off.
         shifts: frames by which clips are rolled to either side; 0 switches it off.
         loss: what is maximised.
-        precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
+        precision, targeted: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
     Raises:
         InputError: a value is out of its range; later, the threat's free variables have no height and width to blur.
@@ -68,6 +70,7 @@ class MIFGSM:
     shifts: int = 0
     loss: Loss = cross_entropy
     precision: Precision = "auto"
+    targeted: bool = False
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
@@ -79,8 +82,9 @@ class MIFGSM:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
-            alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, self.loss)
+        with chase(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
+            gain = Goal(self.loss, self.targeted).gain
+            alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, gain)
             run.exploring = True
             if self.blur > 1 and (run.feasible.start.ndim != 5 or run.feasible.start.shape[3] == 1):
                 raise InputError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vidrobust.blocks import blocks_of
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import innermost
 
@@ -199,12 +200,3 @@ def _saved(model: nn.Module, clip: Tensor) -> tuple[int, int, int, int]:
         for handle in handles:
             handle.remove()
     return sum(tensor.nbytes for tensor in kept.values()), max(sizes, default=0), inputs, passing
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The parts of a model's outermost sequences and lists that have weights: what checkpointing runs again."""
-    found: list[nn.Module] = []
-    for part in model.children():
-        listed = isinstance(part, torch.nn.Sequential | torch.nn.ModuleList)
-        found += list(part.children()) if listed else blocks_of(part)
-    return [block for block in found if any(True for _ in block.parameters())]

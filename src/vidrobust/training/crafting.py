@@ -14,7 +14,7 @@ import torch
 from vidrobust.attack_text import threat_from_text
 from vidrobust.attacks.engine import undisturbed, uphill
 from vidrobust.attacks.gradient import PGD
-from vidrobust.attacks.inference import inference_view
+from vidrobust.attacks.view import inference_view
 from vidrobust.losses import cross_entropy
 from vidrobust.types import PIXEL
 

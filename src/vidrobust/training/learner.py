@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from vidrobust.blocks import blocks_of, patched
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import innermost
-from vidrobust.models.estimate import blocks_of
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
 from vidrobust.training.batchnorm import synced
@@ -90,18 +90,6 @@ class Learner:
             stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
             output = self.wrapped.get(module, module)(inputs)
         return output.float()
-
-
-@contextlib.contextmanager
-def patched(parts: Sequence[nn.Module], forward: Callable[[nn.Module], Callable[..., Tensor]]) -> Iterator[None]:
-    """The parts run another forward inside; their type stays, so that attacks still know them."""
-    try:
-        for part in parts:
-            part.forward = forward(part)  # type: ignore[method-assign]
-        yield
-    finally:
-        for part in parts:
-            part.__dict__.pop("forward", None)
 
 
 def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.engine import undisturbed
-from vidrobust.attacks.inference import inference_view
+from vidrobust.attacks.view import inference_view
 from vidrobust.losses import boosted_cross_entropy, divergence, smoothed
 from vidrobust.training.crafting import (
     friendly_clips,

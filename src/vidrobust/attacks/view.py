@@ -1,0 +1,155 @@
+"""What an attack calls and differentiates in place of a model, and how much of it at once fits into memory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from vidrobust.attacks.inference import InferenceCopy, Precision, current_copy
+from vidrobust.attacks.lean import lean, saving, storages
+
+if TYPE_CHECKING:
+    from vidrobust.types import Clips, Logits
+
+SAVED = 64 * 2**20
+"""Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What fits into memory: how many clips at once, and whether one alone does (if not, it is computed leanly)."""
+
+    batch: int = 1
+    one: bool = True
+
+
+class View:
+    """What an attack calls and differentiates in place of the model.
+
+    A clip that saves more for the backward pass than fits into memory is run segment by segment, with the same gradient
+    (:mod:`~vidrobust.attacks.lean`).
+
+    Attributes:
+        layout: the memory format in which it takes clips without copying them.
+    """
+
+    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format) -> None:
+        self._call = call
+        self.layout = layout
+        self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
+
+    def __call__(self, clips: Clips) -> Logits:
+        kept = torch.is_grad_enabled() and clips.requires_grad
+        return self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+
+    def batch(self, clips: Clips) -> int:
+        """How many such clips may be differentiated at once, at least 1: what they save must fit into memory.
+
+        Measured by a forward pass of one clip and one of two, once for each model and shape.
+        """
+        return self._room(clips).batch if len(clips) > 1 else 1
+
+    def _room(self, clips: Clips) -> Room:
+        try:
+            known = _rooms.setdefault(self._call, {})
+        except TypeError:  # a callable that has no weak references or no hash
+            known = {}
+        key = (clips.shape[1:], clips.device)
+        if key not in known:
+            saved = self._saved_by_one(clips)
+            if saved is None:
+                return Room()
+            known[key] = Room(max(1, _memory(clips.device) // max(1, saved)), saved <= _free(clips.device) // 2)
+        return known[key]
+
+    def _saved_by_one(self, clips: Clips) -> int | None:
+        """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
+        module = self._call.graph if isinstance(self._call, InferenceCopy) else self._call
+        weights = storages(module) if isinstance(module, nn.Module) else set[int]()
+        if len(clips) > 1:
+            return self._saved(clips[:2], weights) - self._saved(clips[:1], weights)
+        return self._saved(clips, weights) if weights else None
+
+    def _saved(self, clips: Clips, weights: set[int]) -> int:
+        devices = [clips.device] if clips.is_cuda else []
+        with torch.random.fork_rng(devices), torch.enable_grad(), saving(weights) as handed:
+            _output = self._call(clips.detach().requires_grad_(True))
+        return sum(handed)
+
+    def _leanly(self, clips: Clips) -> Logits:
+        if isinstance(self._call, InferenceCopy):
+            return self._call.lean(clips)
+        shape = clips.shape[1:]
+        if shape not in self._lean:
+            call = lean(self._call, clips[:1]) if isinstance(self._call, nn.Module) else None
+            self._lean[shape] = call or self._call
+        return self._lean[shape](clips)
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes that the activations of several clips may take: of a GPU half of what is free."""
+    return _free(device) // 2 if device.type == "cuda" else SAVED
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that are free on a device, as far as the system tells: on a CPU, those of this machine or container."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = _number("/proc/meminfo", "MemAvailable:", 2**60 // 1024) * 1024
+    group = Path("/sys/fs/cgroup")
+    cached = _number(group / "memory.stat", "inactive_file", 0)
+    return min(free, _number(group / "memory.max", "", 2**60) - _number(group / "memory.current", "", 0) + cached)
+
+
+def _number(file: Path | str, name: str, otherwise: int) -> int:
+    """The number behind a name in one of the system's files; of files that are not there, or hold none, another."""
+    try:
+        line = next(line for line in Path(file).read_text(encoding="ascii").splitlines() if line.startswith(name))
+        return int(line[len(name) :].split()[0])
+    except (OSError, StopIteration, ValueError, IndexError):
+        return otherwise
+
+
+_rooms: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, Room]] = weakref.WeakKeyDictionary()
+
+
+def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto") -> View:
+    """The function that an attack calls and differentiates in place of the model.
+
+    Args:
+        model: any callable from clips to logits; only an ``nn.Module`` has a fast copy.
+        clips: some clips of the kind the attack will see, on which the copy is held against the model once.
+        precision: ``exact`` gives the model itself.
+
+    Returns:
+        A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
+    """
+    copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
+    if copied is None:
+        return View(answers(model), torch.contiguous_format)
+    return View(copied, copied.layout)
+
+
+def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
+    """The model as a function of float32 clips, whatever the type of its weights."""
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if first is None or first.dtype == torch.float32 or not first.is_floating_point():
+        return model
+    return Answers(model, first.dtype)
+
+
+class Answers(nn.Module):
+    """A model of weights of another type, as a function of float32 clips."""
+
+    def __init__(self, model: Callable[[Clips], Logits], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, clips: Clips) -> Logits:
+        return self.model(clips.to(self.dtype)).float()
