@@ -94,6 +94,23 @@ def test_evaluate_adds_its_rows_once(at_run: Path) -> None:
     assert Run.open(at_run).rows("robustness") == rows
 
 
+def test_clips_are_driven_to_a_class(at_run: Path, tmp_path: Path) -> None:
+    search, (first, *_) = "PGD(ε=255,α=32,i=20,targeted=true)", Run.open(at_run).rows("dataset")[0]["classes"]
+    few = ("--clips", 2, "--split", "train")
+    code, _, err = vidrobust("attack", at_run, "--attack", search, "--target", first, *few, "--out", tmp_path / "a")
+    assert code == 0, err
+    for row in Run.open(tmp_path / "a").rows("example"):
+        assert row["label"] != first
+        assert row["adversarial_top"][0][0] == first
+    for options, says in (
+        (("--attack", search, "--target", "Sleping"), "no such class. Near it:"),
+        (("--attack", "FAB(ε=8,steps=3)", "--target", first), "needs an attack with targeted=true"),
+        (("--attack", search), "is targeted"),
+    ):
+        code, _, err = vidrobust("attack", at_run, *options, *few, "--out", tmp_path / "b")
+        assert (code, says in err) == (1, True), err
+
+
 def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, tmp_path: Path) -> None:
     few = ("--steps", "[2]", "--alpha", "[1,2]", "--clips", 10, "--split", "test")
     known = len(Run.open(at_run).rows())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
 from vidrobust.attack_text import from_text, object_from_text
+from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.data.dataset import DataConfig
 from vidrobust.defences import Defended, adaptive
@@ -161,43 +164,67 @@ class Attack(Judged):
         attack: such as "PGD(ε=8,α=α*,i=20)".
         clips: how many rightly classified clips.
         alpha_star: the run directory of a study or a sweep whose α* is used.
+        target: the class that a targeted attack is to reach, by name; clips of that class are left out.
     """
 
     out: Path
     attack: str = "PGD(ε=8,α=α*,i=20)"
     clips: int = 4
     alpha_star: Path | None = None
+    target: str = ""
 
     def run(self, console: Console) -> None:
         """Attack, store, and print the path of the page."""
         from vidrobust.pages.report import report
 
-        check(self.attack)
+        check(self.attack, aimed=bool(self.target))
         found = self.found(console)
         attack = from_text(self.attack, found.alpha_star(self.alpha_star))
         refuse_gradients(found.model, attack)
+        aimed = self._aimed(attack, found.data.classes)
         asked = {"attack": self.attack, "model": found.name, "split": self.split, "clips": self.clips}
+        asked |= {"target": self.target} if self.target else {}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
         pool = found.clips(self.split, max(BATCH * 2, self.clips))
-        right = pool.subset((ranks(found.model, pool) == 0).nonzero().flatten())
+        usable = (ranks(found.model, pool) == 0) & (pool.labels != getattr(aimed, "target", -1))
+        right = pool.subset(usable.nonzero().flatten())
         if len(right) == 0:
             raise InputError(f"{found.name} classifies none of {len(pool)} clips rightly: there is nothing to attack.")
         eps, alpha, steps = budget(attack)
         setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
-        rows = examples(found.model, first(right, self.clips), attack, folder, setting)
+        rows = examples(found.model, first(right, self.clips), aimed, folder, setting)
         append_new(run, rows, ("kind", "video", "file"))
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]
             console.print(f"{row['video']}: {before[0]} ({before[1]:.2f}) → {after[0]} ({after[1]:.2f})", markup=False)
         print(report([run.path]))
 
+    def _aimed(self, attack: Any, classes: Sequence[str]) -> Any:
+        """The attack, with its class to reach.
 
-def check(text: str) -> Any:
+        Raises:
+            InputError: there is no such class, or the attack and the option do not go together.
+        """
+        if not self.target:
+            return attack
+        if not getattr(attack, "targeted", False):
+            raise InputError(f"--target needs an attack with targeted=true, such as {TARGETED!r}, not {self.attack!r}.")
+        if self.target not in classes:
+            near = get_close_matches(self.target, classes, 3, 0.0)
+            raise InputError(f"--target {self.target!r}: the data have no such class. Near it: {', '.join(near)}.")
+        return Aimed(attack, list(classes).index(self.target))
+
+
+TARGETED = "PGD(ε=8,α=2,i=20,targeted=true)"
+
+
+def check(text: str, aimed: bool = False) -> Any:
     """The attack of a text with some step size for α*: that it can be made is known before any model is loaded."""
     attack = from_text(text, lambda eps, steps: 1.0)
-    refuse_targets(attack)
+    if not aimed:
+        refuse_targets(attack)
     return attack
 
 
