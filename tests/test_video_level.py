@@ -114,7 +114,7 @@ class Spy:
         FGSM(Threat(L2(), 0.5), random_start=True),
         Square(Threat(Linf(), 8 / 255), queries=20),
     ],
-    ids=str,
+    ids=lambda attack: f"{type(attack).__name__} {attack.threat}",
 )
 def test_the_budget_holds_on_every_clip_of_a_video(model, clips, attack) -> None:
     seen: list[tuple[Tensor, AttackResult]] = []

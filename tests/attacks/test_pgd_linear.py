@@ -48,7 +48,11 @@ NORMS = [(Linf(), 0.1), (Linf(), 0.6), (L2(), 0.5), (L2(), 3.0), (L1(), 0.3), (L
 
 @pytest.mark.parametrize(("norm", "eps"), NORMS, ids=str)
 @pytest.mark.parametrize("spread", [0.1, 1.0])
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.5}, {"random_start": True}, {"loss": margin}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": 0.5}, {"random_start": True}, {"loss": margin}],
+    ids=["plain", "momentum", "random start", "margin"],
+)
 def test_pgd_reaches_the_optimum(norm: Norm, eps: float, spread: float, options: dict[str, object]) -> None:
     model, clips, labels, slope = problem(spread)
     attack = PGD(Threat(norm, eps), alpha=eps / 10, steps=100, precision="exact", **options)  # type: ignore[arg-type]
