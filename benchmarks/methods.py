@@ -53,8 +53,8 @@ OTHERS = (
     "AT(ε=8,α=2,i=5)+EMA(τ=0.95)",
     "AVG(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
     "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
-    "APE(ε=8,α=2,i=5,width=16)",
-    "GAT(ε=8,α=2,i=5,width=16)",
+    "APE(ε=8,α=2,i=5,width=16,rate=0.002,fool=0.003)",
+    "GAT(ε=8,α=2,i=5,width=16,rate=0.002,fool=0.003)",
 )
 REFERENCE, EPOCHS, SEEDS, CLIPS = STRONG, 8, 3, 160
 DATA = DataConfig(train=300, val=100, test=200)

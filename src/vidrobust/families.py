@@ -59,9 +59,14 @@ COMMON = (
 """What every method that attacks its training clips takes."""
 
 
-WIDTH = Option(
-    "width", "width", 64.0, 4, 1024, True, "channels of the purifier's first layer; 2 and 4 times as many follow"
+GAN = (
+    Option(
+        "width", "width", 64.0, 4, 1024, True, "channels of the purifier's first layer; 2 and 4 times as many follow"
+    ),
+    Option("rate", "rate", 2e-4, 1e-6, 0.1, about="learning rate of the purifier and its critic"),
+    Option("fool", "fool", 0.3, 0.0, 1.0, about="weight of the critic's loss; that of restoring the clip is the rest"),
 )
+"""What methods with a denoising GAN take; the defaults are the published values."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +133,12 @@ FAMILIES: dict[str, Family] = {
     "APE": Family(
         "a 3D denoising GAN trained alone before a fixed classifier (Kinfu and Vidal 2022, after Jin et al. 2019)",
         cost=4,
-        options=(WIDTH, *COMMON[:3]),
+        options=(*GAN, *COMMON[:3]),
     ),
     "GAT": Family(
         "generative AT: the denoising GAN and the classifier behind it trained together (Kinfu and Vidal 2022)",
         cost=5,
-        options=(WIDTH, *COMMON[:4]),
+        options=(*GAN, *COMMON[:4]),
     ),
 }
 """The methods that train against one threat, by the name they are written with."""

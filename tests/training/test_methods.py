@@ -239,6 +239,29 @@ def test_ape_leaves_the_classifier_as_it_is_and_gat_does_not(few: Clips) -> None
         assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_the_generator_restores_and_fools_in_the_shares_given(few: Clips) -> None:
+    batch = batch_of(few)
+    losses = {}
+    for fool in (0.0, 0.3, 1.0):  # the published share between the two extremes
+        text = f"APE(ε=0,α=1,i=1,width=4,fool={fool})"
+        model = fitted(build("r3d-small", 10), parse_policy(text))
+        learner, objectives = objective_of(text, model, batch)
+        next(objectives)  # the critic's
+        losses[fool] = next(objectives).outcome().loss.item()
+        made = learner.run(model.purifier, batch.clips)  # in training mode, as in the loss
+        if fool == 0:
+            assert losses[fool] == pytest.approx(F.mse_loss(made, batch.clips).item(), rel=1e-5)
+        if fool == 1:
+            verdicts = learner.run(learner.extras["critic"], made)
+            assert losses[fool] == pytest.approx(F.softplus(-verdicts).mean().item(), rel=1e-5)
+    assert losses[0.3] == pytest.approx(0.7 * losses[0.0] + 0.3 * losses[1.0], rel=1e-5)
+    model = fitted(build("r3d-small", 10), parse_policy("APE(ε=8,α=4,i=1,width=4)"))
+    for text, rate in (("APE(ε=8,α=4,i=1,width=4)", 2e-4), ("APE(ε=8,α=4,i=1,width=4,rate=0.01)", 0.01)):
+        learner, _ = objective_of(text, model, batch)
+        made = method_of(parse_policy(text)).optimisers(learner, FitConfig())
+        assert [made[half].defaults["lr"] for half in ("generator", "critic")] == [rate, rate]
+
+
 def test_what_a_method_needs_is_asked_for(few: Clips) -> None:
     for text, says in (("GAT(ε=8,α=4,i=1)", "purified"), ("MultiBN(AT(ε=8,α=4,i=1),AT(ε=4,α=4,i=1))", "branched")):
         with pytest.raises(InputError, match=says):

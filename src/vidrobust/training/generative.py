@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from vidrobust.training.learner import Learner
     from vidrobust.types import Clips
 
-RATE, BETAS = 2e-4, (0.5, 0.999)
+BETAS = (0.5, 0.999)
 """Of the GAN's optimisers."""
-
-RESTORING, FOOLING = 0.7, 0.3
-"""Weights of the generator's losses: restoring the clean clip, and passing for one."""
 
 ROUNDS = 2
 """Generator steps for each critic step."""
@@ -42,8 +39,9 @@ class Generative:
     """APE and GAT (Kinfu and Vidal 2022, section 5; APE-GAN, Jin et al. 2019).
 
     The attack is on the classifier, as published: what it does not know of, the purifier, is then trained to undo it.
-    For each batch the critic steps once, the generator twice (0.7 of the squared distance from the clean clip, 0.3 of
-    the critic's loss), and in GAT the classifier, on purified clips. APE leaves the classifier as it is.
+    For each batch the critic steps once, the generator twice (``fool`` of the critic's loss, as published 0.3, and the
+    rest of the squared distance from the clean clip), and in GAT the classifier, on purified clips. APE leaves the
+    classifier as it is.
     """
 
     policy: Policy
@@ -74,7 +72,8 @@ class Generative:
         model = learner.model
         assert isinstance(model, Purified)
         halves = {"generator": model.purifier, "critic": learner.extras["critic"]}
-        made: dict[str, Optimizer] = {name: Adam(half.parameters(), RATE, BETAS) for name, half in halves.items()}
+        rate = float(self.policy.option("rate"))
+        made: dict[str, Optimizer] = {name: Adam(half.parameters(), rate, BETAS) for name, half in halves.items()}
         if self.policy.family == "GAT":
             made["model"] = default_optimiser(model.classifier, config)
         return made
@@ -86,7 +85,7 @@ class Generative:
         setting = setting_of(self.policy, batch)
         threat = threat_of(self.policy, setting.eps)
         attacked = training_clips(model.classifier, batch.clips, batch.labels, setting, threat, learner.precision)
-        smooth = float(self.policy.option("smooth"))
+        smooth, fool = float(self.policy.option("smooth")), float(self.policy.option("fool"))
 
         def judged() -> Outcome:
             made = _purified(learner, model, attacked)
@@ -97,7 +96,7 @@ class Generative:
             made = learner.run(model.purifier, attacked)
             passing = learner.run(critic, made)
             fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
-            loss = RESTORING * F.mse_loss(made, batch.clips) + FOOLING * fooled
+            loss = (1 - fool) * F.mse_loss(made, batch.clips) + fool * fooled
             return Outcome(loss, None if self.policy.family == "GAT" else _answers(model, made))
 
         def classified() -> Outcome:
