@@ -172,7 +172,8 @@ def _tensors(value: object) -> list[Tensor]:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    local = getattr(tensor, "to_local", None)  # of a shard of a parameter, which as a whole has no memory
+    return (tensor if local is None else local()).untyped_storage().data_ptr()
 
 
 def storages(module: nn.Module) -> set[int]:
