@@ -1,7 +1,8 @@
 """What a second process brings: to one training by torchrun, and to a study of many jobs.
 
     python benchmarks/scaling.py training    # AT(i=5) at the same batch by 1 and 2 processes of one thread
-    python benchmarks/scaling.py study       # the same study with 1 and 2 workers of one thread; --engine ray|slurm
+    python benchmarks/scaling.py study       # the same study with 1 and 2 workers of one thread; --engine ray|slurm;
+                                             # what it does not know goes to `vidrobust study`, such as --policies '[…]'
 
 The sizes are run in turn, round after round, on fresh directories and decoded data; the figure is the ratio of wall
 times within each round. Of a training the epochs after the first are counted, as its start is paid once; of a study
@@ -63,7 +64,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--profile", default="quick", help="of the study")
     parser.add_argument("--engine", default="local", choices=["local", "ray", "slurm"])
-    return parser.parse_args()
+    options, options.more = parser.parse_known_args()
+    if options.more and options.what != "study":
+        parser.error(f"unknown options: {' '.join(options.more)}")
+    return options
 
 
 def training(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, float]:
@@ -121,7 +125,7 @@ def studied(options: argparse.Namespace, workers: int, environment: dict[str, st
     """Seconds of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "vidrobust", "study", "--profile", options.profile, "--out", f"{folder}/run"]
-        command += ["--engine", options.engine, "--workers", str(workers)]
+        command += ["--engine", options.engine, "--workers", str(workers), *options.more]
         started = time.perf_counter()
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started

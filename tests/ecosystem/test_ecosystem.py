@@ -25,6 +25,12 @@ EPS = 8 / 255
 PGD = vr.PGD(vr.Threat(vr.Linf(), EPS), 2 / 255, 2, keep="last")
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Random weights, but the same in every run."""
+    torch.manual_seed(0)
+
+
 def clips(count: int, frames: int, size: int) -> Tensor:
     return torch.rand(count, 3, frames, size, size, generator=torch.Generator().manual_seed(0))
 

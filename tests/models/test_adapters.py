@@ -179,6 +179,25 @@ def test_what_is_right_has_no_findings_and_is_left_as_it_was(model: nn.Module) -
     assert torch.equal(state, torch.get_rng_state())
 
 
+class Bounded(nn.Module):
+    """A head behind layer norm, as transformers have: its logits stay small whatever it is shown."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.head, self.last = nn.LayerNorm(3 * 4 * 6 * 6), nn.Linear(3 * 4 * 6 * 6, 3), last
+        with torch.no_grad():
+            self.head.weight.mul_(0.02)
+            self.head.bias.copy_(torch.tensor([0.4, 0.5, 0.6]))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.last(self.head(self.norm(clips.flatten(1))))
+
+
+def test_logits_that_cannot_grow_are_not_taken_for_probabilities() -> None:
+    for last, names in ((nn.Identity(), []), (nn.Sigmoid(), ["probabilities"]), (nn.Softmax(1), ["probabilities"])):
+        assert [finding.name for finding in self_test(adapt(Bounded(last)), frames=4, size=6)] == names
+
+
 def test_small_logits_are_not_taken_for_probabilities() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv3d(3, 4, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
