@@ -28,7 +28,7 @@ from vidrobust.data.dataset import DataConfig, load
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
-from vidrobust.training.distributed import joined
+from vidrobust.training.distributed import World, joined
 from vidrobust.training.engine import begin
 
 
@@ -99,21 +99,27 @@ def finished(process: Any) -> list[float]:
 
 def epochs(options: argparse.Namespace) -> None:
     """One of the processes: trains, and the first prints the seconds of each epoch."""
-    size = {"frames": options.frames, "size": options.size, "max_frames": max(16, options.frames)}
     with joined() as world:
-        data = load(DataConfig(train=options.clips, val=20, test=20, **size))
-        config = FitConfig(epochs=options.epochs, batch=options.batch)
-        model, policy = build(options.model, len(data.classes)), parse_policy("AT(ε=8,α=2,i=5)")
-        running = begin(model, data.train, policy, config, 0, lambda eps, steps: 2.0, world)
-        found = []
-        for _ in range(options.epochs):
-            world.wait()
-            started = time.perf_counter()
-            running.epoch(lambda gradients: None, lambda: None)
-            world.wait()
-            found.append(time.perf_counter() - started)
+        found = trained(options, world)
         if world.first:
             print(json.dumps(found), flush=True)
+
+
+def trained(options: argparse.Namespace, world: World) -> list[float]:
+    """Seconds of each epoch."""
+    size = {"frames": options.frames, "size": options.size, "max_frames": max(16, options.frames)}
+    data = load(DataConfig(train=options.clips, val=20, test=20, **size))
+    config = FitConfig(epochs=options.epochs, batch=options.batch)
+    model, policy = build(options.model, len(data.classes)), parse_policy("AT(ε=8,α=2,i=5)")
+    running = begin(model, data.train, policy, config, 0, lambda eps, steps: 2.0, world)
+    found = []
+    for _ in range(options.epochs):
+        world.wait()
+        started = time.perf_counter()
+        running.epoch(lambda gradients: None, lambda: None)
+        world.wait()
+        found.append(time.perf_counter() - started)
+    return found
 
 
 def study(options: argparse.Namespace, environment: dict[str, str]) -> dict[str, float]:

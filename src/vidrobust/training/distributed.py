@@ -7,6 +7,7 @@ are cut over them so that the losses are those of one process (BatchNorm's part:
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ def joined() -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size())
         dist.barrier()  # two gloo ranks that leave one after the other sometimes abort
     finally:
+        gc.collect()  # a DDP wrapper that outlives the group would wait for gloo's threads, which wait for the GIL
         dist.destroy_process_group()
 
 

@@ -106,17 +106,20 @@ def train(
         if config.save_every and training.at.step % config.save_every == 0 and checkpoints is not None:
             save()
 
-    while training.at.epoch < config.epochs and not any(row.get("stop") for row in training.at.rows):
-        training.fall_back()
-        row = training.epoch(progress, after_step)
-        training.average.after_epoch(model, training.at.epoch / config.epochs)
-        stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
-        found = world.agreed([row, *after_epoch(model, row, training.at.rows)])
-        if stepped is not None and not any(row["kind"] == "fallback" for row in found):
-            model.load_state_dict(stepped)
-        training.at.rows += json.loads(json.dumps(found))
-        if checkpoints is not None:
-            save()
+    try:
+        while training.at.epoch < config.epochs and not any(row.get("stop") for row in training.at.rows):
+            training.fall_back()
+            row = training.epoch(progress, after_step)
+            training.average.after_epoch(model, training.at.epoch / config.epochs)
+            stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
+            found = world.agreed([row, *after_epoch(model, row, training.at.rows)])
+            if stepped is not None and not any(row["kind"] == "fallback" for row in found):
+                model.load_state_dict(stepped)
+            training.at.rows += json.loads(json.dumps(found))
+            if checkpoints is not None:
+                save()
+    finally:
+        training.learner.wrapped.clear()  # what reduces gradients must go before the processes part
     finish(training)
     return training.at.rows
 
