@@ -60,7 +60,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise RunError(
             f"{path} is damaged or was not written by vidrobust ({type(error).__name__}: {error}). "
-            "Delete it and train again."
+            "Give a run directory or weights that `vidrobust train` wrote; if it was, delete the file and train again."
         ) from error
 
 
