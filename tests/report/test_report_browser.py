@@ -351,14 +351,34 @@ def test_all_that_can_be_pressed_is_reached_by_the_tab_key(visit):
     assert visit.page.evaluate("[...wanted].map(e => e.outerHTML.slice(0, 80))") == []
 
 
+DRAWINGS = "[...document.querySelectorAll('.plot .main-svg')].filter(one => one.clientWidth)"
+
+
+def fits(visit, width: int) -> None:
+    visit.until(f"document.documentElement.scrollWidth <= {width}")  # figures take their new size
+    visit.until(f"{DRAWINGS}.every(one => one.getBoundingClientRect().right <= innerWidth + 1)")
+
+
 @pytest.mark.parametrize("width", [1920, 360])
 def test_nothing_is_wider_than_the_window(visit, width):
     visit.page.set_viewport_size({"width": width, "height": 900})
     visit.page.click("#published")
     visit.page.wait_for_timeout(300)  # what is hidden at first is drawn
-    visit.until(f"document.documentElement.scrollWidth <= {width}")  # figures take their new size
-    drawings = "[...document.querySelectorAll('.plot .main-svg')].filter(one => one.clientWidth)"
-    visit.until(f"{drawings}.every(one => one.getBoundingClientRect().right <= innerWidth + 1)")
+    fits(visit, width)
+    visit.page.click("#published")
+    visit.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_figure_hidden_while_the_window_narrows_fits_when_shown_again(visit):
+    visit.page.click("#published")
+    hidden = visit.page.locator("figure.published, .published-only figure").first
+    hidden.scroll_into_view_if_needed()
+    hidden.locator(".plot.js-plotly-plot").wait_for()
+    visit.page.click("#published")
+    visit.page.set_viewport_size({"width": 360, "height": 900})
+    visit.page.wait_for_timeout(300)
+    visit.page.click("#published")
+    fits(visit, 360)
     visit.page.click("#published")
     visit.page.set_viewport_size({"width": 1280, "height": 900})
 

@@ -217,6 +217,14 @@ function hover3d(figure) {
 
 // -------------------------------------------------------------------------------------------------- drawing
 
+// plotly's own "responsive" listens to the window: it misses a figure that is hidden, or half drawn, when that changes
+const sizes = new ResizeObserver((entries) => {
+  for (const { target, contentRect: { width, height } } of entries) {
+    const { width: wide, height: high } = target._fullLayout;
+    if (width && (Math.abs(width - wide) > 1 || Math.abs(height - high) > 1)) Plotly.Plots.resize(target).catch(failed);
+  }
+});
+
 function draw(holder, spec) {
   const plot = holder.querySelector(".plot");
   const figure = { element: holder, plot, spec, legend: holder.querySelector(".legend"), alone: null };
@@ -234,8 +242,8 @@ function draw(holder, spec) {
   if (spec.layout.xaxis2) spec.layout.xaxis2.visible = published;
   const first = spec.data.map((trace) => ({ ...trace, visible: visible(figure, trace) }));
   plot.classList.remove("waiting");
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  return Plotly.newPlot(plot, first, spec.layout, config).then(() => { drawn.push(figure); refresh(figure); hover3d(figure); return figure; });
+  const config = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  return Plotly.newPlot(plot, first, spec.layout, config).then(() => { drawn.push(figure); refresh(figure); hover3d(figure); sizes.observe(plot); return figure; });
 }
 
 const waiting = new Map(); // drawn when first near the window, so that the page opens at once
