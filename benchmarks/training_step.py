@@ -82,7 +82,8 @@ def bare(training: Training, clips: Any, labels: Any, steps: int) -> None:
     model.eval().requires_grad_(False)
     view = inference_view(model, clips)
     point = clips.contiguous(memory_format=view.layout)
-    for part, answers in zip(point.split(view.batch(point)), labels.split(view.batch(point)), strict=True):
+    count = view.parts(point)
+    for part, answers in zip(point.tensor_split(count), labels.tensor_split(count), strict=True):
         for _ in range(steps):
             leaf = part.detach().requires_grad_(True)
             torch.autograd.grad(F.cross_entropy(view(leaf), answers, reduction="sum"), leaf)

@@ -139,10 +139,11 @@ def input_gradient(
 
     A :class:`~vidrobust.attacks.view.View` knows how many clips fit into memory at once, and gets them in parts.
     """
-    batch = view.batch(point) if isinstance(view, View) else len(point)
-    if len(point) <= batch:
+    count = view.parts(point) if isinstance(view, View) else 1
+    if count == 1:
         return _input_gradient(view, point, labels, loss)
-    parts = [_input_gradient(view, *part, loss) for part in zip(point.split(batch), labels.split(batch), strict=True)]
+    split = zip(point.tensor_split(count), labels.tensor_split(count), strict=True)
+    parts = [_input_gradient(view, *part, loss) for part in split]
     losses, logits, gradients = (torch.cat(found) for found in zip(*parts, strict=True))
     return losses, logits, gradients
 
@@ -185,7 +186,7 @@ def verdict(
     point: Clips,
     labels: Labels,
     loss: Loss = cross_entropy,
-    batch: int | None = None,
+    parts: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """The float32 word on perturbed clips: loss ``B`` and predicted class ``B``, without autocast.
 
@@ -194,11 +195,11 @@ def verdict(
         point: ``B C T H W`` float32.
         labels: ``B``.
         loss: to report.
-        batch: clips to run at once; by default all.
+        parts: in how many parts of about one size to run the clips.
     """
     with torch.autocast(point.device.type, enabled=False):
-        parts = [answers(model)(part).float() for part in point.split(batch or len(point))]
-    logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        found = [answers(model)(part).float() for part in point.tensor_split(parts)]
+    logits = found[0] if len(found) == 1 else torch.cat(found)
     return loss(logits, labels), logits.argmax(1)
 
 
@@ -246,17 +247,17 @@ class Subject:
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
         """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
         clips = feasible.clips(free)
-        return goal.reached(verdict(self.model, clips, labels, batch=self._few(clips))[1], labels)
+        return goal.reached(verdict(self.model, clips, labels, parts=self._parts(clips))[1], labels)
 
-    def _few(self, clips: Clips) -> int:
-        """Clips to run at once in float32 without the copy's savings: a quarter of what the copy may differentiate."""
-        return max(1, self.view.batch(clips) // 4)
+    def _parts(self, clips: Clips) -> int:
+        """Those of the search, as long as no part is one clip; a forward pass alone holds little at once."""
+        return min(self.view.parts(clips), max(1, len(clips) // 2))
 
     def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor) -> AttackResult:
         """The result of a search that ended at ``free``, with the closing verdict."""
         clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
         shown = clips.float()
-        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._few(shown))
+        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
         reached = goal.reached(predicted, self.labels)
         return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
 
@@ -267,15 +268,15 @@ def attacked(
 ) -> Iterator[Subject]:
     """Check the inputs and hold the model still while a search runs; no gradients but those that are asked for.
 
-    A forward pass of two clips checks the model's output (of one, convolutions are slow); once for each model, some
-    more make its fast copy and measure its memory. These are not counted.
+    The first answer of the search is checked. Once for each model, some forward passes of one and two clips make its
+    fast copy and measure its memory; these are not counted.
     """
     check_inputs(clips, labels)
     with undisturbed(model), torch.inference_mode(False), torch.no_grad():
         given = clips.clone() if clips.is_inference() else clips.detach()
         pixels, labels = given.float(), labels.to(clips.device, torch.int64, copy=labels.is_inference())
-        view, few = inference_view(model, pixels, precision), pixels[:2]
-        check_logits(view(few), few, labels)
+        view = inference_view(model, pixels, precision)
+        view.check_first(lambda logits, asked: check_logits(logits, asked, labels))
         pixels = pixels.contiguous(memory_format=view.layout)
         yield Subject(model, view, threat.around(pixels), pixels, labels, given)
 

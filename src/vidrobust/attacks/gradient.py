@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, check_inputs, undisturbed, uphill
+from vidrobust.attacks.engine import (
+    AttackResult,
+    Goal,
+    Subject,
+    attacked,
+    check_inputs,
+    check_logits,
+    undisturbed,
+    uphill,
+)
 from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
 from vidrobust.attacks.view import View, inference_view
@@ -136,6 +145,7 @@ class PGD:
 
     def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
         view = inference_view(model, clips, self.precision)
+        view.check_first(lambda logits, asked: check_logits(logits, asked, labels))
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
         free, memory = self._start(feasible), None
         for step in range(self.steps):

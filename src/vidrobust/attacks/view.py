@@ -43,17 +43,30 @@ class View:
         self._call = call
         self.layout = layout
         self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
+        self._check: Callable[[Logits, Clips], None] | None = None
+
+    def check_first(self, check: Callable[[Logits, Clips], None]) -> None:
+        """Look at the first answer, and raise if it is none: a pass of its own would cost as much as half a step."""
+        self._check = check
 
     def __call__(self, clips: Clips) -> Logits:
         kept = torch.is_grad_enabled() and clips.requires_grad
-        return self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+        logits = self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+        if self._check is not None:
+            check, self._check = self._check, None
+            check(logits, clips)
+        return logits
 
-    def batch(self, clips: Clips) -> int:
-        """How many such clips may be differentiated at once, at least 1: what they save must fit into memory.
+    def parts(self, clips: Clips) -> int:
+        """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
 
-        Measured by a forward pass of one clip and one of two, once for each model and shape.
+        Measured by a forward pass of one clip and one of two, once for each model and shape. Where two fit, no part is
+        one clip alone, even if another has three then: of one, PyTorch's float32 convolutions are slow on a CPU.
         """
-        return self._room(clips).batch if len(clips) > 1 else 1
+        if len(clips) < 2:
+            return 1
+        batch = self._room(clips).batch
+        return len(clips) if batch == 1 else min(-(-len(clips) // batch), len(clips) // 2)
 
     def _room(self, clips: Clips) -> Room:
         try:
