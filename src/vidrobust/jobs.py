@@ -69,6 +69,11 @@ class Job(Protocol):
         """About how many clip-gradients it costs."""
         ...
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of the jobs whose folders it reads."""
+        ...
+
     def run(self, place: Place) -> list[Row]:
         """Do it."""
         ...
@@ -117,6 +122,10 @@ class PrepareData:
     def gradients(self) -> int:
         return 0
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
     def run(self, place: Place) -> list[Row]:
         return [load(self.data, workers=cores()).row]
 
@@ -153,6 +162,10 @@ class Train:
             watched = epochs // self.gap.every + 1
             cost += watched * 2 * self.gap.clips * len(self.gap.eps) * self.gap.steps
         return cost
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return () if self.start is None else (self.start,)
 
     def run(self, place: Place) -> list[Row]:
         data = videos(self.data)
@@ -235,6 +248,10 @@ class MeasureSensitivity:
     def gradients(self) -> int:
         return len(self.settings.alphas(self.eps)) * self.settings.steps * self.settings.clips
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.model,)
+
     def run(self, place: Place) -> list[Row]:
         clips = first(videos(self.data).test, self.settings.clips)
         alphas, last = self.settings.alphas(self.eps), self.settings.steps
@@ -260,6 +277,10 @@ class FindStepSize:
     @property
     def gradients(self) -> int:
         return 8 * max(self.steps) * self.clips
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.model,)
 
     def run(self, place: Place) -> list[Row]:
         clips = first(videos(self.data).val, self.clips)
@@ -288,6 +309,10 @@ class Evaluate:
     def gradients(self) -> int:
         budgets = sum(eps > 0 for eps in self.settings.eps)
         return budgets * sum(self.settings.steps) * self.settings.clips // 2  # broken clips leave early
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.model,)
 
     def run(self, place: Place) -> list[Row]:
         data, model, sizes = videos(self.data), place.model(self.model), table(self.sizes)
@@ -320,6 +345,10 @@ class MakeExamples:
     @property
     def gradients(self) -> int:
         return self.count * self.steps
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.model,)
 
     def run(self, place: Place) -> list[Row]:
         data, model = videos(self.data), place.model(self.model)

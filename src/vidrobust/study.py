@@ -39,7 +39,7 @@ CONTROL = "single frame"
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of a study, phase by phase; a phase needs the rows of those before it.
+    """The jobs of a study, phase by phase: the rows of phase 3 determine what the later ones do.
 
     Args:
         config: the study.
@@ -115,6 +115,11 @@ class Plan:
             for seed in self.difficulty_seeds
         ]
         return jobs
+
+    def early(self) -> list[Job]:
+        """Those of phase 4 that need no step sizes, so that no worker is idle while these are looked for."""
+        jobs = [job for job in self.defences(()) if isinstance(job, Train) and job.gap is None]
+        return [job for job in jobs if not parse_policy(job.policy).needs_alpha_star]
 
     def _defence(self, data: DataConfig, text: str, seed: int, sizes: SizeTable) -> Train:
         policy = parse_policy(text)
@@ -278,8 +283,12 @@ def study(
     where = open_engine(engine, workers, run.path, address, gpus)
     with Display(total, console) as display, Workers(run, where, display) as pool:
         pool.do(plan.data())
+        for jobs in (plan.standard(), plan.attacks(), plan.early()):
+            pool.add(jobs)
         pool.do(plan.standard())
         sizes = size_table(pool.do(plan.attacks()))
+        for jobs in (plan.defences(sizes), plan.evaluations(sizes)):
+            pool.add(jobs)
         pool.do(plan.defences(sizes))
         pool.do(plan.evaluations(sizes))
     return report([run.path])

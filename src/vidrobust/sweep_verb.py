@@ -57,6 +57,11 @@ class SweepAt:
         """About how many clip-gradients it costs, if there are so many clips."""
         return (len(self.alpha) or 8) * max(self.steps) * (self.clips or 1000)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """No other job."""
+        return ()
+
     def run(self, place: Place) -> list[Row]:
         """Do it, in whatever process."""
         given: dict[str, Any] = {name: Path(value) if name == "run_dir" and value else value for name, value in self.of}

@@ -1,4 +1,4 @@
-"""Independent jobs over an engine, each result stored as it comes.
+"""Jobs over an engine, each begun when what it needs is there, each result stored as it comes.
 
 Rows are appended to the run in the order of the plan, whatever the order in which jobs end: a run that is killed and
 started again, on any engine with any number of workers, writes the same bytes as one that is not.
@@ -37,6 +37,9 @@ class Workers:
         self.run, self.engine, self.display = run, engine, display
         append_lines(run.path / "rows.jsonl", [])  # cuts off a torn last line
         self._written = len(run.rows())
+        self._plan: dict[str, Job] = {}
+        self._found: dict[str, list[Row]] = {}
+        self._waiting: list[str] = []
 
     def __enter__(self) -> Workers:
         return self
@@ -46,10 +49,22 @@ class Workers:
     ) -> None:
         self.engine.close(at_once=kind is not None)
 
-    def do(self, jobs: Sequence[Job]) -> list[Row]:
-        """Run jobs that do not depend on each other, longest first, and append their rows in the order given.
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Run jobs as soon as those that they need are done; those added first begin first, and of these the longest.
 
         Jobs whose rows are on disk already are not run again.
+        """
+        from vidrobust.jobs import job_key
+
+        new = {key: job for job in jobs if (key := job_key(job)) not in self._plan}
+        self._plan |= new
+        self._found |= {key: rows for key in new if (rows := self._stored(key)) is not None}
+        self.display.skip(sum(new[key].gradients for key in new if key in self._found))
+        self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
+        self._submit()
+
+    def do(self, jobs: Sequence[Job]) -> list[Row]:
+        """Add jobs if they are not there yet, wait until they are done, and append their rows in the order given.
 
         Returns:
             All rows of these jobs.
@@ -59,25 +74,29 @@ class Workers:
         """
         from vidrobust.jobs import job_key
 
-        plan = {job_key(job): job for job in jobs}
-        keys = list(plan)
-        found = {key: rows for key in keys if (rows := self._stored(key)) is not None}
-        self.display.skip(sum(plan[key].gradients for key in found))
-        for key in sorted((key for key in keys if key not in found), key=lambda key: -plan[key].gradients):
-            self.engine.submit(key, plan[key], self.run.path / "jobs")
+        self.add(jobs)
+        keys = list(dict.fromkeys(map(job_key, jobs)))
         done = 0
         while True:
-            while done < len(keys) and keys[done] in found:
-                self._append(found[keys[done]])
+            while done < len(keys) and keys[done] in self._found:
+                self._append(self._found[keys[done]])
                 done += 1
             if done == len(keys):
-                return [row for key in keys for row in found[key]]
+                return [row for key in keys for row in self._found[key]]
             for key in self.engine.finished(PATIENCE):
                 rows = self._stored(key)
                 assert rows is not None
-                found[key] = rows
-                self.display.done(plan[key].title)
+                self._found[key] = rows
+                self.display.done(self._plan[key].title)
+            self._submit()
             self.display.spent(self.engine.spent())
+
+    def _submit(self) -> None:
+        """Hand over what waits for nothing any more."""
+        ready = [key for key in self._waiting if all(need in self._found for need in self._plan[key].needs)]
+        self._waiting = [key for key in self._waiting if key not in ready]
+        for key in ready:
+            self.engine.submit(key, self._plan[key], self.run.path / "jobs")
 
     def _stored(self, key: str) -> list[Row] | None:
         file = self.run.job_path(key) / "rows.jsonl"
