@@ -95,6 +95,7 @@ def test_micro_batches_change_nothing(batch: int, wanted: list[int], monkeypatch
         view = inference_view(model, x)
         each = view._saved(x[:2], set()) - view._saved(x[:1], set())
     monkeypatch.setattr(viewing, "SAVED", int(each * (batch + 0.5)))
+    monkeypatch.setattr(viewing, "SAVED_BY_FEW", 0)
     monkeypatch.setattr(viewing, "_rooms", {})
     sizes, original = [], InferenceCopy.__call__
 
@@ -107,6 +108,22 @@ def test_micro_batches_change_nothing(batch: int, wanted: list[int], monkeypatch
     assert sizes[: 2 + len(wanted)] == [2, 1, *wanted]  # memory is measured first, with one clip and with two
     assert (whole.clips != parts.clips).float().mean() < 1e-3  # sums in another order turn few signs
     assert torch.equal(whole.predicted, parts.predicted)
+
+
+@pytest.mark.parametrize(("few", "bf16", "parts"), [(3, False, 3), (2, False, 7), (3, True, 7)])
+def test_clips_that_are_slow_one_by_one_go_in_pairs_where_three_fit(
+    few: int, bf16: bool, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = trained_like(), clips(7)
+    with undisturbed(model):
+        view = inference_view(model, x)
+    each = view._saved_by_one(x)
+    assert each is not None
+    monkeypatch.setattr(view._call, "bf16", bf16)
+    monkeypatch.setattr(viewing, "SAVED", int(each * 0.9))  # one clip, also of half as many bytes
+    monkeypatch.setattr(viewing, "SAVED_BY_FEW", each * few)
+    monkeypatch.setattr(viewing, "_rooms", {})
+    assert view.parts(x) == parts
 
 
 def test_the_copy_shares_no_weights_with_the_model() -> None:

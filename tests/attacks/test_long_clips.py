@@ -136,6 +136,7 @@ def test_the_gradient_is_the_same_bit_by_bit(name: str, precision: Precision, mo
             nothing_fits(monkeypatch)
         else:
             monkeypatch.setattr(viewing, "SAVED", 0)  # clip by clip, as the lean pass has it
+            monkeypatch.setattr(viewing, "SAVED_BY_FEW", 0)
         with undisturbed(model):
             view = inference_view(model, clips(count), precision)
             view(clips(count).requires_grad_(True))  # measured, and cut
@@ -208,6 +209,7 @@ def test_attacks_find_the_same(attack: Any, name: str, monkeypatch: pytest.Monke
     more = {"shifts": 1} if attack is MIFGSM else {"keep": "last"}
     search = attack(Threat(Linf(), 8 / 255), alpha=2 / 255, steps=2, **more)
     monkeypatch.setattr(viewing, "SAVED", 0)
+    monkeypatch.setattr(viewing, "SAVED_BY_FEW", 0)
     monkeypatch.setattr(viewing, "_rooms", weakref.WeakKeyDictionary())
     whole = search(model, x, labels)
     nothing_fits(monkeypatch)

@@ -82,6 +82,7 @@ class InferenceCopy:
 
     Attributes:
         graph: what is run, on frozen weights of its own.
+        bf16: are its convolutions in bfloat16?
         layout: the memory format in which it takes clips without copying them.
     """
 
@@ -90,7 +91,7 @@ class InferenceCopy:
         self._folded = _fold(graph, model)
         folded = {id(item.target) for item in self._folded}
         self._copied = _matching_tensors(graph, model, folded)
-        self._bf16 = bf16
+        self.bf16 = bf16
         if bf16:
             _keep_head(graph)
         self._stems = _unshuffle(graph)
@@ -138,7 +139,7 @@ class InferenceCopy:
             return call(clips).float()
 
     def _autocast(self, clips: Clips) -> torch.autocast:
-        return torch.autocast(clips.device.type, torch.bfloat16, enabled=self._bf16)
+        return torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

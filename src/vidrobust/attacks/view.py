@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SAVED = 64 * 2**20
 """Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
 
+SAVED_BY_FEW = 2**30
+"""The same of two or three clips that would be slow one by one."""
+
 
 @dataclass(frozen=True)
 class Room:
@@ -61,7 +64,8 @@ class View:
         """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
 
         Measured by a forward pass of one clip and one of two, once for each model and shape. Where two fit, no part is
-        one clip alone, even if another has three then: of one, PyTorch's float32 convolutions are slow on a CPU.
+        one clip alone, even if another has three then: on a CPU, PyTorch's float32 convolutions of one small clip take
+        more than twice the time a clip.
         """
         if len(clips) < 2:
             return 1
@@ -78,8 +82,16 @@ class View:
             saved = self._saved_by_one(clips)
             if saved is None:
                 return Room()
-            known[key] = Room(max(1, _memory(clips.device) // max(1, saved)), saved <= _free(clips.device) // 2)
+            known[key] = self._measured(saved, clips.device)
         return known[key]
+
+    def _measured(self, saved: int, device: torch.device) -> Room:
+        free = _free(device) // 2
+        batch = _memory(device) // max(1, saved)
+        alone_is_slow = device.type == "cpu" and not (isinstance(self._call, InferenceCopy) and self._call.bf16)
+        if alone_is_slow and 3 * saved <= min(free, SAVED_BY_FEW):
+            batch = max(2, batch)
+        return Room(max(1, batch), saved <= free)
 
     def _saved_by_one(self, clips: Clips) -> int | None:
         """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
