@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ BOUNDS = {
     "surface": {"torchattacks": 1 / 30},
     "robust": {"torchattacks": 0.25},
 }
+PEERS = ("torchattacks", "foolbox", "art", "advertorch")
 Attack = Callable[..., Any]
 
 
@@ -230,10 +231,10 @@ def final_loss(model: Any, clips: Any, labels: Any) -> float:
         return F.cross_entropy(model(clips), labels).item()
 
 
-def speed(row: str, rounds: int) -> dict[str, Any]:
-    """PGD-10 against all peers."""
+def speed(row: str, rounds: int, peers: Sequence[str]) -> dict[str, Any]:
+    """PGD-10 against these peers."""
     model, clips, labels = problem(WORKS[row])
-    runs = contestants(model)
+    runs = {name: run for name, run in contestants(model).items() if name in peers or name not in PEERS}
     losses = {name: round(final_loss(model, run(clips, labels), labels), 4) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -252,7 +253,7 @@ def memory(rounds: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in WORKS:
         peaks = {}
-        for name in ("ours", "torchattacks", "foolbox", "art", "advertorch"):
+        for name in ("ours", *PEERS):
             command = [sys.executable, __file__, "--peak", row, name]
             peaks[name] = float(
                 subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
@@ -392,6 +393,7 @@ def main() -> None:
     parser.add_argument("--env", type=Path, default=ENVIRONMENT, help="where the peers' environment is")
     parser.add_argument("--rows", nargs="+", choices=BOUNDS, default=list(BOUNDS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="of the rows narrow and wide")
     parser.add_argument("--peak", nargs=2, metavar=("ROW", "NAME"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.setup:
@@ -404,7 +406,7 @@ def main() -> None:
         return
     measures: dict[str, Callable[[int], dict[str, Any]]] = {"memory": memory, "surface": surface, "robust": robust}
     for row in asked.rows:
-        found = measures[row](asked.rounds) if row in measures else speed(row, asked.rounds)
+        found = measures[row](asked.rounds) if row in measures else speed(row, asked.rounds, asked.peers)
         print(json.dumps({"row": row, "bounds": BOUNDS[row], **found}, indent=2), flush=True)
 
 
