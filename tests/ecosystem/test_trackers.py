@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vidrobust.errors import InputError
 from vidrobust.tracking import Trackers
 
 pytestmark = pytest.mark.filterwarnings("default")  # others' warnings are theirs
@@ -48,3 +49,13 @@ def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folders = list((tmp_path / "wandb").glob("offline-run-*"))
     assert len(folders) == 2 and all(folder.name.endswith(known) for folder in folders)
     assert all(list(folder.glob("*.wandb")) for folder in folders)
+
+
+def test_wandb_without_a_key_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where `wandb login` leaves keys
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(InputError, match="wandb: .*login.*WANDB_MODE=offline"):
+        log(tmp_path, "wandb", 1)
