@@ -63,6 +63,25 @@ def test_every_batch_of_an_epoch_is_attacked_as_the_epoch_says(
     assert [setting.eps for setting in seen] == [0] * batches + [6] * batches + [12] * batches
 
 
+def test_alpha_follows_its_schedule_onto_the_clips(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of α moves pixels by α, and not beyond ε: α goes from 24 over 14 to α* = 4."""
+    true, moved = methods.training_clips, []
+
+    def spy(model: nn.Module, clips: torch.Tensor, *given: object) -> torch.Tensor:
+        attacked = true(model, clips, *given)  # type: ignore[arg-type]
+        moved.append(round(float((attacked - clips).abs().max()) * 255, 3))
+        return attacked
+
+    monkeypatch.setattr(methods, "training_clips", spy)
+    few, policy = small_data.train.subset(range(32)), parse_policy("CAL(ε=12,α~αU,i=1)")
+    train(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=16), alpha_star=lambda eps, steps: 4.0)
+    assert moved == [12, 12, 12, 12, 4, 4]
+    moved.clear()
+    by_step = parse_policy("CAL(ε=12,α~αU,i=1,by=step)")
+    train(build("r3d-small", 10), few, by_step, FitConfig(epochs=2, batch=16), alpha_star=lambda eps, steps: 4.0)
+    assert moved == [12, 12, 10.667, 4]
+
+
 def test_the_attack_in_training_leaves_the_model_as_it_was(small_data: VideoClips) -> None:
     model = build("r3d-small", 10).train()
     model.bn1.eval()  # a frozen layer must stay frozen
