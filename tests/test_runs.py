@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -81,6 +82,30 @@ def test_a_foreign_folder_is_not_taken_over(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a vidrobust run"):
         Run.start(tmp_path, "study", {}, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_command_killed_while_it_makes_the_folder_begins_again(
+    written: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, write = [], write_atomic
+
+    def killed(path: Path, data: bytes) -> None:
+        if len(files) == written:
+            path.parent.mkdir(exist_ok=True)
+            path.with_name(f".{path.name}.123.tmp").write_bytes(data[:5])
+            raise KeyboardInterrupt
+        files.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(runs, "write_atomic", killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        Run.start(tmp_path / "run", "study", {"seed": 0}, 0)
+    monkeypatch.undo()
+    assert len(files) == written
+    assert Run.start(tmp_path / "run", "study", {"seed": 0}, 0).config == {"seed": 0}
+    with pytest.raises(RunError, match="seed: 0 → 1"):
+        Run.start(tmp_path / "run", "study", {"seed": 1}, 1)
 
 
 def test_an_atomic_write_keeps_the_old_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

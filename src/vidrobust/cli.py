@@ -105,7 +105,7 @@ def _verb(name: str, home: str = "verbs") -> Callable[[list[str]], None]:
         apart = {"run_dir", "attack", *FLAGS} & set(kind.__dataclass_fields__)
         if kind.__dataclass_fields__.get("attack") and name != "evaluate":
             apart.remove("attack")
-        parser.add_class_arguments(kind, skip={*apart, "clips.name", "clips.skip_bad", *STATED_ABOVE})
+        parser.add_class_arguments(kind, skip=apart)
         if "run_dir" in apart:
             about = "a run directory or a .safetensors file; none with --model and --data"
             parser.add_argument("run_dir", type=Path, nargs="?", help=about)
@@ -121,6 +121,7 @@ def _verb(name: str, home: str = "verbs") -> Callable[[list[str]], None]:
                 _add_flag(parser, flag, FLAGS[flag])
         arguments = _options(arguments)
         if name == "train":
+            _link(parser)
             _add_recipe(parser, arguments)
         values = parser.parse_args(arguments)
         values.pop("config", None)
@@ -140,6 +141,13 @@ FLAGS = {
 
 STATED_ABOVE = ("fit.epochs", "fit.batch", "fit.lr")
 """Fields of nested configurations that have a shorter spelling."""
+
+
+def _link(parser: ArgumentParser) -> None:
+    """What is stated above goes into the nested configurations, before those are checked; there it is refused."""
+    for long in STATED_ABOVE:
+        parser.link_arguments(long.partition(".")[2], long)
+    parser.link_arguments("data", "clips.name")
 
 
 def _add_recipe(parser: ArgumentParser, arguments: list[str]) -> None:

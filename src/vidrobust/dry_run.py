@@ -9,7 +9,6 @@ from vidrobust.models.estimate import UTILISATION, Counted, Gpu
 
 if TYPE_CHECKING:
     from vidrobust.data.dataset import DataConfig
-    from vidrobust.notation import Setting
     from vidrobust.training.config import FitConfig
 
 GIB = 2**30
@@ -27,7 +26,7 @@ class Estimate:
         config: how it is trained.
         data: the clips.
         clips: number of training clips.
-        settings: ε, α and iterations of each epoch.
+        spent: training passes and input gradients that a clip costs in each epoch.
         gpu: where.
     """
 
@@ -36,7 +35,7 @@ class Estimate:
     config: FitConfig
     data: DataConfig
     clips: int
-    settings: tuple[Setting, ...]
+    spent: tuple[tuple[int, int], ...]
     gpu: Gpu
 
     @property
@@ -66,8 +65,8 @@ class Estimate:
         """Operations of each epoch."""
         again = self.counted.forward if self.config.checkpointing else 0
         return [
-            self.clips * (self.counted.step + again + (setting.steps * self.counted.gradient if setting.eps else 0))
-            for setting in self.settings
+            self.clips * (trained * (self.counted.step + again) + gradients * self.counted.gradient)
+            for trained, gradients in self.spent
         ]
 
     @property
@@ -87,15 +86,15 @@ class Estimate:
 
     def __str__(self) -> str:
         counted, data, gib = self.counted, self.data, (self.fixed + self.part * self.activations) / GIB
-        mean = self.seconds / len(self.settings)
+        mean = self.seconds / len(self.spent)
         kind = "bfloat16" if self.half else "float32"
         fits = "fits" if gib < 0.9 * self.gpu.memory else "does NOT fit: raise --fit.accumulate or lower --batch"
         lines = {
             "model": f"{self.model}: {counted.parameters:,} parameters, {counted.trained:,} of them trained",
             "clip": f"{data.frames}×{data.size}×{data.size}: {counted.forward / 1e9:,.1f} GFLOPs forward, "
             f"{counted.step / 1e9:,.1f} a training step, {counted.gradient / 1e9:,.1f} an input gradient",
-            "epoch": f"{self.clips:,} clips, {sum(self.epochs) / len(self.settings) / 1e15:,.2f} PFLOPs on average, "
-            f"{len(self.settings)} epochs",
+            "epoch": f"{self.clips:,} clips, {sum(self.epochs) / len(self.spent) / 1e15:,.2f} PFLOPs on average, "
+            f"{len(self.spent)} epochs",
             "memory": f"{gib:,.1f} GiB of {self.gpu.memory:g} ({fits}): {self.fixed / GIB:.1f} for weights, gradients "
             f"and optimiser, {self.activations / GIB:.2f} for each of {self.part} clips at once",
             "time": f"{mean / 60:,.1f} minutes an epoch, {self.seconds / 3600:,.1f} hours in all, without decoding",

@@ -248,18 +248,29 @@ class Policy:
             return Setting(eps, self.alpha(clock), steps)
         return Setting(eps, self.alpha(clock, eps, lambda eps: alpha_star(eps, steps) if eps else 0.0), steps)
 
-    def cost(self, clock: Clock) -> int:
-        """About how many input gradients a clip costs at this clock, its weights' gradients included.
+    def spent(self, clock: Clock) -> tuple[int, int]:
+        """About how many training passes and input gradients a clip costs at this clock.
 
         Of what is not known beforehand it takes the middle draw, and a model that copes.
+
+        >>> from vidrobust.notation import parse_policy
+        >>> parse_policy("TRADES(ε=8,α=2,i=7)+AWP").spent(Clock(0, 1))
+        (4, 7)
         """
         clock = replace(clock, draw=clock.draw or 0.5, standing=clock.standing or (1.0,) * clock.epoch)
-        if self.parts:
-            return sum(part.cost(clock) for part in self.parts)
-        setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
-        training = int(self.option("m")) if self.family == "Free" else family.cost
         awp = 2 if self.modifier("AWP") else 1
-        return TRAINING_STEP * training * awp + (setting.steps if setting.eps and self.family != "Free" else 0)
+        if self.parts:
+            parts = [part.spent(clock) for part in self.parts]
+            return awp * sum(trained for trained, _ in parts), sum(gradients for _, gradients in parts)
+        setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
+        if self.family == "Free":
+            return int(self.option("m")) * awp, 0
+        return (family.cost + bool(self.option("mix"))) * awp, setting.steps if setting.eps else 0
+
+    def cost(self, clock: Clock) -> int:
+        """The same, counted in input gradients alone."""
+        trained, gradients = self.spent(clock)
+        return TRAINING_STEP * trained + gradients
 
     def __str__(self) -> str:
         family = FAMILIES.get(self.family, Family(""))

@@ -88,6 +88,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise disk_error(path, error) from error
 
 
+def torn(file: Path) -> bool:
+    """Was it being written by :func:`write_atomic` when the process was killed?"""
+    return file.name.startswith(".") and file.name.endswith(".tmp")
+
+
 def disk_error(path: Path, error: OSError) -> RunError:
     """The error for a file that could not be written, with what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -214,13 +219,16 @@ class Run:
         run = cls(Path(path))
         wanted = json.loads(dumps(config))
         if (run.path / "run.json").exists():
-            run._check_same(kind, wanted)
-            return run
-        if run.path.is_dir() and any(run.path.iterdir()):
+            run._check_kind(kind)
+        elif run.path.is_dir() and any(not torn(file) for file in run.path.iterdir()):
             raise RunError(f"{run.path} is not empty and not a vidrobust run. Choose another --out.")
-        run.write_json("config.json", wanted)
-        run.write_json("provenance.json", provenance(seed))
-        run.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
+        else:  # first, so that a folder whose making was killed is known as ours
+            run.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
+        if (run.path / "config.json").exists():
+            run._check_config(wanted)
+        else:
+            run.write_json("provenance.json", provenance(seed))
+            run.write_json("config.json", wanted)
         return run
 
     @classmethod
@@ -247,7 +255,7 @@ class Run:
             )
         return header
 
-    def _check_same(self, kind: str, config: Mapping[str, Any]) -> None:
+    def _check_kind(self, kind: str) -> None:
         header = self._header()
         if header["version"] != package_version():
             raise RunError(
@@ -256,6 +264,8 @@ class Run:
             )
         if header["kind"] != kind:
             raise RunError(f"{self.path} holds a run of kind {header['kind']!r}, not {kind!r}. Choose another --out.")
+
+    def _check_config(self, config: Mapping[str, Any]) -> None:
         differing = differences(read_json(self.path / "config.json"), config)
         if differing:
             listed = "; ".join(f"{name}: {old} → {new}" for name, old, new in differing[:5])

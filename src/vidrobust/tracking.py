@@ -139,9 +139,13 @@ class WandB:
             raise missing("wandb") from error
         known = folder / "wandb_run.txt"
         found = known.read_text() if known.exists() else None
-        self._run = wandb.init(
-            project="vidrobust", name=name, dir=str(folder), config=config, id=found, resume="allow" if found else None
-        )
+        resume = "allow" if found else None
+        try:
+            self._run = wandb.init(
+                project="vidrobust", name=name, dir=str(folder), config=config, id=found, resume=resume
+            )
+        except wandb.errors.Error as error:
+            raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the numbers on this machine.") from error
         write_atomic(known, self._run.id.encode())
 
     def log(self, rows: Sequence[Row]) -> None:

@@ -148,9 +148,9 @@ class Train:
         model = build(self.model, classes)
         data = fitting_clips(model, self.clips)
         frozen_before(model, how.freeze)  # marks what is trained
-        settings = tuple(policy.at(Clock(epoch, how.epochs), lambda eps, steps: eps) for epoch in range(how.epochs))
+        spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))
         counted = count(model, data.frames, data.size)
-        return Estimate(self.model, counted, how, data, self.clips.train or clips, settings, gpu_named(self.gpu))
+        return Estimate(self.model, counted, how, data, self.clips.train or clips, spent, gpu_named(self.gpu))
 
     def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
         """The model to start from."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vidrobust.errors import InputError
 from vidrobust.tracking import Trackers
 
 pytestmark = pytest.mark.filterwarnings("default")  # others' warnings are theirs
@@ -48,3 +49,14 @@ def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folders = list((tmp_path / "wandb").glob("offline-run-*"))
     assert len(folders) == 2 and all(folder.name.endswith(known) for folder in folders)
     assert all(list(folder.glob("*.wandb")) for folder in folders)
+
+
+def test_wandb_without_a_key_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+
+    def refused(**given: object) -> None:
+        raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.")
+
+    monkeypatch.setattr(wandb, "init", refused)  # which offline runs before it in this process have set up
+    with pytest.raises(InputError, match="wandb: .*login.*WANDB_MODE=offline"):
+        log(tmp_path, "wandb", 1)

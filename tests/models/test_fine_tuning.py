@@ -24,6 +24,7 @@ from vidrobust.models.spec import build
 from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.recipes import TRAININGS
 from vidrobust.runs import Run
+from vidrobust.train_verb import Train
 from vidrobust.training.config import FitConfig
 from vidrobust.training.engine import train
 from vidrobust.training.learner import frozen_before, recomputed
@@ -108,6 +109,23 @@ def test_a_dry_run_estimates_for_a_gpu_without_data() -> None:
     assert vidrobust("train", "--recipe", "imagenet", "--out", "x")[0] == 2
     code, _, err = vidrobust("train", "--recipe", "hmdb51-resnext101-64f", "--out", "x")
     assert (code, "--data" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "gradients"),
+    [
+        ("standard", 1, 0),
+        ("AT(ε=8,α=2,i=5)", 1, 5),
+        ("AT(ε=8,α=2,i=5,mix=0.5)", 2, 5),
+        ("Free(ε=8,m=6)", 6, 0),
+        ("TRADES(ε=8,α=2,i=5)+AWP", 4, 5),
+        ("AVG(AT(ε=8,α=2,i=5),AT(ε=8,α=2,i=3,norm=L2))", 2, 8),
+    ],
+)
+def test_a_dry_run_counts_what_the_method_does_with_each_clip(method: str, trained: int, gradients: int) -> None:
+    train = Train(method=method, epochs=2, data="", recipe="hmdb51-resnext101-64f", model="r3d-small")
+    estimate = train._estimate(parse_policy(method), FitConfig(epochs=2))
+    assert estimate.epochs == [3570 * (trained * estimate.counted.step + gradients * estimate.counted.gradient)] * 2
 
 
 def test_the_estimates_count_what_is_known_in_closed_form() -> None:

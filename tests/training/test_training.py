@@ -63,6 +63,25 @@ def test_every_batch_of_an_epoch_is_attacked_as_the_epoch_says(
     assert [setting.eps for setting in seen] == [0] * batches + [6] * batches + [12] * batches
 
 
+def test_alpha_follows_its_schedule_onto_the_clips(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of α moves pixels by α, and not beyond ε: α goes from 24 over 14 to α* = 4."""
+    true, moved = methods.training_clips, []
+
+    def spy(model: nn.Module, clips: torch.Tensor, *given: object) -> torch.Tensor:
+        attacked = true(model, clips, *given)  # type: ignore[arg-type]
+        moved.append(round(float((attacked - clips).abs().max()) * 255, 3))
+        return attacked
+
+    monkeypatch.setattr(methods, "training_clips", spy)
+    few, policy = small_data.train.subset(range(32)), parse_policy("CAL(ε=12,α~αU,i=1)")
+    train(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=16), alpha_star=lambda eps, steps: 4.0)
+    assert moved == [12, 12, 12, 12, 4, 4]
+    moved.clear()
+    by_step = parse_policy("CAL(ε=12,α~αU,i=1,by=step)")
+    train(build("r3d-small", 10), few, by_step, FitConfig(epochs=2, batch=16), alpha_star=lambda eps, steps: 4.0)
+    assert moved == [12, 12, 10.667, 4]
+
+
 def test_the_attack_in_training_leaves_the_model_as_it_was(small_data: VideoClips) -> None:
     model = build("r3d-small", 10).train()
     model.bn1.eval()  # a frozen layer must stay frozen
@@ -147,11 +166,33 @@ def test_a_loss_that_is_no_number_stops_training(small_data: VideoClips) -> None
         train(model, small_data.train.subset(range(32)), STANDARD, FitConfig(epochs=1, batch=16))
 
 
+def test_weights_that_are_no_numbers_are_not_stored(small_data: VideoClips, tmp_path: Path) -> None:
+    """The loss of the last step is finite; what it leads to is not."""
+    few, broken = small_data.train.subset(range(32)), build("r3d-small", 10)
+    broken.register_buffer("seen", torch.zeros(1))
+    broken.fc.register_forward_hook(lambda *_: broken.seen.fill_(torch.inf) and None)
+    with pytest.raises(RunError, match="weights became NaN or infinite in epoch 1 of standard"):
+        train(broken, few, STANDARD, FitConfig(epochs=1, batch=32), checkpoints=tmp_path)
+    assert not list(tmp_path.iterdir())
+    steep = build("r3d-small", 10)
+    steep.fc.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(RunError, match="norm of the gradient became (inf|nan) in epoch 1, step 1"):
+        train(steep, few, STANDARD, FitConfig(epochs=1, batch=32), checkpoints=tmp_path)
+
+
+def test_what_a_kill_left_half_written_goes(small_data: VideoClips, tmp_path: Path) -> None:
+    (tmp_path / ".epoch-00001-000000.safetensors.123.tmp").write_bytes(b"half")
+    train(build("r3d-small", 10), small_data.train.subset(range(4)), STANDARD, FitConfig(1, 4), checkpoints=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["epoch-00001-000000.safetensors"]
+
+
 def test_impossible_settings_are_refused(small_data: VideoClips) -> None:
     with pytest.raises(InputError, match="epochs"):
         FitConfig(epochs=0)
     with pytest.raises(InputError, match="lr"):
         FitConfig(lr=float("nan"))
+    with pytest.raises(InputError, match="layer_decay"):
+        FitConfig(layer_decay=1e9)
     with pytest.raises(InputError, match="at least 2"):
         train(build("r3d-small", 10), small_data.train.subset([0]), STANDARD, FitConfig())
     with pytest.raises(InputError, match="α\\*"):

@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from vidrobust.errors import RunError
 from vidrobust.models.checkpoints import load_tensors, save_tensors
+from vidrobust.runs import torn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,12 +44,14 @@ def latest(folder: Path) -> Path | None:
 def save_checkpoint(
     folder: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: int
 ) -> None:
-    """Write a checkpoint, then delete the oldest beyond ``keep``.
+    """Write a checkpoint, then delete the oldest beyond ``keep``, and first what a kill left half written.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; older checkpoints are intact.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for file in filter(torn, list(folder.iterdir())):
+        file.unlink(missing_ok=True)
     save_tensors(folder / f"{name}.safetensors", tensors, about)
     for old in sorted(folder.glob("epoch-*.safetensors"))[:-keep]:
         old.unlink(missing_ok=True)

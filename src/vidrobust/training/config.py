@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +13,9 @@ CHOICES = {
     "parallel": ("ddp", "fsdp"),
 }
 """The words that some fields take."""
+
+LARGEST = 1000
+"""Of rates and their factors: together they must stay within float32."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,13 @@ class FitConfig:
         if self.epochs < 1 or self.batch < 2:
             raise InputError(f"epochs must be at least 1 and batch at least 2, not {self.epochs} and {self.batch}.")
         for name in ("lr", "layer_decay", "head_lr"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be above 0, but is {getattr(self, name)}.")
+            if not 0 < getattr(self, name) <= LARGEST:
+                raise InputError(f"{name} must lie above 0 and not above {LARGEST}, but is {getattr(self, name)}.")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
-        if not 0 <= self.weight_decay < math.inf or not self.lr < math.inf:
-            raise InputError(f"weight_decay and lr must be finite, and at least 0: {self.weight_decay}, {self.lr}.")
+        if not 0 <= self.weight_decay <= LARGEST:
+            raise InputError(f"weight_decay must lie in [0, {LARGEST}], but is {self.weight_decay}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must lie in [0, 1), but is {self.momentum}.")
         if self.accumulate < 1 or self.batch % self.accumulate or self.batch // self.accumulate < 2:

@@ -78,7 +78,7 @@ def train(
 
     Raises:
         InputError: there are fewer than 2 clips, or the batch cannot be cut as configured.
-        RunError: the loss is no longer finite, or the checkpoint is damaged or of another training.
+        RunError: the loss or a weight is no longer finite, or the checkpoint is damaged or of another training.
         StoppedError: ``stopping`` said so.
     """
     world = world or World()
@@ -92,6 +92,7 @@ def train(
         training.at = Progress(**about["progress"])
 
     def save() -> None:
+        training.check()
         tensors = collect(training.learner, training.optimisers, training.average, training.generator)
         if world.first and checkpoints is not None:
             about = {"training": known, "progress": asdict(training.at)}
@@ -110,6 +111,7 @@ def train(
         while training.at.epoch < config.epochs and not any(row.get("stop") for row in training.at.rows):
             training.fall_back()
             row = training.epoch(progress, after_step)
+            training.check()
             training.average.after_epoch(model, training.at.epoch / config.epochs)
             stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
             found = world.agreed([row, *after_epoch(model, row, training.at.rows)])

@@ -222,14 +222,32 @@ class Training:
         world = self.learner.world
         whole_loss, whole_right = world.sums(loss.item(), right.item())
         if not math.isfinite(whole_loss):
-            raise RunError(
-                f"the loss became {whole_loss} in epoch {self.at.epoch + 1}, step {self.at.step + 1} of {self.policy}. "
-                f"The last checkpoint is intact; for a lower lr than {self.config.lr:g} choose another --out."
-            )
+            raise self._diverged(f"the loss became {whole_loss}", self.at.step + 1)
+        if not math.isfinite(norm):
+            raise self._diverged(f"the norm of the gradient became {norm}", self.at.step + 1)
         self.at.loss += whole_loss / world.size * clips
         self.at.correct += whole_right
         self.at.norm += norm * clips
         self.at.seen += clips
+
+    def check(self) -> None:
+        """Refuse weights that are no numbers, before they are looked at or stored. A collective operation.
+
+        Raises:
+            RunError: some are not.
+        """
+        state = self.learner.model.state_dict().values()
+        local = [getattr(tensor, "to_local", lambda tensor=tensor: tensor)() for tensor in state]
+        broken = sum(not bool(tensor.isfinite().all()) for tensor in local)
+        if self.learner.world.sums(broken)[0]:
+            raise self._diverged("weights became NaN or infinite", self.at.step)
+
+    def _diverged(self, what: str, step: int) -> RunError:
+        where = f"epoch {self.at.epoch + 1}, step {step}" if step else f"epoch {self.at.epoch}"  # at its end
+        return RunError(
+            f"{what} in {where} of {self.policy}. "
+            f"The last checkpoint is intact; for a lower lr than {self.config.lr:g} choose another --out."
+        )
 
     def _row(self) -> Row:
         eps, alpha, steps = self.policy.at(self._clock(0), self._alpha)
