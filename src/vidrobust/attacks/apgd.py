@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.chase import Chase, chase, radii
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.inference import Precision
-from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy, targeted_dlr
 from vidrobust.threats import L1, Threat
 
@@ -69,6 +69,7 @@ class APGD:
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, restarts=self.restarts)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -111,6 +112,7 @@ class TargetedAPGD:
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -125,19 +127,6 @@ class TargetedAPGD:
             run.aim(self.loss, target)
             if not run.over:
                 climb(run, begin(run, generators, self.threat), self.threat, self.steps)
-
-
-def at_least_one(**counts: int) -> None:
-    """Refuse counts that are not whole numbers of at least 1.
-
-    >>> at_least_one(steps=0)
-    Traceback (most recent call last):
-    ...
-    vidrobust.errors.InputError: steps must be a whole number of at least 1, but is 0.
-    """
-    for name, count in counts.items():
-        if count < 1 or int(count) != count:
-            raise InputError(f"{name} must be a whole number of at least 1, but is {count}.")
 
 
 def likeliest_wrong(run: Chase, count: int) -> list[Labels]:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one
-from vidrobust.attacks.engine import AttackResult, check_inputs, input_gradient, undisturbed
+from vidrobust.attacks.counts import at_least_one
+from vidrobust.attacks.engine import (
+    AttackResult,
+    check_first_answer,
+    check_inputs,
+    input_gradient,
+    steady,
+    undisturbed,
+)
 from vidrobust.attacks.view import inference_view
 from vidrobust.errors import InputError
 from vidrobust.threats import Frames, Threat, WholeClip
@@ -123,9 +130,12 @@ class FrameSaliency:
 
 def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Tensor:
     """How much the loss depends on each frame: the sum of the absolute input gradient, ``B T``."""
-    with undisturbed(model):
-        pixels = clips.float()
-        _, _, gradient = input_gradient(inference_view(model, pixels, "exact"), pixels, labels)  # a few clips at a time
+    with undisturbed(model), torch.inference_mode(False):
+        given, labels = steady(clips, labels)
+        pixels = given.float()
+        view = inference_view(model, pixels, "exact")
+        check_first_answer(view, pixels, labels)
+        _, _, gradient = input_gradient(view, pixels, labels)  # a few clips at a time
     return gradient.abs().sum((1, 3, 4))
 
 

@@ -238,8 +238,10 @@ class Flicker(Repeated):
     dims: ClassVar[tuple[int, ...]] = (3, 4)
 
     def __post_init__(self) -> None:
-        if self.thickness < 0 or self.roughness < 0:
-            raise InputError(f"the weights of a flicker's penalties must be at least 0, but are those of {self}.")
+        if not (0 <= self.thickness < math.inf and 0 <= self.roughness < math.inf):
+            raise InputError(
+                f"the weights of a flicker's penalties must be at least 0 and finite, but are those of {self}."
+            )
 
     def charge(self, free: Tensor) -> Tensor:
         before, after = free.roll(1, 2), free.roll(-1, 2)
