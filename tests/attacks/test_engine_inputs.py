@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.decision import RayS
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.attacks.randomised import BPDA, EOT
@@ -297,3 +298,11 @@ def test_what_is_no_tensor_is_named() -> None:
 def test_values_that_mean_nothing_are_refused(make: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         make()
+
+
+@pytest.mark.parametrize("attack", [PGD, APGD])
+def test_a_loss_that_is_a_mean_is_refused(attack: Any) -> None:
+    settings = {"alpha": 0.01} if attack is PGD else {}
+    mean = attack(ATTACK.threat, steps=2, loss=nn.functional.cross_entropy, **settings)
+    with pytest.raises(InputError, match="one number a clip"):
+        mean(model(), CLIPS, LABELS)

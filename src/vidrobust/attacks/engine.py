@@ -187,6 +187,11 @@ def _input_gradient(
     with torch.enable_grad():
         logits = view(point)
         losses = loss(logits, labels)
+        if losses.shape != (len(point),):
+            raise InputError(
+                f"the loss must give one number a clip, {len(point)} in all, but gives the shape "
+                f'{tuple(losses.shape)}: no mean (reduction="none").'
+            )
         if not losses.requires_grad:
             raise InputError(
                 "the model has no gradient, as an ONNX file has none: only black-box attacks can attack it, such as "

@@ -12,6 +12,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.engine import AttackResult, undisturbed
 from vidrobust.attacks.view import answers
+from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels, Logits
@@ -105,6 +106,9 @@ class BPDA:
         transform: from clips to what the model sees.
         surrogate: differentiable, of the same output shape and close to the transform; by default the identity.
 
+    Raises:
+        InputError: the transform or its surrogate is no function.
+
     >>> from vidrobust.attacks.gradient import PGD
     >>> from vidrobust.threats import Linf, Threat
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))
@@ -119,6 +123,11 @@ class BPDA:
     search: Search
     transform: Callable[[Clips], Clips]
     surrogate: Callable[[Clips], Clips] = identity
+
+    def __post_init__(self) -> None:
+        for name, part in (("transform", self.transform), ("surrogate", self.surrogate)):
+            if not callable(part):
+                raise InputError(f"{name} must be a function of clips, but is {part!r}.")
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

@@ -54,7 +54,7 @@ class FrameSaliency:
             (costs up to ``frames`` runs of the search); otherwise all are chosen at once on the clean clip.
 
     Raises:
-        InputError: the search's threat already has a support; later, the clips have fewer frames.
+        InputError: the search has no threat, or one with a support; later, the clips have fewer frames.
 
     >>> from vidrobust.attacks.gradient import PGD
     >>> from vidrobust.threats import Linf
@@ -72,6 +72,11 @@ class FrameSaliency:
 
     def __post_init__(self) -> None:
         at_least_one(frames=self.frames)
+        if not isinstance(getattr(self.search, "threat", None), Threat):
+            raise InputError(
+                f"frame saliency chooses the support of a search with a threat, which {type(self.search).__name__} has "
+                "not. What wraps a search goes around: EOT(FrameSaliency(search, frames))."
+            )
         if self.search.threat.support != WholeClip():
             raise InputError(
                 f"frame saliency chooses the support, but the search already has {self.search.threat.support}: "
