@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -306,3 +307,13 @@ def test_a_loss_that_is_a_mean_is_refused(attack: Any) -> None:
     mean = attack(ATTACK.threat, steps=2, loss=nn.functional.cross_entropy, **settings)
     with pytest.raises(InputError, match="one number a clip"):
         mean(model(), CLIPS, LABELS)
+
+
+@pytest.mark.parametrize("eps", [0.125, 0.25, 8 / 255])
+def test_double_clips_keep_their_budget_to_the_last_bit(eps: float) -> None:
+    """In exact arithmetic: a sum in float64 may be rounded away from the clip."""
+    clips = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 7
+    found = PGD(Threat(Linf(), eps), eps, 1, keep="last")(model(), clips, LABELS).clips
+    pairs = zip(found.flatten().tolist(), clips.flatten().tolist(), strict=True)
+    assert all(abs(Fraction(after) - Fraction(before)) <= Fraction(eps) for after, before in pairs)
+    assert found.min() >= 0 and found.max() <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -184,3 +185,13 @@ def test_weights_that_change_are_seen() -> None:
         assert torch.allclose(after, exact, atol=0.05)
         assert not torch.equal(after, before)
         before = after
+
+
+@pytest.mark.parametrize("kind", ["lambda", "method", "partial"])
+def test_a_function_around_a_model_in_training_mode_leaves_its_statistics(kind: str) -> None:
+    model, clips, labels = model_and_clips()
+    functions = {"lambda": lambda clips: model(clips), "method": model.forward, "partial": partial(model)}
+    before = snapshot(model)
+    for attack in ATTACKS.values():
+        attack(functions[kind], clips, labels)
+    assert_same(before, snapshot(model))

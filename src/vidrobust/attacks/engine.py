@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vidrobust.attacks.enclosed import moving_buffers, put_back
 from vidrobust.attacks.inference import are_probabilities
 from vidrobust.attacks.view import View, answers, inference_view
 from vidrobust.errors import InputError
@@ -141,13 +142,15 @@ def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
 
     That is: the train/eval flag of every sub-module, ``requires_grad`` and ``.grad`` of every parameter, and the global
     random states of PyTorch, NumPy and Python. Buffers do not move in evaluation mode. A model that draws random
-    numbers draws the same ones in every attack that starts from the same state.
+    numbers draws the same ones in every attack that starts from the same state. A function is asked as it is: modules
+    behind it keep their modes, and get their buffers back.
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)  # of a bound method
     module = module if isinstance(module, nn.Module) else nn.Module()
     modes = [(part, part.training) for part in module.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    moving = [] if isinstance(model, nn.Module) else moving_buffers(model)
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices):
         try:
@@ -160,6 +163,7 @@ def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
                 part.training = training
             for parameter, required in flags:
                 parameter.requires_grad_(required)
+            put_back(moving)
             random.setstate(drawn)
             np.random.set_state(drawn_by_numpy)
 
@@ -328,4 +332,10 @@ def restore(found: Clips, start: Clips, given: Clips) -> Clips:
     """
     if given.dtype == torch.float32:
         return found
-    return towards(given, given.double() + (found.double() - start.double())).clamp_(0, 1)
+    moved = found.double() - start.double()
+    whole = given.double() + moved
+    if given.dtype == torch.float64:  # their sum is rounded itself: by what (Knuth's two-sum), and which way?
+        part = whole - given
+        lost = (given - (whole - part)) + (moved - part)
+        return torch.where(lost.sign() * moved.sign() < 0, torch.nextafter(whole, given), whole).clamp_(0, 1)
+    return towards(given, whole).clamp_(0, 1)
