@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidrobust.attacks.apgd import APGD
+from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.decision import RayS
+from vidrobust.attacks.engine import RobustnessWarning
+from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.attacks.randomised import BPDA, EOT
 from vidrobust.attacks.saliency import FrameSaliency
@@ -317,3 +319,28 @@ def test_double_clips_keep_their_budget_to_the_last_bit(eps: float) -> None:
     pairs = zip(found.flatten().tolist(), clips.flatten().tolist(), strict=True)
     assert all(abs(Fraction(after) - Fraction(before)) <= Fraction(eps) for after, before in pairs)
     assert found.min() >= 0 and found.max() <= 1
+
+
+def test_one_class_is_no_choice() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(CLIPS[0].numel(), 1))
+    for attack in (FAB(ATTACK.threat, 2), TargetedAPGD(ATTACK.threat, 2)):
+        with pytest.raises(InputError, match="1 class"):
+            attack(net, CLIPS, torch.zeros_like(LABELS))
+
+
+def test_no_answer_on_perturbed_clips_is_told() -> None:
+    net = model()
+
+    def brittle(clips: Tensor) -> Tensor:
+        logits = net(clips)
+        return torch.where(torch.isin(clips, CLIPS).flatten(1).all(1, keepdim=True), logits, torch.nan)
+
+    with pytest.warns(RobustnessWarning, match="NaN for 3 of 3 perturbed clips"):
+        replace(ATTACK, keep="last")(brittle, CLIPS, LABELS)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_frozen_script_can_be_attacked() -> None:
+    frozen = torch.jit.freeze(torch.jit.script(model().eval()))
+    expected, found = ATTACK(model(), CLIPS, LABELS), ATTACK(frozen, CLIPS, LABELS)
+    assert torch.equal(expected.predicted, found.predicted)

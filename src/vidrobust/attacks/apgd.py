@@ -16,6 +16,7 @@ import torch
 from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.inference import Precision
+from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy, targeted_dlr
 from vidrobust.threats import L1, Threat
 
@@ -137,6 +138,8 @@ def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     start = run.feasible.start
     logits = run.view(run.feasible.clips(start))
     run.forwards += 1
+    if logits.shape[1] < 2:
+        raise InputError("the model has 1 class: there is no wrong one to mistake it for.")
     if not run.exploring:
         wrong = ((logits.argmax(1) != run.labels) & ~run.broken).nonzero().flatten()
         run.offer(wrong, start[wrong])

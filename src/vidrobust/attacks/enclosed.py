@@ -50,7 +50,9 @@ def _parts(call: object) -> Iterator[object]:
 
 def moving_buffers(call: Callable[..., object]) -> list[tuple[Tensor, Tensor]]:
     """The buffers behind a function that are in training mode, each with its value."""
-    modules = {part: None for module in enclosed_modules(call) for part in module.modules() if part.training}
+    modules = {
+        part: None for module in enclosed_modules(call) for part in module.modules() if getattr(part, "training", False)
+    }
     return [(buffer, buffer.clone()) for part in modules for buffer in part.buffers(recurse=False)]
 
 

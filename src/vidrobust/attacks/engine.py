@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible, Threat
     from vidrobust.types import Clips, Labels, Logits
+
+
+class RobustnessWarning(UserWarning):
+    """The measured robustness may be wrong: what an attack noticed."""
 
 
 @dataclass(frozen=True)
@@ -147,14 +152,17 @@ def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)  # of a bound method
     module = module if isinstance(module, nn.Module) else nn.Module()
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [
+        (part, part.training) for part in module.modules() if hasattr(part, "training")
+    ]  # frozen scripts have none
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     moving = [] if isinstance(model, nn.Module) else moving_buffers(model)
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices):
         try:
-            module.eval()
+            if modes:
+                module.eval()
             for parameter, _ in flags:
                 parameter.requires_grad_(False)
             yield
@@ -300,6 +308,14 @@ class Subject:
         shown = clips.float()
         loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
         reached = goal.reached(predicted, self.labels)
+        silent = int(loss.isnan().sum())
+        if silent:
+            warnings.warn(
+                f"the model gives NaN for {silent} of {len(shown)} perturbed clips: that is no class, and counts as "
+                "whatever argmax makes of it. Look for a division by 0 or an overflow.",
+                RobustnessWarning,
+                stacklevel=3,
+            )
         return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
 
 

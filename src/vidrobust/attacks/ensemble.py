@@ -21,7 +21,7 @@ from torch import nn
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.chase import Chase, chase, content_seed
 from vidrobust.attacks.counts import at_least_one
-from vidrobust.attacks.engine import AttackResult
+from vidrobust.attacks.engine import AttackResult, RobustnessWarning
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.randomised import Averaged, seeded
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.types import Clips, Labels, Logits
-
-
-class RobustnessWarning(UserWarning):
-    """The measured robustness may be too high: what AutoAttack noticed."""
 
 
 @dataclass(frozen=True)
