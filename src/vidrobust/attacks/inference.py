@@ -153,7 +153,11 @@ def _parts(model: nn.Module) -> tuple[object, ...]:
 
 def _constants(module: nn.Module) -> list[tuple[str, object]]:
     """Plain values that a module holds: tracing writes those its forward pass uses into the graph."""
-    return [(name, value) for name, value in vars(module).items() if name != "training" and _is_plain(value)]
+    return [(name, value) for name, value in vars(module).items() if name not in _OF_ALL and _is_plain(value)]
+
+
+_OF_ALL = frozenset(vars(nn.Module()))
+"""What every module holds, such as its mode and its hooks."""
 
 
 def _is_plain(value: object) -> bool:
