@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from vidrobust.attack_text import from_text
 from vidrobust.attacks.engine import AttackResult
 from vidrobust.attacks.gradient import FGSM, PGD
+from vidrobust.attacks.randomised import EOT
+from vidrobust.attacks.saliency import FrameSaliency
 from vidrobust.errors import NotationError, VidrobustError
+from vidrobust.losses import margin
 from vidrobust.threats import Linf, Threat
 
 
@@ -37,6 +40,10 @@ def pgd(alpha: float, **fields: object) -> PGD:
         ),
         ("vidrobust.attacks.gradient.PGD(ε=8,α=2*1,i=20,norm=vidrobust.threats.Linf)", pgd(2)),
         ("FGSM(ε=8)", FGSM(Threat(Linf(), 8 / 255))),
+        ("PGD(ε=8,α=2,i=20,loss=margin)", pgd(2, loss=margin)),
+        ('PGD(ε=8,α="auto",i=20)', replace(pgd(2), alpha="auto")),
+        ("FrameSaliency(search=PGD(ε=8,α=α*,i=20),frames=2)", FrameSaliency(pgd(2), 2)),
+        ("EOT(search=FrameSaliency(search=PGD(ε=8,α=2,i=20),frames=2))", EOT(FrameSaliency(pgd(2), 2))),
     ],
 )
 def test_texts_become_attacks(text: str, attack: object) -> None:
@@ -114,3 +121,26 @@ def test_budgets_of_other_norms_may_exceed_the_range_of_a_pixel() -> None:
     for text in ("PGD(ε=510,α=2,i=3)", "PGD(ε=510,α=2,i=3,norm=Linf)", "PGD(ε=-1,α=2,i=3,norm=L2)"):
         with pytest.raises(NotationError, match="ε must lie in"):
             from_text(text, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("PGD(ε=8,α=2,i=20,loss=dlrr)", "there is no loss 'dlrr'"),
+        ("PGD(ε=8,α=2,i=20,loss=targeted_dlr)", "a function of logits, labels, unlike targeted_dlr"),
+        ("TargetedAPGD(ε=8,loss=dlr)", "a function of logits, labels, targets, unlike dlr"),
+        ("PGD(ε=8,α=2,i=20,random_start=maybe)", "random_start is true or false"),
+        ("PGD(ε=8,α=2,i=20,threat=3)", "no field 'threat'"),
+        ("PGD(ε=8,α=2,i=20,norm=L7)", "norm must be an object"),
+        ("PGD(ε=8,α=2,i=20,support=Frames(indices=3))", "indices of at least one frame"),
+        ("PGD(ε=8,α=2,i=20,support=Patch(top=0.5,left=0,height=3,width=2))", "whole pixels"),
+        ("FrameSaliency(ε=8,search=PGD(ε=8,α=2,i=20),frames=2)", "no field 'eps'; it has: search"),
+        ("FrameSaliency(search=PGD(α=2,i=20),frames=2)", "ε is missing"),
+        ("FrameSaliency(search=3,frames=2)", "a search is an attack of its own"),
+        ("FrameSaliency(search=EOT(search=PGD(ε=8,α=2,i=20)),frames=2)", "goes around"),
+        ("BPDA(search=PGD(ε=8,α=2,i=20),transform=3)", "must be a function"),
+    ],
+)
+def test_fields_of_the_wrong_kind_are_named(text: str, words: str) -> None:
+    with pytest.raises(VidrobustError, match=words):
+        from_text(text, quarter)

@@ -8,8 +8,13 @@ attack, norm or support needs no registration:
 10
 >>> from_text("PGD(eps=8, alpha=eps/4, steps=10, norm=L2, support=Border(ratio=0.1))", alpha_star=None).threat.support
 Border(ratio=0.1)
->>> from_text("APGD(ε=8,steps=20,targeted=true)", alpha_star=None).targeted
+>>> from_text("APGD(ε=8,steps=20,targeted=true,loss=margin)", alpha_star=None).targeted
 True
+
+What wraps a search takes it as a field, with an ε of its own:
+
+>>> from_text("FrameSaliency(search=PGD(ε=8,α=2,i=10),frames=2)", alpha_star=None).search.steps
+10
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import vidrobust
+from vidrobust import losses
 from vidrobust._scanner import ParseError
 from vidrobust.errors import NotationError
 from vidrobust.threats import Linf, Threat, WholeClip
@@ -34,6 +40,17 @@ _STAR = re.compile(r"(?<=α)\*(?=\s*[,)])|(?<=alpha)\*(?=\s*[,)])")
 """The star of ``α*``, which Python's own grammar would take for a product; an underscore keeps all positions."""
 
 _ALIASES = {"ε": "eps", "epsilon": "eps", "α": "alpha", "i": "steps"}
+
+
+def _is_attack(kind: object) -> bool:
+    """Is it a class of objects to call with a model?"""
+    return any("__call__" in vars(base) for base in getattr(kind, "__mro__", ()))
+
+
+def _needed(function: Callable[..., object]) -> int:
+    """How many arguments have no default."""
+    return sum(part.default is part.empty for part in inspect.signature(function).parameters.values())
+
 
 AlphaStar = Callable[[float, int], float]
 
@@ -102,7 +119,7 @@ class _Builder:
     def attack(self, call: ast.Call) -> Any:
         """The attack, its threat made of ε, the norm and the support."""
         kind = self._kind(call.func)
-        if not any("__call__" in vars(base) for base in getattr(kind, "__mro__", ())):
+        if not _is_attack(kind):
             raise self._error(call, f"{ast.unparse(call.func)} is no attack, a class of objects to call with a model")
         given = self._given(call)
         fields = inspect.signature(kind).parameters
@@ -126,16 +143,40 @@ class _Builder:
         made |= {name: self._value(node, {"eps": eps}) for name, node in given.items()}
         if alpha is not None:
             made["alpha"] = self._alpha(alpha, eps or 0.0, made.get("steps", 1))
-        unknown = [name for name in made if name not in fields]
+        unknown = [name for name in made if name not in fields or (name == "threat" and name in given)]
         if unknown:
             known = ", ".join(name for name in fields if name != "threat")
-            raise self._error(call, f"{kind.__name__} has no field {unknown[0]!r}; it has: ε, norm, support, {known}")
+            made_of = "ε, norm, support, " if "threat" in fields else ""
+            raise self._error(call, f"{kind.__name__} has no field {unknown[0]!r}; it has: {made_of}{known}")
+        for name, node in given.items():
+            made[name] = self._suitable(name, made[name], fields[name].default, node)
         return self._made(kind, made, call)
 
+    def _suitable(self, name: str, value: Any, default: object, node: ast.expr) -> Any:
+        """A field's value, if it is of the kind the field takes: a loss by its name or path, a yes or no, a search."""
+        if name == "loss":
+            found = getattr(losses, value, None) if isinstance(value, str) else value
+            if not callable(found):
+                raise self._error(
+                    node, f"there is no loss {value!r}: name one of vidrobust.losses, or the path of your own"
+                )
+            if callable(default) and _needed(found) != _needed(default):
+                wanted = ", ".join(inspect.signature(default).parameters)
+                raise self._error(node, f"the loss here is a function of {wanted}, unlike {found.__name__}")
+            return found
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise self._error(node, f"{name} is true or false, not {value!r}")
+        if name == "search" and not _is_attack(type(value)):
+            raise self._error(node, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
+        return value
+
     def part(self, call: ast.Call) -> Any:
-        """A norm or a support."""
+        """A norm or a support, or an attack within another."""
+        kind = self._kind(call.func)
+        if _is_attack(kind) and not {"threat", "search"}.isdisjoint(inspect.signature(kind).parameters):
+            return self.attack(call)
         fields = {name: self._value(node, {}) for name, node in self._given(call).items()}
-        return self._made(self._kind(call.func), fields, call)
+        return self._made(kind, fields, call)
 
     def _given(self, call: ast.Call) -> dict[str, ast.expr]:
         given: dict[str, ast.expr] = {}
@@ -153,7 +194,7 @@ class _Builder:
             if self.alpha_star is None:
                 raise self._error(node, "α* needs a study or a model to be looked for on")
             return self.alpha_star(eps, steps) * PIXEL
-        if isinstance(node, ast.Name) and node.id == "auto":
+        if ast.unparse(node).strip("'") == "auto":
             return "auto"
         return self._number(node, {"eps": eps}) * PIXEL
 

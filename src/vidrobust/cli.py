@@ -127,7 +127,7 @@ def _verb(name: str, home: str = "verbs") -> Callable[[list[str]], None]:
         values.pop("config", None)
         if name == "train" and values.out is None and not values.dry_run:
             parser.error("--out is needed: the run directory")
-        kind(**_fields(parser, values)).run(Console(stderr=True))
+        kind(**_fields(parser, values)).run(Console(stderr=True, emoji=False))
 
     return run
 

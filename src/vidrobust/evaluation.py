@@ -178,7 +178,9 @@ def refuse_targets(*attacks: object) -> None:
 
 
 def budget(attack: Attack) -> tuple[float, float, int]:
-    """ε and α in units of 1/255, and the iterations, of an attack that has them."""
+    """ε and α in units of 1/255, and the iterations, of an attack that has them, or of the search that it wraps."""
+    while "search" in getattr(attack, "__dataclass_fields__", ()):
+        attack = attack.search  # type: ignore[attr-defined]
     threat = getattr(attack, "threat", None)
     eps = float(torch.as_tensor(getattr(threat, "eps", 0.0)).max())  # of budgets per clip or frame, the largest
     alpha = getattr(attack, "alpha", 0.0)

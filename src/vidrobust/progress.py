@@ -24,7 +24,7 @@ class Display:
     """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, emoji=False)
         self.total, self._skipped, self._counted, self._last = max(1, total), 0, 0, time.monotonic()
         self._started = time.monotonic()
         columns = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.attacks.decision import RayS
+from vidrobust.attacks.randomised import EOT
 from vidrobust.attacks.square import Square
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
 from vidrobust.errors import InputError, RunError, VidrobustWarning
@@ -175,6 +176,8 @@ def refuse_gradients(model: nn.Module, attack: object) -> None:
     Raises:
         InputError: the attack needs gradients.
     """
+    while isinstance(attack, EOT):
+        attack = attack.search
     if getattr(innermost(model), "differentiable", True) or isinstance(attack, Square | RayS):
         return
     if type(attack).__module__.startswith("vidrobust."):

@@ -243,7 +243,7 @@ def run_study(
         raise InputError(f"--workers must be at least 1, but is {workers}.")
     clips = replace(config.clips, name=data or config.clips.name, skip_bad=skip_bad or config.clips.skip_bad)
     config = replace(config, clips=replace(clips, seed=config.seed))
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     console.print(f"study, profile {config.profile}: {cost(config, workers)}", highlight=False, soft_wrap=True)
     if dry_run:
         return

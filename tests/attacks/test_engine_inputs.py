@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from vidrobust.attacks.apgd import APGD, TargetedAPGD
+from vidrobust.attacks.decision import RayS
+from vidrobust.attacks.engine import RobustnessWarning
+from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.gradient import FGSM, PGD
+from vidrobust.attacks.randomised import BPDA, EOT
+from vidrobust.attacks.saliency import FrameSaliency
+from vidrobust.attacks.transfer import MIFGSM
 from vidrobust.errors import InputError
-from vidrobust.threats import L1, L2, Linf, Threat, Universal
+from vidrobust.threats import L1, L2, Flicker, Linf, Threat, Universal
 
 SHAPE = (3, 3, 4, 8, 8)
 CLIPS = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
@@ -36,6 +48,8 @@ class Wrong(nn.Module):
             "shape": logits[:, :, None],
             "tuple": (logits, logits),
             "nan": logits * torch.nan,
+            "a number a clip": logits[:, 0],
+            "classes": logits.argmax(1),
             "one clip": logits[:1].mean(0, keepdim=True),
         }[self.kind]
 
@@ -200,3 +214,133 @@ def test_a_budget_of_zero_is_the_clip_itself() -> None:
 def test_shared_perturbations_keep_all_clips_to_the_end() -> None:
     result = PGD(Threat(Linf(), 0.1, Universal()), 0.02, 4, restarts=2)(model(), CLIPS, LABELS)
     assert result.backwards.tolist() == [8, 8, 8]
+
+
+class Standardised(nn.Module):
+    """A model that divides by a clip's contrast, and so has no answer for a clip of one colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = model()
+
+    def forward(self, clips: Tensor) -> Tensor:
+        flat = clips.flatten(1)
+        return self.inner((flat - flat.mean(1, keepdim=True)) / flat.std(1, keepdim=True))
+
+
+def test_a_first_question_at_the_edge_does_not_condemn_a_model() -> None:
+    net = Standardised()
+    result = RayS(Threat(Linf(), 0.1), queries=20)(net, CLIPS, net(CLIPS).argmax(1))  # asks for white clips first
+    assert result.clips.isfinite().all() and result.loss.isfinite().all()
+
+
+SEARCHES: dict[str, Any] = {
+    "saliency": FrameSaliency(ATTACK, 1),
+    "iterative saliency": FrameSaliency(ATTACK, 1, iterative=True),
+    "EOT": EOT(ATTACK, 2),
+    "RayS": RayS(ATTACK.threat, 5),
+    "trajectory": lambda *given: list(ATTACK.trajectory(*given)),
+}
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "shape", "tuple", "nan", "a number a clip", "classes"])
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_way_to_an_answer_checks_it(search: str, kind: str) -> None:
+    with pytest.raises(InputError, match=r"the model (must give logits|gives)"):
+        SEARCHES[search](Wrong(kind).eval(), CLIPS, LABELS)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_labels_beyond_the_last_class_are_refused_by_every_search(search: str) -> None:
+    with pytest.raises(InputError, match="3 classes"):
+        SEARCHES[search](model(), CLIPS, LABELS + 1)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_short_labels_and_inference_mode_do_no_harm(search: str) -> None:
+    net = model()
+    assert SEARCHES[search](net, CLIPS, LABELS.int())
+    with torch.inference_mode():
+        inside = CLIPS.clone()
+        assert SEARCHES[search](net, inside, LABELS.clone())
+    assert SEARCHES[search](net, inside, LABELS)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_wrapped_models_keep_weights_of_their_own_type(dtype: torch.dtype) -> None:
+    net = model().to(dtype)
+    for attack in (EOT(ATTACK, 2), BPDA(ATTACK, lambda clips: (clips * 16).round() / 16)):
+        result = attack(net, CLIPS, LABELS)
+        assert result.clips.dtype == torch.float32 and result.loss.isfinite().all()
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    with pytest.raises(InputError, match="clips must be a tensor, but are ndarray"):
+        ATTACK(model(), CLIPS.numpy(), LABELS)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="labels must be a tensor, but are list"):
+        ATTACK(model(), CLIPS, LABELS.tolist())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: replace(ATTACK, steps=3.0), "steps must be a whole number"),
+        (lambda: replace(ATTACK, steps=torch.nan), "steps must be a whole number"),
+        (lambda: replace(ATTACK, steps="3"), "steps must be a whole number"),
+        (lambda: replace(ATTACK, alpha=torch.inf), "finite"),
+        (lambda: replace(ATTACK, momentum=torch.inf), "momentum must be a finite number"),
+        (lambda: replace(ATTACK, seed=0.5), "seed must be a whole number"),
+        (lambda: FGSM(ATTACK.threat, seed=2**70), "seed must be a whole number"),
+        (lambda: MIFGSM(ATTACK.threat, decay=torch.nan), "decay must be a finite number"),
+        (lambda: Threat(Linf, 0.1), r"norm must be an object such as Linf\(\)"),
+        (lambda: Threat(Linf(), [[0.1], 0.1]), "as many numbers for each clip"),
+        (lambda: Flicker(roughness=torch.nan), "at least 0 and finite"),
+        (lambda: replace(ATTACK, precision="exat")(model(), CLIPS, LABELS), 'precision must be "auto" or "exact"'),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("attack", [PGD, APGD])
+def test_a_loss_that_is_a_mean_is_refused(attack: Any) -> None:
+    settings = {"alpha": 0.01} if attack is PGD else {}
+    mean = attack(ATTACK.threat, steps=2, loss=nn.functional.cross_entropy, **settings)
+    with pytest.raises(InputError, match="one number a clip"):
+        mean(model(), CLIPS, LABELS)
+
+
+@pytest.mark.parametrize("eps", [0.125, 0.25, 8 / 255])
+def test_double_clips_keep_their_budget_to_the_last_bit(eps: float) -> None:
+    """In exact arithmetic: a sum in float64 may be rounded away from the clip."""
+    clips = torch.rand(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) ** 7
+    found = PGD(Threat(Linf(), eps), eps, 1, keep="last")(model(), clips, LABELS).clips
+    pairs = zip(found.flatten().tolist(), clips.flatten().tolist(), strict=True)
+    assert all(abs(Fraction(after) - Fraction(before)) <= Fraction(eps) for after, before in pairs)
+    assert found.min() >= 0 and found.max() <= 1
+
+
+def test_one_class_is_no_choice() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(CLIPS[0].numel(), 1))
+    for attack in (FAB(ATTACK.threat, 2), TargetedAPGD(ATTACK.threat, 2)):
+        with pytest.raises(InputError, match="1 class"):
+            attack(net, CLIPS, torch.zeros_like(LABELS))
+
+
+def test_no_answer_on_perturbed_clips_is_told() -> None:
+    net = model()
+
+    def brittle(clips: Tensor) -> Tensor:
+        logits = net(clips)
+        return torch.where(torch.isin(clips, CLIPS).flatten(1).all(1, keepdim=True), logits, torch.nan)
+
+    with pytest.warns(RobustnessWarning, match="NaN for 3 of 3 perturbed clips"):
+        replace(ATTACK, keep="last")(brittle, CLIPS, LABELS)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_frozen_script_can_be_attacked() -> None:
+    frozen = torch.jit.freeze(torch.jit.script(model().eval()))
+    expected, found = ATTACK(model(), CLIPS, LABELS), ATTACK(frozen, CLIPS, LABELS)
+    assert torch.equal(expected.predicted, found.predicted)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -36,7 +39,8 @@ class Noisy(nn.Module):
         if self.fault is not None and self.calls >= 3:
             raise self.fault
         logits = self.body(clips)
-        return logits + 1e-3 * torch.randn_like(logits) if self.noise else logits
+        drawn = random.random() + np.random.random()
+        return logits + 1e-3 * drawn * torch.randn_like(logits) if self.noise else logits
 
 
 def model_and_clips() -> tuple[Noisy, Tensor, Tensor]:
@@ -61,6 +65,7 @@ def snapshot(model: nn.Module) -> dict[str, object]:
         "requires_grad": {name: p.requires_grad for name, p in model.named_parameters()},
         "training": {name: module.training for name, module in model.named_modules()},
         "rng": torch.get_rng_state(),
+        "other rngs": (random.getstate(), str(np.random.get_state())),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
         "modes": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()],
@@ -180,3 +185,13 @@ def test_weights_that_change_are_seen() -> None:
         assert torch.allclose(after, exact, atol=0.05)
         assert not torch.equal(after, before)
         before = after
+
+
+@pytest.mark.parametrize("kind", ["lambda", "method", "partial"])
+def test_a_function_around_a_model_in_training_mode_leaves_its_statistics(kind: str) -> None:
+    model, clips, labels = model_and_clips()
+    functions = {"lambda": lambda clips: model(clips), "method": model.forward, "partial": partial(model)}
+    before = snapshot(model)
+    for attack in ATTACKS.values():
+        attack(functions[kind], clips, labels)
+    assert_same(before, snapshot(model))

@@ -87,6 +87,35 @@ def test_hooks_are_not_lost() -> None:
     assert len(calls) >= 3
 
 
+def test_hooks_on_gradients_are_not_lost() -> None:
+    model, calls = trained_like(), []
+    ATTACK(model, clips(2), torch.arange(2))
+    model.get_submodule("layer1").register_full_backward_hook(lambda *seen: calls.append(seen))
+    ATTACK(model, clips(2), torch.arange(2))
+    assert len(calls) == ATTACK.steps
+
+
+class Scaled(nn.Module):
+    """A model with a plain number in its forward pass, which a graph holds as a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.scale = trained_like(), 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * self.scale
+
+
+def test_a_number_that_changes_makes_the_copy_anew() -> None:
+    model, x = Scaled().eval(), clips(2)
+    with undisturbed(model), torch.no_grad():
+        assert torch.allclose(inference_view(model, x)(x), model(x), atol=1e-2)
+        model.scale = -3.0
+        assert torch.allclose(inference_view(model, x)(x), model(x), atol=3e-2)
+        first = inference_view(model, x)._call
+        assert inference_view(model, x)._call is first  # and only then
+
+
 @pytest.mark.parametrize(("batch", "wanted"), [(1, [1] * 7), (2, [3, 2, 2]), (3, [3, 2, 2]), (5, [4, 3]), (7, [7])])
 def test_micro_batches_change_nothing(batch: int, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, labels = trained_like(), clips(7), torch.arange(7) % 5

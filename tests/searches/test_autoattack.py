@@ -101,6 +101,14 @@ def test_another_model_or_threat_never_meets_the_state(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_the_same_weights_in_another_model_never_meet_the_state(tmp_path: Path) -> None:
+    model, clips, labels = linear(5)
+    attack = short(Threat(Linf(), 0.01), state=tmp_path)
+    attack(model, clips, labels)
+    with pytest.raises(InputError, match="probabilities"):
+        attack(nn.Sequential(*model, nn.Softmax(1)), clips, labels)  # a state dict of the same names and values
+
+
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     model, clips, labels = linear(5)
     attack = short(Threat(Linf(), 0.01), state=tmp_path)

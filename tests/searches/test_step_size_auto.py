@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 
 from vidrobust.attacks import step_size
 from vidrobust.attacks.cw import CW
+from vidrobust.attacks.gradient import PGD
+from vidrobust.attacks.saliency import FrameSaliency
 from vidrobust.attacks.step_size import RATIO, StepSize, calibrate, explore, resolve_alpha
 from vidrobust.errors import InputError
 from vidrobust.losses import margin
-from vidrobust.threats import L2, Flicker, Linf, Threat
+from vidrobust.threats import L2, Flicker, Frames, Linf, Mask, Threat
 
 THREAT = Threat(Linf(), 4 / 255)
 
@@ -46,8 +49,6 @@ def test_the_estimate_is_the_best_of_a_fine_grid() -> None:
     assert estimate.low <= estimate.alpha <= estimate.high and estimate.clips == len(clips)
 
     def reached(alpha: float) -> float:
-        from vidrobust.attacks.gradient import PGD
-
         return PGD(THREAT, alpha, 5, keep="last")(model, clips, labels).loss.mean().item()
 
     grid = [reached(THREAT.eps * RATIO**power) for power in range(-8, 3)]  # type: ignore[operator]
@@ -118,3 +119,22 @@ def test_budgets_a_clip_and_supports_are_calibrated_too() -> None:
     assert calibrate(model, Threat(Linf(), eps), 2, clips, labels)[2].alpha > 0
     assert isinstance(calibrate(model, Threat(Linf(), 0.02, Flicker()), 2, clips, labels)[2], StepSize)
     assert CW(Threat(L2(), 0.5), steps=3)(model, clips, labels).backwards.max() <= 3
+
+
+@pytest.mark.parametrize("support", ["frames", "mask", "saliency"])
+def test_threats_with_a_place_a_clip_are_calibrated_on_some_of_many_clips(support: str) -> None:
+    model, clips, labels = curved(step_size.CLIPS + 2)
+    pixels = torch.rand(clips.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    places = {"frames": Frames(tuple((row % 4,) for row in range(len(clips)))), "mask": Mask(pixels)}
+    attack = PGD(replace(THREAT, support=places.get(support, THREAT.support)), "auto", 3)
+    found = (FrameSaliency(attack, 1) if support == "saliency" else attack)(model, clips, labels)
+    assert len(found.success) == step_size.CLIPS + 2
+
+
+def test_budgets_of_many_clips_are_found_again(sweeps: list[float]) -> None:
+    model, clips, labels = curved(step_size.CLIPS + 2)
+    threat = replace(THREAT, eps=torch.linspace(0.01, 0.05, len(clips)))
+    estimate = calibrate(model, threat, 3, clips, labels)[3]
+    count = len(sweeps)
+    assert resolve_alpha("auto", model, threat, 3, clips, labels) == estimate.alpha
+    assert len(sweeps) == count and estimate.clips == step_size.CLIPS

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.chase import Chase, chase, radii
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy, targeted_dlr
@@ -69,6 +70,7 @@ class APGD:
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, restarts=self.restarts)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -111,6 +113,7 @@ class TargetedAPGD:
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -127,19 +130,6 @@ class TargetedAPGD:
                 climb(run, begin(run, generators, self.threat), self.threat, self.steps)
 
 
-def at_least_one(**counts: int) -> None:
-    """Refuse counts that are not whole numbers of at least 1.
-
-    >>> at_least_one(steps=0)
-    Traceback (most recent call last):
-    ...
-    vidrobust.errors.InputError: steps must be a whole number of at least 1, but is 0.
-    """
-    for name, count in counts.items():
-        if count < 1 or int(count) != count:
-            raise InputError(f"{name} must be a whole number of at least 1, but is {count}.")
-
-
 def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``.
 
@@ -148,6 +138,8 @@ def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     start = run.feasible.start
     logits = run.view(run.feasible.clips(start))
     run.forwards += 1
+    if logits.shape[1] < 2:
+        raise InputError("the model has 1 class: there is no wrong one to mistake it for.")
     if not run.exploring:
         wrong = ((logits.argmax(1) != run.labels) & ~run.broken).nonzero().flatten()
         run.offer(wrong, start[wrong])

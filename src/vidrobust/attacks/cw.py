@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import chase
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.engine import Goal
 from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
@@ -58,6 +58,7 @@ class CW:
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         at_least_one(steps=self.steps)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one, pick
+from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.chase import Chase, chase, radii, unbounded
+from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError

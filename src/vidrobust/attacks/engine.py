@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
+from vidrobust.attacks.enclosed import moving_buffers, put_back
 from vidrobust.attacks.inference import are_probabilities
 from vidrobust.attacks.view import View, answers, inference_view
 from vidrobust.errors import InputError
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible, Threat
     from vidrobust.types import Clips, Labels, Logits
+
+
+class RobustnessWarning(UserWarning):
+    """The measured robustness may be wrong: what an attack noticed."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,9 @@ def check_inputs(clips: Clips, labels: Labels) -> None:
     Raises:
         InputError: wrong layout, type or range of the clips or the labels, NaN, an empty batch.
     """
+    for name, given in (("clips", clips), ("labels", labels)):
+        if not torch.is_tensor(given):
+            raise InputError(f"{name} must be a tensor, but are {type(given).__name__}. Use torch.as_tensor.")
     if clips.ndim != 5:
         hint = " For one clip alone use clips[None]." if clips.ndim == 4 else ""
         raise InputError(f"clips must have the shape B C T H W, but have {tuple(clips.shape)}.{hint}")
@@ -106,22 +117,52 @@ def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
         )
 
 
+def check_first_answer(view: View, clips: Clips, labels: Labels) -> None:
+    """Have the first answer of a view checked, as :func:`check_logits` does; a pass of its own would cost half a step.
+
+    A search may first ask at the edge of what is allowed, where a sound model can fail (one that divides by the
+    contrast of a clip that is all white). So a bad answer is held against the one for the clips themselves.
+    """
+
+    def check(logits: Logits, asked: Clips) -> None:
+        try:
+            check_logits(logits, asked, labels)
+        except InputError:
+            few = clips[: len(asked)]
+            with torch.no_grad():
+                check_logits(view(few), few, labels)
+
+    view.check_first(check)
+
+
+def steady(clips: Clips, labels: Labels) -> tuple[Clips, Labels]:
+    """Clips without a graph, and int64 labels beside them; neither from inference mode, which knows no gradients."""
+    given = clips.clone() if clips.is_inference() else clips.detach()
+    return given, labels.to(clips.device, torch.int64, copy=labels.is_inference())
+
+
 @contextlib.contextmanager
 def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
     """Evaluation mode and frozen parameters inside; afterwards all is as it was, also after an exception.
 
     That is: the train/eval flag of every sub-module, ``requires_grad`` and ``.grad`` of every parameter, and the global
-    random state. Buffers do not move in evaluation mode. A model that draws random numbers draws the same ones in every
-    attack that starts from the same state.
+    random states of PyTorch, NumPy and Python. Buffers do not move in evaluation mode. A model that draws random
+    numbers draws the same ones in every attack that starts from the same state. A function is asked as it is: modules
+    behind it keep their modes, and get their buffers back.
     """
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)  # of a bound method
     module = module if isinstance(module, nn.Module) else nn.Module()
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [
+        (part, part.training) for part in module.modules() if hasattr(part, "training")
+    ]  # frozen scripts have none
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    moving = [] if isinstance(model, nn.Module) else moving_buffers(model)
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices):
         try:
-            module.eval()
+            if modes:
+                module.eval()
             for parameter, _ in flags:
                 parameter.requires_grad_(False)
             yield
@@ -130,6 +171,9 @@ def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
                 part.training = training
             for parameter, required in flags:
                 parameter.requires_grad_(required)
+            put_back(moving)
+            random.setstate(drawn)
+            np.random.set_state(drawn_by_numpy)
 
 
 def input_gradient(
@@ -155,6 +199,11 @@ def _input_gradient(
     with torch.enable_grad():
         logits = view(point)
         losses = loss(logits, labels)
+        if losses.shape != (len(point),):
+            raise InputError(
+                f"the loss must give one number a clip, {len(point)} in all, but gives the shape "
+                f'{tuple(losses.shape)}: no mean (reduction="none").'
+            )
         if not losses.requires_grad:
             raise InputError(
                 "the model has no gradient, as an ONNX file has none: only black-box attacks can attack it, such as "
@@ -259,6 +308,14 @@ class Subject:
         shown = clips.float()
         loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
         reached = goal.reached(predicted, self.labels)
+        silent = int(loss.isnan().sum())
+        if silent:
+            warnings.warn(
+                f"the model gives NaN for {silent} of {len(shown)} perturbed clips: that is no class, and counts as "
+                "whatever argmax makes of it. Look for a division by 0 or an overflow.",
+                RobustnessWarning,
+                stacklevel=3,
+            )
         return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
 
 
@@ -273,10 +330,10 @@ def attacked(
     """
     check_inputs(clips, labels)
     with undisturbed(model), torch.inference_mode(False), torch.no_grad():
-        given = clips.clone() if clips.is_inference() else clips.detach()
-        pixels, labels = given.float(), labels.to(clips.device, torch.int64, copy=labels.is_inference())
+        given, labels = steady(clips, labels)
+        pixels = given.float()
         view = inference_view(model, pixels, precision)
-        view.check_first(lambda logits, asked: check_logits(logits, asked, labels))
+        check_first_answer(view, pixels, labels)
         pixels = pixels.contiguous(memory_format=view.layout)
         yield Subject(model, view, threat.around(pixels), pixels, labels, given)
 
@@ -291,4 +348,10 @@ def restore(found: Clips, start: Clips, given: Clips) -> Clips:
     """
     if given.dtype == torch.float32:
         return found
-    return towards(given, given.double() + (found.double() - start.double())).clamp_(0, 1)
+    moved = found.double() - start.double()
+    whole = given.double() + moved
+    if given.dtype == torch.float64:  # their sum is rounded itself: by what (Knuth's two-sum), and which way?
+        part = whole - given
+        lost = (given - (whole - part)) + (moved - part)
+        return torch.where(lost.sign() * moved.sign() < 0, torch.nextafter(whole, given), whole).clamp_(0, 1)
+    return towards(given, whole).clamp_(0, 1)

@@ -18,12 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from vidrobust.attacks.apgd import APGD, TargetedAPGD, at_least_one
+from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.chase import Chase, chase, content_seed
-from vidrobust.attacks.engine import AttackResult
+from vidrobust.attacks.counts import at_least_one
+from vidrobust.attacks.engine import AttackResult, RobustnessWarning
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.inference import Precision
-from vidrobust.attacks.randomised import Averaged
+from vidrobust.attacks.randomised import Averaged, seeded
 from vidrobust.attacks.square import Square
 from vidrobust.errors import InputError, RunError
 from vidrobust.losses import cross_entropy, targeted_dlr, targeted_margin
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.types import Clips, Labels, Logits
-
-
-class RobustnessWarning(UserWarning):
-    """The measured robustness may be too high: what AutoAttack noticed."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +146,14 @@ class AutoAttack:
         return EnsembleResult(**values, standing=progress.standing, flags=flags)
 
     def _key(self, run: Chase, clips: Clips, labels: Labels) -> str:
-        """The name of what determines the result: settings, weights (of a function: answers), clips and labels."""
+        """The name of what determines the result: settings, weights, clips, labels and what the model says of them."""
         settings = [repr(getattr(self, field.name)) for field in fields(self) if field.name != "state"]
         digest = hashlib.sha256(json.dumps(settings).encode())
         model = run.subject.model
-        tensors = model.state_dict() if isinstance(model, nn.Module) else {"answers": run.view(clips.float())}
-        for name, tensor in (*tensors.items(), ("clips", clips), ("labels", labels)):
+        tensors = model.state_dict() if isinstance(model, nn.Module) else {}
+        with seeded(0, clips):
+            answers = run.view(run.subject.pixels)
+        for name, tensor in (*tensors.items(), ("answers", answers), ("clips", clips), ("labels", labels)):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {content_seed(tensor, 0)}".encode())
         return digest.hexdigest()[:16]
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one, likeliest_wrong, pick
+from vidrobust.attacks.apgd import likeliest_wrong, pick
 from vidrobust.attacks.chase import Chase, chase, unbounded
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
 from vidrobust.losses import margin, targeted_margin
@@ -63,6 +64,7 @@ class FAB:
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets, restarts=self.restarts)
+        check_seed(self.seed)
         if not isinstance(self.threat.norm, (Linf, L2, L1)):
             raise InputError(f"FAB knows the norms Linf, L2 and L1, but the threat has {self.threat.norm}.")
         if isinstance(self.threat.eps, tuple) and isinstance(self.threat.eps[0], tuple):

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from vidrobust.attacks.counts import at_least_one, check_seed, not_negative
 from vidrobust.attacks.engine import (
     AttackResult,
     Goal,
     Subject,
     attacked,
+    check_first_answer,
     check_inputs,
-    check_logits,
+    steady,
     undisturbed,
     uphill,
 )
@@ -91,15 +93,13 @@ class PGD:
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
-        for name, count in (("steps", self.steps), ("restarts", self.restarts)):
-            if count < 1 or int(count) != count:
-                raise InputError(f"{name} must be a whole number of at least 1, but is {count}.")
+        at_least_one(steps=self.steps, restarts=self.restarts)
+        not_negative(momentum=self.momentum)
+        check_seed(self.seed)
         if self.keep not in ("best", "last"):
             raise InputError(f'keep must be "best" or "last", but is {self.keep!r}.')
         if self.restarts > 1 and self.keep == "last":
             raise InputError('several restarts have no last iterate: use keep="best" or restarts=1.')
-        if not self.momentum >= 0:
-            raise InputError(f"momentum must be at least 0, but is {self.momentum}.")
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
@@ -135,9 +135,11 @@ class PGD:
         """
         check_inputs(clips, labels)
         attack = resolved(self if loss is None else replace(self, loss=loss), model, clips, labels)
-        iterates = attack._iterates(model, clips.detach().float(), labels)
+        with torch.inference_mode(False):
+            given, labels = steady(clips, labels)
+            iterates = attack._iterates(model, given.float(), labels)
         while True:
-            with undisturbed(model):
+            with undisturbed(model), torch.inference_mode(False):
                 iterate = next(iterates, None)
             if iterate is None:
                 return
@@ -145,7 +147,7 @@ class PGD:
 
     def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
         view = inference_view(model, clips, self.precision)
-        view.check_first(lambda logits, asked: check_logits(logits, asked, labels))
+        check_first_answer(view, clips, labels)
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
         free, memory = self._start(feasible), None
         for step in range(self.steps):
@@ -300,6 +302,9 @@ class FGSM:
     precision: Precision = "auto"
     targeted: bool = False
     loss: Loss = cross_entropy
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``)."""

@@ -104,7 +104,7 @@ class InferenceCopy:
         self.refresh(model)
 
     def is_of(self, model: nn.Module) -> bool:
-        """Has the model still the parts, types and devices it had when it was copied, and no hooks?"""
+        """Has the model still the parts, types, devices and numbers it had when it was copied, and no hooks?"""
         return _parts(model) == self._parts and not _has_hooks(model)
 
     def refresh(self, model: nn.Module) -> None:
@@ -149,7 +149,23 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 def _parts(model: nn.Module) -> tuple[object, ...]:
     """What a copy is made of: it holds on to these objects, so that equal ids mean the same ones."""
     kinds = [(id(tensor), tensor.device, tensor.dtype, tensor.shape) for tensor in _tensors(model)]
-    return (*kinds, *(id(module) for module in model.modules()))
+    return (*kinds, *((id(module), *_constants(module)) for module in model.modules()))
+
+
+def _constants(module: nn.Module) -> list[tuple[str, object]]:
+    """Plain values that a module holds: tracing writes those its forward pass uses into the graph."""
+    return [(name, value) for name, value in vars(module).items() if name not in _OF_ALL and _is_plain(value)]
+
+
+_OF_ALL = frozenset(vars(nn.Module()))
+"""What every module holds, such as its mode and its hooks."""
+
+
+def _is_plain(value: object) -> bool:
+    """Is it something that can be compared: a number, a word, nothing, or a tuple of such?"""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (int, float, str))
 
 
 @torch.no_grad()
@@ -163,7 +179,8 @@ def model_state(model: nn.Module) -> tuple[float, ...]:
 
 
 def _has_hooks(model: nn.Module) -> bool:
-    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, kind) for module in model.modules() for kind in kinds)
 
 
 def _traced(model: nn.Module, bf16: bool) -> fx.GraphModule:
@@ -268,6 +285,8 @@ _copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] 
 
 def are_probabilities(logits: Logits) -> bool:
     """Does each clip's output (``B K``, K above 1) look like probabilities: at least 0, with sum 1?"""
+    if logits.ndim != 2:
+        return False
     sums = logits.sum(1)
     close = torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
     return logits.shape[1] > 1 and close and bool((logits >= 0).all())

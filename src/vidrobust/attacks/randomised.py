@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.engine import AttackResult, undisturbed
+from vidrobust.attacks.view import answers
+from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels, Logits
@@ -55,11 +57,12 @@ class EOT:
 
     def __post_init__(self) -> None:
         at_least_one(samples=self.samples)
+        check_seed(self.seed)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with undisturbed(model), seeded(self.seed, clips):
-            found = self.search(Averaged(model, self.samples), clips, labels)
+            found = self.search(Averaged(answers(model), self.samples), clips, labels)
         spent = {name: getattr(found, name) * self.samples for name in ("forwards", "backwards", "queries")}
         return replace(found, **spent)
 
@@ -72,7 +75,10 @@ class Averaged:
     samples: int
 
     def __call__(self, clips: Clips) -> Logits:
-        return torch.stack([self.model(clips) for _ in range(self.samples)]).mean(0)
+        draws = [self.model(clips) for _ in range(self.samples)]
+        if not all(torch.is_tensor(draw) and draw.is_floating_point() for draw in draws):
+            return draws[0]  # what has no mean is refused for what it is
+        return torch.stack(draws).mean(0)
 
 
 @contextmanager
@@ -100,6 +106,9 @@ class BPDA:
         transform: from clips to what the model sees.
         surrogate: differentiable, of the same output shape and close to the transform; by default the identity.
 
+    Raises:
+        InputError: the transform or its surrogate is no function.
+
     >>> from vidrobust.attacks.gradient import PGD
     >>> from vidrobust.threats import Linf, Threat
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))
@@ -115,16 +124,24 @@ class BPDA:
     transform: Callable[[Clips], Clips]
     surrogate: Callable[[Clips], Clips] = identity
 
+    def __post_init__(self) -> None:
+        for name, part in (("transform", self.transform), ("surrogate", self.surrogate)):
+            if not callable(part):
+                raise InputError(f"{name} must be a function of clips, but is {part!r}.")
+
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
+        answer = answers(model)
 
         def defended(clips: Clips) -> Logits:
             with torch.no_grad():
                 seen = self.transform(clips).detach()  # a transform may give back what it was given
             if not torch.is_grad_enabled():
-                return model(seen)
+                return answer(seen)
             approximate = self.surrogate(clips)
-            return model(seen + (approximate - approximate.detach()))  # a sum with exact 0: the value is that of `seen`
+            return answer(
+                seen + (approximate - approximate.detach())
+            )  # a sum with exact 0: the value is that of `seen`
 
         with undisturbed(model):
             return self.search(defended, clips, labels)

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one
-from vidrobust.attacks.engine import AttackResult, check_inputs, input_gradient, undisturbed
+from vidrobust.attacks.counts import at_least_one
+from vidrobust.attacks.engine import (
+    AttackResult,
+    check_first_answer,
+    check_inputs,
+    input_gradient,
+    steady,
+    undisturbed,
+)
 from vidrobust.attacks.view import inference_view
 from vidrobust.errors import InputError
 from vidrobust.threats import Frames, Threat, WholeClip
@@ -47,7 +54,7 @@ class FrameSaliency:
             (costs up to ``frames`` runs of the search); otherwise all are chosen at once on the clean clip.
 
     Raises:
-        InputError: the search's threat already has a support; later, the clips have fewer frames.
+        InputError: the search has no threat, or one with a support; later, the clips have fewer frames.
 
     >>> from vidrobust.attacks.gradient import PGD
     >>> from vidrobust.threats import Linf
@@ -65,6 +72,11 @@ class FrameSaliency:
 
     def __post_init__(self) -> None:
         at_least_one(frames=self.frames)
+        if not isinstance(getattr(self.search, "threat", None), Threat):
+            raise InputError(
+                f"frame saliency chooses the support of a search with a threat, which {type(self.search).__name__} has "
+                "not. What wraps a search goes around: EOT(FrameSaliency(search, frames))."
+            )
         if self.search.threat.support != WholeClip():
             raise InputError(
                 f"frame saliency chooses the support, but the search already has {self.search.threat.support}: "
@@ -123,9 +135,12 @@ class FrameSaliency:
 
 def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Tensor:
     """How much the loss depends on each frame: the sum of the absolute input gradient, ``B T``."""
-    with undisturbed(model):
-        pixels = clips.float()
-        _, _, gradient = input_gradient(inference_view(model, pixels, "exact"), pixels, labels)  # a few clips at a time
+    with undisturbed(model), torch.inference_mode(False):
+        given, labels = steady(clips, labels)
+        pixels = given.float()
+        view = inference_view(model, pixels, "exact")
+        check_first_answer(view, pixels, labels)
+        _, _, gradient = input_gradient(view, pixels, labels)  # a few clips at a time
     return gradient.abs().sum((1, 3, 4))
 
 

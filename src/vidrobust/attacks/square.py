@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import at_least_one, pick
+from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.chase import Chase, chase, radii
+from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
 from vidrobust.losses import margin
@@ -65,6 +66,7 @@ class Square:
 
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
+        check_seed(self.seed)
         if self.queries < 2:
             raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.share <= 1:

@@ -118,13 +118,13 @@ def calibrate(
         InputError: ε is 0, there is no step size to look for.
     """
     counts = [steps] if isinstance(steps, int) else list(steps)
-    threat, clips, labels = _first(threat, CLIPS), clips[:CLIPS], labels[:CLIPS]
     eps = _scale(threat)
     with chase(model, threat, clips, labels, loss, "auto") as run:
         run.exploring = True
+        run.broken[CLIPS:] = True  # left alone: the threat may be one for each of all these clips
 
         def measure(power: int) -> Tensor:
-            return trajectory(run, eps * RATIO**power, max(counts))
+            return trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS]
 
         found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
     alphas = [eps * RATIO**power for power in found]
@@ -191,8 +191,8 @@ def check_alpha(alpha: Any) -> Any:
     >>> check_alpha("auto"), check_alpha(0.01)
     ('auto', 0.01)
     """
-    if alpha != "auto" and not (isinstance(alpha, (int, float)) and alpha > 0):
-        raise InputError(f'alpha, the step size, must be above 0, or "auto", but is {alpha!r}.')
+    if alpha != "auto" and not (isinstance(alpha, (int, float)) and 0 < alpha < math.inf):
+        raise InputError(f'alpha, the step size, must be above 0 and finite, or "auto", but is {alpha!r}.')
     return alpha
 
 
@@ -284,8 +284,3 @@ def _scale(threat: Threat) -> float:
     if eps == 0:
         raise InputError('with eps=0 there is no step size to look for: give alpha as a number instead of "auto".')
     return eps
-
-
-def _first(threat: Threat, count: int) -> Threat:
-    """The threat for the first clips of a batch."""
-    return replace(threat, eps=threat.eps[:count]) if isinstance(threat.eps, tuple) else threat

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from vidrobust.attacks.apgd import at_least_one
 from vidrobust.attacks.chase import Chase, chase
+from vidrobust.attacks.counts import at_least_one, not_negative
 from vidrobust.attacks.engine import Goal
 from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
@@ -77,8 +77,9 @@ class MIFGSM:
         at_least_one(steps=self.steps, blur=self.blur)
         if self.blur % 2 == 0:
             raise InputError(f"blur, the side of a kernel, must be odd, but is {self.blur}.")
-        if self.decay < 0 or self.shifts < 0:
-            raise InputError(f"decay and shifts must be at least 0, but are {self.decay} and {self.shifts}.")
+        not_negative(decay=self.decay, shifts=self.shifts)
+        if int(self.shifts) != self.shifts:
+            raise InputError(f"shifts, in frames, must be a whole number, but is {self.shifts}.")
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

@@ -6,13 +6,14 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import nn
 
 from vidrobust.attacks.inference import InferenceCopy, Precision, current_copy
 from vidrobust.attacks.lean import lean, saving, storages
+from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
     from vidrobust.types import Clips, Logits
@@ -49,7 +50,7 @@ class View:
         self._check: Callable[[Logits, Clips], None] | None = None
 
     def check_first(self, check: Callable[[Logits, Clips], None]) -> None:
-        """Look at the first answer, and raise if it is none: a pass of its own would cost as much as half a step."""
+        """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
         self._check = check
 
     def __call__(self, clips: Clips) -> Logits:
@@ -154,7 +155,12 @@ def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Pr
 
     Returns:
         A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
+
+    Raises:
+        InputError: there is no such precision.
     """
+    if precision not in get_args(Precision):
+        raise InputError(f'precision must be "auto" or "exact", but is {precision!r}.')
     copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
         return View(answers(model), torch.contiguous_format)

@@ -139,7 +139,7 @@ def _listed(path: Path, where: Path) -> list[str]:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    return Console(emoji=False)
 
 
 def _print(console: Console, text: str) -> None:

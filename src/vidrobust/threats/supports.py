@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -111,6 +112,8 @@ class Patch(Masked):
     width: int
 
     def __post_init__(self) -> None:
+        if not all(isinstance(number, int) for number in (self.top, self.left, self.height, self.width)):
+            raise InputError(f"a patch is placed in whole pixels, but is {self}.")
         if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
             raise InputError(f"a patch needs a place of at least 0 and sides of at least 1 pixel, but is {self}.")
 
@@ -163,8 +166,12 @@ class Frames(Masked):
     indices: tuple[int, ...] | tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        if not self.indices:
-            raise InputError("Frames needs the indices of at least one frame.")
+        if not isinstance(self.indices, Sequence) or not self.indices:
+            raise InputError(
+                f"Frames needs the indices of at least one frame, such as (0, 4), but has {self.indices!r}."
+            )
+        plain = tuple(tuple(part) if isinstance(part, Sequence) else part for part in self.indices)
+        object.__setattr__(self, "indices", plain)
 
     def mask(self, clips: Clips) -> Tensor:
         chosen = [part if isinstance(part, tuple) else self.indices for part in self.indices]
@@ -238,8 +245,10 @@ class Flicker(Repeated):
     dims: ClassVar[tuple[int, ...]] = (3, 4)
 
     def __post_init__(self) -> None:
-        if self.thickness < 0 or self.roughness < 0:
-            raise InputError(f"the weights of a flicker's penalties must be at least 0, but are those of {self}.")
+        if not (0 <= self.thickness < math.inf and 0 <= self.roughness < math.inf):
+            raise InputError(
+                f"the weights of a flicker's penalties must be at least 0 and finite, but are those of {self}."
+            )
 
     def charge(self, free: Tensor) -> Tensor:
         before, after = free.roll(1, 2), free.roll(-1, 2)

@@ -55,6 +55,9 @@ class Threat:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", _numbers(self.eps))
+        for name, part in (("norm", self.norm), ("support", self.support)):
+            if isinstance(part, type) or not hasattr(part, "around"):
+                raise InputError(f"{name} must be an object such as Linf() or Border(0.1), but is {part!r}.")
         for eps in _flat(_numbers(self.eps)):
             self._check(eps, self.norm.largest(math.inf))
 
@@ -107,7 +110,10 @@ def _numbers(eps: object) -> Numbers:
     tolist = getattr(eps, "tolist", None)
     values = eps if tolist is None else tolist()
     if isinstance(values, Sequence) and not isinstance(values, str):
-        return tuple(_numbers(value) for value in values)
+        found = tuple(_numbers(value) for value in values)
+        if len({len(part) if isinstance(part, tuple) else -1 for part in found}) > 1:
+            raise InputError(f"eps must have as many numbers for each clip, but is {eps!r}.")
+        return found
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         return values
     raise InputError(f"eps must be a number, or one a clip or a frame, but is {eps!r}.")
