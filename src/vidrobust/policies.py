@@ -256,12 +256,15 @@ class Policy:
         >>> from vidrobust.notation import parse_policy
         >>> parse_policy("TRADES(ε=8,α=2,i=7)+AWP").spent(Clock(0, 1))
         (4, 7)
+        >>> parse_policy("MultiBN(AT(ε=8,α=2,i=5),AT(ε=8,α=2,i=5))").spent(Clock(0, 1))  # the clean clips' branch too
+        (3, 10)
         """
         clock = replace(clock, draw=clock.draw or 0.5, standing=clock.standing or (1.0,) * clock.epoch)
         awp = 2 if self.modifier("AWP") else 1
         if self.parts:
             parts = [part.spent(clock) for part in self.parts]
-            return awp * sum(trained for trained, _ in parts), sum(gradients for _, gradients in parts)
+            clean = int(self.family == "MultiBN")
+            return awp * (clean + sum(trained for trained, _ in parts)), sum(gradients for _, gradients in parts)
         setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
         if self.family == "Free":
             return int(self.option("m")) * awp, 0

@@ -107,13 +107,19 @@ class MLflow:
             raise missing("mlflow") from error
         import os
 
-        if "MLFLOW_TRACKING_URI" not in os.environ:
+        here = "MLFLOW_TRACKING_URI" not in os.environ
+        if here:
             mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
         self._mlflow = mlflow
         known = folder / "mlflow_run.txt"
         if known.exists():
             mlflow.start_run(run_id=known.read_text())
             return
+        if here:  # the default experiment would leave its files in the working directory
+            if mlflow.get_experiment_by_name("vidrobust") is None:
+                where = (folder.resolve() / "mlruns").as_uri()
+                mlflow.create_experiment("vidrobust", artifact_location=where)
+            mlflow.set_experiment("vidrobust")
         run = mlflow.start_run(run_name=name)
         mlflow.log_dict(config, "config.json")
         write_atomic(known, run.info.run_id.encode())

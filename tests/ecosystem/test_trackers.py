@@ -29,13 +29,18 @@ def log(folder: Path, kind: Any, count: int) -> None:
 def test_mlflow_holds_one_run_with_each_epoch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     log(tmp_path, "mlflow", 1)
     log(tmp_path, "mlflow", 2)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path.resolve() / 'mlflow.db'}")
-    (run,) = client.search_runs(["0"])
+    experiment = client.get_experiment_by_name("vidrobust")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.run_name == "AT(ε=8,α=2,i=5)"
     history = client.get_metric_history(run.info.run_id, "train/attacked")
     assert [(point.step, point.value) for point in history] == [(1, 0.3), (2, 0.6)]
+    assert not list((tmp_path / "elsewhere").iterdir()) and list(tmp_path.rglob("config.json"))
 
 
 def test_wandb_goes_on_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
