@@ -18,6 +18,7 @@ from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.attacks.randomised import BPDA, EOT
 from vidrobust.attacks.saliency import FrameSaliency
+from vidrobust.attacks.square import Square
 from vidrobust.attacks.transfer import MIFGSM
 from vidrobust.errors import InputError
 from vidrobust.threats import L1, L2, Flicker, Linf, Threat, Universal
@@ -344,3 +345,22 @@ def test_a_frozen_script_can_be_attacked() -> None:
     frozen = torch.jit.freeze(torch.jit.script(model().eval()))
     expected, found = ATTACK(model(), CLIPS, LABELS), ATTACK(frozen, CLIPS, LABELS)
     assert torch.equal(expected.predicted, found.predicted)
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(Threat(Linf(), 0.1), 0.1, 2), FGSM(Threat(L2(), 1.0)), Square(Threat(Linf(), 0.1))]
+)
+@pytest.mark.parametrize("as_module", [True, False])
+def test_a_model_that_writes_into_its_clips_is_refused_and_they_are_whole(attack: Any, as_module: bool) -> None:
+    class Subtracts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model()
+
+        def forward(self, clips: Tensor) -> Tensor:
+            return self.inner(clips.sub_(0.5))
+
+    given, writing = CLIPS.clone(), Subtracts()
+    with pytest.raises(InputError, match="in place"):
+        attack(writing if as_module else lambda clips: writing(clips), given, torch.tensor([0, 1, 2]))
+    assert torch.equal(given, CLIPS)

@@ -298,7 +298,7 @@ def current_copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
     made = _copies.setdefault(model, {})
     found = made.get(bf16)
     if bf16 not in made or (found is not None and not found.is_of(model)):
-        made[bf16] = found = _faithful_copy(model, clips[:2], bf16)
+        made[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
     if found is not None:
         found.refresh(model)
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -54,12 +55,18 @@ class View:
         self._check = check
 
     def __call__(self, clips: Clips) -> Logits:
-        kept = torch.is_grad_enabled() and clips.requires_grad
-        logits = self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
-        if self._check is not None:
-            check, self._check = self._check, None
-            check(logits, clips)
+        if self._check is None:
+            return self._answer(clips)
+        check, self._check = self._check, None
+        asked = clips if clips.requires_grad else clips.clone()  # of which a model cannot write into the former
+        with _unchanged(asked):
+            logits = self._answer(asked)
+        check(logits, clips)
         return logits
+
+    def _answer(self, clips: Clips) -> Logits:
+        kept = torch.is_grad_enabled() and clips.requires_grad
+        return self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
 
     def parts(self, clips: Clips) -> int:
         """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
@@ -104,8 +111,9 @@ class View:
 
     def _saved(self, clips: Clips, weights: set[int]) -> int:
         devices = [clips.device] if clips.is_cuda else []
-        with torch.random.fork_rng(devices), torch.enable_grad(), saving(weights) as handed:
-            _output = self._call(clips.detach().requires_grad_(True))
+        leaf = clips.detach().requires_grad_(True)
+        with _unchanged(leaf), torch.random.fork_rng(devices), torch.enable_grad(), saving(weights) as handed:
+            _output = self._call(leaf)
         return sum(handed)
 
     def _leanly(self, clips: Clips) -> Logits:
@@ -116,6 +124,23 @@ class View:
             call = lean(self._call, clips[:1]) if isinstance(self._call, nn.Module) else None
             self._lean[shape] = call or self._call
         return self._lean[shape](clips)
+
+
+@contextlib.contextmanager
+def _unchanged(clips: Clips) -> Iterator[None]:
+    """Refuse a model that writes into the clips it is asked about."""
+    before, written = clips._version, False
+    try:
+        yield
+        written = clips._version != before
+    except RuntimeError as error:
+        if "in-place operation" not in str(error):
+            raise
+        written = True
+    if written:
+        raise InputError(
+            "the model changes its input in place, which the attack still needs: write x = x - mean, not x -= mean."
+        )
 
 
 def _memory(device: torch.device) -> int:
