@@ -132,14 +132,16 @@ class AutoAttack:
                 )
             file = None if self.state is None else Path(self.state) / f"{self._key(run, clips, labels)}.safetensors"
             progress = Progress.load(file, run) or Progress.begin(run)
-            for name, stage in self.stages(progress.classes).items():
+            for number, (name, stage) in enumerate(self.stages(progress.classes).items(), start=1):
                 if name not in progress.standing:
-                    if not run.over:
-                        stage.search(run)
+                    with seeded(self.seed + number, clips):  # what a random model draws depends on no earlier stage
+                        if not run.over:
+                            stage.search(run)
                     progress.standing[name] = int((~run.broken).sum())
                     progress.save(file, run)
             run.aim(cross_entropy)
-            found, flags = run.result(), progress.flags()
+            with seeded(self.seed, clips):
+                found, flags = run.result(), progress.flags()
         for flag in flags:
             warnings.warn(flag, RobustnessWarning, stacklevel=2)
         values = {field.name: getattr(found, field.name) for field in fields(AttackResult)}
