@@ -20,7 +20,7 @@ from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.policies import Policy
 from vidrobust.schedules import Clock
-from vidrobust.training import methods
+from vidrobust.training import engine, methods
 from vidrobust.training.adaptive import held_out
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import friendly_clips, one_step_from_noise, random_start, threat_of
@@ -88,6 +88,27 @@ def test_stopped_within_an_epoch_each_method_ends_with_the_same_weights(text: st
     resumed, again = trained(text, few, config, checkpoints=tmp_path)
     assert torch.equal(weights(resumed), weights(undisturbed))
     assert again == rows
+
+
+@pytest.mark.parametrize("text", ["AT(ε=8,α=2,i=2)+EMA(τ=0.9)", "AAT(ε_max=8,α=2,i=2)"])
+def test_a_kill_while_the_model_is_looked_at_costs_no_epoch(
+    text: str, few: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LONG", -1.0)  # every look is a long one, also the first
+    config = FitConfig(epochs=2, batch=8)
+    steps: list[int] = []
+    undisturbed, rows = trained(text, few, config, stopping=lambda: bool(steps.append(1)))
+    of_both = len(steps)
+
+    def killed(model: torch.nn.Module, row: Any, earlier: Any) -> list[Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(text, few, config, checkpoints=tmp_path, after_epoch=killed)
+    resumed, again = trained(text, few, config, checkpoints=tmp_path, stopping=lambda: bool(steps.append(1)))
+    assert torch.equal(weights(resumed), weights(undisturbed))
+    assert again == rows
+    assert len(steps) - of_both == of_both / 2  # those of the second epoch alone
 
 
 @pytest.mark.parametrize("text", POLICIES[1:4])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,10 @@ from vidrobust.training.weights import Average
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
+
+
+LONG = 5.0
+"""Seconds of a look at the model that a kill should not cost the epoch before it."""
 
 
 def no_alpha_star(eps: float, steps: int) -> float:
@@ -71,7 +76,8 @@ def train(
             the run's. A row with ``"stop": true`` ends training; one of kind ``fallback`` changes its policy.
         progress: called with the clip-gradients spent since the last call.
         world: the processes that train together; each must call this.
-        stopping: asked after each step; when it says so, a checkpoint is written and training ends.
+        stopping: asked after each step; when it says so, a checkpoint is written and training ends. Where
+            ``after_epoch`` takes long, one is written before it, so that a kill then loses nothing.
 
     Returns:
         The ``epoch`` rows and those of ``after_epoch``, in order.
@@ -104,9 +110,11 @@ def train(
             if checkpoints is not None:
                 save()
             raise StoppedError(f"training was stopped in epoch {training.at.epoch + 1}, after step {training.at.step}.")
-        if config.save_every and training.at.step % config.save_every == 0 and checkpoints is not None:
+        due = config.save_every and training.at.step % config.save_every == 0
+        if checkpoints is not None and (due or (training.at.step == training.steps and looked > LONG)):
             save()
 
+    looked = 0.0
     try:
         while training.at.epoch < config.epochs and not any(row.get("stop") for row in training.at.rows):
             training.fall_back()
@@ -114,7 +122,9 @@ def train(
             training.check()
             training.average.after_epoch(model, training.at.epoch / config.epochs)
             stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
+            started = time.monotonic()
             found = world.agreed([row, *after_epoch(model, row, training.at.rows)])
+            looked = world.agreed(time.monotonic() - started)
             if stepped is not None and not any(row["kind"] == "fallback" for row in found):
                 model.load_state_dict(stepped)
             training.at.rows += json.loads(json.dumps(found))
