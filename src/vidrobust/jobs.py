@@ -6,7 +6,6 @@ holds; it writes only into its own folder and returns rows. So it may run in any
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,28 +13,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.parallel import cores
 from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation import BATCH, accuracy, masking, pgd, ranks, robustness
+from vidrobust.examples import examples
 from vidrobust.fitting import alpha_star_of
 from vidrobust.models.checkpoints import load_model, save_model
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.recipes import Gap, Robustness, Sensitivity
-from vidrobust.runs import Row, content_key, write_atomic
+from vidrobust.runs import Row, content_key
 from vidrobust.schedules import Clock
 from vidrobust.sweeps import StepSizes, step_sizes, sweep
 from vidrobust.training.config import FitConfig
 from vidrobust.training.engine import AfterEpoch, train
 from vidrobust.training.making import fitted
-from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from vidrobust.data.clips import Clips
 
@@ -358,52 +356,6 @@ class MakeExamples:
         attack = pgd(self.eps, alpha, self.steps)
         setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
         return examples(model, first(right, self.count), attack, place.folder, setting)
-
-
-def examples(
-    model: nn.Module,
-    clips: Clips,
-    attack: Callable[..., Any],
-    folder: Path,
-    setting: Row,
-) -> list[Row]:
-    """Attack clips and store them losslessly, one ``npz`` a clip, with an ``example`` row each."""
-    if len(clips) == 0:
-        return []
-    x, y = clips.centre(range(len(clips))).to(device()), clips.labels.to(device())
-    result = attack(model, x, y)
-    with torch.no_grad():
-        before, after = model(x).float().softmax(1).cpu(), model(result.clips).float().softmax(1).cpu()
-    rows = []
-    for index, video in enumerate(clips.videos):
-        file = folder / f"example-{index}.npz"
-        write_atomic(file, _packed(x[index].cpu(), result.clips[index].cpu()))
-        rows.append(
-            {
-                "kind": "example",
-                "file": "/".join(file.parts[-3:]),
-                "video": video,
-                "label": clips.classes[int(clips.labels[index])],
-                **setting,
-                "clean_top": _top(before[index], clips.classes),
-                "adversarial_top": _top(after[index], clips.classes),
-            }
-        )
-    return rows
-
-
-def _packed(clean: Tensor, adversarial: Tensor) -> bytes:
-    """The clip as 8-bit frames and the perturbation in units of 1/255, both ``T H W 3``."""
-    frames = clean.permute(1, 2, 3, 0).numpy()
-    delta = (adversarial - clean).permute(1, 2, 3, 0).numpy() / PIXEL
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, clean=np.rint(frames * 255).astype(np.uint8), delta=delta.astype(np.float16))
-    return buffer.getvalue()
-
-
-def _top(probabilities: Tensor, classes: Sequence[str]) -> list[list[Any]]:
-    values, indices = probabilities.topk(min(5, len(classes)))
-    return [[classes[index], round(value, 4)] for value, index in zip(values.tolist(), indices.tolist(), strict=True)]
 
 
 def single_frame(data: DataConfig) -> DataConfig:

@@ -18,8 +18,9 @@ from vidrobust.data.dataset import DataConfig
 from vidrobust.defences import Defended, adaptive
 from vidrobust.errors import InputError
 from vidrobust.evaluation import BATCH, budget, evaluate, ranks, refuse_targets
+from vidrobust.examples import examples
 from vidrobust.fitting import append_new
-from vidrobust.jobs import examples, first
+from vidrobust.jobs import first
 from vidrobust.models.conventions import Convention
 from vidrobust.progress import Display
 from vidrobust.runs import Row, Run
