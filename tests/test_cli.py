@@ -141,6 +141,7 @@ def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
     assert code == 0, err
     assert Path(printed.strip()).exists()
     assert len(Run.open(tmp_path / "a").rows("example")) == 2
+    assert len(Run.open(tmp_path / "a").rows("dataset")) == 1
     code, printed, err = vidrobust("report", at_run, "--out", tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").exists()

@@ -196,6 +196,7 @@ class Attack(Judged):
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
         rows = examples(found.model, first(right, self.clips), aimed, folder, setting)
+        append_new(run, [found.data.row], ("kind", "name"))
         append_new(run, rows, ("kind", "video", "file"))
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]
