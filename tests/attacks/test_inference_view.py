@@ -10,7 +10,7 @@ from vidrobust.attacks import inference
 from vidrobust.attacks import view as viewing
 from vidrobust.attacks.engine import input_gradient, undisturbed
 from vidrobust.attacks.gradient import PGD
-from vidrobust.attacks.inference import InferenceCopy
+from vidrobust.attacks.inference import InferenceCopy, Precision
 from vidrobust.attacks.stem import UnshuffledStem, has_rewritable_stem
 from vidrobust.attacks.view import inference_view
 from vidrobust.models.resnet3d import build
@@ -123,8 +123,8 @@ def test_micro_batches_change_nothing(batch: int, wanted: list[int], monkeypatch
     with undisturbed(model):
         view = inference_view(model, x)
         each = view._saved(x[:2], set()) - view._saved(x[:1], set())
-    monkeypatch.setattr(viewing, "SAVED", int(each * (batch + 0.5)))
-    monkeypatch.setattr(viewing, "SAVED_BY_FEW", 0)
+    for name in ("SAVED", "SAVED_BY_COPY"):
+        monkeypatch.setattr(viewing, name, int(each * (batch + 0.5)))
     monkeypatch.setattr(viewing, "_rooms", {})
     sizes, original = [], InferenceCopy.__call__
 
@@ -139,28 +139,52 @@ def test_micro_batches_change_nothing(batch: int, wanted: list[int], monkeypatch
     assert torch.equal(whole.predicted, parts.predicted)
 
 
-@pytest.mark.parametrize(("few", "bf16", "parts"), [(3, False, 3), (2, False, 7), (3, True, 7)])
+@pytest.mark.parametrize(("few", "precision", "parts"), [(3, "exact", 3), (2, "exact", 7), (3, "auto", 7)])
 def test_clips_that_are_slow_one_by_one_go_in_pairs_where_three_fit(
-    few: int, bf16: bool, parts: int, monkeypatch: pytest.MonkeyPatch
+    few: int, precision: Precision, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, x = trained_like(), clips(7)
     with undisturbed(model):
-        view = inference_view(model, x)
+        view = inference_view(model, x, precision)
     each = view._saved_by_one(x)
     assert each is not None
-    monkeypatch.setattr(view._call, "bf16", bf16)
-    monkeypatch.setattr(viewing, "SAVED", int(each * 0.9))  # one clip, also of half as many bytes
+    for name in ("SAVED", "SAVED_BY_COPY"):
+        monkeypatch.setattr(viewing, name, int(each * 0.9))
     monkeypatch.setattr(viewing, "SAVED_BY_FEW", each * few)
     monkeypatch.setattr(viewing, "_rooms", {})
     assert view.parts(x) == parts
 
 
-def test_the_copy_shares_no_weights_with_the_model() -> None:
+def test_a_float32_copy_has_no_weights_of_its_own_but_of_the_stem_and_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "has_bf16", lambda _: False)
     model = trained_like()
     copied = inference_view(model, clips(2))._call
     assert isinstance(copied, InferenceCopy)
+    shared = {tensor.data_ptr() for tensor in model.parameters()}
+    own = [tensor.numel() for tensor in copied.graph.parameters() if tensor.data_ptr() not in shared]
+    small = [p.numel() for name, p in model.named_parameters() if name.startswith(("conv1", "bn", "fc")) or p.ndim < 5]
+    assert sum(own) <= sum(small)
+
+
+def test_a_copy_in_bfloat16_shares_no_weights_with_the_model() -> None:
+    model = trained_like()
+    copied = InferenceCopy(model, bf16=True)
     own = {tensor.data_ptr() for tensor in (*copied.graph.parameters(), *copied.graph.buffers())}
     assert not own & {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+
+
+def test_a_copy_follows_weights_that_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "has_bf16", lambda _: False)
+    model, x = trained_like(), clips(2)
+    with undisturbed(model), torch.no_grad():
+        first = inference_view(model, x)._call
+        for tensor in model.parameters():
+            tensor.data = tensor.data * 1.3
+        view = inference_view(model, x)
+        assert view._call is first
+        assert torch.allclose(view(x), model(x), atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel", [(3, 7, 7), (3, 5, 5), (1, 3, 3), (3, 7, 5), (3, 3, 7)])

@@ -2,10 +2,10 @@
 
 An attack needs logits and input gradients of a model that stands still. So BatchNorm is folded into the convolution
 before it, parameters need no gradient, tensors lie channels-last, the first convolution sees pixel-unshuffled frames,
-and where the processor has bfloat16 the convolutions run in it, while the head and the loss stay in float32. The copy
-is cached per model, refreshed when the weights change, as they do after every step of adversarial training, and made
-anew when the model's parts change. A model that torch.fx cannot trace, or whose copy does not answer as the model does,
-is used as it is.
+and where the processor has bfloat16 the convolutions run in it, while the head and the loss stay in float32. In
+float32, the copy has no convolution weights of its own but shares the model's. It is cached per model, refreshed when
+the weights change, as they do after every step of adversarial training, and made anew when the model's parts change. A
+model that torch.fx cannot trace, or whose copy does not answer as the model does, is used as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 from torch import fx, nn
 
+from vidrobust.attacks.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.attacks.lean import Segmented
 from vidrobust.attacks.stem import UnshuffledStem, has_rewritable_stem
 
@@ -60,6 +61,8 @@ class Folded:
     target: nn.Conv3d
     source: nn.Conv3d
     norm: nn.BatchNorm3d
+    scale: Tensor | None
+    """Of a convolution that shares the weights of its source: what they are multiplied by, a number a channel."""
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -71,10 +74,14 @@ class Folded:
             scale = scale * self.norm.weight
         bias = -mean if self.source.bias is None else self.source.bias - mean
         bias = bias * scale
-        parts = zip(self.target.weight.split(16), self.source.weight.split(16), scale.split(16), strict=True)
-        for target, source, part in parts:  # the whole product in float32 would be twice the size of the target
-            target.copy_(source * part.view(-1, 1, 1, 1, 1))
         self.target.bias.copy_(bias if self.norm.bias is None else bias + self.norm.bias)
+        if self.scale is None:
+            parts = zip(self.target.weight.split(16), self.source.weight.split(16), scale.split(16), strict=True)
+            for target, source, part in parts:  # the whole product in float32 would be twice the size of the target
+                target.copy_(source * part.view(-1, 1, 1, 1, 1))
+        else:
+            self.target.weight.data = self.source.weight.detach()  # which may lie elsewhere by now
+            self.scale.copy_(scale)
 
 
 class InferenceCopy:
@@ -87,15 +94,19 @@ class InferenceCopy:
     """
 
     def __init__(self, model: nn.Module, bf16: bool) -> None:
-        graph = _traced(model, bf16)
-        self._folded = _fold(graph, model)
+        graph = fx.symbolic_trace(model)
+        pairs = _pairs(graph)
+        shared = set() if bf16 else {conv for conv, _ in pairs.values() if _can_share(graph.get_submodule(conv))}
+        _own_parts(graph, shared, bf16)
+        self._folded = _fold(graph, model, pairs, shared)
         folded = {id(item.target) for item in self._folded}
         self._copied = _matching_tensors(graph, model, folded)
         self.bf16 = bf16
         if bf16:
             _keep_head(graph)
         self._stems = _unshuffle(graph)
-        self.graph = graph.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        _freeze(graph, self._folded)
+        self.graph = graph
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
         self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
         self._parts = _parts(model)
@@ -183,12 +194,27 @@ def _has_hooks(model: nn.Module) -> bool:
     return any(getattr(module, kind) for module in model.modules() for kind in kinds)
 
 
-def _traced(model: nn.Module, bf16: bool) -> fx.GraphModule:
-    """The model's graph on frozen parts of its own; convolutions are lowered one by one, so none is held in float32."""
-    graph = fx.symbolic_trace(model)
-    for name in {str(node.target) for node in graph.graph.nodes if node.op == "call_module"}:
+def _pairs(graph: fx.GraphModule) -> dict[fx.Node, tuple[str, str]]:
+    """The BatchNorms that can be folded, with the names of the convolution before each and of itself."""
+    found = {node: _conv_before(graph, node) for node in graph.graph.nodes}
+    return {node: pair for node, pair in found.items() if pair is not None}
+
+
+def _can_share(conv: nn.Module) -> bool:
+    """Can it be computed with weights that are not folded, and need not be laid out in another way?"""
+    return is_plain(conv) and not has_rewritable_stem(conv)
+
+
+def _own_parts(graph: fx.GraphModule, shared: set[str], bf16: bool) -> None:
+    """Give the graph frozen parts of its own, but for the weights of the ``shared`` convolutions.
+
+    Convolutions are lowered one by one, so that none is held in float32.
+    """
+    for name in _called(graph):
         part, own = graph.get_submodule(name), {}
-        if isinstance(part, nn.Conv3d) and bf16:
+        if name in shared and isinstance(part, nn.Conv3d):
+            own[id(part.weight)] = nn.Parameter(part.weight.detach(), requires_grad=False)
+        elif isinstance(part, nn.Conv3d) and bf16:
             for tensor in part.parameters(recurse=False):
                 layout = torch.channels_last_3d if tensor.ndim == 5 else torch.contiguous_format
                 own[id(tensor)] = nn.Parameter(tensor.detach().to(torch.bfloat16, memory_format=layout))
@@ -200,24 +226,29 @@ def _traced(model: nn.Module, bf16: bool) -> fx.GraphModule:
             own = tensor.detach().clone()
             delattr(holder, name)
             holder.register_buffer(name, own)
-    return graph.eval()
+    graph.eval()
 
 
-def _fold(graph: fx.GraphModule, model: nn.Module) -> list[Folded]:
+def _called(graph: fx.GraphModule) -> list[str]:
+    """The names of the modules that the graph calls."""
+    return list(dict.fromkeys(str(node.target) for node in graph.graph.nodes if node.op == "call_module"))
+
+
+def _fold(
+    graph: fx.GraphModule, model: nn.Module, pairs: dict[fx.Node, tuple[str, str]], shared: set[str]
+) -> list[Folded]:
     """Replace every convolution–BatchNorm pair of the graph by one convolution with a bias."""
     folded = []
-    for node in list(graph.graph.nodes):
-        pair = _conv_before(graph, node)
-        if pair is None:
-            continue
-        conv_name, norm_name = pair
+    for node, (conv_name, norm_name) in pairs.items():
         source, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
         target = graph.get_submodule(conv_name)
         assert isinstance(source, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d) and isinstance(target, nn.Conv3d)
         if target.bias is None:
             target.bias = nn.Parameter(target.weight.new_zeros(target.out_channels), requires_grad=False)
-        folded.append(Folded(target, source, norm))
-        node.replace_all_uses_with(node.args[0])
+        scale = target.weight.new_ones(target.out_channels) if conv_name in shared else None
+        folded.append(Folded(target, source, norm, scale))
+        (conv,) = node.all_input_nodes
+        node.replace_all_uses_with(conv)
         graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
@@ -278,6 +309,21 @@ def _unshuffle(graph: fx.GraphModule) -> list[UnshuffledStem]:
         graph.set_submodule(name, stem)
         stems.append(stem)
     return stems
+
+
+def _freeze(graph: fx.GraphModule, folded: list[Folded]) -> None:
+    """Let convolutions and rectifiers keep little; weights that are the copy's own lie channels-last."""
+    scales = {id(item.target): item.scale for item in folded}
+    for name in _called(graph):
+        part = graph.get_submodule(name)
+        if type(part) is nn.ReLU:
+            graph.set_submodule(name, FrozenReLU(part.inplace))
+        if isinstance(part, nn.Conv3d):
+            scale = scales.get(id(part))
+            if scale is None:
+                part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            if is_plain(part):
+                graph.set_submodule(name, FrozenConv(part, scale))
 
 
 _copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] = weakref.WeakKeyDictionary()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SAVED = 64 * 2**20
 """Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
 
+SAVED_BY_COPY = 24 * 2**20
+"""The same of a float32 copy, which is as fast with few clips as with many."""
+
 SAVED_BY_FEW = 2**30
 """The same of two or three clips that would be slow one by one."""
 
@@ -73,7 +76,7 @@ class View:
 
         Measured by a forward pass of one clip and one of two, once for each model and shape. Where two fit, no part is
         one clip alone, even if another has three then: on a CPU, PyTorch's float32 convolutions of one small clip take
-        more than twice the time a clip.
+        more than twice the time a clip (those of a copy do not).
         """
         if len(clips) < 2:
             return 1
@@ -95,11 +98,17 @@ class View:
 
     def _measured(self, saved: int, device: torch.device) -> Room:
         free = _free(device) // 2
-        batch = _memory(device) // max(1, saved)
-        alone_is_slow = device.type == "cpu" and not (isinstance(self._call, InferenceCopy) and self._call.bf16)
+        batch = self._memory(device) // max(1, saved)
+        alone_is_slow = device.type == "cpu" and not isinstance(self._call, InferenceCopy)
         if alone_is_slow and 3 * saved <= min(free, SAVED_BY_FEW):
             batch = max(2, batch)
         return Room(max(1, batch), saved <= free)
+
+    def _memory(self, device: torch.device) -> int:
+        """Bytes that the activations of several clips may take: of a GPU half of what is free."""
+        if device.type == "cuda":
+            return _free(device) // 2
+        return SAVED_BY_COPY if isinstance(self._call, InferenceCopy) and not self._call.bf16 else SAVED
 
     def _saved_by_one(self, clips: Clips) -> int | None:
         """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
@@ -141,11 +150,6 @@ def _unchanged(clips: Clips) -> Iterator[None]:
         raise InputError(
             "the model changes its input in place, which the attack still needs: write x = x - mean, not x -= mean."
         )
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes that the activations of several clips may take: of a GPU half of what is free."""
-    return _free(device) // 2 if device.type == "cuda" else SAVED
 
 
 def _free(device: torch.device) -> int:
