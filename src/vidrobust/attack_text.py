@@ -25,13 +25,14 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import vidrobust
 from vidrobust import losses
 from vidrobust._scanner import ParseError
 from vidrobust.errors import NotationError
-from vidrobust.threats import Linf, Threat, WholeClip
+from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
 
 EXAMPLE = "PGD(ε=8,α=α*,i=20)"
@@ -133,9 +134,9 @@ class _Builder:
                 raise self._error(call, "ε is missing")
             norm, support = given.pop("norm", None), given.pop("support", None)
             made["threat"] = Threat(
-                self._value(norm, {}) if norm is not None else Linf(),
+                self._region(norm, norms) if norm is not None else Linf(),
                 eps * PIXEL,
-                self._value(support, {}) if support is not None else WholeClip(),
+                self._region(support, supports) if support is not None else WholeClip(),
             )
         elif eps is not None:
             made["eps"] = eps * PIXEL
@@ -169,6 +170,16 @@ class _Builder:
         if name == "search" and not _is_attack(type(value)):
             raise self._error(node, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
         return value
+
+    def _region(self, node: ast.expr, home: ModuleType) -> Any:
+        """A norm or a support, of this module or a user's own."""
+        kind = node.func if isinstance(node, ast.Call) else node
+        known = [name for name in vidrobust.__all__ if inspect.getmodule(getattr(vidrobust, name)) is home]
+        if not isinstance(kind, ast.Attribute) and ast.unparse(kind) not in known:
+            word = home.__name__.rpartition(".")[2][:-1]
+            reason = f"there is no {word} {ast.unparse(kind)}; it is one of {', '.join(known)}, or the path of your own"
+            raise self._error(node, reason)
+        return self._value(node, {})
 
     def part(self, call: ast.Call) -> Any:
         """A norm or a support, or an attack within another."""
