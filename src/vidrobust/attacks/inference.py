@@ -88,7 +88,7 @@ class InferenceCopy:
     """A folded copy of a model that knows when it is out of date.
 
     Attributes:
-        graph: what is run, on frozen weights of its own.
+        graph: what is run, on frozen weights: its own, or the model's where it shares them.
         bf16: are its convolutions in bfloat16?
         layout: the memory format in which it takes clips without copying them.
     """
