@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from data_videos import write
 
-from vidrobust.cli import main
 from vidrobust.data.decode import decode, decode_video
 from vidrobust.data.geometry import Fit
 from vidrobust.data.random_access import read, survey
@@ -42,22 +41,6 @@ gap: {epochs: 1, train: 8, every: 1, eps: [8], steps: 2, clips: 3}
 difficulty: {contrasts: [], eps: [0, 8], steps: 2, clips: 4}
 examples: 2
 """
-
-
-@pytest.fixture
-def vidrobust(capsys: pytest.CaptureFixture[str]) -> Command:
-    """A command line in this process, which has imported everything already: exit code, output, errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 def through_everything(vidrobust: Command, data: Path, place: Path, train: int, test: int) -> None:
