@@ -64,11 +64,14 @@ def test_a_second_run_redoes_nothing(tiny_study: Path, small_motion: Path) -> No
 def test_killed_again_and_again_it_ends_with_the_same_rows(
     tiny_study: Path, small_motion: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL at random moments, with another number of workers each time."""
+    """SIGKILL at random moments of its work, with another number of workers each time."""
     out, rng = tmp_path / "run", random.Random(os.urandom(8))
-    for workers in (1, 2, 3):
+    for workers, finished in ((1, rng.randint(0, 4)), (3, rng.randint(5, 12))):
         process = start(small_motion, out, "--workers", str(workers))
-        time.sleep(rng.uniform(2, 9))
+        while len(list(out.glob("jobs/*/rows.jsonl"))) < finished or not list(out.glob("jobs/*")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
         process.kill()
         process.communicate()
     code, _, err = finish(start(small_motion, out))
