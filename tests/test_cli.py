@@ -32,6 +32,7 @@ def started(*arguments: object) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+FEW = ("--clips.train", 32, "--watch.clips", 10)
 SMALL = ("--clips.size", 16, "--clips.max_frames", 10, "--batch", 16)
 
 
@@ -40,7 +41,7 @@ def at_run(small_motion: Path, small_data: object, tmp_path_factory: pytest.Temp
     out = tmp_path_factory.mktemp("train") / "at"
     method = "AT(eps=8, alpha=8, i=3)"
     code, printed, err = started(
-        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", out
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--watch.clips", 10, "--out", out
     )
     assert code == 0, err
     assert printed.strip() == str(out)
@@ -140,7 +141,8 @@ def test_sweep_attack_report_and_export(at_run: Path, vidrobust: Command, tmp_pa
     assert code == 0, err
     assert "α*(ε=4, i=3)" in err
     assert vidrobust("sweep", at_run, "--eps", 4, "--alpha", "[1,2]", "--steps", "[2]", "--clips", 10)[0] == 0
-    code, printed, err = started("attack", at_run, "--out", tmp_path / "a", "--clips", 2, "--split", "train")
+    known = ("--alpha-star", at_run)  # as just found, which saves looking for it
+    code, printed, err = started("attack", at_run, *known, "--out", tmp_path / "a", "--clips", 2, "--split", "train")
     assert code == 0, err
     assert Path(printed.strip()).exists()
     assert len(Run.open(tmp_path / "a").rows("example")) == 2
@@ -173,7 +175,7 @@ def test_sweep_attack_report_and_export(at_run: Path, vidrobust: Command, tmp_pa
 def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
     method = "CAL(eps~U(0,12),alpha=alpha*,i=2)"
     code, _, err = vidrobust(
-        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", tmp_path / "run"
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, *FEW, "--out", tmp_path / "run"
     )
     assert code == 0, err
     first, last = Run.open(tmp_path / "run").rows("epoch")

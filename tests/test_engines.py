@@ -69,7 +69,7 @@ CLUSTER = """
 import sys, time
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]  # beside the head, which does no work
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
 sys.stdin.readline()
