@@ -25,6 +25,21 @@ settings.register_profile(
 settings.load_profile("vidrobust")
 
 
+LONG = (
+    "test_cli.py",
+    "test_engines.py",
+    "test_processes.py",
+    "test_real_layouts.py",
+    "test_report_browser.py",
+    "test_study.py",
+)
+"""Files of about a minute: first, or one of them is what all other cores wait for at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Tests neither find nor leave anything in the user's cache."""

@@ -68,7 +68,9 @@ def test_submitit_gives_the_same_rows(
 CLUSTER = """
 import sys, time
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
+head = {"num_cpus": 0, "include_dashboard": False, "_system_config": soon}  # or a death is noticed after 12 seconds
+cluster = Cluster(initialize_head=True, head_node_args=head)
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]  # beside the head, which does no work
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
