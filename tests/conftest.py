@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from studies import finish, start
 
+from vidrobust.cli import main
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.motion import Motion, motion
 from vidrobust.models.resnet3d import ResNet3d, build
@@ -24,6 +25,21 @@ settings.register_profile(
 settings.load_profile("vidrobust")
 
 
+LONG = (
+    "test_cli.py",
+    "test_engines.py",
+    "test_processes.py",
+    "test_real_layouts.py",
+    "test_report_browser.py",
+    "test_study.py",
+)
+"""Files of about a minute: first, or one of them is what all other cores wait for at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Tests neither find nor leave anything in the user's cache."""
@@ -31,6 +47,26 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDROBUST_CACHE", str(root))
         yield root
+
+
+@pytest.fixture
+def vidrobust(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """A command line in this process, which has imported everything already: exit code, output, errors."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

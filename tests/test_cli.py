@@ -7,37 +7,41 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vidrobust.runs import Run
 
+Command = Callable[..., tuple[int, str, str]]
+
 VERBS = ["study", "train", "evaluate", "sweep", "attack", "report", "deck", "show", "runs", "data", "export"]
 
 
-def vidrobust(*arguments: object, cwd: Path | None = None) -> tuple[int, str, str]:
+def started(*arguments: object) -> tuple[int, str, str]:
+    """A command line in a process of its own, which takes seconds to import torch: once for each verb that needs it."""
     done = subprocess.run(
         [sys.executable, "-m", "vidrobust", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=200,
-        cwd=cwd,
         env=os.environ | {"PYTHONWARNINGS": "error", "NO_COLOR": "1", "COLUMNS": "200"},
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
+FEW = ("--clips.train", 32, "--watch.clips", 10)
 SMALL = ("--clips.size", 16, "--clips.max_frames", 10, "--batch", 16)
 
 
 @pytest.fixture(scope="module")
-def at_run(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def at_run(small_motion: Path, small_data: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("train") / "at"
     method = "AT(eps=8, alpha=8, i=3)"
-    code, printed, err = vidrobust(
-        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", out
+    code, printed, err = started(
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--watch.clips", 10, "--out", out
     )
     assert code == 0, err
     assert printed.strip() == str(out)
@@ -57,13 +61,13 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(verb: str) -> None:
+def test_every_verb_has_help(verb: str, vidrobust: Command) -> None:
     code, printed, _ = vidrobust(verb, "--help")
     assert code == 0
     assert "--out" in printed or "OUT" in printed or verb in ("evaluate", "sweep", "data", "show", "runs")
 
 
-def test_the_configuration_is_printed_and_read_back(tmp_path: Path) -> None:
+def test_the_configuration_is_printed_and_read_back(vidrobust: Command, tmp_path: Path) -> None:
     code, printed, _ = vidrobust("study", "--profile", "full", "--seeds", 4, "--print_config")
     assert code == 0
     assert "seeds: 4" in printed
@@ -82,9 +86,9 @@ def test_train_leaves_a_run_with_rows_and_weights(at_run: Path) -> None:
     assert run.provenance["versions"]["torch"]
 
 
-def test_evaluate_adds_its_rows_once(at_run: Path) -> None:
+def test_evaluate_adds_its_rows_once(at_run: Path, vidrobust: Command) -> None:
     attack = ("--attack", "PGD(ε=8,α=α*,i=4)", "--attack", "FGSM(ε=4)", "--clips", 20)
-    code, _, err = vidrobust("evaluate", at_run, *attack)
+    code, _, err = started("evaluate", at_run, *attack)
     assert code == 0, err
     assert "of 20" in err
     rows = Run.open(at_run).rows("robustness")
@@ -94,7 +98,7 @@ def test_evaluate_adds_its_rows_once(at_run: Path) -> None:
     assert Run.open(at_run).rows("robustness") == rows
 
 
-def test_clips_are_driven_to_a_class(at_run: Path, tmp_path: Path) -> None:
+def test_clips_are_driven_to_a_class(at_run: Path, vidrobust: Command, tmp_path: Path) -> None:
     search, (first, *_) = "PGD(ε=255,α=32,i=20,targeted=true)", Run.open(at_run).rows("dataset")[0]["classes"]
     few = ("--clips", 2, "--split", "train")
     code, _, err = vidrobust("attack", at_run, "--attack", search, "--target", first, *few, "--out", tmp_path / "a")
@@ -111,10 +115,10 @@ def test_clips_are_driven_to_a_class(at_run: Path, tmp_path: Path) -> None:
         assert (code, says in err) == (1, True), err
 
 
-def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, tmp_path: Path) -> None:
+def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, vidrobust: Command, tmp_path: Path) -> None:
     few = ("--steps", "[2]", "--alpha", "[1,2]", "--clips", 10, "--split", "test")
     known = len(Run.open(at_run).rows())
-    code, printed, err = vidrobust("sweep", at_run, "--eps", "[4,8]", *few, "--workers", 2, "--out", tmp_path / "both")
+    code, printed, err = started("sweep", at_run, "--eps", "[4,8]", *few, "--workers", 2, "--out", tmp_path / "both")
     assert code == 0, err
     assert Path(printed.strip()).exists()
     assert "at ε=4" in err and "at ε=8" in err
@@ -132,31 +136,32 @@ def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, tmp_path: Path
     assert (code, "needs --out" in err) == (1, True), err
 
 
-def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
+def test_sweep_attack_report_and_export(at_run: Path, vidrobust: Command, tmp_path: Path) -> None:
     code, _, err = vidrobust("sweep", at_run, "--eps", 4, "--steps", "[2,3]", "--clips", 10)
     assert code == 0, err
     assert "α*(ε=4, i=3)" in err
     assert vidrobust("sweep", at_run, "--eps", 4, "--alpha", "[1,2]", "--steps", "[2]", "--clips", 10)[0] == 0
-    code, printed, err = vidrobust("attack", at_run, "--out", tmp_path / "a", "--clips", 2, "--split", "train")
+    known = ("--alpha-star", at_run)  # as just found, which saves looking for it
+    code, printed, err = started("attack", at_run, *known, "--out", tmp_path / "a", "--clips", 2, "--split", "train")
     assert code == 0, err
     assert Path(printed.strip()).exists()
     assert len(Run.open(tmp_path / "a").rows("example")) == 2
     assert len(Run.open(tmp_path / "a").rows("dataset")) == 1
-    code, printed, err = vidrobust("report", at_run, "--out", tmp_path / "page.html")
+    code, printed, err = started("report", at_run, "--out", tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").exists()
-    code, printed, err = vidrobust("report", at_run, "--tables", "csv", "--out", tmp_path / "tables")
+    code, printed, err = started("report", at_run, "--tables", "csv", "--out", tmp_path / "tables")
     assert code == 0, err
     assert all(Path(line).exists() for line in printed.split())
-    code, printed, err = vidrobust("deck", at_run, "--out", tmp_path / "deck.html", "--script", tmp_path / "talk.md")
+    code, printed, err = started("deck", at_run, "--out", tmp_path / "deck.html", "--script", tmp_path / "talk.md")
     assert code == 0, err
     assert (tmp_path / "deck.html").exists()
     assert "# " in (tmp_path / "talk.md").read_text()
-    code, printed, err = vidrobust("show", at_run)
+    code, printed, err = started("show", at_run)
     assert (code, "AT(ε=8,α=8,i=3)" in printed) == (0, True), err
-    code, printed, err = vidrobust("runs", at_run.parent)
+    code, printed, err = started("runs", at_run.parent)
     assert (code, at_run.name in printed) == (0, True), err
-    code, _, err = vidrobust("export", at_run, tmp_path / "rows.parquet")
+    code, _, err = started("export", at_run, tmp_path / "rows.parquet")
     assert code == 0, err
     from pyarrow import parquet
 
@@ -167,10 +172,10 @@ def test_sweep_attack_report_and_export(at_run: Path, tmp_path: Path) -> None:
     assert json.loads(table[0]["classes"]) == rows[0]["classes"]
 
 
-def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_path: Path) -> None:
+def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
     method = "CAL(eps~U(0,12),alpha=alpha*,i=2)"
     code, _, err = vidrobust(
-        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, "--out", tmp_path / "run"
+        "train", "--data", small_motion, "--method", method, "--epochs", 2, *SMALL, *FEW, "--out", tmp_path / "run"
     )
     assert code == 0, err
     first, last = Run.open(tmp_path / "run").rows("epoch")
@@ -205,9 +210,15 @@ def test_policies_with_alpha_star_train_without_a_study(small_motion: Path, tmp_
     ],
 )
 def test_bad_command_lines_say_what_is_wrong(
-    arguments: list[str], code: int, message: str, tmp_path: Path, small_data: object
+    arguments: list[str],
+    code: int,
+    message: str,
+    vidrobust: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found, _, err = vidrobust(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found, _, err = vidrobust(*arguments)
     assert (found, message in err) == (code, True), err
     assert not (tmp_path / "x").exists()
 
@@ -221,14 +232,14 @@ def own(small_motion: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_a_folder_of_own_videos_trains(own: Path, tmp_path: Path) -> None:
+def test_a_folder_of_own_videos_trains(own: Path, vidrobust: Command, tmp_path: Path) -> None:
     code, _, err = vidrobust("train", "--data", own, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
     assert code == 0, err
     assert Run.open(tmp_path / "run").rows("dataset")[0]["classes"] == ["PanLeft", "ZoomIn"]
     assert Run.open(tmp_path / "run").rows("accuracy")[0]["k"] == 2
 
 
-def test_a_truncated_video_stops_the_run_unless_skipped(own: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_stops_the_run_unless_skipped(own: Path, vidrobust: Command, tmp_path: Path) -> None:
     video = next((own / "ZoomIn").iterdir())
     video.write_bytes(video.read_bytes()[:2000])
     code, _, err = vidrobust("train", "--data", own, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
@@ -241,7 +252,7 @@ def test_a_truncated_video_stops_the_run_unless_skipped(own: Path, tmp_path: Pat
     assert video.name in skipped["file"]
 
 
-def test_a_missing_test_list_is_named(small_motion: Path, tmp_path: Path) -> None:
+def test_a_missing_test_list_is_named(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
     root = tmp_path / "motion"
     shutil.copytree(small_motion, root)
     (root / "ucfTrainTestlist" / "testlist01.txt").unlink()

@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from studies import finish, start
+from studies import TINY, finish, start
 
 from vidrobust.engines import open_engine
 from vidrobust.errors import InputError, RunError
 
-SMALLER = ("--policies", '["AT(ε=8,α=8,i=3)"]', "--sensitivity.eps", "[8]", "--step_sizes.eps", "[8]")
+Command = Callable[..., tuple[int, str, str]]
+
+SMALLER = ("--policies", "[]", "--sensitivity.eps", "[8]", "--step_sizes.eps", "[8]")  # the gap step trains by AT
 SMALLER = (*SMALLER, "--gap.policy", "AT(ε=8,α=8,i=3)", "--gap.epochs", "1")
 
 
@@ -38,23 +41,26 @@ def wait_for_jobs(out: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("kill_at", [1, 5])
-def test_a_killed_worker_is_replaced_and_the_rows_are_the_same(
-    kill_at: int, rows: bytes, small_motion: Path, tmp_path: Path
-) -> None:
+def test_killed_workers_are_replaced_and_the_rows_are_the_same(rows: bytes, small_motion: Path, tmp_path: Path) -> None:
+    """One is killed when they have just begun, and one of their successors in the middle of the study."""
     process = start(small_motion, tmp_path / "run", *SMALLER, "--workers", "2")
-    wait_for_jobs(tmp_path / "run", kill_at)
-    workers = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
+    for finished in (1, 3):  # an idle one, and one at work
+        wait_for_jobs(tmp_path / "run", finished)
+        workers = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert workers
+        os.kill(workers[0], signal.SIGKILL)
     code, _, err = finish(process)
     assert code == 0, err
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
 
 
-def test_submitit_gives_the_same_rows(rows: bytes, small_motion: Path, tmp_path: Path) -> None:
+def test_submitit_gives_the_same_rows(
+    rows: bytes, small_motion: Path, vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("submitit")
-    code, _, err = finish(start(small_motion, tmp_path / "run", *SMALLER, "--engine", "slurm", "--address", "local"))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")  # in its jobs
+    study = ("study", "--config", TINY, "--data", small_motion, *SMALLER, "--out", tmp_path / "run")
+    code, _, err = vidrobust(*study, "--engine", "slurm", "--address", "local")
     assert code == 0, err
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
 
@@ -62,8 +68,10 @@ def test_submitit_gives_the_same_rows(rows: bytes, small_motion: Path, tmp_path:
 CLUSTER = """
 import sys, time
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
+soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
+head = {"num_cpus": 0, "include_dashboard": False, "_system_config": soon}  # or a death is noticed after 12 seconds
+cluster = Cluster(initialize_head=True, head_node_args=head)
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]  # beside the head, which does no work
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
 sys.stdin.readline()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from data_videos import write
 
-from vidrobust.cli import main
 from vidrobust.data.decode import decode, decode_video
 from vidrobust.data.geometry import Fit
 from vidrobust.data.random_access import read, survey
@@ -44,22 +43,6 @@ examples: 2
 """
 
 
-@pytest.fixture
-def vidrobust(capsys: pytest.CaptureFixture[str]) -> Command:
-    """A command line in this process, which has imported everything already: exit code, output, errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
-
-
 def through_everything(vidrobust: Command, data: Path, place: Path, train: int, test: int) -> None:
     """Check, cache, train, evaluate and study, unchanged."""
     code, printed, err = vidrobust("data", "check", data, "--out", place / "check.json")
@@ -86,7 +69,7 @@ def through_everything(vidrobust: Command, data: Path, place: Path, train: int, 
     assert [row["clips"] for row in rows if row["kind"] == "robustness"] == [test, test]
     (place / "study.yaml").write_text(STUDY)
     code, printed, err = vidrobust(
-        "study", "--config", place / "study.yaml", "--data", data, "--workers", 2, "--out", place / "study"
+        "study", "--config", place / "study.yaml", "--data", data, "--workers", 1, "--out", place / "study"
     )
     assert code == 0, err
     assert Path(printed.strip()).exists()

@@ -6,13 +6,16 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from studies import finish, start
+from studies import TINY, finish, start
 
 from vidrobust.runs import Run
 from vidrobust.workers import timings
+
+Command = Callable[..., tuple[int, str, str]]
 
 
 def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
@@ -50,28 +53,31 @@ def test_trained_step_sizes_are_those_of_this_study(tiny_study: Path) -> None:
             assert row["alpha"] == pytest.approx(measured[row["eps"], row["steps"]], abs=1e-5)
 
 
-def test_a_second_run_redoes_nothing(tiny_study: Path, small_motion: Path) -> None:
+def test_a_second_run_redoes_nothing(tiny_study: Path, small_motion: Path, vidrobust: Command) -> None:
     before = {
         path: path.stat().st_mtime_ns for path in tiny_study.rglob("*") if path.is_file() and path.name != "report.html"
     }
     rows = (tiny_study / "rows.jsonl").read_bytes()
-    code, _, err = finish(start(small_motion, tiny_study))
+    code, _, err = vidrobust("study", "--config", TINY, "--data", small_motion, "--out", tiny_study)
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert (tiny_study / "rows.jsonl").read_bytes() == rows
 
 
 def test_killed_again_and_again_it_ends_with_the_same_rows(
-    tiny_study: Path, small_motion: Path, tmp_path: Path
+    tiny_study: Path, small_motion: Path, vidrobust: Command, tmp_path: Path
 ) -> None:
-    """SIGKILL at random moments, with another number of workers each time."""
+    """SIGKILL at random moments of its work, with another number of workers each time."""
     out, rng = tmp_path / "run", random.Random(os.urandom(8))
-    for workers in (1, 2, 3):
+    for workers, finished in ((3, rng.randint(0, 6)), (1, rng.randint(7, 12))):
         process = start(small_motion, out, "--workers", str(workers))
-        time.sleep(rng.uniform(2, 9))
+        while len(list(out.glob("jobs/*/rows.jsonl"))) < finished or not list(out.glob("jobs/*")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
         process.kill()
         process.communicate()
-    code, _, err = finish(start(small_motion, out))
+    code, _, err = vidrobust("study", "--config", TINY, "--data", small_motion, "--workers", 2, "--out", out)
     assert code == 0, err
     assert (out / "rows.jsonl").read_bytes() == (tiny_study / "rows.jsonl").read_bytes()
 
@@ -89,14 +95,18 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(small_motion: Path, tmp_path
     assert "Traceback" not in err
 
 
-def test_another_configuration_does_not_overwrite_a_run(tiny_study: Path, small_motion: Path) -> None:
-    code, _, err = finish(start(small_motion, tiny_study, "--seed", "5"))
+def test_another_configuration_does_not_overwrite_a_run(
+    tiny_study: Path, small_motion: Path, vidrobust: Command
+) -> None:
+    study = ("study", "--config", TINY, "--data", small_motion, "--seed", 5, "--out", tiny_study)
+    code, _, err = vidrobust(*study)
     assert code == 1
     assert "seed: 0 → 5" in err
 
 
-def test_dry_run_says_what_it_costs_and_writes_nothing(small_motion: Path, tmp_path: Path) -> None:
-    code, _, err = finish(start(small_motion, tmp_path / "run", "--dry-run"))
+def test_dry_run_says_what_it_costs_and_writes_nothing(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
+    study = ("study", "--config", TINY, "--data", small_motion, "--dry-run", "--out", tmp_path / "run")
+    code, _, err = vidrobust(*study)
     assert code == 0
     assert "clip-gradients" in err
     assert "minutes" in err

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
 from vidrobust.attacks.blind import classifier_behind
 from vidrobust.attacks.engine import undisturbed
@@ -25,7 +24,7 @@ from vidrobust.policies import AlphaStar, Policy
 from vidrobust.runs import Row, Run, content_key, dumps, write_atomic
 from vidrobust.sweeps import StepSizes, calibrated
 from vidrobust.tracking import TrackerName, Trackers, scalars
-from vidrobust.training.checkpoints import WHOLE
+from vidrobust.training.checkpoints import take_weights, weights_of
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
@@ -219,7 +218,7 @@ class Best:
 
     def keep(self, model: nn.Module) -> None:
         """These are the best so far."""
-        tensors: Any = get_model_state_dict(model, options=WHOLE)
+        tensors = weights_of(model)
         if self._path is None:
             self._kept = {name: tensor.clone() for name, tensor in tensors.items()}
         elif self._world.first:
@@ -229,13 +228,13 @@ class Best:
     def recall(self, model: nn.Module, last: Path | None = None) -> None:
         """Put the best weights back; those that the model has are written to ``last``."""
         if last is not None:
-            tensors: Any = get_model_state_dict(model, options=WHOLE)
+            tensors = weights_of(model)
             if self._world.first:
                 save_tensors(last, tensors, {"last": True})
         self._world.wait()
         kept = self._kept if self._path is None else load_tensors(self._path)[0]
         if kept is not None:
-            set_model_state_dict(model, dict(kept), options=WHOLE)
+            take_weights(model, kept)
 
 
 @dataclass
@@ -307,7 +306,7 @@ def check_classes(model: nn.Module, data: VideoClips) -> None:
 
 def _store(run: Run, model: nn.Module, rows: list[Row], about: dict[str, object], world: World) -> None:
     """Rows first, weights last: that the weights are there says that the run is whole."""
-    tensors: Any = get_model_state_dict(model, options=WHOLE)
+    tensors = weights_of(model)
     if world.first:
         write_atomic(run.path / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
         save_tensors(run.path / "model.safetensors", tensors, about)

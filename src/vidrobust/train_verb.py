@@ -156,7 +156,8 @@ class Train:
         """The model to start from."""
         if self.init is not None:
             return load_model(self.init)
-        classes = len(open_videos(config).classes)
-        if self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
+        scratch = self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo")
+        classes = len(open_videos(config).classes)  # after a look at the model's name: the data may have to be made
+        if scratch:
             return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
         return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)

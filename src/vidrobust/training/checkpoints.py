@@ -1,7 +1,8 @@
 """Checkpoints of a training: all that its next step depends on, in one safetensors file written atomically.
 
 Full tensors are stored, also of a model that is sharded over processes, so that a training may go on with another
-number of them.
+number of them. What torch has for that takes a second to import, so it is imported where it is used: who only attacks a
+model does not wait for it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 
 from vidrobust.errors import RunError
 from vidrobust.models.checkpoints import load_tensors, save_tensors
@@ -26,14 +20,35 @@ from vidrobust.runs import torn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
     from torch.optim import Optimizer
 
     from vidrobust.training.distributed import World
     from vidrobust.training.learner import Learner
     from vidrobust.training.weights import Average
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # the first process alone gets the tensors
 REMEDY = "Delete it: training goes on from the checkpoint before it, or else from the start."
+
+
+def whole() -> StateDictOptions:
+    """Full tensors on the CPU; the first process alone gets them."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
+
+    return StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """All weights of a model, whole, for the first process. A collective operation: every process must call it."""
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict
+
+    return cast("dict[str, Tensor]", get_model_state_dict(model, options=whole()))
+
+
+def take_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a model weights, as :func:`weights_of` returns them."""
+    from torch.distributed.checkpoint.state_dict import set_model_state_dict
+
+    set_model_state_dict(model, dict(weights), options=whole())
 
 
 def latest(folder: Path) -> Path | None:
@@ -61,13 +76,14 @@ def collect(
     learner: Learner, optimisers: Mapping[str, Optimizer], average: Average, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """All tensors that the next step depends on. A collective operation: every process must call it."""
-    weights = cast("dict[str, Tensor]", get_model_state_dict(learner.model, options=WHOLE))
-    found = {f"model/{name}": tensor for name, tensor in weights.items()}
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    found = {f"model/{name}": tensor for name, tensor in weights_of(learner.model).items()}
     for extra, module in learner.extras.items():
         found |= {f"extra/{extra}/{name}": tensor for name, tensor in module.state_dict().items()}
     for name, optimiser in optimisers.items():
         if optimiser.state:
-            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=WHOLE).get("state", {})
+            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=whole()).get("state", {})
             for parameter, slots in cast("dict[str, dict[str, Any]]", state).items():
                 found |= {f"optimiser/{name}/{parameter}/{slot}": torch.as_tensor(x) for slot, x in slots.items()}
     found |= {f"average/{name}": tensor for name, tensor in average.state().items()}
@@ -115,7 +131,7 @@ def _take(
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         parts.setdefault(kind, {})[rest] = tensor
-    set_model_state_dict(learner.model, cast("dict[str, Any]", parts["model"]), options=WHOLE)
+    take_weights(learner.model, parts["model"])
     for extra, module in learner.extras.items():
         module.load_state_dict(_under(parts["extra"], extra))
     for name, optimiser in optimisers.items():
@@ -129,6 +145,8 @@ def _take(
 
 
 def _load_optimiser(module: nn.Module, optimiser: Optimizer, slots: Mapping[str, Tensor]) -> None:
+    from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+
     state: dict[str, dict[str, Tensor]] = {}
     for name, tensor in slots.items():
         parameter, _, slot = name.rpartition("/")
@@ -137,8 +155,8 @@ def _load_optimiser(module: nn.Module, optimiser: Optimizer, slots: Mapping[str,
     groups = [
         {**group, "params": [names[id(parameter)] for parameter in group["params"]]} for group in optimiser.param_groups
     ]
-    whole: dict[str, Any] = {"state": state, "param_groups": groups}
-    set_optimizer_state_dict(module, optimiser, whole, options=WHOLE)
+    full: dict[str, Any] = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(module, optimiser, full, options=whole())
 
 
 def _owner(learner: Learner, name: str) -> nn.Module:

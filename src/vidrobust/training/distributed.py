@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from vidrobust.errors import InputError
@@ -150,6 +148,9 @@ def parallel(learner: Learner, kind: str, whole: bool) -> None:
     if kind == "fsdp":
         if not whole:
             raise InputError("parallel=fsdp cannot train a purifier or BatchNorm branches: use ddp.")
+        from torch.distributed.device_mesh import init_device_mesh  # slow to import, and few shard
+        from torch.distributed.fsdp import fully_shard
+
         mesh = init_device_mesh(device.type, (learner.world.size,))
         for block in learner.blocks:
             fully_shard(block, mesh=mesh)
