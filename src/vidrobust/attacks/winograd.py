@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CHANNELS, SIZE = 48, 20
 """From so many channels and pixels of a side on, fewer multiplications outweigh the transforms."""
 
+THREADS = 8
+"""A frame's products are small: with more threads, PyTorch's convolution is left to share out the whole clip."""
+
 _INTO = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
 _INTO += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
 _WEIGHTS = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]  # times 24
@@ -35,7 +38,8 @@ def _matrices() -> tuple[Tensor, Tensor, Tensor]:
 
 def is_worthwhile(shape: torch.Size, weight: Tensor) -> bool:
     """Is a 3×3×3 convolution of features of this shape faster so?"""
-    return weight.shape[2:] == (3, 3, 3) and min(weight.shape[:2]) >= CHANNELS and min(shape[3:]) >= SIZE
+    wide = weight.shape[2:] == (3, 3, 3) and min(weight.shape[:2]) >= CHANNELS and min(shape[3:]) >= SIZE
+    return wide and torch.get_num_threads() <= THREADS
 
 
 def winograd_conv3d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
