@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrobust.attack_text import from_text
+from vidrobust.attack_text import from_text, threat_from_text
 from vidrobust.attacks.engine import AttackResult
 from vidrobust.attacks.gradient import FGSM, PGD
 from vidrobust.attacks.randomised import EOT
@@ -147,3 +147,11 @@ def test_budgets_of_other_norms_may_exceed_the_range_of_a_pixel() -> None:
 def test_fields_of_the_wrong_kind_are_named(text: str, words: str) -> None:
     with pytest.raises(VidrobustError, match=words):
         from_text(text, quarter)
+
+
+@pytest.mark.parametrize(
+    ("norm", "support", "words"), [("L3", "WholeClip", "no norm L3"), ("L2", "Linf", "no support")]
+)
+def test_the_words_of_a_threat_are_norms_and_supports(norm: str, support: str, words: str) -> None:
+    with pytest.raises(NotationError, match=words):
+        threat_from_text(8, norm, support)

@@ -83,7 +83,8 @@ def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip")
     >>> threat_from_text(8, "L2", "Border(ratio=0.1)").support
     Border(ratio=0.1)
     """
-    return Threat(object_from_text(norm), eps * PIXEL, object_from_text(support))
+    size = _Builder(norm, None).region(_parse(norm), norms)
+    return Threat(size, eps * PIXEL, _Builder(support, None).region(_parse(support), supports))
 
 
 def object_from_text(text: str) -> Any:
@@ -134,9 +135,9 @@ class _Builder:
                 raise self._error(call, "ε is missing")
             norm, support = given.pop("norm", None), given.pop("support", None)
             made["threat"] = Threat(
-                self._region(norm, norms) if norm is not None else Linf(),
+                self.region(norm, norms) if norm is not None else Linf(),
                 eps * PIXEL,
-                self._region(support, supports) if support is not None else WholeClip(),
+                self.region(support, supports) if support is not None else WholeClip(),
             )
         elif eps is not None:
             made["eps"] = eps * PIXEL
@@ -171,7 +172,7 @@ class _Builder:
             raise self._error(node, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
         return value
 
-    def _region(self, node: ast.expr, home: ModuleType) -> Any:
+    def region(self, node: ast.expr, home: ModuleType) -> Any:
         """A norm or a support, of this module or a user's own."""
         kind = node.func if isinstance(node, ast.Call) else node
         known = [name for name in vidrobust.__all__ if inspect.getmodule(getattr(vidrobust, name)) is home]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from vidrobust.attacks import frozen
+from vidrobust.attacks import frozen, winograd
 from vidrobust.attacks.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.attacks.lean import saving, storages
 from vidrobust.attacks.winograd import winograd_conv3d
@@ -85,6 +85,7 @@ def test_its_gradient_can_be_differentiated(width: int) -> None:
 @pytest.mark.parametrize("size", [(3, 24, 20), (1, 21, 23)])
 def test_wide_convolutions_multiply_less(size: tuple[int, ...], inplace: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "MASKED", 1)
+    monkeypatch.setattr(winograd, "THREADS", torch.get_num_threads())
     conv, scale = nn.Conv3d(48, 64, 3, padding=1).requires_grad_(False), torch.rand(64) + 0.5
     leaf = torch.randn(2, 48, *size, requires_grad=True)
     calls: list[torch.Size] = []
@@ -98,7 +99,7 @@ def test_wide_convolutions_multiply_less(size: tuple[int, ...], inplace: bool, m
     before = scaled(conv, scale, leaf)
     weights = torch.randn(before.shape) * (before.abs() > 1e-3)  # a sum near zero may pass in one of them alone
     gradients = [torch.autograd.grad(output, leaf, weights)[0] for output in (found, before.relu())]
-    assert len(calls) == (2 if torch.backends.mkldnn.is_available() else 0)  # there and back
+    assert len(calls) == (2 if frozen._HAS_ONEDNN else 0)  # there and back
     assert torch.allclose(found, before.relu(), atol=1e-4)
     assert torch.allclose(*gradients, atol=1e-4)
 
@@ -117,6 +118,29 @@ def test_fewer_multiplications_give_the_same_sums(shape: tuple[int, ...], bias: 
         assert found.dtype == torch.float32
         assert found._base is None  # a view could not be changed in place
         assert torch.allclose(found, exact.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_fewer_multiplications_whatever_the_default_type_is() -> None:
+    inputs, weight = torch.randn(1, 2, 2, 4, 4), torch.randn(3, 2, 3, 3, 3)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = winograd_conv3d(inputs, weight)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "threads", "worth"),
+    [(48, 20, 8, True), (47, 20, 8, False), (48, 19, 8, False), (48, 20, 9, False)],
+)
+def test_only_wide_convolutions_on_few_threads_are_worth_it(
+    channels: int, size: int, threads: int, worth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    shape = torch.Size((1, channels, 4, size, 20))
+    assert winograd.is_worthwhile(shape, torch.empty(64, channels, 3, 3, 3)) is worth
+    assert not winograd.is_worthwhile(shape, torch.empty(64, channels, 1, 3, 3))
 
 
 def test_what_pads_beyond_its_kernel_is_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:

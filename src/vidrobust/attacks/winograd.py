@@ -31,7 +31,8 @@ _BACK = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1
 @cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     """Of the transforms of a tile (36×36), of 3×3 weights (36×9) and of the outputs (16×36), rows times columns."""
-    into, weights, back = (torch.tensor(rows, dtype=torch.float64) for rows in (_INTO, _WEIGHTS, _BACK))
+    exact = {"dtype": torch.float64, "device": "cpu"}  # whatever the defaults are
+    into, weights, back = (torch.tensor(rows, **exact) for rows in (_INTO, _WEIGHTS, _BACK))
     into, weights, back = (torch.kron(one, one).float() for one in (into, weights / 24, back))
     return into, weights, back
 
@@ -71,7 +72,7 @@ def _transformed(weight: Tensor) -> Tensor:
 def _convolve(inputs: Tensor, taps: Tensor, bias: Tensor | None) -> Tensor:
     batch, _, frames, height, width = inputs.shape
     shape = (batch, taps.shape[3], frames, height, width)
-    output = torch.empty(shape, memory_format=torch.channels_last_3d)
+    output = torch.empty(shape, dtype=inputs.dtype, device=inputs.device, memory_format=torch.channels_last_3d)
     tiles = Tiles(inputs)
     product = inputs.new_empty(36, batch * tiles.rows * tiles.columns, taps.shape[3])
     before, here, after = (inputs.new_empty(36, product.shape[1], taps.shape[2]) for _ in range(3))
