@@ -143,8 +143,8 @@ def step_size(rows: Iterable[Row]) -> go.Figure:
     for number, steps in enumerate(sorted({row["steps"] for row in found})):
         mine = sorted((row for row in found if row["steps"] == steps), key=lambda row: row["eps"])
         traces += _step_size_traces(mine, steps, COLOURS[number % len(COLOURS)])
-        first, last = mine[0], mine[-1]
-        said.append(f"i={steps}: {first['alpha']:.2g} at ε={first['eps']:g} to {last['alpha']:.2g} at {last['eps']:g}")
+        ends = [mine[0], mine[-1]] if mine[0]["eps"] < mine[-1]["eps"] else [mine[0]]
+        said.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
     clips = max(row["clips"] for row in found)
     alt = f"Optimal step size α* against ε, {clips} clips. {'; '.join(said)}."
     figure = new_figure(f"Optimal step size ({clips} clips)", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")

@@ -111,6 +111,14 @@ def test_optima_on_the_edge_are_hollow(rows):
     assert "edge of the grid" in trace.text[-1]
 
 
+def test_one_eps_is_not_told_as_a_range(rows):
+    ends = {row["eps"] for row in rows if row["kind"] == "step_size"}
+    every = draw.step_size(rows).layout.meta["alt"]
+    assert f"at ε={min(ends):g} to " in every and f"at ε={max(ends):g}" in every
+    alone = draw.step_size([row for row in rows if row.get("eps") == 8]).layout.meta["alt"]
+    assert "at ε=8" in alone and " to " not in alone
+
+
 def test_a_model_keeps_its_colour_and_models_differ(rows):
     robust, trained = draw.robustness(rows), draw.training(rows)
     looks = {t.name: (t.line.color, t.marker.symbol) for t in robust.data if not t.meta["published"]}
