@@ -80,6 +80,9 @@ def test_the_key_d_switches_between_light_and_dark(page):
 def test_the_formulas_are_drawn(page):
     sizes = to(page, 3).locator("math").evaluate_all("all => all.map(one => one.getBoundingClientRect().width)")
     assert len(sizes) == 2 and min(sizes) > 200
+    tall = 'all => all.filter(one => "()[]".includes(one.textContent)).map(one => one.getBoundingClientRect().height)'
+    brackets = to(page, 3).locator("math mo").evaluate_all(tall)
+    assert brackets and max(brackets) < 2 * min(brackets)  # smaller below "arg max", and none stretched
 
 
 def test_clips_play_on_a_slide(page):

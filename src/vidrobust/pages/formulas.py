@@ -14,6 +14,8 @@ _BALL = (
 
 
 def _formula(words: str, body: str) -> Html:
+    for bracket in "()[]":  # which would grow as tall as what stands under "arg max"
+        body = body.replace(f"<mo>{bracket}</mo>", f'<mo stretchy="false">{bracket}</mo>')
     return Html(f'<math display="block" alttext="{words}" aria-label="{words}"><mrow>{body}</mrow></math>')
 
 
