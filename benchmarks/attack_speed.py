@@ -128,7 +128,7 @@ def bare(model: Any, steps: int, eps: float, alpha: float) -> Attack:
     import torch
     import torch.nn.functional as F
 
-    from vidrobust.attacks.view import inference_view
+    from vidrobust.fast.view import inference_view
 
     model.requires_grad_(False)
 

@@ -167,7 +167,7 @@ def bare_scaled(path: Path) -> Any:
 
 def ours(path: Path) -> Any:
     """All frames at their own size, which the caller knows, in an array of their own."""
-    from vidrobust.data.decode import decode
+    from vidrobust.data.decoding.decode import decode
 
     return decode(path, size=_side(path), whole=True)
 
@@ -178,9 +178,9 @@ REEL: list[Any] = []
 
 def ours_again(path: Path) -> Any:
     """The same in the memory of the video before, as the cache is filled."""
-    from vidrobust.data.decode import Reel, decode_video
-    from vidrobust.data.geometry import Fit
-    from vidrobust.data.sources import as_source
+    from vidrobust.data.decoding.decode import Reel, decode_video
+    from vidrobust.data.decoding.geometry import Fit
+    from vidrobust.data.decoding.sources import as_source
 
     REEL[:] = REEL or [Reel()]
     return decode_video(as_source(path), Fit(_side(path), whole=True), reel=REEL[0]).frames
@@ -188,9 +188,9 @@ def ours_again(path: Path) -> Any:
 
 def ours_dropped(path: Path) -> range:
     """Our frames one by one without keeping any, with all checks: what random access is made of."""
-    from vidrobust.data import decode
-    from vidrobust.data.geometry import Fit
-    from vidrobust.data.sources import as_source
+    from vidrobust.data.decoding import decode
+    from vidrobust.data.decoding.geometry import Fit
+    from vidrobust.data.decoding.sources import as_source
 
     source, tally, fitted = as_source(path), decode.Tally(), decode.Fitted(Fit(_side(path), whole=True))
     decode.check_size(source)
@@ -206,7 +206,7 @@ def _side(path: Path) -> int:
 
 def ours_scaled(path: Path) -> Any:
     """The shorter side scaled to 112."""
-    from vidrobust.data.decode import decode
+    from vidrobust.data.decoding.decode import decode
 
     return decode(path, size=112, whole=True)
 
@@ -307,10 +307,10 @@ def access(path: Path, rounds: int) -> dict[str, Any]:
     """A clip of 16 frames from a random place against decoding from the beginning up to it."""
     import random
 
-    from vidrobust.data.decode import decode_video
-    from vidrobust.data.geometry import Fit
-    from vidrobust.data.random_access import read, survey
-    from vidrobust.data.sources import as_source
+    from vidrobust.data.decoding.decode import decode_video
+    from vidrobust.data.decoding.geometry import Fit
+    from vidrobust.data.decoding.random_access import read, survey
+    from vidrobust.data.decoding.sources import as_source
 
     source, fit, rng = as_source(path), Fit(112), random.Random(0)
     known = survey(source)

@@ -25,18 +25,18 @@ from typing import Any
 
 import torch
 
-from vidrobust.analysis import interval, t_interval
-from vidrobust.attack_text import from_text
 from vidrobust.attacks.blind import Blind, classifier_behind
+from vidrobust.attacks.text import from_text
 from vidrobust.data.dataset import DataConfig, VideoClips, load
-from vidrobust.evaluation import evaluate
-from vidrobust.fitting import fit
-from vidrobust.jobs import first
+from vidrobust.evaluation.clips import evaluate
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
-from vidrobust.runs import append_lines, content_key, read_lines
-from vidrobust.schedules import Clock
+from vidrobust.notation.schedules import Clock
+from vidrobust.results.numbers.analysis import interval, t_interval
+from vidrobust.runs.directory import append_lines, content_key, read_lines
+from vidrobust.study.jobs import first
+from vidrobust.training.fitting import fit
 
 STRONG, WEAK = "AT(ε=8,α=2,i=5)", "AT(ε=8,α=8,i=3)"
 RISING, FALLING = "CAL(ε~U(0,12),α=ε,i=i*)", "CAL(ε~rU(12,0),α=ε,i=i*)"

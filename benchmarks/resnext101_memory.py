@@ -16,7 +16,7 @@ import time
 import torch
 
 import vidrobust as vr
-from vidrobust.attacks import view
+from vidrobust.fast import view
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined
-from vidrobust.training.engine import begin
+from vidrobust.training.trainer import begin
 
 
 def main() -> None:

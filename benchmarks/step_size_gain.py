@@ -13,14 +13,14 @@ import argparse
 
 import torch
 
-from vidrobust.analysis import interval
-from vidrobust.attacks.gradient import PGD
+from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import calibrate
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import parse_policy
+from vidrobust.results.numbers.analysis import interval
 from vidrobust.threats import Linf, Threat
-from vidrobust.training.engine import FitConfig, train
+from vidrobust.training.trainer import FitConfig, train
 from vidrobust.types import PIXEL
 
 EPS = (2.0, 4.0, 8.0)

@@ -30,12 +30,12 @@ def main() -> None:
 
     torch.set_num_threads(1)
     from vidrobust.data.dataset import DataConfig, load
-    from vidrobust.evaluation import evaluate, pgd
+    from vidrobust.evaluation.clips import evaluate, pgd
     from vidrobust.models.spec import build
     from vidrobust.notation import parse_policy
     from vidrobust.training.config import FitConfig
     from vidrobust.training.distributed import World
-    from vidrobust.training.engine import begin
+    from vidrobust.training.trainer import begin
 
     size = {"frames": options.frames, "size": options.size, "max_frames": max(16, options.frames)}
     data = load(DataConfig(train=options.clips, val=20, test=100, **size))

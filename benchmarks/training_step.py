@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from vidrobust.attacks.view import inference_view
 from vidrobust.data.dataset import DataConfig, load
+from vidrobust.fast.view import inference_view
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.engine import begin
 from vidrobust.training.loop import Training
+from vidrobust.training.trainer import begin
 
 
 def main() -> None:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.studies import finish, start
 from hypothesis import HealthCheck, settings
-from studies import finish, start
 
-from vidrobust.cli import main
+from vidrobust.cli.entry import main
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.motion import Motion, motion
 from vidrobust.models.resnet3d import ResNet3d, build
 from vidrobust.notation import STANDARD
 from vidrobust.training.config import FitConfig
-from vidrobust.training.engine import train
+from vidrobust.training.trainer import train
 
 # Machines differ in speed, so no example has a deadline; CI draws the same examples every time.
 settings.register_profile(
@@ -26,12 +26,12 @@ settings.load_profile("vidrobust")
 
 
 LONG = (
-    "test_cli.py",
+    "test_entry.py",
     "test_engines.py",
     "test_processes.py",
     "test_real_layouts.py",
     "test_report_browser.py",
-    "test_study.py",
+    "test_plan.py",
 )
 """Files of about a minute: first, or one of them is what all other cores wait for at the end."""
 

@@ -17,31 +17,31 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidrobust import data, figures, losses, models, notation
+    from vidrobust import data, losses, models, notation
     from vidrobust.attacks.apgd import APGD, TargetedAPGD
+    from vidrobust.attacks.autoattack import AutoAttack
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.attacks.blind import Blind
     from vidrobust.attacks.cw import CW
-    from vidrobust.attacks.decision import RayS
-    from vidrobust.attacks.engine import AttackResult
-    from vidrobust.attacks.ensemble import AutoAttack
     from vidrobust.attacks.fab import FAB
-    from vidrobust.attacks.gradient import FGSM, PGD
-    from vidrobust.attacks.randomised import BPDA, EOT
-    from vidrobust.attacks.saliency import FrameSaliency
+    from vidrobust.attacks.frame_saliency import FrameSaliency
+    from vidrobust.attacks.mifgsm import MIFGSM
+    from vidrobust.attacks.pgd import FGSM, PGD
+    from vidrobust.attacks.rays import RayS
     from vidrobust.attacks.square import Square
     from vidrobust.attacks.step_size import calibrate
-    from vidrobust.attacks.transfer import MIFGSM
+    from vidrobust.attacks.wrappers import BPDA, EOT
     from vidrobust.data.dataset import DataConfig
-    from vidrobust.defences import Defended, FrameShuffle, RandomCrop, Recompress
     from vidrobust.errors import VidrobustError
-    from vidrobust.evaluation import accuracy, evaluate
-    from vidrobust.fitting import fit
+    from vidrobust.evaluation.clips import accuracy, evaluate
+    from vidrobust.evaluation.defences import Defended, FrameShuffle, RandomCrop, Recompress
+    from vidrobust.evaluation.sweeps import step_sizes, sweep
     from vidrobust.models.adapters import adapt
     from vidrobust.models.checkpoints import load_model
-    from vidrobust.pages.deck import deck
-    from vidrobust.pages.report import report
-    from vidrobust.runs import Run
-    from vidrobust.sweeps import step_sizes, sweep
+    from vidrobust.results import figures
+    from vidrobust.results.pages.deck import deck
+    from vidrobust.results.pages.report import report
+    from vidrobust.runs.directory import Run
     from vidrobust.threats import (
         L1,
         L2,
@@ -58,41 +58,42 @@ if TYPE_CHECKING:
         Universal,
         WholeClip,
     )
+    from vidrobust.training.fitting import fit
 
 _HOMES = {
     "APGD": "attacks.apgd",
     "TargetedAPGD": "attacks.apgd",
     "Blind": "attacks.blind",
     "CW": "attacks.cw",
-    "RayS": "attacks.decision",
-    "AttackResult": "attacks.engine",
-    "AutoAttack": "attacks.ensemble",
+    "RayS": "attacks.rays",
+    "AttackResult": "attacks.base",
+    "AutoAttack": "attacks.autoattack",
     "FAB": "attacks.fab",
-    "FGSM": "attacks.gradient",
-    "PGD": "attacks.gradient",
-    "BPDA": "attacks.randomised",
-    "EOT": "attacks.randomised",
-    "FrameSaliency": "attacks.saliency",
+    "FGSM": "attacks.pgd",
+    "PGD": "attacks.pgd",
+    "BPDA": "attacks.wrappers",
+    "EOT": "attacks.wrappers",
+    "FrameSaliency": "attacks.frame_saliency",
     "Square": "attacks.square",
     "calibrate": "attacks.step_size",
-    "MIFGSM": "attacks.transfer",
+    "MIFGSM": "attacks.mifgsm",
     "DataConfig": "data.dataset",
-    "Defended": "defences",
-    "FrameShuffle": "defences",
-    "RandomCrop": "defences",
-    "Recompress": "defences",
+    "Defended": "evaluation.defences",
+    "FrameShuffle": "evaluation.defences",
+    "RandomCrop": "evaluation.defences",
+    "Recompress": "evaluation.defences",
     "VidrobustError": "errors",
-    "accuracy": "evaluation",
-    "evaluate": "evaluation",
-    "evaluate_views": "video_level",
-    "fit": "fitting",
+    "accuracy": "evaluation.clips",
+    "evaluate": "evaluation.clips",
+    "evaluate_views": "evaluation.videos",
+    "fit": "training.fitting",
     "adapt": "models.adapters",
     "load_model": "models.checkpoints",
-    "deck": "pages.deck",
-    "report": "pages.report",
-    "Run": "runs",
-    "step_sizes": "sweeps",
-    "sweep": "sweeps",
+    "deck": "results.pages.deck",
+    "report": "results.pages.report",
+    "Run": "runs.directory",
+    "step_sizes": "evaluation.sweeps",
+    "sweep": "evaluation.sweeps",
     "L1": "threats",
     "L2": "threats",
     "Area": "threats",
@@ -169,6 +170,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"vidrobust.{_HOMES[name]}"), name)
+    if name == "figures":
+        return importlib.import_module("vidrobust.results.figures")
     if name in __all__:
         return importlib.import_module(f"vidrobust.{name}")
     raise AttributeError(f"module 'vidrobust' has no attribute {name!r}")

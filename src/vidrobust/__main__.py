@@ -1,5 +1,5 @@
 """``python -m vidrobust`` is ``vidrobust``."""
 
-from vidrobust.cli import main
+from vidrobust.cli.entry import main
 
 main()

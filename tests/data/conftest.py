@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidrobust.data.encode import write_video
+from vidrobust.data.decoding.encode import write_video
 
 
 def picture(frames: int, size: int = 32, seed: int = 0) -> np.ndarray:

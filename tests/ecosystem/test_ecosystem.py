@@ -17,7 +17,7 @@ from torchvision import models as torchvision_models
 import vidrobust as vr
 from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.models import Adapted, adapt, build, self_test
-from vidrobust.models.hugging_face import normalisation
+from vidrobust.models.libraries.hugging_face import normalisation
 
 pytestmark = pytest.mark.filterwarnings("default")  # others' warnings are theirs
 
@@ -212,7 +212,7 @@ def test_pytorchvideo(spec: str, frames: int, size: int) -> None:
 
 
 def test_slowfast_shows_its_pathways_what_pytorchvideo_shows_them() -> None:
-    from vidrobust.models.pytorchvideo_models import TwoPathways
+    from vidrobust.models.libraries.pytorchvideo_models import TwoPathways
 
     class Shown(nn.Module):
         def forward(self, pathways: list[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vidrobust.errors import InputError
-from vidrobust.tracking import Trackers
+from vidrobust.training.trackers import Trackers
 
 pytestmark = pytest.mark.filterwarnings("default")  # others' warnings are theirs
 

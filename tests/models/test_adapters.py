@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import vidrobust as vr
-from vidrobust.attacks.inference import InferenceCopy
-from vidrobust.attacks.view import inference_view
 from vidrobust.errors import InputError
+from vidrobust.fast.inference import InferenceCopy
+from vidrobust.fast.view import inference_view
 from vidrobust.models import adapt, build, load_model, save_model, self_test
 from vidrobust.models.adapters import resized, sampled
 from vidrobust.models.spec import parse_spec

@@ -11,24 +11,24 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from models.reference_resnet3d import weights
+from helpers.reference_resnet3d import weights
 from torch import nn
 
 import vidrobust as vr
-from vidrobust.blocks import blocks_of
-from vidrobust.cli import main
+from vidrobust.cli.entry import main
+from vidrobust.cli.train import Train
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
+from vidrobust.fast.blocks import blocks_of
 from vidrobust.models.estimate import count, gpu_named
 from vidrobust.models.spec import build
 from vidrobust.notation import STANDARD, parse_policy
-from vidrobust.recipes import TRAININGS
-from vidrobust.runs import Run
-from vidrobust.train_verb import Train
+from vidrobust.runs.directory import Run
+from vidrobust.study.recipes import TRAININGS
 from vidrobust.training.config import FitConfig
-from vidrobust.training.engine import train
 from vidrobust.training.learner import frozen_before, recomputed
 from vidrobust.training.rates import default_optimiser
+from vidrobust.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = "resnext3d-101(layers=[1,1,1,1],width=32)"

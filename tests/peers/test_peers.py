@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.fab import FAB
-from vidrobust.attacks.gradient import PGD
+from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.square import Square
 from vidrobust.data.dataset import VideoClips
 from vidrobust.losses import cross_entropy, dlr

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vidrobust.cli import main
+from vidrobust.cli.entry import main
 
 KILLS = int(os.environ.get("VIDROBUST_KILLS", "1"))
 """How often the kill test is repeated; by hand with ten."""

@@ -12,13 +12,13 @@ import torch
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
-from vidrobust.fitting import fit
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
-from vidrobust.progress import Display, sparkline
-from vidrobust.tracking import JsonLines, Trackers
+from vidrobust.study.progress import Display, sparkline
 from vidrobust.training import watch as watching
+from vidrobust.training.fitting import fit
+from vidrobust.training.trackers import JsonLines, Trackers
 from vidrobust.training.watch import Watch, Watcher, look
 
 WATCH = Watch(every=1, clips=10, steps=2)

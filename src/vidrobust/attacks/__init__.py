@@ -1,1 +1,4 @@
-"""Attacks: searches for a perturbation that a threat allows."""
+"""Searches for adversarial clips, one search a file, and the text of an attack.
+
+Imports threats and fast, and the rooms below them; models, data and results are unknown here.
+"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.types import Clips, Labels, Logits
 
 

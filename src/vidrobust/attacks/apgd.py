@@ -15,15 +15,15 @@ import torch
 
 from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
+from vidrobust.fast.inference import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr
 from vidrobust.threats import L1, Threat
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.losses import Loss, TargetedLoss
     from vidrobust.types import Clips, Labels, Logits
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vidrobust.attacks.engine import AttackResult, Goal, undisturbed, verdict
+from vidrobust.attacks.base import AttackResult, Goal, undisturbed, verdict
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
-    from vidrobust.attacks.randomised import Search
+    from vidrobust.attacks.wrappers import Search
     from vidrobust.types import Clips, Labels, Logits
 
 
@@ -37,7 +37,7 @@ class Blind:
         InputError: when called with a model that has nothing before its classifier.
 
     >>> import torch
-    >>> from vidrobust.attacks.gradient import PGD
+    >>> from vidrobust.attacks.pgd import PGD
     >>> from vidrobust.models.purifier import purified
     >>> from vidrobust.models.resnet3d import build
     >>> from vidrobust.threats import Linf, Threat

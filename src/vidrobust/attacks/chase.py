@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.engine import AttackResult, Goal, Subject, attacked, uphill
-from vidrobust.attacks.inference import Precision
+from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked, uphill
+from vidrobust.fast.inference import Precision
 from vidrobust.threats import Linf
 from vidrobust.threats.tied import Scaled, Tied
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidrobust.attacks.base import Goal
 from vidrobust.attacks.chase import chase
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.engine import Goal
-from vidrobust.attacks.inference import Precision
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
-    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.types import Clips, Labels, Logits
 
 

@@ -17,15 +17,15 @@ import torch
 from vidrobust.attacks.apgd import likeliest_wrong, pick
 from vidrobust.attacks.chase import Chase, chase, unbounded
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
+from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin, targeted_margin
 from vidrobust.threats import L1, L2, Linf, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.threats import Feasible, Norm
     from vidrobust.types import Clips, Labels, Logits
 

@@ -20,15 +20,15 @@ import torch
 from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.inference import Precision
 from vidrobust.errors import InputError
+from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import L1, Linf, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.engine import AttackResult
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.types import Clips, Labels, Logits
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import nn
 
+from vidrobust.attacks.base import Goal
 from vidrobust.attacks.chase import Chase, chase
-from vidrobust.attacks.engine import Goal
-from vidrobust.attacks.inference import model_state
 from vidrobust.errors import InputError
+from vidrobust.fast.inference import model_state
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
 
@@ -175,7 +175,7 @@ def resolved(
     """The attack (a frozen dataclass with a threat, ``alpha`` and ``steps``) with a number in place of ``auto``.
 
     Args:
-        attack: such as :class:`~vidrobust.attacks.gradient.PGD`.
+        attack: such as :class:`~vidrobust.attacks.pgd.PGD`.
         model, clips, labels, patience: as in :func:`resolve_alpha`.
     """
     if attack.alpha != "auto":

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidrobust.data.geometry import Fit
+from vidrobust.data.decoding.geometry import Fit
+from vidrobust.data.decoding.sources import Source, source_of
 from vidrobust.data.parallel import in_order
-from vidrobust.data.sources import Source, source_of
 from vidrobust.data.storage import in_words, locked, room
 from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
-from vidrobust.runs import content_key, dumps, read_lines, write_atomic
+from vidrobust.runs.directory import content_key, dumps, read_lines, write_atomic
 
 if TYPE_CHECKING:
-    from vidrobust.data.decode import Reel
+    from vidrobust.data.decoding.decode import Reel
 
 FORMAT = 2
 
@@ -176,7 +176,7 @@ def _stamp(root: Path, video: Video) -> list[int]:
 
 def estimate(root: Path, videos: Sequence[Video], recipe: Recipe) -> int:
     """About how many bytes a cache will take, by the headers of some videos; at most, where they are silent."""
-    from vidrobust.data.probe import promised
+    from vidrobust.data.decoding.probe import promised
 
     some = videos[:: max(1, len(videos) // PROBED)]
     total = 0
@@ -311,7 +311,7 @@ def _check_room(target: Path, root: Path, videos: Sequence[Video], recipe: Recip
 
 def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, np.ndarray]:
     """A video's line of the index, and its frames, which the next call in this process overwrites."""
-    from vidrobust.data.decoders import decoder
+    from vidrobust.data.decoding.decoders import decoder
 
     try:
         found = decoder(recipe.decoder)(source, recipe.fit, recipe.max_frames, recipe.damaged, _reel())
@@ -324,7 +324,7 @@ def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, np.ndarray]:
 @cache
 def _reel() -> Reel:
     """One for all videos that this process decodes."""
-    from vidrobust.data.decode import Reel
+    from vidrobust.data.decoding.decode import Reel
 
     return Reel()
 

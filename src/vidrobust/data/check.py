@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrobust.data.layouts import open_folder
+from vidrobust.data.layouts.detection import open_folder
 from vidrobust.data.leaks import leak_text, same_contents
 from vidrobust.data.surveys import OK, Surveyed, surveyed
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
@@ -33,7 +33,7 @@ def check(
     """Open a data set, decode every video, compare the splits, and report.
 
     Args:
-        path: a folder, a list or shards, as for :func:`vidrobust.data.layouts.open_folder`.
+        path: a folder, a list or shards, as for :func:`vidrobust.data.layouts.detection.open_folder`.
         split, seed: of the splits.
         damaged: are videos with a few bad packets to be used (``keep``)?
         skip_bad: are videos that cannot be decoded to be left out? Else one is enough to make the data unusable.

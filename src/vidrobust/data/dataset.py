@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vidrobust.data.cache import cached_frames
 from vidrobust.data.clips import Clips, FrameStore
-from vidrobust.data.geometry import Fit
-from vidrobust.data.layouts import open_folder
+from vidrobust.data.decoding.geometry import Fit
+from vidrobust.data.layouts.detection import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import Motion, motion
@@ -20,7 +20,7 @@ from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
-    from vidrobust.runs import Row
+    from vidrobust.runs.directory import Row
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from vidrobust.data.sources import source_of
+from vidrobust.data.decoding.sources import source_of
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError
-from vidrobust.runs import content_key, write_atomic
+from vidrobust.runs.directory import content_key, write_atomic
 
 FORMAT = 1
 

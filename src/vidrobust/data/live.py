@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidrobust.data.cache import spread
-from vidrobust.data.geometry import Fit
+from vidrobust.data.decoding.geometry import Fit
+from vidrobust.data.decoding.random_access import Survey, read
+from vidrobust.data.decoding.sources import Source, source_of
 from vidrobust.data.parallel import cores
-from vidrobust.data.random_access import Survey, read
-from vidrobust.data.sources import Source, source_of
 from vidrobust.data.surveys import DAMAGED, surveyed, usable
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, DecodeError

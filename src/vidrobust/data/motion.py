@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrobust.data.layouts import open_folder
+from vidrobust.data.layouts.detection import open_folder
 from vidrobust.data.storage import cache_root, made_once
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, InputError
-from vidrobust.runs import content_key, dumps
+from vidrobust.runs.directory import content_key, dumps
 
 FORMAT = 1
 
@@ -132,7 +132,7 @@ def _find_photographs() -> list[Path]:
 
 def _make(root: Path, pictures: list[Path], spec: Motion) -> None:
     from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
-    from vidrobust.data.encode import write_video
+    from vidrobust.data.decoding.encode import write_video
 
     order = np.random.default_rng(spec.seed).permutation(len(pictures))
     train, test = [], []

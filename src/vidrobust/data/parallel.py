@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from vidrobust.processes import follow_parent
+from vidrobust.runs.processes import follow_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

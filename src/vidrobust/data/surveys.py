@@ -9,13 +9,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from vidrobust.data.decoding.random_access import Survey, survey
+from vidrobust.data.decoding.sources import Source, source_of
 from vidrobust.data.parallel import in_order
-from vidrobust.data.random_access import Survey, survey
-from vidrobust.data.sources import Source, source_of
 from vidrobust.data.storage import cache_root, locked
 from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError, RunError
-from vidrobust.runs import content_key, dumps, read_lines, write_atomic
+from vidrobust.runs.directory import content_key, dumps, read_lines, write_atomic
 
 FORMAT = 2
 OK, DAMAGED = "ok", "damaged, used"

@@ -22,7 +22,7 @@ from vidrobust.models.multibn import branched
 from vidrobust.models.purifier import purified
 from vidrobust.models.resnet3d import ARCHITECTURES, STAGE_STRIDES, ResNet3d, ResNet3dConfig, configured
 from vidrobust.models.spec import Spec, build, parse_spec, rebuild
-from vidrobust.runs import write_atomic
+from vidrobust.runs.directory import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def load_model(
         return _from_file(path, classes, new_head, convention, seed)
     wanted = parse_spec(text)
     if wanted.kind == "hf" and weights is None:
-        from vidrobust.models.hugging_face import hugging_face_checkpoint
+        from vidrobust.models.libraries.hugging_face import hugging_face_checkpoint
 
         found = hugging_face_checkpoint(wanted)
         return build(wanted, classes, seed).eval() if found is None else _fitted(wanted, found, classes, new_head, seed)
@@ -178,7 +178,7 @@ def _checkpoint(spec: Spec, weights: str | Path) -> Checkpoint:
         file = path / "model.safetensors" if path.is_dir() else path
         return Checkpoint(file, load_tensors(file)[0], {"vidrobust": True})
     if spec.kind == "torchvision" and not path.exists() and str(weights).isidentifier():
-        from vidrobust.models.torchvision_models import torchvision_checkpoint
+        from vidrobust.models.libraries.torchvision_models import torchvision_checkpoint
 
         return torchvision_checkpoint(spec, str(weights))
     return read_checkpoint(path)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidrobust.blocks import blocks_of
 from vidrobust.errors import InputError
+from vidrobust.fast.blocks import blocks_of
 from vidrobust.models.adapters import innermost
 
 if TYPE_CHECKING:

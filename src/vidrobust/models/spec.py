@@ -123,22 +123,22 @@ def _build(spec: Spec, classes: int | None, seed: int) -> nn.Module:
             raise InputError(f"{spec.text} is built for a number of classes: classes=N.")
         return fresh(configured(spec.name, classes, spec.options), seed)
     if spec.kind == "torchvision":
-        from vidrobust.models.torchvision_models import build_torchvision
+        from vidrobust.models.libraries.torchvision_models import build_torchvision
 
         return build_torchvision(spec, classes)
     if spec.kind == "hf":
-        from vidrobust.models.hugging_face import build_hugging_face
+        from vidrobust.models.libraries.hugging_face import build_hugging_face
 
         return build_hugging_face(spec, classes)
     if spec.kind == "pytorchvideo":
-        from vidrobust.models.pytorchvideo_models import build_pytorchvideo
+        from vidrobust.models.libraries.pytorchvideo_models import build_pytorchvideo
 
         return build_pytorchvideo(spec, classes)
     if spec.kind == "factory":
-        from vidrobust.models.factories import build_from_factory
+        from vidrobust.models.libraries.factories import build_from_factory
 
         return build_from_factory(spec, classes)
-    from vidrobust.models.exported import build_exported
+    from vidrobust.models.libraries.exported import build_exported
 
     return build_exported(spec, classes)
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.blind import classifier_behind
-from vidrobust.attacks.engine import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
-from vidrobust.schedules import Adaptive
+from vidrobust.notation.schedules import Adaptive
 from vidrobust.training.crafting import threat_of, training_clips
 from vidrobust.training.randomness import content_seed
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
-    from vidrobust.policies import Policy, Setting
+    from vidrobust.notation.policies import Policy, Setting
     from vidrobust.training.learner import Learner
 
 HELD_OUT = 64

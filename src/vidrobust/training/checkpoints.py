@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from vidrobust.errors import RunError
 from vidrobust.models.checkpoints import load_tensors, save_tensors
-from vidrobust.runs import torn
+from vidrobust.runs.directory import torn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vidrobust.training.distributed import World
     from vidrobust.training.learner import Learner
-    from vidrobust.training.weights import Average
+    from vidrobust.training.methods.weights import Average
 
 REMEDY = "Delete it: training goes on from the checkpoint before it, or else from the start."
 

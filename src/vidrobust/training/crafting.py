@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attack_text import threat_from_text
-from vidrobust.attacks.engine import undisturbed, uphill
-from vidrobust.attacks.gradient import PGD
-from vidrobust.attacks.view import inference_view
+from vidrobust.attacks.base import undisturbed, uphill
+from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.text import threat_from_text
+from vidrobust.fast.view import inference_view
 from vidrobust.losses import cross_entropy
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vidrobust.attacks.inference import Precision
+    from vidrobust.fast.inference import Precision
     from vidrobust.losses import Loss
-    from vidrobust.policies import Policy, Setting
+    from vidrobust.notation.policies import Policy, Setting
     from vidrobust.threats import Feasible, Threat
-    from vidrobust.training.objectives import Batch
+    from vidrobust.training.methods.objectives import Batch
     from vidrobust.types import Clips, Labels
 
 

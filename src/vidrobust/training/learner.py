@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from vidrobust.blocks import blocks_of, patched
 from vidrobust.errors import InputError
+from vidrobust.fast.blocks import blocks_of, patched
 from vidrobust.models.adapters import innermost
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
@@ -24,7 +24,7 @@ from vidrobust.training.distributed import World
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.inference import Precision
+    from vidrobust.fast.inference import Precision
     from vidrobust.types import Clips, Logits
 
 

@@ -16,17 +16,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vidrobust.errors import RunError
 from vidrobust.notation import parse_policy
-from vidrobust.policies import AlphaStar, Policy
-from vidrobust.runs import Row
-from vidrobust.schedules import Adaptive, Clock
+from vidrobust.notation.policies import AlphaStar, Policy
+from vidrobust.notation.schedules import Adaptive, Clock
+from vidrobust.runs.directory import Row
 from vidrobust.training.adaptive import adaptive_now, loss_at
 from vidrobust.training.config import FitConfig
 from vidrobust.training.learner import Learner
-from vidrobust.training.making import method_of
-from vidrobust.training.objectives import Batch, Method, Objective, Outcome
+from vidrobust.training.methods.making import method_of
+from vidrobust.training.methods.objectives import Batch, Method, Objective, Outcome
+from vidrobust.training.methods.weights import Average
 from vidrobust.training.randomness import clip_seed, content_seed, epoch_seed, seeded
 from vidrobust.training.rates import gradient_norm, set_rate
-from vidrobust.training.weights import Average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.attacks.engine import undisturbed
-from vidrobust.attacks.inference import has_bf16
+from vidrobust.attacks.base import undisturbed
+from vidrobust.fast.inference import has_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vidrobust.attacks.engine import undisturbed
-from vidrobust.attacks.gradient import FGSM, PGD
+from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.errors import InputError
-from vidrobust.families import FAMILIES
 from vidrobust.losses import cross_entropy
-from vidrobust.policies import Policy
-from vidrobust.schedules import EqualsEps, Fixed
+from vidrobust.notation.families import FAMILIES
+from vidrobust.notation.policies import Policy
+from vidrobust.notation.schedules import EqualsEps, Fixed
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.runs import Row
+    from vidrobust.runs.directory import Row
 
 AT_ONCE = 8
 """Clips looked at together: large clips would not fit into memory all at once."""

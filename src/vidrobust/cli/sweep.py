@@ -1,0 +1,172 @@
+"""``vidrobust sweep``: how strong PGD is over step sizes × iterations, at one ε or, on many workers, at several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from vidrobust.cli.terminal import rate
+from vidrobust.cli.verbs import Judged, Split, default_workers
+from vidrobust.errors import InputError
+from vidrobust.evaluation.sweeps import step_sizes, sweep
+from vidrobust.runs.directory import Row, Run
+from vidrobust.study.engines import EngineName, open_engine
+from vidrobust.study.progress import Display
+from vidrobust.study.workers import Workers
+from vidrobust.training.fitting import append_new
+from vidrobust.training.trainer import fingerprint
+
+if TYPE_CHECKING:
+    from vidrobust.evaluation.clips import Progress
+    from vidrobust.study.jobs import Place
+    from vidrobust.study.trained import Trained
+
+KEYS = ("kind", "model", "seed", "split", "clips", "eps", "alpha", "steps", "surface")
+"""What tells two rows of a sweep apart."""
+
+
+@dataclass(frozen=True)
+class SweepAt:
+    """The sweep of one ε, as a job that finds its model by itself.
+
+    Attributes:
+        of: the options of :class:`vidrobust.cli.verbs.Judged` that differ from their defaults, paths as text.
+        eps: in units of 1/255.
+        steps, alpha, clips: as in :class:`Sweep`.
+    """
+
+    of: tuple[tuple[str, Any], ...]
+    eps: float
+    steps: tuple[int, ...]
+    alpha: tuple[float, ...]
+    clips: int
+
+    @property
+    def title(self) -> str:
+        """What people read in the progress display."""
+        return f"sweep at ε={self.eps:g}"
+
+    @property
+    def gradients(self) -> int:
+        """About how many clip-gradients it costs, if there are so many clips."""
+        return (len(self.alpha) or 8) * max(self.steps) * (self.clips or 1000)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """No other job."""
+        return ()
+
+    def run(self, place: Place) -> list[Row]:
+        """Do it, in whatever process."""
+        given: dict[str, Any] = {name: Path(value) if name == "run_dir" and value else value for name, value in self.of}
+        return self.measured(Judged(**given).found(Console(quiet=True)), place.progress)
+
+    def measured(self, found: Trained, progress: Progress) -> list[Row]:
+        """The rows of a model that is at hand."""
+        split = dict(self.of)["split"]
+        clips = found.clips(split, self.clips)
+        if self.alpha:
+            rows = sweep(found.model, clips, self.eps, self.alpha, max(self.steps), self.steps, progress)
+        else:
+            rows = step_sizes(found.model, clips, self.eps, self.steps, progress)
+        about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": split}
+        return [{**row, **about} for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Judged):
+    """Loss and accuracy over step sizes × iterations, and α*; the rows are added to the run.
+
+    Attributes:
+        eps: ε in units of 1/255; of several, such as "[4,8,12]", each is a job of its own.
+        steps: iteration counts for α*; the longest bounds the trajectories.
+        alpha: step sizes in units of 1/255; none looks for α* on a widening grid instead.
+        clips: the most clips to attack; 0 attacks all.
+        out: a run directory of its own for the rows, with a page; a killed sweep goes on from there.
+        workers: processes over several ε.
+        engine: where they run: local, ray or slurm.
+        address: of a running Ray cluster (auto); Slurm's partition (local: no Slurm).
+        gpus: for each job, where the engine deals them out.
+    """
+
+    eps: float | tuple[float, ...] = 8.0
+    steps: tuple[int, ...] = (5, 10, 20)
+    alpha: tuple[float, ...] = ()
+    split: Split = "val"
+    clips: int = 100
+    out: Path | None = None
+    workers: int = 0
+    engine: EngineName = "local"
+    address: str | None = None
+    gpus: float = 0.0
+
+    def run(self, console: Console) -> None:
+        """Sweep, and print what was found."""
+        found = self.found(console)
+        budgets = self.eps if isinstance(self.eps, tuple) else (self.eps,)
+        jobs = [SweepAt(self._of(), eps, self.steps, self.alpha, self.clips) for eps in dict.fromkeys(budgets)]
+        if len(jobs) == 1 and self.out is None and self.engine == "local":
+            with Display(jobs[0].gradients, console) as display:
+                rows = jobs[0].measured(found, display.add)
+        else:
+            rows = self._by_engine(found, jobs, console)
+        if found.run is not None and self.out is None:
+            append_new(found.run, rows, KEYS)
+        shown(found.name, rows, self.steps, console)
+
+    def _of(self) -> tuple[tuple[str, Any], ...]:
+        """The model and its data, so that a process anywhere finds them."""
+        given = {field.name: getattr(self, field.name) for field in fields(Judged)}
+        for name in ("run_dir", "model", "weights", "data"):
+            if given[name] is not None and Path(given[name]).exists():
+                given[name] = str(Path(given[name]).resolve())
+        return tuple(given.items())
+
+    def _asked(self, found: Trained, jobs: Sequence[SweepAt]) -> dict[str, Any]:
+        """What determines the rows."""
+        return {
+            "of": found.origin,
+            "weights": fingerprint(found.model),
+            "split": self.split,
+            "jobs": [[job.eps, job.steps, job.alpha, job.clips] for job in jobs],
+        }
+
+    def _by_engine(self, found: Trained, jobs: Sequence[SweepAt], console: Console) -> list[Row]:
+        if self.engine != "local" and self.out is None:
+            raise InputError(f"--engine {self.engine} needs --out DIR, on a disk that all workers see.")
+        with TemporaryDirectory() as scratch:
+            run = Run.start(self.out or Path(scratch) / "sweep", "sweep", self._asked(found, jobs), found.seed)
+            total = sum(job.gradients for job in jobs)
+            engine = open_engine(self.engine, self.workers or default_workers(), run.path, self.address, self.gpus)
+            with Display(total, console) as display, Workers(run, engine, display) as pool:
+                rows = pool.do(jobs)
+            if self.out is not None:
+                from vidrobust.results.pages.report import report
+
+                append_new(run, [found.data.row], ("kind", "name"))
+                print(report([run.path]))
+        return rows
+
+
+def shown(name: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
+    """A table for each ε, and α*."""
+    swept = [row for row in rows if row["kind"] == "trajectory"]
+    for eps in dict.fromkeys(row["eps"] for row in swept):
+        here = [row for row in swept if row["eps"] == eps]
+        title = f"{name} at ε={eps:g}, {here[0]['clips']} clips"
+        table = Table("α", "i", "mean loss", "accuracy", title=title)
+        for row in here:
+            for steps in counts:
+                share = rate(row["correct"][steps], row["clips"])
+                table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", share)
+        console.print(table)
+    for row in (row for row in rows if row["kind"] == "step_size"):
+        edge = "" if row["interior"] else ", at the edge of the grid"
+        found = f"{row['alpha']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        console.print(f"α*(ε={row['eps']:g}, i={row['steps']}) = {found}{edge}", markup=False)

@@ -1,0 +1,163 @@
+"""``vidrobust train``: one model under one method, from options to a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from vidrobust.cli.terminal import show_accuracy, telling
+from vidrobust.data.dataset import DataConfig, load, open_videos
+from vidrobust.data.parallel import cores
+from vidrobust.errors import InputError
+from vidrobust.models.checkpoints import load_model
+from vidrobust.models.conventions import Convention
+from vidrobust.models.estimate import count, gpu_named
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.spec import build, parse_spec
+from vidrobust.notation import parse_policy
+from vidrobust.notation.policies import Policy
+from vidrobust.notation.schedules import Clock
+from vidrobust.study.jobs import device
+from vidrobust.study.progress import Display
+from vidrobust.study.recipes import TRAININGS
+from vidrobust.study.trained import Source, examined, fitting_clips
+from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World, joined
+from vidrobust.training.dry_run import Estimate
+from vidrobust.training.fitting import fit, study_alpha_star
+from vidrobust.training.learner import frozen_before
+from vidrobust.training.trackers import TrackerName
+from vidrobust.training.watch import Watch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+NOTICES = 20
+"""Videos left out or damaged that are named in the terminal; the run's `dataset` row names all."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one model under one policy.
+
+    Attributes:
+        out: the run directory.
+        data: motion, the embedded data set, or a folder of videos.
+        method: standard, or a policy such as "AT(ε=8,α=8,i=3)".
+        epochs: passes over the training clips.
+        batch: clips a step.
+        lr: the highest learning rate.
+        seed: of the weights, the order of the clips and their augmentation.
+        model: such as r3d-18, torchvision:r3d_18, hf:ORG/NAME, pytorchvideo:slow_r50, mypkg.module:factory.
+        weights: a checkpoint, a run directory, or the name of weights that torchvision has.
+        new_head: replace a last layer of another number of classes by a new one.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
+        init: a run directory or .safetensors file to start from.
+        alpha_star: the run directory of a study or a sweep whose α* is used.
+        recipe: a published training; options after it override it.
+        clips: frames, size and number of the clips.
+        fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
+        watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
+        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
+        skip_bad: leave out videos that cannot be decoded.
+        dry_run: say what it would cost, and stop.
+        gpu: the GPU for which a dry run estimates.
+    """
+
+    out: Path | None = None
+    data: str = "motion"
+    method: str = "standard"
+    epochs: int = 10
+    batch: int = 32
+    lr: float = 3e-3
+    seed: int = 0
+    model: str = "r3d-small"
+    weights: str | None = None
+    new_head: bool = False
+    convention: Convention = "auto"
+    init: Path | None = None
+    alpha_star: Path | None = None
+    recipe: str | None = None
+    clips: DataConfig = DataConfig()
+    fit: FitConfig = FitConfig()
+    watch: Watch = Watch(every=1)
+    track: tuple[TrackerName, ...] = ()
+    skip_bad: bool = False
+    dry_run: bool = False
+    gpu: str = "A100"
+
+    def run(self, console: Console) -> None:
+        """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
+        with joined() as world:
+            self._train(console if world.first else Console(quiet=True), world)
+
+    def _train(self, console: Console, world: World) -> None:
+        policy = parse_policy(self.method)
+        if policy.warm and self.init is None:
+            raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
+        how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
+        if self.dry_run:
+            print(self._estimate(policy, how))
+            return
+        if self.out is None or not self.data:
+            raise InputError("say where the data is and where the run goes: --data PATH --out DIRECTORY.")
+        told = telling(console)
+        config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
+        model = self._model(config, told).to(device())
+        data = load(fitting_clips(model, config), workers=cores())
+        for notice in data.notices[:NOTICES]:
+            told(notice)
+        if not isinstance(model, ResNet3d):
+            for finding in examined(model, data):
+                told(f"self-test of {self.model}: {finding}")
+        alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
+        each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
+        with Display(each * len(data.train), console) as display:
+            done = fit(
+                model,
+                data,
+                policy,
+                settings=how,
+                seed=self.seed,
+                alpha_star=alpha_star,
+                out=self.out,
+                watch=self.watch,
+                track=self.track,
+                world=world,
+                progress=display.add,
+                told=display.said,
+                shown=display.curves,
+            )
+        show_accuracy(done.rows, console)
+        if world.first:
+            print(self.out)
+
+    def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
+        """What it would cost; the data need not be there if a recipe knows how large it is."""
+        if self.recipe and not self.data:
+            about = TRAININGS[self.recipe]().about
+            classes, clips = about.classes, about.clips
+        else:
+            folder = open_videos(replace(self.clips, name=self.data))
+            classes, clips = len(folder.classes), len(folder.train)
+        model = build(self.model, classes)
+        data = fitting_clips(model, self.clips)
+        frozen_before(model, how.freeze)  # marks what is trained
+        spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))
+        counted = count(model, data.frames, data.size)
+        return Estimate(self.model, counted, how, data, self.clips.train or clips, spent, gpu_named(self.gpu))
+
+    def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
+        """The model to start from."""
+        if self.init is not None:
+            return load_model(self.init)
+        scratch = self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo")
+        classes = len(open_videos(config).classes)  # after a look at the model's name: the data may have to be made
+        if scratch:
+            return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
+        return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)

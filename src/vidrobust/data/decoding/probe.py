@@ -1,0 +1,24 @@
+"""What headers promise, without decoding: good enough to estimate a size, and for nothing else."""
+
+from __future__ import annotations
+
+from vidrobust.data.decoding.decode import explained, opened
+from vidrobust.data.decoding.sources import Source
+from vidrobust.data.decoding.stills import size_of
+from vidrobust.errors import DecodeError
+
+
+def promised(source: Source) -> tuple[int, int, int]:
+    """Width, height and frames by the header; 0 where it says nothing."""
+    try:
+        with explained(source):
+            if source.is_folder:
+                frames = source.frames()
+                width, height = size_of(frames[0][0]) or (0, 0)
+                return width, height, len(frames)
+            with opened(source) as (container, stream):
+                seconds = (container.duration or 0) / 1e6
+                frames = stream.frames or round(seconds * float(stream.average_rate or 25))
+                return stream.codec_context.width, stream.codec_context.height, max(0, frames)
+    except DecodeError:
+        return 0, 0, 0

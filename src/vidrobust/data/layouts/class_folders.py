@@ -1,0 +1,56 @@
+"""A folder a class, without lists: the splits are folders too, or are cut by source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidrobust.data.layouts.found import by_class, folders, holds_frames
+from vidrobust.data.layouts.splitting import cut_three, cut_validation
+from vidrobust.data.videos import SPLITS, Video, VideoFolder
+from vidrobust.errors import DataError
+
+LAYOUT = "class folders"
+
+
+def is_split(folder: Path) -> bool:
+    """A folder of class folders (a class may itself be called ``train``)."""
+    return folder.is_dir() and any(not holds_frames(entry) for entry in folders(folder))
+
+
+def read(root: Path, val_fraction: float, seed: int) -> VideoFolder:
+    """``CLASS/video.avi``, or ``train/CLASS/video.avi`` beside ``test`` (and ``val``).
+
+    Args:
+        root: the folder.
+        val_fraction: part of the training groups held out where there are splits but no ``val``.
+        seed: which.
+
+    Raises:
+        DataError: there are no two classes, or the splits differ in theirs.
+    """
+    if is_split(root / "train") or is_split(root / "test"):
+        classes, (train, val, test) = _splits(root)
+        if not val:
+            train, val = cut_validation(train, val_fraction, seed)
+    else:
+        classes = tuple(folder.name for folder in folders(root))
+        videos = [video for found in by_class(root, root, classes) for video in found]
+        train, val, test = cut_three(videos, classes, str(root), seed)
+    return VideoFolder(root.resolve().name, root, classes, tuple(train), tuple(val), tuple(test), LAYOUT)
+
+
+def _splits(root: Path) -> tuple[tuple[str, ...], list[list[Video]]]:
+    for name in ("train", "test"):
+        if not is_split(root / name):
+            raise DataError(f"{root / name} is missing or holds no class folders, though {root} is cut into splits.")
+    classes = tuple(folder.name for folder in folders(root / "train"))
+    parts: list[list[Video]] = []
+    for name in SPLITS:
+        if name == "val" and not (root / name).is_dir():
+            parts.append([])
+            continue
+        differing = set(classes) ^ {folder.name for folder in folders(root / name)}
+        if differing:
+            raise DataError(f"{root / name} and {root / 'train'} differ in their class folders: {sorted(differing)}.")
+        parts.append([video for videos in by_class(root, root / name, classes) for video in videos])
+    return classes, parts

@@ -1,0 +1,117 @@
+"""HMDB-51 (Kuehne et al. 2011): class folders, and ``CLASS_test_split1.txt`` with a 0, 1 or 2 behind each file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+from vidrobust.data.layouts.found import Spelled, folders
+from vidrobust.data.layouts.splitting import cut_validation
+from vidrobust.data.videos import Video, VideoFolder, inside, read_lines
+from vidrobust.errors import DataError
+
+LAYOUT = "HMDB-51"
+LIST_FOLDERS = ("testTrainMulti_7030_splits", "test_train_splits", "splits")
+UNUSED, TRAIN, TEST = "0", "1", "2"
+
+_LIST = re.compile(r"(?P<name>.+)_test_split(?P<split>\d+)\.txt")
+_TAGS = re.compile(r"_[fhul]_(?:nm|cm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$", re.IGNORECASE)
+"""What the end of a name tells: visible body parts, camera motion, people, viewpoint, quality, number of the clip."""
+
+_WHERE = "The lists come with HMDB-51 as test_train_splits.rar"
+
+
+def find_lists(root: Path) -> Path | None:
+    """The folder with the lists: this one, one within it, or one of the usual names beside it."""
+    places = [root, *folders(root)]
+    if any(root.glob("*/*_np*_*_*_*")):
+        places += [root.resolve().parent / name for name in LIST_FOLDERS]
+    for place in places:
+        if place.is_dir() and any(_LIST.fullmatch(file.name) for file in place.iterdir()):
+            return place
+    return None
+
+
+def source_of(path: str) -> str:
+    """The video that a clip was cut from, as best its name tells.
+
+    >>> source_of("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi")
+    'april_09_brush_hair'
+    """
+    return _TAGS.sub("", PurePosixPath(path).stem).casefold()
+
+
+def read(root: Path, lists: Path, split: int, val_fraction: float, seed: int) -> VideoFolder:
+    """The clips of one of the three official splits; validation is cut from its training clips by source.
+
+    Args:
+        root: the folder.
+        lists: the folder of the lists.
+        split: 1, 2 or 3.
+        val_fraction, seed: how many sources of the training clips are held out, and which.
+
+    Raises:
+        DataError: a list or a video is not as it must be.
+    """
+    files = _class_lists(lists, split)
+    classes = tuple(files)
+    on_disk = Spelled(root, _base(root, classes))
+    videos: dict[str, list[Video]] = {UNUSED: [], TRAIN: [], TEST: []}
+    for label, (name, file) in enumerate(files.items()):
+        if name.casefold() not in on_disk.classes:
+            raise DataError(f"{root}: class {name} has no video, though {file.name} lists it. Put its clips there.")
+        for use, video in _read_list(file, name, label, on_disk):
+            videos[use].append(video)
+    train, val = cut_validation(videos[TRAIN], val_fraction, seed)
+    unused = len(videos[UNUSED])
+    notes = (f"{unused} clips are marked 0 in split {split}: they belong to neither side.",) if unused else ()
+    name = root.resolve().name
+    return VideoFolder(name, root, classes, tuple(train), tuple(val), tuple(videos[TEST]), LAYOUT, notes=notes)
+
+
+def _class_lists(lists: Path, split: int) -> dict[str, Path]:
+    """The list of each class for a split; every class that has one for any split must have it."""
+    found: dict[str, dict[int, Path]] = {}
+    for file in sorted(lists.iterdir()):
+        if match := _LIST.fullmatch(file.name):
+            found.setdefault(match["name"], {})[int(match["split"])] = file
+    lacking = [name for name, files in found.items() if split not in files]
+    if lacking:
+        file = lists / f"{lacking[0]}_test_split{split}.txt"
+        raise DataError(f"{file} is missing. {_WHERE}: put the file there, or choose another split.")
+    if len(found) < 2:
+        raise DataError(f"{lists} has the lists of {len(found)} class(es); at least 2 are needed. {_WHERE}.")
+    return {name: files[split] for name, files in found.items()}
+
+
+def _base(root: Path, classes: tuple[str, ...]) -> Path:
+    """The folder of the class folders: this one, or one within it."""
+    wanted = {name.casefold() for name in classes}
+    for place in [root, *folders(root)]:
+        if any(folder.name.casefold() in wanted for folder in folders(place)):
+            return place
+    raise DataError(f"{root} holds none of the class folders {', '.join(classes[:3])} … that its lists name.")
+
+
+def _read_list(file: Path, name: str, label: int, on_disk: Spelled) -> list[tuple[str, Video]]:
+    """``April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1`` a line: 1 is train, 2 test, 0 unused."""
+    videos: dict[str, tuple[str, Video]] = {}
+    for number, line in read_lines(file, f"{_WHERE}: put it there again."):
+        where = f"{file}, line {number}"
+        words = line.rsplit(None, 1)
+        if len(words) != 2 or words[1] not in (UNUSED, TRAIN, TEST):
+            raise DataError(f"{where}: {line!r} must be a file and 0 (unused), 1 (train) or 2 (test).")
+        entry = inside(where, words[0])
+        if len(entry.parts) != 1:
+            raise DataError(f"{where}: {words[0]!r} must be the name of a file in the folder {name}.")
+        found = on_disk.find(f"{name}/{entry}")
+        if found is None:
+            if words[1] == UNUSED:
+                continue
+            raise DataError(f"{where}: {name}/{entry} does not exist. Put the video there, or delete the line.")
+        if found in videos:
+            raise DataError(f"{where}: {entry} is listed twice. Delete the line.")
+        videos[found] = (words[1], Video(found, label, source_of(found)))
+    if not videos:
+        raise DataError(f"{file} names no clip. {_WHERE}: put it there again.")
+    return list(videos.values())

@@ -1,0 +1,233 @@
+"""Model × clips × attack → rows of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from vidrobust.attacks.base import AttackResult, check_logits, input_gradient, undisturbed
+from vidrobust.attacks.pgd import PGD
+from vidrobust.errors import InputError
+from vidrobust.threats import Linf, Threat
+from vidrobust.types import PIXEL
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.runs.directory import Row
+
+BATCH = 64
+"""Clips evaluated at once."""
+
+NOISE_EPS = 8.0
+HUGE_EPS = 128.0
+"""Budgets (1/255) of the masking checks: one at which noise must be weaker than PGD, one no defence can survive."""
+
+Progress = Callable[[int], None]
+
+
+def silent(gradients: int) -> None:
+    """Reports progress to nobody."""
+
+
+class Attack(Protocol):
+    """Anything called with a model, clips and labels that says which clips it broke."""
+
+    def __call__(self, model: nn.Module, clips: Tensor, labels: Tensor, /) -> AttackResult:
+        """Attack the clips."""
+        ...
+
+
+def batches(clips: Clips, indices: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(indices, clips, labels) on the device, batch by batch, each clip at its centre."""
+    for part in indices.split(BATCH) if len(indices) else ():  # an empty tensor splits into one empty part
+        yield part, clips.centre(part).to(device), clips.labels[part].to(device)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters are (the CPU if it has none)."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def ranks(model: nn.Module, clips: Clips) -> Tensor:
+    """``N`` int64: how many classes the model puts above the true one, 0 being right.
+
+    Raises:
+        InputError: there are no clips, or the output cannot be logits for these labels.
+    """
+    if len(clips) == 0:
+        raise InputError("there are no clips to evaluate.")
+    found = torch.empty(len(clips), dtype=torch.int64)
+    with undisturbed(model), torch.no_grad():
+        for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
+            logits = model(x).float()
+            check_logits(logits, x, y)
+            found[part] = (logits > logits.gather(1, y[:, None])).sum(1).cpu()
+    return found
+
+
+def accuracy(model: nn.Module, clips: Clips) -> Row:
+    """Top-1 and top-5 on the centre clips, as counts.
+
+    Returns:
+        An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``.
+    """
+    found, k = ranks(model, clips), min(5, len(clips.classes))
+    top1, topk = int((found == 0).sum()), int((found < k).sum())
+    return {"kind": "accuracy", "top1": top1, "top5": topk, "k": k, "clips": len(clips)}
+
+
+def pgd(eps: float, alpha: float, steps: int) -> PGD:
+    """The L∞ PGD that rows speak of: ε and α in units of 1/255, the best iterate kept."""
+    return PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps)
+
+
+def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Tensor:
+    """``N`` bool: which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified."""
+    left = torch.zeros_like(alive)
+    for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
+        result = attack(model, x, y)
+        left[part] = ~result.success.cpu()
+        progress(int(result.backwards.sum()))
+    return left
+
+
+def robustness_row(mask: Tensor, eps: float, alpha: float, steps: int) -> Row:
+    """A ``robustness`` row from the mask of surviving clips; ε and α in units of 1/255."""
+    digits = "".join("1" if alive else "0" for alive in mask.tolist())
+    counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits}
+    return {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps, **counts}
+
+
+def robustness(
+    model: nn.Module,
+    clips: Clips,
+    eps: Sequence[float],
+    steps: Sequence[int],
+    alpha_star: Callable[[float, int], float],
+    progress: Progress = silent,
+) -> list[Row]:
+    """Accuracy against ε under PGD with the step size α*(ε, i), for every ε and every i.
+
+    Clips that are misclassified clean count as broken and cost nothing.
+
+    Args:
+        model: the model, left as it was.
+        clips: the clips to attack.
+        eps: budgets in units of 1/255; 0 is the clean accuracy.
+        steps: iteration counts.
+        alpha_star: α*(ε, i) in units of 1/255.
+        progress: called with the gradients spent.
+    """
+    clean = ranks(model, clips) == 0
+    rows = []
+    for count in steps:
+        for budget in eps:
+            if budget == 0:
+                rows.append(robustness_row(clean, 0.0, 0.0, count))
+                continue
+            alpha = alpha_star(budget, count)
+            mask = survivors(model, clips, pgd(budget, alpha, count), clean, progress)
+            rows.append(robustness_row(mask, budget, alpha, count))
+    return rows
+
+
+def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress: Progress = silent) -> list[Row]:
+    """Clean accuracy, then the accuracy under each attack.
+
+    Args:
+        model: from clips in [0, 1] to logits; left as it was.
+        clips: the clips to attack.
+        attacks: such as :class:`vidrobust.attacks.pgd.PGD`.
+        progress: called with the gradients spent.
+
+    Returns:
+        One ``robustness`` row for the clean clips (ε = 0) and one for each attack, with ``attack`` as text.
+
+    Raises:
+        InputError: an attack is targeted.
+    """
+    refuse_targets(*attacks)
+    clean = ranks(model, clips) == 0
+    rows = [{**robustness_row(clean, 0.0, 0.0, 0), "attack": "none"}]
+    for attack in attacks:
+        mask = survivors(model, clips, attack, clean, progress)
+        rows.append({**robustness_row(mask, *budget(attack)), "attack": repr(attack)})
+    return rows
+
+
+def refuse_targets(*attacks: object) -> None:
+    """Refuse attacks, also within others, that would take the true classes of a data set for the classes to reach.
+
+    Raises:
+        InputError: one does.
+    """
+    for attack in attacks:
+        if getattr(attack, "targeted", False):
+            raise InputError(
+                f"{type(attack).__name__} is targeted: its labels are the classes to reach, but those of a data set "
+                "are the true ones. Take targeted=false (TargetedAPGD and FAB try the wrong classes in turn), or call "
+                "the attack in Python with the classes to reach."
+            )
+        inner = getattr(attack, "search", None)
+        if inner is not None:
+            refuse_targets(inner)
+
+
+def budget(attack: Attack) -> tuple[float, float, int]:
+    """ε and α in units of 1/255, and the iterations, of an attack that has them, or of the search that it wraps."""
+    while "search" in getattr(attack, "__dataclass_fields__", ()):
+        attack = attack.search  # type: ignore[attr-defined]
+    threat = getattr(attack, "threat", None)
+    eps = float(torch.as_tensor(getattr(threat, "eps", 0.0)).max())  # of budgets per clip or frame, the largest
+    alpha = getattr(attack, "alpha", 0.0)
+    known = alpha if isinstance(alpha, float) else 0.0  # "auto" is another for each batch
+    return round(eps / PIXEL, 6), round(known / PIXEL, 6), int(getattr(attack, "steps", 1))
+
+
+def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int = 0) -> Row:
+    """Signs that gradients are masked rather than the model robust (Athalye et al. 2018; Carlini et al. 2019).
+
+    Counts clips whose input gradient is exactly zero, clips that survive random noise of ±ε against those that survive
+    PGD at the same ε, and clips that survive PGD at a budget no classifier can withstand.
+
+    Args:
+        model: the model, left as it was.
+        clips: the clips to attack.
+        alpha: PGD's step size at ε = 8, in units of 1/255; scaled in proportion at the huge ε.
+        steps: iterations of PGD.
+        seed: of the noise.
+    """
+    clean = ranks(model, clips) == 0
+    zero = 0
+    with undisturbed(model):
+        for _, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
+            _, _, gradient = input_gradient(model, x, y)
+            zero += int((gradient.flatten(1).abs().amax(1) == 0).sum())
+    under_pgd = survivors(model, clips, pgd(NOISE_EPS, alpha, steps), clean)
+    huge = survivors(model, clips, pgd(HUGE_EPS, alpha * HUGE_EPS / NOISE_EPS, steps), clean)
+    return {
+        "kind": "masking",
+        "clips": len(clips),
+        "zero_gradient": zero,
+        "noise_eps": NOISE_EPS,
+        "noise_correct": int(_under_noise(model, clips, clean, seed).sum()),
+        "pgd_correct": int(under_pgd.sum()),
+        "huge_eps": HUGE_EPS,
+        "huge_correct": int(huge.sum()),
+    }
+
+
+def _under_noise(model: nn.Module, clips: Clips, alive: Tensor, seed: int) -> Tensor:
+    """Which clips stay right when every pixel moves by ±ε at random."""
+    generator = torch.Generator().manual_seed(seed)
+    left = torch.zeros_like(alive)
+    with undisturbed(model), torch.no_grad():
+        for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
+            signs = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
+            moved = (x + signs * (NOISE_EPS * PIXEL)).clamp(0, 1)
+            left[part] = (model(moved).argmax(1) == y).cpu()
+    return left

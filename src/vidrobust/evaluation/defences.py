@@ -1,0 +1,150 @@
+"""Input transforms as defences: what clips go through before a classifier, and how to attack through it.
+
+A defence that breaks gradients or draws at random is no defence against an attack that takes this into account
+(Athalye, Carlini and Wagner, ICML 2018). So a :class:`Defended` model differentiates a transform without a gradient as
+if it were the identity (BPDA), and :func:`adaptive` attacks a random one by the mean of several draws (EOT).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vidrobust.attacks.wrappers import EOT
+from vidrobust.errors import InputError
+
+if TYPE_CHECKING:
+    from vidrobust.attacks.wrappers import Search
+    from vidrobust.types import Clips, Logits
+
+
+class Transform(Protocol):
+    """What clips go through."""
+
+    @property
+    def random(self) -> bool:
+        """Does it draw anew at each call, from torch's global random state?"""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """Has it a useful gradient?"""
+        ...
+
+    def __call__(self, clips: Clips, /) -> Clips:
+        """Transformed clips of the same shape, in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recompress:
+    """Through MPEG-4 and back: high frequencies, where small perturbations live, are quantised away.
+
+    Args:
+        quality: the quantiser, 2 (best) to 31.
+    """
+
+    random: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = False
+    quality: int = 8
+
+    def __call__(self, clips: Clips) -> Clips:
+        """Every clip by itself."""
+        from vidrobust.data.decoding.recompress import recompressed
+
+        pixels = (clips.detach().float() * 255).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
+        again = np.stack([recompressed(clip, self.quality) for clip in pixels])
+        return torch.from_numpy(again).permute(0, 4, 1, 2, 3).to(clips) / 255
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A random part of the picture, the same in all frames, scaled back to the whole (Xie et al., ICLR 2018).
+
+    Args:
+        share: of height and width that is kept, above 0 and at most 1.
+    """
+
+    random: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = True
+    share: float = 0.875
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"share must lie above 0 and be at most 1, but is {self.share}.")
+
+    def __call__(self, clips: Clips) -> Clips:
+        """Every clip at a place of its own."""
+        batch, _, frames, height, width = clips.shape
+        kept = (max(1, round(height * self.share)), max(1, round(width * self.share)))
+        tops = torch.randint(0, height - kept[0] + 1, (batch,)).tolist()
+        lefts = torch.randint(0, width - kept[1] + 1, (batch,)).tolist()
+        corners = zip(clips, tops, lefts, strict=True)
+        parts = [clip[..., top : top + kept[0], left : left + kept[1]] for clip, top, left in corners]
+        size = (frames, height, width)
+        return F.interpolate(torch.stack(parts), size, mode="trilinear", align_corners=False).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class FrameShuffle:
+    """Frames in random order within windows of a few.
+
+    Args:
+        window: frames a window, at least 2.
+    """
+
+    random: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = True
+    window: int = 2
+
+    def __post_init__(self) -> None:
+        if self.window < 2:
+            raise InputError(f"window must be at least 2 frames, but is {self.window}.")
+
+    def __call__(self, clips: Clips) -> Clips:
+        """Every clip in an order of its own."""
+        frames = clips.shape[2]
+        starts = range(0, frames, self.window)
+        orders = [
+            torch.cat([start + torch.randperm(min(self.window, frames - start)) for start in starts]) for _ in clips
+        ]
+        return torch.stack([clip[:, order.to(clips.device)] for clip, order in zip(clips, orders, strict=True)])
+
+
+class Defended(nn.Module):
+    """A classifier behind an input transform.
+
+    >>> from vidrobust.models.resnet3d import build
+    >>> model = Defended(build("r3d-small", 3), FrameShuffle(window=4)).eval()
+    >>> model(torch.rand(2, 3, 8, 16, 16)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, classifier: nn.Module, transform: Transform) -> None:
+        super().__init__()
+        self.classifier, self.transform = classifier, transform
+
+    def forward(self, clips: Clips) -> Logits:
+        """Logits ``B K``."""
+        if not torch.is_tensor(clips):
+            raise TypeError("a transform runs on tensors alone: it cannot be traced into a graph.")
+        if self.transform.differentiable:
+            return self.classifier(self.transform(clips))
+        moved = self.transform(clips)
+        return self.classifier(clips + (moved - clips).detach())  # the transform's value, the identity's gradient
+
+
+def adaptive(attack: Search, model: nn.Module, samples: int = 10) -> Any:
+    """The attack that takes a model's transform into account: over several draws if it is random.
+
+    Args:
+        attack: any search.
+        model: maybe a :class:`Defended` one.
+        samples: draws a pass.
+    """
+    return EOT(attack, samples) if getattr(getattr(model, "transform", None), "random", False) else attack

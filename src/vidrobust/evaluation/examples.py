@@ -1,0 +1,68 @@
+"""Attacked clips to watch: clean, perturbation and adversarial, stored without loss for the page's gallery."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vidrobust.evaluation.clips import device_of
+from vidrobust.runs.directory import Row, write_atomic
+from vidrobust.types import PIXEL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from vidrobust.data.clips import Clips
+
+
+def examples(
+    model: nn.Module,
+    clips: Clips,
+    attack: Callable[..., Any],
+    folder: Path,
+    setting: Row,
+) -> list[Row]:
+    """Attack clips and store them losslessly, one ``npz`` a clip, with an ``example`` row each."""
+    if len(clips) == 0:
+        return []
+    device = device_of(model)
+    x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
+    result = attack(model, x, y)
+    with torch.no_grad():
+        before, after = model(x).float().softmax(1).cpu(), model(result.clips).float().softmax(1).cpu()
+    rows = []
+    for index, video in enumerate(clips.videos):
+        file = folder / f"example-{index}.npz"
+        write_atomic(file, _packed(x[index].cpu(), result.clips[index].cpu()))
+        rows.append(
+            {
+                "kind": "example",
+                "file": "/".join(file.parts[-3:]),
+                "video": video,
+                "label": clips.classes[int(clips.labels[index])],
+                **setting,
+                "clean_top": _top(before[index], clips.classes),
+                "adversarial_top": _top(after[index], clips.classes),
+            }
+        )
+    return rows
+
+
+def _packed(clean: Tensor, adversarial: Tensor) -> bytes:
+    """The clip as 8-bit frames and the perturbation in units of 1/255, both ``T H W 3``."""
+    frames = clean.permute(1, 2, 3, 0).numpy()
+    delta = (adversarial - clean).permute(1, 2, 3, 0).numpy() / PIXEL
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, clean=np.rint(frames * 255).astype(np.uint8), delta=delta.astype(np.float16))
+    return buffer.getvalue()
+
+
+def _top(probabilities: Tensor, classes: Sequence[str]) -> list[list[Any]]:
+    values, indices = probabilities.topk(min(5, len(classes)))
+    return [[classes[index], round(value, 4)] for value, index in zip(values.tolist(), indices.tolist(), strict=True)]

@@ -1,0 +1,142 @@
+"""How PGD's strength depends on its step size: trajectories over a grid of α, and the search for α*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.step_size import RATIO, explore
+from vidrobust.evaluation.clips import batches, device_of, silent
+from vidrobust.results.numbers.analysis import best_step
+from vidrobust.threats import Linf, Threat
+from vidrobust.types import PIXEL
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.evaluation.clips import Progress
+    from vidrobust.runs.directory import Row
+
+
+def trajectory(
+    model: nn.Module,
+    clips: Clips,
+    eps: float,
+    alpha: float,
+    steps: int,
+    at: Sequence[int] = (),
+    progress: Progress = silent,
+) -> Row:
+    """The mean loss and the accuracy after each step of one PGD run: one trajectory serves all iteration counts.
+
+    Args:
+        model: the model, left as it was.
+        clips: the clips to attack, all of them (the loss is a mean over all clips).
+        eps, alpha: in units of 1/255.
+        steps: iterations.
+        at: steps whose per-clip losses are kept, for intervals.
+        progress: called with the gradients spent.
+
+    Returns:
+        A ``trajectory`` row.
+    """
+    attack = PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps, keep="last")
+    losses = np.zeros((steps + 1, len(clips)))
+    correct = np.zeros(steps + 1, dtype=int)
+    for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
+        for iterate in attack.trajectory(model, x, y):
+            losses[iterate.step, part.numpy()] = iterate.loss.cpu().numpy()
+            correct[iterate.step] += int((iterate.predicted == y).sum())
+        progress(len(part) * steps)
+    return {
+        "kind": "trajectory",
+        "eps": eps,
+        "alpha": alpha,
+        "loss": [round(value, 5) for value in losses.mean(1).tolist()],
+        "correct": correct.tolist(),
+        "clips": len(clips),
+        "clip_loss": {str(step): [round(value, 4) for value in losses[step].tolist()] for step in at},
+    }
+
+
+def sweep(
+    model: nn.Module,
+    clips: Clips,
+    eps: float,
+    alphas: Sequence[float],
+    steps: int,
+    at: Sequence[int] = (),
+    progress: Progress = silent,
+) -> list[Row]:
+    """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients a clip, for all iteration counts."""
+    return [trajectory(model, clips, eps, alpha, steps, at, progress) for alpha in alphas]
+
+
+def step_sizes(
+    model: nn.Module, clips: Clips, eps: float, steps: Sequence[int], progress: Progress = silent
+) -> list[Row]:
+    """α*(ε, i) for each i: the step size of the largest mean loss, on a grid widened until the optimum is interior.
+
+    The grid is geometric; it starts as ε/16…ε and grows at either end, at most to ε/450 and 4ε. The estimate and its
+    95 % interval are those of :func:`vidrobust.results.numbers.analysis.best_step`.
+
+    Returns:
+        ``step_size`` rows, one for each i, after the ``trajectory`` rows they rest on.
+    """
+    longest = max(steps)
+
+    def measure(power: int) -> Row:
+        return trajectory(model, clips, eps, round(eps * RATIO**power, 6), longest, steps, progress)
+
+    rows = list(explore(measure, lambda row, count: row["loss"][count], steps).values())
+    return rows + [_step_size(rows, eps, count) for count in steps]
+
+
+def _step_size(rows: Sequence[Row], eps: float, steps: int) -> Row:
+    """The ``step_size`` row of one iteration count, from the trajectories of all step sizes."""
+    losses = np.array([row["clip_loss"][str(steps)] for row in rows])
+    best = best_step(np.array([row["alpha"] for row in rows]), losses)
+    estimate = {"alpha": round(best.alpha, 5), "low": round(best.low, 5), "high": round(best.high, 5)}
+    about = {"eps": eps, "steps": steps, "interior": bool(best.interior), "clips": losses.shape[1]}
+    return {"kind": "step_size", **estimate, **about}
+
+
+class StepSizes:
+    """α*(ε, i) between the measured points: linear in log ε and log i, by the nearest ratio α/ε beyond them.
+
+    Args:
+        rows: ``step_size`` rows, in units of 1/255.
+
+    >>> rows = [{"kind": "step_size", "eps": eps, "steps": 5, "alpha": eps / 4} for eps in (2.0, 8.0)]
+    >>> round(StepSizes(rows)(4.0, 5), 6)
+    1.0
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        table: dict[int, dict[float, float]] = {}
+        for row in rows:
+            table.setdefault(row["steps"], {})[row["eps"]] = row["alpha"] / row["eps"]
+        self.table = {count: dict(sorted(table[count].items())) for count in sorted(table)}
+
+    def __call__(self, eps: float, steps: int) -> float:
+        ratios = [
+            np.interp(np.log(eps), np.log(list(line)), np.log(list(line.values()))) for line in self.table.values()
+        ]
+        ratio = np.exp(np.interp(np.log(steps), np.log(list(self.table)), ratios))
+        return round(float(eps * ratio), 5)
+
+
+def calibrated(model: nn.Module, clips: Clips, progress: Progress = silent) -> Callable[[float, int], float]:
+    """α* of a model outside a study: looked for each time it is asked for, on the model as it then is.
+
+    Args:
+        model: the model; in training, its α* moves with it.
+        clips: some clips that are *not* evaluated afterwards, such as training clips.
+        progress: called with the gradients spent.
+    """
+    return lambda eps, steps: step_sizes(model, clips, eps, [steps], progress)[-1]["alpha"]

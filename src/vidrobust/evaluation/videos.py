@@ -1,0 +1,198 @@
+"""What a model says of a whole video: the average over several clips of it, also under attack.
+
+Papers report either the share of clips that are classified rightly, or that of videos, each video's answer being the
+mean of the logits, or of the probabilities, of its clips. A video's answer can be attacked in two ways: each clip on
+its own, as if the others were not there, or the answer itself, whose gradient runs through all clips. For the second
+one the clips of a video are joined one behind the other in time into one long clip, for a model that takes it apart
+again: so any attack does, under any threat, and each clip keeps to the budget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from vidrobust.attacks.base import check_logits, undisturbed
+from vidrobust.errors import InputError
+from vidrobust.evaluation.clips import (
+    BATCH,
+    Attack,
+    Progress,
+    budget,
+    device_of,
+    evaluate,
+    refuse_targets,
+    robustness_row,
+    silent,
+)
+from vidrobust.threats import Threat
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.data.sampling import Views
+    from vidrobust.runs.directory import Row
+
+Average: TypeAlias = Literal["logits", "probabilities"]
+Level: TypeAlias = Literal["clip", "video"]
+Part = TypeVar("Part")
+
+
+class VideoClassifier(nn.Module):
+    """A model of clips as a model of videos.
+
+    Args:
+        model: from clips ``B C T H W`` to logits.
+        views: clips of a video.
+        average: of the logits, or of the probabilities, whose logarithms are then the video's logits.
+
+    >>> videos = torch.rand(2, 3, 4 * 8, 6, 6)  # 4 clips of 8 frames, one behind the other
+    >>> mean = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    >>> torch.allclose(VideoClassifier(mean, 4)(videos), videos.mean((2, 3, 4)))
+    True
+    """
+
+    def __init__(self, model: nn.Module, views: int, average: Average = "logits") -> None:
+        super().__init__()
+        if average not in ("logits", "probabilities"):
+            raise InputError(f"average must be logits or probabilities, not {average!r}.")
+        self.model, self.views, self.average = model, views, average
+
+    def forward(self, videos: Tensor) -> Tensor:
+        """``B C (views · T) H W`` to logits ``B K``."""
+        logits = self.model(apart(videos, self.views)).float().unflatten(0, (-1, self.views))
+        if self.average == "logits":
+            return logits.mean(1)
+        return logits.log_softmax(2).logsumexp(1) - math.log(self.views)
+
+
+def joined(clips: Tensor, views: int) -> Tensor:
+    """Clips ``(B · views) C T H W``, those of a video together, as ``B C (views · T) H W``."""
+    return clips.unflatten(0, (-1, views)).transpose(1, 2).flatten(2, 3)
+
+
+def apart(videos: Tensor, views: int) -> Tensor:
+    """The inverse of :func:`joined`."""
+    return videos.unflatten(2, (views, -1)).transpose(1, 2).flatten(0, 1)
+
+
+def each_view(attack: Part, views: int) -> Part:
+    """The attack with every threat in it, however deep, granting its budget to each view of a joined video."""
+    if isinstance(attack, Threat):
+        return dataclasses.replace(attack, views=views)
+    if isinstance(attack, tuple) and not hasattr(attack, "_fields"):
+        return tuple(each_view(part, views) for part in attack)  # type: ignore[return-value]
+    if dataclasses.is_dataclass(attack) and not isinstance(attack, type):
+        fields = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack) if field.init}
+        changed = {name: each_view(value, views) for name, value in fields.items()}
+        if any(changed[name] is not fields[name] for name in fields):
+            return dataclasses.replace(attack, **changed)
+    return attack
+
+
+def evaluate_views(
+    model: nn.Module,
+    clips: Clips,
+    attacks: Sequence[Attack],
+    *,
+    views: Views,
+    level: Level = "clip",
+    average: Average = "logits",
+    progress: Progress = silent,
+) -> list[Row]:
+    """Accuracy over several clips of each video, clean and under each attack.
+
+    Args:
+        model: from clips in [0, 1] to logits; left as it was.
+        clips: the videos, each by its centre clip.
+        attacks: such as :class:`vidrobust.attacks.pgd.PGD`.
+        views: so many clips evenly over each video, or ``sliding``, one behind the other over all of it.
+        level: ``clip`` counts every clip by itself; ``video`` counts videos by the average of their clips.
+        average: of the logits or of the probabilities.
+        progress: called with the gradients spent.
+
+    Returns:
+        ``views`` rows: one for the clean clips or videos, then for each attack one (clips), or two (videos): each clip
+        attacked on its own, and the video's answer attacked.
+
+    Raises:
+        InputError: ``views``, ``level`` or ``average`` is none of these, there are no clips, or an attack is targeted.
+    """
+    if level not in ("clip", "video"):
+        raise InputError(f"level must be clip or video, not {level!r}.")
+    refuse_targets(*attacks)
+    viewed = clips.viewed(views)
+    about = {"kind": "views", "level": level, "views": views, "videos": len(clips)}
+    if level == "clip":
+        rows = evaluate(model, viewed, attacks, progress)
+        told = ["none"] + ["clip"] * len(attacks)
+        return [{**row, **about, "average": None, "attacked": what} for row, what in zip(rows, told, strict=True)]
+    about["average"] = average
+    videos = _Videos(model, clips, viewed, average)
+    clean = videos.clean()
+    rows = [{**robustness_row(clean, 0.0, 0.0, 0), **about, "attack": "none", "attacked": "none"}]
+    for attack in attacks:
+        row = {**about, "attack": repr(attack)}
+        for what, left in (("clip", videos.clip_by_clip), ("video", videos.as_one)):
+            mask = left(attack, clean, progress)
+            rows.append({**robustness_row(mask, *budget(attack)), **row, "attacked": what})
+    return rows
+
+
+class _Videos:
+    """The videos of a split with their clips, in batches of equally many clips a video."""
+
+    def __init__(self, model: nn.Module, clips: Clips, viewed: Clips, average: Average) -> None:
+        if len(clips) == 0:
+            raise InputError("there are no clips to evaluate.")
+        self.model, self.labels, self.viewed = model, clips.labels, viewed
+        _, counts = torch.unique_consecutive(viewed.of, return_counts=True)
+        self.counts, self.first = counts, counts.cumsum(0) - counts
+        self.classifiers = {count: VideoClassifier(model, count, average) for count in counts.unique().tolist()}
+
+    def batches(self, wanted: Tensor) -> Iterator[tuple[Tensor, int, Tensor, Tensor]]:
+        """(videos, clips of each, clips ``(B · views) C T H W``, labels ``B``) of the wanted (``N`` bool) videos."""
+        device = device_of(self.model)
+        for count in self.classifiers:
+            rows = (wanted & (self.counts == count)).nonzero().flatten()
+            for part in rows.split(max(1, BATCH // count)) if len(rows) else ():
+                index = (self.first[part, None] + torch.arange(count)).flatten()
+                yield part, count, self.viewed.centre(index).to(device), self.labels[part].to(device)
+
+    def clean(self) -> Tensor:
+        """``N`` bool: which videos are classified rightly."""
+        right = torch.zeros(len(self.labels), dtype=torch.bool)
+        for part, count, x, y in self.batches(~right):
+            right[part] = self._right(count, joined(x, count), y)
+        return right
+
+    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Tensor:
+        """``N`` bool: which videos in ``alive`` survive that each of their clips is attacked on its own."""
+        left = torch.zeros_like(alive)
+        for part, count, x, y in self.batches(alive):
+            result = attack(self.model, x, y.repeat_interleave(count))
+            left[part] = self._right(count, joined(result.clips, count), y)
+            progress(int(result.backwards.sum()))
+        return left
+
+    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Tensor:
+        """``N`` bool: which videos in ``alive`` survive an attack on their own answer."""
+        left = torch.zeros_like(alive)
+        for part, count, x, y in self.batches(alive):
+            result = each_view(attack, count)(self.classifiers[count], joined(x, count), y)
+            left[part] = ~result.success.cpu()
+            progress(int(result.backwards.sum()) * count)
+        return left
+
+    def _right(self, count: int, videos: Tensor, labels: Tensor) -> Tensor:
+        classifier: Any = self.classifiers[count]
+        with undisturbed(classifier), torch.no_grad():
+            logits = classifier(videos)
+            check_logits(logits, videos, labels)
+            return (logits.argmax(1) == labels).cpu()

@@ -1,0 +1,107 @@
+"""A faster first convolution.
+
+The first convolution of a video network has 3 input channels and a spatial stride of 2: few channels fill few vector
+lanes, and its input gradient is a large share of an attack's cost. The same convolution on pixel-unshuffled frames has
+12 channels and stride 1. The outputs are equal up to the order of the sums: an input pixel at offset ``u = 2a + b``
+from the output's centre is found at offset ``a`` in the channel of parity ``b``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from vidrobust.fast.frozen import Window, frozen_conv3d
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def has_rewritable_stem(module: nn.Module) -> bool:
+    """Is it a convolution of few channels, spatial stride 2 and an odd kernel, padded to half its size?"""
+    return (
+        type(module) is nn.Conv3d
+        and module.in_channels <= 4
+        and module.stride == (1, 2, 2)
+        and module.dilation == (1, 1, 1)
+        and module.groups == 1
+        and module.padding_mode == "zeros"
+        and module.padding == tuple(size // 2 for size in module.kernel_size)
+        and all(size % 2 for size in module.kernel_size)
+    )
+
+
+class UnshuffledStem(nn.Module):
+    """The convolution ``conv``, computed on pixel-unshuffled frames where height and width are even.
+
+    Call :meth:`refresh` after the weights of ``conv`` have changed.
+
+    >>> conv = nn.Conv3d(3, 4, (3, 7, 5), (1, 2, 2), (1, 3, 2), dtype=torch.float64)
+    >>> clips = torch.rand(2, 3, 4, 12, 10, dtype=torch.float64)
+    >>> torch.allclose(UnshuffledStem(conv)(clips), conv(clips))
+    True
+    """
+
+    weight: Tensor
+
+    def __init__(self, conv: nn.Conv3d) -> None:
+        super().__init__()
+        self.conv = conv
+        halves = [size // 2 for size in conv.kernel_size[1:]]
+        self.before, self.after = [(half + 1) // 2 for half in halves], [half // 2 for half in halves]
+        kernel = (conv.kernel_size[0], *(1 + sum(reach) for reach in zip(self.before, self.after, strict=True)))
+        shape = (conv.out_channels, conv.in_channels, 2, 2, *kernel)
+        self.register_buffer("weight", conv.weight.new_zeros(shape), persistent=False)
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the weights of ``conv``."""
+        rows, columns = (
+            torch.arange(size, device=self.weight.device) - size // 2 for size in self.conv.kernel_size[1:]
+        )
+        down, right = (offset.div(2, rounding_mode="floor") for offset in (rows, columns))
+        row, column = down + self.before[0], right + self.before[1]
+        taps = self.conv.weight.permute(3, 4, 0, 1, 2)  # kernel rows and columns first, as advanced indexing gives them
+        self.weight[:, :, (rows % 2)[:, None], columns % 2, :, row[:, None], column] = taps
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.shape[3] % 2 or clips.shape[4] % 2:
+            return self.conv(clips)
+        uneven = self.before != self.after  # convolutions pad both sides alike
+        parts = Unshuffle.apply(clips, self.weight.dtype, (*self.before, *self.after) if uneven else (0, 0, 0, 0))
+        padding = (self.conv.kernel_size[0] // 2, *((0, 0) if uneven else self.before))
+        return frozen_conv3d(parts, self.weight.flatten(1, 3), self.conv.bias, Window(padding=padding))
+
+
+class Unshuffle(torch.autograd.Function):
+    """Pixel-unshuffled, padded, channels-last clips of another type, and the gradient back.
+
+    The copies are in the order that was measured to be fastest: cast, then unshuffle, then lay out.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, clips: Tensor, dtype: torch.dtype, pad: tuple[int, int, int, int]
+    ) -> Tensor:
+        ctx.dtype, ctx.pad = clips.dtype, pad  # type: ignore[attr-defined]
+        split = clips.to(dtype).unflatten(4, (-1, 2)).unflatten(3, (-1, 2))
+        flat = split.permute(0, 1, 4, 6, 2, 3, 5).flatten(1, 3)
+        if not any(pad):
+            return flat.contiguous(memory_format=torch.channels_last_3d)
+        top, left, bottom, right = pad
+        *shape, height, width = flat.shape
+        shape = (*shape, height + top + bottom, width + left + right)
+        parts = torch.empty(shape, dtype=dtype, device=clips.device, memory_format=torch.channels_last_3d).zero_()
+        parts[..., top : top + height, left : left + width] = flat
+        return parts
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        top, left, bottom, right = ctx.pad  # type: ignore[attr-defined]
+        gradient = gradients[0]
+        inner = gradient[..., top : gradient.shape[3] - bottom, left : gradient.shape[4] - right].contiguous()
+        split = inner.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 5, 2, 6, 3)
+        return split.flatten(3, 4).flatten(4, 5).to(ctx.dtype), None, None  # type: ignore[attr-defined]

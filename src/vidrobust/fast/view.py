@@ -1,0 +1,215 @@
+"""What an attack calls and differentiates in place of a model, and how much of it at once fits into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import torch
+from torch import nn
+
+from vidrobust.errors import InputError
+from vidrobust.fast.inference import InferenceCopy, Precision, current_copy
+from vidrobust.fast.segments import lean, saving, storages
+
+if TYPE_CHECKING:
+    from vidrobust.types import Clips, Logits
+
+SAVED = 64 * 2**20
+"""Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
+
+SAVED_BY_COPY = 24 * 2**20
+"""The same of a float32 copy, which is as fast with few clips as with many."""
+
+SAVED_BY_FEW = 2**30
+"""The same of two or three clips that would be slow one by one."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What fits into memory: how many clips at once, and whether one alone does (if not, it is computed leanly)."""
+
+    batch: int = 1
+    one: bool = True
+
+
+class View:
+    """What an attack calls and differentiates in place of the model.
+
+    A clip that saves more for the backward pass than fits into memory is run segment by segment, with the same gradient
+    (:mod:`~vidrobust.fast.segments`).
+
+    Attributes:
+        layout: the memory format in which it takes clips without copying them.
+    """
+
+    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format) -> None:
+        self._call = call
+        self.layout = layout
+        self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
+        self._check: Callable[[Logits, Clips], None] | None = None
+
+    def check_first(self, check: Callable[[Logits, Clips], None]) -> None:
+        """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
+        self._check = check
+
+    def __call__(self, clips: Clips) -> Logits:
+        if self._check is None:
+            return self._answer(clips)
+        check, self._check = self._check, None
+        asked = clips if clips.requires_grad else clips.clone()  # of which a model cannot write into the former
+        with _unchanged(asked):
+            logits = self._answer(asked)
+        check(logits, clips)
+        return logits
+
+    def _answer(self, clips: Clips) -> Logits:
+        kept = torch.is_grad_enabled() and clips.requires_grad
+        return self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+
+    def parts(self, clips: Clips) -> int:
+        """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
+
+        Measured by a forward pass of one clip and one of two, once for each model and shape. Where two fit, no part is
+        one clip alone, even if another has three then: on a CPU, PyTorch's float32 convolutions of one small clip take
+        more than twice the time a clip (those of a copy do not).
+        """
+        if len(clips) < 2:
+            return 1
+        batch = self._room(clips).batch
+        return len(clips) if batch == 1 else min(-(-len(clips) // batch), len(clips) // 2)
+
+    def _room(self, clips: Clips) -> Room:
+        try:
+            known = _rooms.setdefault(self._call, {})
+        except TypeError:  # a callable that has no weak references or no hash
+            known = {}
+        key = (clips.shape[1:], clips.device)
+        if key not in known:
+            saved = self._saved_by_one(clips)
+            if saved is None:
+                return Room()
+            known[key] = self._measured(saved, clips.device)
+        return known[key]
+
+    def _measured(self, saved: int, device: torch.device) -> Room:
+        free = _free(device) // 2
+        batch = self._memory(device) // max(1, saved)
+        alone_is_slow = device.type == "cpu" and not isinstance(self._call, InferenceCopy)
+        if alone_is_slow and 3 * saved <= min(free, SAVED_BY_FEW):
+            batch = max(2, batch)
+        return Room(max(1, batch), saved <= free)
+
+    def _memory(self, device: torch.device) -> int:
+        """Bytes that the activations of several clips may take: of a GPU half of what is free."""
+        if device.type == "cuda":
+            return _free(device) // 2
+        return SAVED_BY_COPY if isinstance(self._call, InferenceCopy) and not self._call.bf16 else SAVED
+
+    def _saved_by_one(self, clips: Clips) -> int | None:
+        """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
+        module = self._call.graph if isinstance(self._call, InferenceCopy) else self._call
+        weights = storages(module) if isinstance(module, nn.Module) else set[int]()
+        if len(clips) > 1:
+            return self._saved(clips[:2], weights) - self._saved(clips[:1], weights)
+        return self._saved(clips, weights) if weights else None
+
+    def _saved(self, clips: Clips, weights: set[int]) -> int:
+        devices = [clips.device] if clips.is_cuda else []
+        leaf = clips.detach().requires_grad_(True)
+        with _unchanged(leaf), torch.random.fork_rng(devices), torch.enable_grad(), saving(weights) as handed:
+            _output = self._call(leaf)
+        return sum(handed)
+
+    def _leanly(self, clips: Clips) -> Logits:
+        if isinstance(self._call, InferenceCopy):
+            return self._call.lean(clips)
+        shape = clips.shape[1:]
+        if shape not in self._lean:
+            call = lean(self._call, clips[:1]) if isinstance(self._call, nn.Module) else None
+            self._lean[shape] = call or self._call
+        return self._lean[shape](clips)
+
+
+@contextlib.contextmanager
+def _unchanged(clips: Clips) -> Iterator[None]:
+    """Refuse a model that writes into the clips it is asked about."""
+    before, written = clips._version, False
+    try:
+        yield
+        written = clips._version != before
+    except RuntimeError as error:
+        if "in-place operation" not in str(error):
+            raise
+        written = True
+    if written:
+        raise InputError(
+            "the model changes its input in place, which the attack still needs: write x = x - mean, not x -= mean."
+        )
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that are free on a device, as far as the system tells: on a CPU, those of this machine or container."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = _number("/proc/meminfo", "MemAvailable:", 2**60 // 1024) * 1024
+    group = Path("/sys/fs/cgroup")
+    cached = _number(group / "memory.stat", "inactive_file", 0)
+    return min(free, _number(group / "memory.max", "", 2**60) - _number(group / "memory.current", "", 0) + cached)
+
+
+def _number(file: Path | str, name: str, otherwise: int) -> int:
+    """The number behind a name in one of the system's files; of files that are not there, or hold none, another."""
+    try:
+        line = next(line for line in Path(file).read_text(encoding="ascii").splitlines() if line.startswith(name))
+        return int(line[len(name) :].split()[0])
+    except (OSError, StopIteration, ValueError, IndexError):
+        return otherwise
+
+
+_rooms: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, Room]] = weakref.WeakKeyDictionary()
+
+
+def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto") -> View:
+    """The function that an attack calls and differentiates in place of the model.
+
+    Args:
+        model: any callable from clips to logits; only an ``nn.Module`` has a fast copy.
+        clips: some clips of the kind the attack will see, on which the copy is held against the model once.
+        precision: ``exact`` gives the model itself.
+
+    Returns:
+        A callable with the same logits: up to rounding in float32, within bfloat16's in bfloat16.
+
+    Raises:
+        InputError: there is no such precision.
+    """
+    if precision not in get_args(Precision):
+        raise InputError(f'precision must be "auto" or "exact", but is {precision!r}.')
+    copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
+    if copied is None:
+        return View(answers(model), torch.contiguous_format)
+    return View(copied, copied.layout)
+
+
+def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
+    """The model as a function of float32 clips, whatever the type of its weights."""
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if first is None or first.dtype == torch.float32 or not first.is_floating_point():
+        return model
+    return Answers(model, first.dtype)
+
+
+class Answers(nn.Module):
+    """A model of weights of another type, as a function of float32 clips."""
+
+    def __init__(self, model: Callable[[Clips], Logits], dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, clips: Clips) -> Logits:
+        return self.model(clips.to(self.dtype)).float()

@@ -1,0 +1,1 @@
+"""Models of other libraries and files, one library a file, behind the same face as our own."""

@@ -1,0 +1,140 @@
+"""Video classifiers of Hugging Face transformers: VideoMAE, TimeSformer, ViViT, V-JEPA 2 and what else it has.
+
+They take ``B T C H W`` as ``pixel_values`` or ``pixel_values_videos`` and answer with ``.logits``. What their pixels
+are normalised by stands in the checkpoint's own preprocessor configuration, which is read as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrobust.errors import InputError
+from vidrobust.models.adapters import Adapted
+from vidrobust.models.foreign import Checkpoint
+from vidrobust.models.libraries.optional import library
+from vidrobust.models.spec import with_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from vidrobust.models.spec import Spec
+
+PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
+"""Where a checkpoint may have its processor's constants, newest spelling first."""
+
+
+def build_hugging_face(spec: Spec, classes: int | None) -> nn.Module:
+    """A video classifier by its configuration, with fresh weights.
+
+    Raises:
+        InputError: transformers is not installed, the checkpoint is not there or no video classifier, or it has no
+            processor's constants and the options have none.
+    """
+    transformers = _transformers()
+    config = _configuration(transformers, spec, classes)
+    try:
+        model = transformers.AutoModelForVideoClassification.from_config(config)
+    except ValueError as error:
+        raise InputError(f"{spec.name} is no video classifier of transformers ({_line(error)}).") from error
+    return Adapted(model.eval(), with_options(spec, _wants(spec, config)), classes=config.num_labels, spec=spec.text)
+
+
+def hugging_face_checkpoint(spec: Spec) -> Checkpoint | None:
+    """The weights of a checkpoint, or None if it has a configuration only.
+
+    Raises:
+        InputError: they cannot be had, or cannot be read without unpickling code.
+    """
+    transformers = _transformers()
+    folder = Path(spec.name)
+    if folder.is_dir() and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        return None
+    config = _configuration(transformers, spec, None)
+    progress = transformers.utils.logging
+    shown = progress.is_progress_bar_enabled()
+    progress.disable_progress_bar()
+    try:
+        model, told = transformers.AutoModelForVideoClassification.from_pretrained(
+            spec.name, config=config, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"the weights of {spec.name} cannot be loaded ({_line(error)}).") from error
+    finally:
+        if shown:
+            progress.enable_progress_bar()
+    missing = set(told["missing_keys"])
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in missing}
+    return Checkpoint(folder, tensors)
+
+
+def _transformers() -> Any:
+    return library("transformers", "transformers")
+
+
+def _configuration(transformers: Any, spec: Spec, classes: int | None) -> Any:
+    given = {} if classes is None else {"num_labels": classes}
+    try:
+        return transformers.AutoConfig.from_pretrained(spec.name, trust_remote_code=False, **given, **spec.others)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no checkpoint {spec.name!r} ({_line(error)}). Give hf:ORG/NAME with a connection to the hub, or "
+            "hf:./folder that holds config.json."
+        ) from error
+
+
+def _wants(spec: Spec, config: Any) -> dict[str, Any]:
+    """Layout, size, frames and normalisation that a checkpoint's model wants."""
+    side = getattr(config, "image_size", None) or getattr(config, "crop_size", None)
+    frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", None)
+    wants: dict[str, Any] = {"layout": "BTCHW", "size": side, "frames": frames}
+    if {"mean", "std"} <= spec.pixels.keys():
+        return wants
+    return {**wants, **normalisation(_constants(spec.name), spec.name)}
+
+
+def _constants(name: str) -> Mapping[str, Any]:
+    """The processor's configuration of a checkpoint."""
+    cached_file = library("transformers.utils", "transformers").cached_file
+    for file in PROCESSOR_FILES:
+        try:
+            found = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+        except OSError:
+            found = None
+        if found is not None:
+            held = json.loads(Path(found).read_text(encoding="utf-8"))
+            return held.get("video_processor") or held.get("image_processor") or held
+    raise InputError(
+        f"{name} has none of {', '.join(PROCESSOR_FILES)}, so how its pixels are normalised is not known. Say it: "
+        f"hf:{name}(mean=[0.485,0.456,0.406],std=[0.229,0.224,0.225])."
+    )
+
+
+def normalisation(constants: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """``scale``, ``mean`` and ``std`` of pixels in [0, 1] that do what a processor does to pixels of 0 … 255.
+
+    A processor multiplies by ``rescale_factor`` (1/255 if it has none), subtracts 1 if it has an ``offset`` (ViViT),
+    and then normalises.
+
+    >>> normalisation({"do_normalize": True, "image_mean": [0.5], "image_std": [0.25]}, "some")
+    {'scale': 1.0, 'mean': (0.5,), 'std': (0.25,)}
+    """
+    rescaled = constants.get("do_rescale", True)
+    scale = 255 * float(constants.get("rescale_factor", 1 / 255)) if rescaled else 255.0
+    offset = 1.0 if rescaled and constants.get("offset") else 0.0
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if constants.get("do_normalize", True):
+        try:
+            mean, std = tuple(constants["image_mean"]), tuple(constants["image_std"])
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"the processor of {name} normalises by constants that it does not name: say mean=[…] and std=[…]."
+            ) from error
+    return {"scale": scale, "mean": tuple(value + offset for value in mean), "std": std}
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

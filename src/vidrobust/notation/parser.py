@@ -1,0 +1,325 @@
+"""Recursive descent over one line of notation, to policies and attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from vidrobust.notation.families import FAMILIES, MIXTURES, MODIFIERS, Option
+from vidrobust.notation.policies import AttackName, AttackText, Modifier, Policy, check_range
+from vidrobust.notation.scanner import Scanner
+from vidrobust.notation.schedules import (
+    Adaptive,
+    AlphaRamp,
+    AlphaRule,
+    AutoAlpha,
+    EpsRule,
+    EqualsEps,
+    Fixed,
+    IterationTable,
+    LogUniform,
+    LogUniformTop,
+    OptimalAlpha,
+    Paced,
+    StepsRule,
+    Uniform,
+)
+
+METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in (*FAMILIES, *MIXTURES)}}
+ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
+_MODIFIERS = {name.lower(): name for name in MODIFIERS}
+_SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
+_LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
+WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
+"""Words that options take, however they are typed."""
+EXAMPLES = {
+    "AT": "AT(ε=8,α=8,i=3)",
+    "fAT": "fAT(ε=8,α=2,i=5)",
+    "CAL": "CAL(ε~U(0,12),α=α*,i=5)",
+    "AAT": "AAT(ε_max=12,α=α*,i=5)",
+    "TRADES": "TRADES(ε=8,α=2,i=7,β=6)",
+    "MART": "MART(ε=8,α=2,i=7,β=5)",
+    "Friendly": "Friendly(ε=8,α=2,i=10,τ=1)",
+    "Free": "Free(ε=8,m=4)",
+    "FGSM-RS": "FGSM-RS(ε=8,α=1.25ε)",
+    "N-FGSM": "N-FGSM(ε=8,α=ε,k=2)",
+    "APE": "APE(ε~auto(12),α=ε,i=5)",
+    "GAT": "GAT(ε~auto(12),α=ε,i=5)",
+    "AVG": "AVG(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
+    "MAX": "MAX(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
+    "MultiBN": "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
+    "standard": "standard(smooth=0.1)",
+    "PGD": "PGD(ε=8,α=α*,i=20)",
+    "FGSM": "FGSM(ε=8)",
+}
+
+
+class Parser(Scanner):
+    """Recursive descent: each method reads what it is named after."""
+
+    numbers: list[tuple[int, str, float]]
+    """Where each ε, α and i of these brackets stands."""
+
+    def name(self, known: Mapping[str, str]) -> str:
+        start = self.skip()
+        word = self.word()
+        if self.accept("-"):
+            word += f"-{self.word()}"
+        if word not in known:
+            kind = "an attack" if word in ATTACKS else "a training policy" if word in METHODS else ""
+            hint = f"This is {kind}. " if kind else ""
+            raise self.error(start, f"{hint}Expected one of {', '.join(dict.fromkeys(known.values()))}.")
+        return word
+
+    def whole_policy(self, family: str) -> Policy:
+        start = self.position - len(family)
+        method = self.policy(family)
+        modifiers = []
+        while self.accept("+"):
+            modifiers.append(self.modifier())
+        self.end()
+        with self.blaming(start):
+            return replace(method, modifiers=tuple(modifiers))
+
+    def policy(self, family: str) -> Policy:
+        start = self.position - len(family)
+        if family in MIXTURES:
+            parts = self.parts(family)
+            with self.blaming(start):
+                return Policy(family, parts=parts)
+        rules, options, places = self.terms(family)
+        moving = [places[symbol] for symbol, rule in rules.items() if symbol in places and rule.moves]
+        with self.blaming(moving[0] if moving and family in ("AT", "fAT") else start):
+            return Policy(family, rules["ε"], rules["α"], rules["i"], tuple(options.items()))
+
+    def parts(self, family: str) -> tuple[Policy, ...]:
+        """The methods that a mixture mixes."""
+        self.example = EXAMPLES[family]
+        parts: list[Policy] = []
+        self.expect("(")
+        while not parts or self.accept(","):
+            parts.append(self.policy(METHODS[self.name(METHODS)]))
+        self.expect(")", reason=", or )")
+        return tuple(parts)
+
+    def modifier(self) -> Modifier:
+        """``AWP(γ=0.005)``, its number optional."""
+        start = self.skip()
+        name = _MODIFIERS[self.name(_MODIFIERS)]
+        option, value = MODIFIERS[name], MODIFIERS[name].default
+        if self.accept("("):
+            self.accept(option.symbol, option.spelling) and self.expect("=")
+            value = self.number()
+            self.expect(")")
+        if not isinstance(value, float):
+            raise self.error(self.position, f"Expected a number: {name} takes {option.symbol}.")
+        with self.blaming(start):
+            return Modifier(name, value)
+
+    def attack(self, name: AttackName) -> AttackText:
+        rules, places = self.attack_terms(name, "ε" if name == "FGSM" else "εαi")
+        for symbol, rule in rules.items():
+            if not isinstance(rule, Fixed | EqualsEps | OptimalAlpha):
+                raise self.error(places[symbol], f"Expected a number: an attack has one {symbol}.")
+        eps = rules["ε"].value
+        if name == "FGSM":
+            return AttackText(name, eps, eps, 1)
+        alpha, steps = rules["α"], int(rules["i"].value)
+        if isinstance(alpha, OptimalAlpha):
+            return AttackText(name, eps, "α*", steps)
+        with self.blaming(places["α"]):
+            return AttackText(name, eps, alpha.factor * eps if isinstance(alpha, EqualsEps) else alpha.value, steps)
+
+    def attack_terms(self, name: str, needed: str) -> tuple[dict[str, Any], dict[str, int]]:
+        """The terms of an attack, to the end of the line."""
+        rules, _, places = self.bracketed(name, needed, {}, ())
+        self.end()
+        return rules, places
+
+    def terms(self, family: str) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
+        """The rules of a method, with their defaults; its options; and where each stands."""
+        about = FAMILIES[family]
+        if family == "standard" and not self.accept("("):
+            return dict(about.defaults), {}, {}
+        self.position -= family == "standard"
+        return self.bracketed(family, about.terms, about.defaults, about.options)
+
+    def bracketed(
+        self, name: str, terms: str, defaults: Mapping[str, Any], options: tuple[Option, ...]
+    ) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
+        """Terms and options in brackets, in any order, each at most once, and each term that has no default."""
+        self.example, self.numbers = EXAMPLES[name], []
+        rules: dict[str, Any] = {}
+        values: dict[str, float | str] = {}
+        places: dict[str, int] = {}
+        known = {spelling: option for option in options for spelling in (option.symbol.lower(), option.spelling)}
+        self.expect("(")
+        while not places or self.accept(","):
+            start = self.skip()
+            word = self.word()
+            symbol = "ε" if name == "AAT" and word in _LARGEST else _SYMBOLS.get(word, "")
+            option = known.get(word)
+            if not (symbol and symbol in terms) and option is None:
+                allowed = ", ".join((*terms, *(option.symbol for option in options)))
+                raise self.error(start, f"Expected one of {allowed}: {name} takes no other.")
+            key = symbol if symbol and symbol in terms else option.symbol if option else ""
+            if key in places:
+                raise self.error(start, f"{key} is given twice.")
+            self.expect("=", "~")
+            places[key] = self.skip()
+            if option is not None and key == option.symbol:
+                values[key] = self.value(option)
+            elif word in _LARGEST:
+                rules[key] = self.largest()
+            else:
+                rules[key] = {"ε": self.eps, "α": self.alpha, "i": self.steps}[key]()
+        closing = self.skip()
+        self.expect(")", reason=", or )")
+        needed = [symbol for symbol in terms if symbol not in defaults]
+        if missing := [symbol for symbol in needed if symbol not in rules]:
+            raise self.error(closing, f"{name} needs {', '.join(needed)}; missing: {', '.join(missing)}.")
+        self.check_ranges(str(values.get("norm", "Linf")))
+        return {**defaults, **rules}, values, places
+
+    def check_ranges(self, norm: str) -> None:
+        """Point at a number beyond what its norm, which may stand after it, allows."""
+        for place, symbol, number in self.numbers:
+            with self.blaming(place):
+                check_range(symbol, number, norm)
+
+    def value(self, option: Option) -> float | str:
+        """The number or the words of an option."""
+        start = self.skip()
+        if isinstance(option.default, str):
+            word = self.phrase()
+            value: float | str | None = WORDS.get(word.lower(), word)
+        else:
+            value = self.number()
+        with self.blaming(start):
+            option.check("" if value is None else value)
+        assert value is not None
+        return value
+
+    def largest(self) -> Adaptive:
+        """The number after ε_max."""
+        fixed = self.fixed("ε")
+        if fixed is None:
+            raise self.error(self.position, "Expected a number: the largest ε.")
+        return Adaptive(fixed.value)
+
+    def end(self) -> None:
+        if self.skip() < len(self.text):
+            raise self.error(self.position, "Expected the end of the text.")
+
+    def eps(self) -> EpsRule:
+        if fixed := self.fixed("ε"):
+            return fixed
+        start = self.skip()
+        match self.word():
+            case "u":
+                return Uniform(*self.bounds("ε", (0, 12)))
+            case "ru":
+                low, high = sorted(self.bounds("ε", (0, 12)))
+                return Uniform(high, low)
+            case "lu":
+                with self.blaming(self.skip()):
+                    return LogUniformTop(*self.bounds("ε", (0, 12)))
+            case "paced":
+                return Paced(*self.bounds("ε", (0, 12)))
+            case "auto":
+                return Adaptive(self.bracketed_number("ε", 12.0))
+        raise self.error(start, "Expected a number, U, rU, lU, paced or auto for ε.")
+
+    def alpha(self) -> AlphaRule:
+        start = self.skip()
+        number = self.number()
+        if self.accept("ε", "eps", "epsilon"):
+            return self.multiple(1.0 if number is None else number, start)
+        self.position = start
+        if fixed := self.fixed("α"):
+            return fixed
+        match self.word():
+            case "α" | "alpha":
+                self.expect("*", reason="*: the optimal step size is α*")
+                return OptimalAlpha()
+            case "αu" | "alphau":
+                self.ramp_bounds()
+                return AlphaRamp()
+            case "auto":
+                return AutoAlpha()
+        raise self.error(start, "Expected a number, ε, 2ε, ε/4, α*, αU or auto for α.")
+
+    def steps(self) -> StepsRule:
+        if fixed := self.fixed("i"):
+            return fixed
+        start = self.skip()
+        match self.word():
+            case "i":
+                self.expect("*", reason="*: the table of iterations is i*")
+                return IterationTable()
+            case "iu" | "lu" as kind:
+                with self.blaming(self.skip()):
+                    return LogUniform(*self.bounds("i", (1, 15) if kind == "iu" else (0, 12)))
+        raise self.error(start, "Expected a whole number, i* or iU for i.")
+
+    def multiple(self, factor: float, start: int) -> EqualsEps:
+        """The rest of 2ε or ε/4."""
+        if self.accept("/"):
+            place = self.skip()
+            divisor = self.number()
+            if not divisor:
+                raise self.error(place, "Expected a number other than 0 to divide ε by.")
+            factor /= divisor
+        with self.blaming(start):
+            return EqualsEps(factor)
+
+    def ramp_bounds(self) -> None:
+        """The only bounds that αU has, (2ε,α*), if they are written out."""
+        if not self.accept("("):
+            return
+        start = self.skip()
+        if self.number() != 2 or not self.accept("ε", "eps", "epsilon"):
+            raise self.error(start, "Expected 2ε: αU always means αU(2ε,α*).")
+        self.expect(",")
+        if not (self.accept("α", "alpha") and self.accept("*")):
+            raise self.error(self.position, "Expected α*: αU always means αU(2ε,α*).")
+        self.expect(")")
+
+    def bounds(self, symbol: str, default: tuple[float, float]) -> tuple[float, float]:
+        """``(0,12)`` after U, rU or lU; the default if no bracket follows."""
+        if not self.accept("("):
+            return default
+        found = []
+        for sign in ",)":
+            start = self.skip()
+            fixed = self.fixed(symbol)
+            if fixed is None:
+                raise self.error(start, f"Expected a number: a bound of {symbol}.")
+            found.append(fixed.value)
+            self.expect(sign)
+        return found[0], found[1]
+
+    def bracketed_number(self, symbol: str, default: float) -> float:
+        """``(12)`` after auto; the default if no bracket follows."""
+        if not self.accept("("):
+            return default
+        start = self.skip()
+        fixed = self.fixed(symbol)
+        if fixed is None:
+            raise self.error(start, f"Expected a number: the largest {symbol}.")
+        self.expect(")")
+        return fixed.value
+
+    def fixed(self, symbol: str) -> Fixed | None:
+        """A number, to be held against the range of its symbol; None if no number stands here."""
+        start = self.skip()
+        number = self.number()
+        if number is None:
+            return None
+        if self.accept("/"):
+            raise self.error(
+                self.position - 1, "Expected no fraction: ε and α are in units of 1/255, write 8 for 8/255."
+            )
+        self.numbers.append((start, symbol, number))
+        return Fixed(number)

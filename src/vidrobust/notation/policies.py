@@ -1,0 +1,350 @@
+"""How a model is trained, as data: the method, the schedules of ε, α and the iterations, and what goes on top.
+
+A policy says nothing of how it is written (see :mod:`vidrobust.notation`) nor of how it is carried out
+(:mod:`vidrobust.training`), and needs no torch. ε and α are in units of 1/255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+from vidrobust.errors import NotationError
+from vidrobust.notation.families import COMMON, FAMILIES, MIXTURES, MODIFIERS, Family
+from vidrobust.notation.schedules import (
+    Adaptive,
+    AlphaRamp,
+    AlphaRule,
+    AutoAlpha,
+    Clock,
+    EpsRule,
+    EqualsEps,
+    Fixed,
+    IterationTable,
+    OptimalAlpha,
+    Paced,
+    StepsRule,
+    spell,
+)
+
+AlphaStar: TypeAlias = Callable[[float, int], float]
+"""α*(ε, iterations), in units of 1/255."""
+
+TRAINING_STEP = 2
+"""What training on a clip costs, in input gradients: weight gradients about double the backward pass."""
+
+
+class Setting(NamedTuple):
+    """The attack of one batch: ε and α in units of 1/255, and the number of iterations.
+
+    Where ε is 0 there is nothing to attack, and α may be 0 too.
+    """
+
+    eps: float
+    alpha: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """Something on top of a method, such as ``AWP(γ=0.005)``.
+
+    Raises:
+        NotationError: there is no such modifier, or its number is out of range.
+    """
+
+    name: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if self.name not in MODIFIERS:
+            raise NotationError(f"there is no modifier {self.name!r}; there are {', '.join(MODIFIERS)}.")
+        MODIFIERS[self.name].check(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.name}({MODIFIERS[self.name].symbol}={spell(self.value)})"
+
+
+def check_range(symbol: str, number: float, norm: str = "Linf") -> None:
+    """Refuse an ε, α or i out of its range; under L2 and L1 a perturbation may be larger than the pixels' range.
+
+    Raises:
+        NotationError: it is out of range.
+    """
+    largest = 255 if norm == "Linf" else 1e9
+    if symbol == "ε" and not 0 <= number <= largest:
+        raise NotationError(f"ε must lie between 0 and {largest:g} (it is in units of 1/255), not {spell(number)}.")
+    if symbol == "α" and not 0 < number <= largest:
+        raise NotationError(
+            f"α must lie above 0 and not above {largest:g} (it is in units of 1/255), not {spell(number)}."
+        )
+    if symbol == "i" and not (1 <= number <= 1000 and float(number).is_integer()):
+        raise NotationError(f"i must be a whole number from 1 to 1000, not {spell(number)}.")
+
+
+Options: TypeAlias = tuple[tuple[str, "float | str"], ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a model is trained: the method and how ε, α and the number of iterations go over training.
+
+    Args:
+        family: a name of :data:`FAMILIES` or :data:`MIXTURES`. ``AT`` trains at one setting, ``fAT`` does so from the
+            standard-trained model, ``CAL`` (curriculum adversarial learning) moves at least one value.
+        eps: how ε is chosen, values from 0 to 255.
+        alpha: how α is chosen, values above 0 and up to 255.
+        steps: how the number of iterations is chosen, 1 to 1000.
+        options: what is given besides, as pairs (symbol, value); of those that have their default value none is kept.
+        parts: the policies that a mixture mixes.
+        modifiers: what goes on top.
+
+    Raises:
+        NotationError: a value is out of range, or the family and the rest do not go together.
+    """
+
+    family: str
+    eps: EpsRule = Fixed(0)
+    alpha: AlphaRule = EqualsEps()
+    steps: StepsRule = Fixed(1)
+    options: Options = ()
+    parts: tuple[Policy, ...] = ()
+    modifiers: tuple[Modifier, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({modifier.name for modifier in self.modifiers}) < len(self.modifiers):
+            raise NotationError("a modifier stands twice.")
+        if {"EMA", "SWA"} <= {modifier.name for modifier in self.modifiers}:
+            raise NotationError("EMA and SWA both say which average of the weights is kept: choose one.")
+        if self.family in MIXTURES:
+            self._check_mixture()
+            return
+        if self.family not in FAMILIES:
+            raise NotationError(f"there is no method {self.family!r}; there are {', '.join((*FAMILIES, *MIXTURES))}.")
+        object.__setattr__(self, "options", self._kept_options())
+        self._check_terms()
+        self._check_calibrated()
+        if self.family == "APE" and self.modifiers:
+            raise NotationError("APE leaves the classifier as it is: there are no weights for AWP, EMA or SWA.")
+
+    def _check_calibrated(self) -> None:
+        """α* is looked for under L∞ on whole clips, and a paced ε knows epochs alone.
+
+        Raises:
+            NotationError: it is asked for elsewhere.
+        """
+        calibrated = isinstance(self.alpha, (OptimalAlpha, AutoAlpha, AlphaRamp))
+        if calibrated and (self.option("norm"), self.option("support")) != ("Linf", "WholeClip"):
+            raise NotationError("α* is measured under L∞ on whole clips: for another threat give α as a number or ε/4.")
+        if isinstance(self.eps, Paced) and self.option("by") == "step":
+            raise NotationError("a paced ε waits for whole epochs: leave out by=step.")
+
+    def _check_mixture(self) -> None:
+        if len(self.parts) < 2:
+            raise NotationError(f"{self.family} mixes at least two methods, as in {self.family}(AT(…),AT(…,norm=L2)).")
+        for part in self.parts:
+            if part.family not in ("AT", "fAT", "CAL", "FGSM-RS", "N-FGSM") or part.modifiers:
+                raise NotationError(f"{self.family} mixes AT, CAL, FGSM-RS and N-FGSM, without modifiers, not {part}.")
+            if part.option("mix"):
+                raise NotationError(f"{self.family} takes no mix within its methods, not {part}.")
+            if isinstance(part.eps, Adaptive):
+                raise NotationError(f"{self.family} mixes methods whose ε is not drawn by the loss, not {part}.")
+
+    def _kept_options(self) -> Options:
+        """In the family's order, those that differ from their default."""
+        known, given = {option.symbol: option for option in FAMILIES[self.family].options}, dict(self.options)
+        for symbol, value in given.items():
+            if symbol not in known:
+                raise NotationError(f"{self.family} takes no {symbol}; it takes {', '.join(known) or 'no option'}.")
+            known[symbol].check(value)
+        if given.get("by", "epoch") not in ("epoch", "step"):
+            raise NotationError(f"by must be epoch or step, not {given['by']}.")
+        return tuple(
+            (symbol, given[symbol]) for symbol, o in known.items() if given.get(symbol, o.default) != o.default
+        )
+
+    def _check_terms(self) -> None:
+        for symbol, rule in self._rules:
+            for number in () if isinstance(rule, EqualsEps) else astuple(rule):
+                check_range(symbol, number, str(self.option("norm")))
+        if self.family == "N-FGSM" and not isinstance(self.eps, EqualsEps):
+            noise = float(self.option("k")) * max(astuple(self.eps))
+            if noise > 255 and self.option("norm") == "Linf":
+                raise NotationError(
+                    f"N-FGSM's noise of k·ε must not exceed 255, and {spell(noise)} does: lower k or ε."
+                )
+        family = FAMILIES[self.family]
+        for symbol, rule in self._rules:
+            if symbol not in family.terms and rule != family.defaults[symbol]:
+                raise NotationError(f"{self.family} takes no {symbol}.")
+        if self.family == "CAL" and not self.moves:
+            raise NotationError("CAL needs a value that moves: ε~U, ε~rU, ε~lU, α~αU or i~iU. With none it is AT.")
+        if self.family in ("AT", "fAT") and self.moves:
+            example = "CAL(ε~U(0,12),α=α*,i=5)"
+            raise NotationError(f"{self.family} trains at one setting. With a value that moves it is CAL: {example}.")
+        if self.family == "AAT" and not isinstance(self.eps, Adaptive):
+            raise NotationError("AAT draws ε up to ε_max. With another ε it is AT or CAL.")
+
+    @property
+    def moves(self) -> bool:
+        """Whether ε, α or the number of iterations is on a schedule."""
+        return any(rule.moves for _, rule in self._rules)
+
+    @property
+    def _rules(self) -> tuple[tuple[str, EpsRule | AlphaRule | StepsRule], ...]:
+        return ("ε", self.eps), ("α", self.alpha), ("i", self.steps)
+
+    def option(self, symbol: str) -> float | str:
+        """The value of an option; its default if it is not given, or not taken by the family."""
+        known = {option.symbol: option.default for option in (*COMMON, *FAMILIES[self.family].options)}
+        return dict(self.options).get(symbol, known[symbol])
+
+    def modifier(self, name: str) -> float | None:
+        """The number of a modifier, or None if it is not there."""
+        return {modifier.name: modifier.value for modifier in self.modifiers}.get(name)
+
+    @property
+    def needs_alpha_star(self) -> bool:
+        """Does it use α*, or a step size that is calibrated?"""
+        kinds = (OptimalAlpha, AutoAlpha, AlphaRamp)
+        return isinstance(self.alpha, kinds) or any(part.needs_alpha_star for part in self.parts)
+
+    @property
+    def warm(self) -> bool:
+        """Does it start from a trained model by definition?"""
+        return self.family in ("fAT", "APE") or any(part.warm for part in self.parts)
+
+    @property
+    def auto(self) -> bool:
+        """Is a step size to be calibrated on the model in training, whatever a study found?"""
+        return isinstance(self.alpha, AutoAlpha) or any(part.auto for part in self.parts)
+
+    @property
+    def by_step(self) -> bool:
+        """Is the setting another for every batch?"""
+        if self.parts:
+            return any(part.by_step for part in self.parts)
+        return self.option("by") == "step" or isinstance(self.eps, Adaptive)
+
+    def at(self, clock: Clock, alpha_star: AlphaStar) -> Setting:
+        """The setting of a batch; of a mixture, that of the part with the largest ε.
+
+        Args:
+            clock: where training stands.
+            alpha_star: gives α* for ε and a number of iterations. It is called only if the policy needs it, and only
+                for ε above 0.
+
+        Returns:
+            ε and α in units of 1/255, and the number of iterations rounded to a whole number (a half goes up).
+        """
+        if self.parts:
+            return max(part.at(clock, alpha_star) for part in self.parts)
+        clock = clock.by_step if self.option("by") == "step" else clock
+        eps = self.eps(clock)
+        steps = self.steps(eps) if isinstance(self.steps, IterationTable) else self.steps(clock)
+        steps = int(steps + 0.5)
+        if isinstance(self.alpha, Fixed):
+            return Setting(eps, self.alpha(clock), steps)
+        return Setting(eps, self.alpha(clock, eps, lambda eps: alpha_star(eps, steps) if eps else 0.0), steps)
+
+    def spent(self, clock: Clock) -> tuple[int, int]:
+        """About how many training passes and input gradients a clip costs at this clock.
+
+        Of what is not known beforehand it takes the middle draw, and a model that copes.
+
+        >>> from vidrobust.notation import parse_policy
+        >>> parse_policy("TRADES(ε=8,α=2,i=7)+AWP").spent(Clock(0, 1))
+        (4, 7)
+        >>> parse_policy("MultiBN(AT(ε=8,α=2,i=5),AT(ε=8,α=2,i=5))").spent(Clock(0, 1))  # the clean clips' branch too
+        (3, 10)
+        """
+        clock = replace(clock, draw=clock.draw or 0.5, standing=clock.standing or (1.0,) * clock.epoch)
+        awp = 2 if self.modifier("AWP") else 1
+        if self.parts:
+            parts = [part.spent(clock) for part in self.parts]
+            clean = int(self.family == "MultiBN")
+            return awp * (clean + sum(trained for trained, _ in parts)), sum(gradients for _, gradients in parts)
+        setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
+        if self.family == "Free":
+            return int(self.option("m")) * awp, 0
+        return (family.cost + bool(self.option("mix"))) * awp, setting.steps if setting.eps else 0
+
+    def cost(self, clock: Clock) -> int:
+        """The same, counted in input gradients alone."""
+        trained, gradients = self.spent(clock)
+        return TRAINING_STEP * trained + gradients
+
+    def __str__(self) -> str:
+        family = FAMILIES.get(self.family, Family(""))
+        terms = [str(part) for part in self.parts]
+        if not self.parts:
+            terms += [_term(self.family, symbol, rule) for symbol, rule in self._rules if symbol in family.terms]
+            terms += [f"{symbol}={value if isinstance(value, str) else spell(value)}" for symbol, value in self.options]
+        method = f"{self.family}({','.join(terms)})" if terms else self.family
+        return "+".join((method, *(str(modifier) for modifier in self.modifiers)))
+
+
+def _term(family: str, symbol: str, rule: EpsRule | AlphaRule | StepsRule) -> str:
+    if family == "AAT" and isinstance(rule, Adaptive):
+        return f"ε_max={spell(rule.high)}"
+    return symbol + ("~" if rule.moves else "=") + str(rule)
+
+
+STANDARD = Policy("standard")
+"""Training without an attack."""
+
+POLICIES: tuple[str, ...] = (
+    "AT(ε=4,α=4,i=5)",
+    "AT(ε=8,α=8,i=3)",
+    "AT(ε=12,α=12,i=2)",
+    "AT(ε=8,α=2,i=10)",
+    "fAT(ε=8,α=2,i=5)",
+    "fAT(ε=8,α=2,i=20)",
+    "CAL(ε~U(0,12),α=ε,i=i*)",
+    "CAL(ε~rU(12,0),α=ε,i=i*)",
+    "CAL(ε~U(0,12),α~αU,i~iU)",
+    "CAL(ε~U(0,12),α=α*,i=5)",
+    "CAL(ε~U(0,12),α=α*,i=10)",
+    "CAL(ε~U(0,12),α=α*,i=20)",
+    "CAL(ε~lU(0,12),α=α*,i=i*)",
+)
+"""The 13 trained rows of the published table of defences, in its order."""
+
+
+AttackName: TypeAlias = Literal["PGD", "FGSM"]
+
+
+@dataclass(frozen=True)
+class AttackText:
+    """An attack as it is written.
+
+    Args:
+        name: ``PGD``, or ``FGSM``, which is one step of α = ε.
+        eps: ε in units of 1/255, 0 to 255.
+        alpha: α in units of 1/255, above 0 and up to 255, or ``"α*"``.
+        steps: the number of iterations, 1 to 1000.
+
+    Raises:
+        NotationError: a value is out of range.
+    """
+
+    name: AttackName
+    eps: float
+    alpha: float | Literal["α*"]
+    steps: int
+
+    def __post_init__(self) -> None:
+        check_range("ε", self.eps)
+        check_range("i", self.steps)
+        if self.name == "FGSM":
+            if (self.alpha, self.steps) != (self.eps, 1):
+                raise NotationError("FGSM is one step of α = ε. For other values use PGD(ε=8,α=2,i=10).")
+        elif not isinstance(self.alpha, str):
+            check_range("α", self.alpha)
+
+    def __str__(self) -> str:
+        if self.name == "FGSM":
+            return f"FGSM(ε={spell(self.eps)})"
+        alpha = self.alpha if isinstance(self.alpha, str) else spell(self.alpha)
+        return f"PGD(ε={spell(self.eps)},α={alpha},i={self.steps})"

@@ -1,0 +1,120 @@
+"""The look that all figures share: colours, traces of accuracies, published traces, sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from vidrobust.results.numbers.analysis import CONTROLS
+from vidrobust.results.numbers.curves import Point
+
+Trace = dict[str, Any]
+
+COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311")
+"""Tol's vibrant scheme: told apart by colour-blind readers, legible on light and dark."""
+GREY = "#8a8a8a"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
+PUBLISHED = "published (slides): "
+MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
+
+
+def style(models: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A colour and a symbol for every model; defences keep theirs whatever control is beside them."""
+    looks = {name: {"colour": GREY, "symbol": symbol} for name, symbol in zip(CONTROLS, SYMBOLS, strict=False)}
+    for number, model in enumerate(name for name in models if name not in CONTROLS):
+        again = number + number // len(COLOURS)  # a colour used again gets another symbol
+        looks[model] = {"colour": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[again % len(SYMBOLS)]}
+    return looks
+
+
+def new_figure(title: str, alt: str, x: str, y: str, **layout: Any) -> Any:
+    """An empty figure: transparent, with its words in ``meta``; typed loosely, as plotly's own types are."""
+    import plotly.graph_objects as go
+
+    figure: Any = go.Figure()
+    figure.update_layout(
+        title={"text": title}, xaxis={"title": {"text": x}}, yaxis={"title": {"text": y}}, template="plotly_white",
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", meta={"alt": alt}, hovermode="closest",
+        legend={"itemclick": "toggleothers", "itemdoubleclick": "toggle"}, margin={"l": 60, "r": 20, "t": 50, "b": 50},
+    ).update_layout(**layout)  # fmt: skip
+    return figure
+
+
+def published_trace(name: str, key: str, **trace: Any) -> Trace:
+    """A trace nobody can take for ours: grey, dashed, hollow, named, in its own legend group, hidden at first."""
+    return {
+        "name": PUBLISHED + escape(name), "visible": "legendonly", "legendgroup": "published",
+        "legendgrouptitle": {"text": "published"}, "meta": {"key": key, "published": True}, "mode": "lines+markers",
+        "line": {"color": GREY, "dash": "dash", "width": 1.5}, "marker": {"symbol": "circle-open", "color": GREY},
+    } | trace  # fmt: skip
+
+
+def add(figure: Any, traces: Iterable[Trace]) -> None:
+    """Add traces over x and y."""
+    import plotly.graph_objects as go
+
+    for trace in traces:
+        figure.add_trace(go.Scatter(trace))
+
+
+def slide(figure: Any, prefix: str, states: dict[str, tuple[list[Trace], dict[str, Any]]], active: int) -> None:
+    """Put a slider under a figure: each state gives the new data of every trace, and changes to the layout."""
+    traces = list(range(len(figure.data)))
+    steps = []
+    for label, (data, layout) in states.items():
+        keys = list(data[0]) if data else []
+        moved = {key: [one[key] for one in data] for key in keys}
+        steps.append({"label": label, "method": "update", "args": [moved, layout, traces]})
+    for trace, values in zip(figure.data, list(states.values())[active][0], strict=True):
+        for key, value in values.items():
+            trace[key] = value
+    figure.update_layout(list(states.values())[active][1])
+    figure.update_layout(
+        sliders=[{"active": active, "currentvalue": {"prefix": prefix}, "pad": {"t": 40}, "steps": steps}]
+    )
+
+
+def bars(plus: Sequence[float], minus: Sequence[float]) -> dict[str, Any]:
+    """Asymmetric error bars."""
+    look = {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3}
+    return look | {"array": list(plus), "arrayminus": list(minus)}
+
+
+def accuracy_data(points: Sequence[Point], name: str, x: str, of: str = "clips") -> Trace:
+    """What a slider changes in an accuracy trace, in per cent; ``of`` is what was counted."""
+    percent = [100 * point.accuracy for point in points]
+    bounds = [point.interval for point in points]
+    return {
+        "x": [point.x for point in points], "y": percent,
+        "error_y.array": [100 * high - value for value, (_, high) in zip(percent, bounds, strict=True)],
+        "error_y.arrayminus": [value - 100 * low for value, (low, _) in zip(percent, bounds, strict=True)],
+        "text": [_point_text(point, bound, name, x, of) for point, bound in zip(points, bounds, strict=True)],
+    }  # fmt: skip
+
+
+def _point_text(point: Point, bound: tuple[float, float], name: str, x: str, of: str) -> str:
+    seeds = ", ".join(f"{seed}: {100 * value:.1f} %" for seed, value in point.per_seed)
+    return (
+        f"{escape(name)}<br>{x} = {point.x:g}: {100 * point.accuracy:.1f} % "
+        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} {of}<br>by seed {seeds}"
+    )
+
+
+def published_data(curve: dict[float, float] | dict[int, float], name: str) -> Trace:
+    """What a slider changes in a published accuracy trace, in per cent; there is no interval to show."""
+    text = [
+        f"published (slides): {escape(name)}<br>{100 * value:.1f} % at {x:g}, no clip count"
+        for x, value in curve.items()
+    ]
+    percent = [100 * value for value in curve.values()]
+    return {"x": list(curve), "y": percent, "error_y.array": [], "error_y.arrayminus": [], "text": text}
+
+
+def accuracy_trace(name: str, key: str, colour: str, symbol: str, dash: str = "solid") -> Trace:
+    """A trace of our own, to be filled by a slider; pressing its legend entry isolates all traces of its ``key``."""
+    return {
+        "name": escape(name), "legendgroup": name, "meta": {"key": key, "published": False}, "mode": "lines+markers",
+        "line": {"color": colour, "dash": dash, "width": 2}, "marker": {"symbol": symbol, "size": 8, "color": colour},
+        "error_y": bars([], []), "hovertemplate": "%{text}<extra></extra>",
+    }  # fmt: skip

@@ -1,0 +1,98 @@
+"""Several runs beside each other: what differs in their configurations, and in their accuracies with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidrobust.results.numbers.analysis import student
+from vidrobust.results.numbers.curves import SEEDS_NEEDED, Point, evaluation_steps, model_order, robustness_curves
+from vidrobust.runs.directory import Run
+
+Row = dict[str, Any]
+
+
+def config_table(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """The settings in which runs differ: (dotted name, each run's value as text, ``–`` where it has none)."""
+    flat = [_flat(run.config | {"kind of run": run.kind, "version": _version(run)}) for run in runs]
+    names = sorted({name for one in flat for name in one})
+    lines = [(name, [one.get(name, "–") for one in flat]) for name in names]
+    return [(name, values) for name, values in lines if len(set(values)) > 1]
+
+
+def _version(run: Run) -> str:
+    return str(run.provenance.get("versions", {}).get("vidrobust", "unknown"))
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = json.dumps(value, ensure_ascii=False)
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy in one run minus that in another, in [-1, 1], with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    over_seeds: bool
+    """True where the interval is over training runs, false where it is over clips only."""
+
+
+def difference(first: Point, second: Point) -> Difference:
+    """Accuracy of the second point minus that of the first.
+
+    With three seeds or more on both sides the interval is Welch's t over the seeds; with fewer it is Newcombe's over
+    the clips, which takes the clips of the two as unrelated: where they are the same it is a little wide.
+
+    >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
+    >>> found = difference(one, two)
+    >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over_seeds
+    (0.2, 0.064, 0.326, False)
+    """
+    value = second.accuracy - first.accuracy
+    if min(len(first.per_seed), len(second.per_seed)) >= SEEDS_NEEDED:
+        return Difference(*_welch(first, second), over_seeds=True)
+    (low1, high1), (low2, high2) = first.interval, second.interval
+    below = math.hypot(second.accuracy - low2, high1 - first.accuracy)
+    above = math.hypot(high2 - second.accuracy, first.accuracy - low1)
+    return Difference(value, value - below, value + above, over_seeds=False)
+
+
+def _welch(first: Point, second: Point) -> tuple[float, float, float]:
+    one, two = (np.array([share for _, share in point.per_seed]) for point in (first, second))
+    value = float(two.mean() - one.mean())
+    parts = [float(side.var(ddof=1)) / len(side) for side in (one, two)]
+    if sum(parts) == 0:
+        return value, value, value
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (one, two), strict=True))
+    half = student(freedom) * math.sqrt(sum(parts))
+    return value, value - half, value + half
+
+
+def differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[str, dict[float, Difference]]]:
+    """How the accuracies of the models that two runs share differ, under PGD with the most steps that both used.
+
+    Returns:
+        The steps (0 if none are shared) and, for each model and ε, the second run minus the first.
+    """
+    shared = sorted(set(evaluation_steps(first)) & set(evaluation_steps(second)))
+    if not shared:
+        return 0, {}
+    one, two = ({c.model: c for c in robustness_curves(rows) if c.steps == shared[-1]} for rows in (first, second))
+    found = {}
+    for model in model_order(name for name in one if name in two):
+        points = {point.x: point for point in two[model].points}
+        found[model] = {point.x: difference(point, points[point.x]) for point in one[model].points if point.x in points}
+    return shared[-1], found

@@ -1,0 +1,105 @@
+"""Rows of several clips a video to accuracies: of clips and of whole videos, each clip attacked, or the video's answer.
+
+Such rows are of the kind ``views`` (:func:`vidrobust.evaluation.videos.evaluate_views`). What they count depends on
+their level, so every accuracy here says whether it is of clips or of videos.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vidrobust.results.numbers.attacks import CLEAN, attack_label
+from vidrobust.results.numbers.curves import (
+    Point,
+    evaluated,
+    evaluated_split,
+    evaluation_steps,
+    model_order,
+    of_kind,
+    pooled,
+)
+
+Row = dict[str, Any]
+Way = tuple[str, str]
+"""What is counted (clip, video), and what the attack saw (clip, video)."""
+
+WAYS: dict[Way, str] = {
+    ("clip", "clip"): "clips",
+    ("video", "clip"): "videos, each clip attacked",
+    ("video", "video"): "videos, the answer attacked",
+}
+
+
+@dataclass(frozen=True)
+class Viewing:
+    """How videos were looked at.
+
+    >>> str(Viewing(10, "logits")), str(Viewing("sliding", None))
+    ('10 clips a video, mean logits', 'sliding clips')
+    """
+
+    views: int | str
+    average: str | None
+    """None where no video was counted."""
+
+    def __str__(self) -> str:
+        several = "sliding clips" if self.views == "sliding" else f"{self.views} clips a video"
+        return several + (f", mean {self.average}" if self.average else "")
+
+
+def viewings(rows: Iterable[Row]) -> dict[Viewing, list[Row]]:
+    """The ``views`` rows of one split by how videos were looked at; those of clips stand in every average over them."""
+    found = of_kind(rows, "views")
+    split = evaluated_split(found, "views")
+    found = [row for row in found if row.get("split", "test") == split]
+    averages: dict[int | str, set[str]] = defaultdict(set)
+    for row in found:
+        averages[row["views"]] |= {row["average"]} - {None}
+    return {
+        Viewing(views, average): [r for r in found if r["views"] == views and r["average"] in (average, None)]
+        for views, several in sorted(averages.items(), key=lambda item: str(item[0]).zfill(9))
+        for average in sorted(several) or [None]
+    }
+
+
+def by_way(rows: Iterable[Row]) -> dict[tuple[str, Way], list[Row]]:
+    """Rows of one viewing by model and way, in the order of both; clean rows stand in every way of their level."""
+    rows = list(rows)
+    found = {
+        (model, (level, attacked)): [
+            row
+            for row in rows
+            if (row["model"], row["level"]) == (model, level) and row["attacked"] in (attacked, "none")
+        ]
+        for model in model_order(row["model"] for row in rows)
+        for level, attacked in WAYS
+    }
+    return {key: some for key, some in found.items() if some}
+
+
+def view_steps(rows: Iterable[Row]) -> list[int]:
+    """The iterations of PGD that the rows of a viewing were made under; 0 alone if all are clean."""
+    return evaluation_steps(rows, "views") or [0]
+
+
+def view_points(rows: Sequence[Row], steps: int) -> tuple[Point, ...]:
+    """Accuracy against ε under PGD with so many steps, of the rows of one viewing, model and way; seeds pooled."""
+    chosen = evaluated(rows, steps, "views", evaluated_split(rows, "views"))
+    return tuple(pooled(e, [r for r in chosen if r["eps"] == e]) for e in sorted({row["eps"] for row in chosen}))
+
+
+def view_cells(rows: Sequence[Row]) -> dict[str, Point]:
+    """Accuracy under each attack, PGD or not, of the rows of one viewing, model and way: ``{attack: point}``.
+
+    Seeds are pooled; of an attack that was made more than once, the largest set counts.
+    """
+    cells: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        by_seed = cells[attack_label(row)]
+        if row["seed"] not in by_seed or row["clips"] > by_seed[row["seed"]]["clips"]:
+            by_seed[row["seed"]] = row
+    order = sorted(cells, key=lambda label: label != CLEAN)
+    return {label: pooled(next(iter(cells[label].values()))["eps"], list(cells[label].values())) for label in order}

@@ -1,0 +1,99 @@
+"""Processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrobust.errors import RunError
+from vidrobust.runs.processes import follow_parent
+from vidrobust.study.engines import LOSSES
+from vidrobust.study.engines.work import work
+
+if TYPE_CHECKING:
+    from vidrobust.study.jobs import Job
+
+_spent: Any = None
+"""In a worker: the counter of clip-gradients shared with the parent."""
+
+
+def _start_worker(spent: Any) -> None:
+    global _spent
+    _spent = spent
+    follow_parent()
+
+
+def _count(gradients: int) -> None:
+    with _spent.get_lock():
+        _spent.value += gradients
+
+
+def _work(job: Job, jobs: Path, key: str) -> None:
+    work(job, jobs, key, _count)
+
+
+class Local:
+    """A pool of processes; where one is killed, the pool is made anew and what was not finished runs again.
+
+    Args:
+        workers: processes, at least 1.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers, self._context = workers, multiprocessing.get_context("spawn")
+        self._counter = self._context.Value("q", 0)
+        self._pool = self._new_pool()
+        self._futures: dict[Future[None], tuple[str, Job, Path]] = {}
+        self._lost: Counter[str] = Counter()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
+
+    def submit(self, key: str, job: Job, jobs: Path) -> None:
+        try:
+            future = self._pool.submit(_work, job, jobs, key)
+        except BrokenProcessPool:  # an idle worker was killed
+            self._start_again()
+            future = self._pool.submit(_work, job, jobs, key)
+        self._futures[future] = (key, job, jobs)
+
+    def finished(self, seconds: float) -> list[str]:
+        ended, _ = wait(self._futures, timeout=seconds, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
+            self._start_again()
+            return []
+        keys = []
+        for future in ended:
+            key, _, _ = self._futures.pop(future)
+            future.result()
+            keys.append(key)
+        return keys
+
+    def _start_again(self) -> None:
+        """A worker was killed, and with it the pool: which job it was at cannot be known, so all of them count."""
+        running = [self._futures[future] for future in self._futures]
+        self._pool.shutdown(cancel_futures=True)
+        self._lost.update(key for key, _, _ in running[: self._workers])
+        worst = max(self._lost.values(), default=0)
+        if worst >= LOSSES:
+            names = ", ".join(job.title for key, job, _ in running if self._lost[key] >= LOSSES)
+            raise RunError(
+                f"a worker process died {worst} times while at one of: {names}. It was killed, perhaps for want of "
+                "memory. What was finished is kept: run the same command again, with fewer --workers if it recurs."
+            )
+        self._pool, self._futures = self._new_pool(), {}
+        for item in running:
+            self.submit(*item)
+
+    def spent(self) -> int:
+        return self._counter.value
+
+    def close(self, at_once: bool) -> None:
+        if at_once:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,294 @@
+"""The whole study of the slides, from data to page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.evaluation.clips import pgd
+from vidrobust.models.spec import build
+from vidrobust.notation import parse_policy
+from vidrobust.runs.directory import Row, Run
+from vidrobust.study.engines import EngineName, open_engine
+from vidrobust.study.jobs import (
+    Evaluate,
+    FindStepSize,
+    Job,
+    MakeExamples,
+    MeasureSensitivity,
+    PrepareData,
+    SizeTable,
+    Train,
+    device,
+    job_key,
+    single_frame,
+)
+from vidrobust.study.progress import Display
+from vidrobust.study.recipes import Robustness, StudyConfig
+from vidrobust.study.workers import Workers
+
+STANDARD = "standard"
+CONTROL = "single frame"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a study, phase by phase: the rows of phase 3 determine what the later ones do.
+
+    Args:
+        config: the study.
+    """
+
+    config: StudyConfig
+
+    @property
+    def seeds(self) -> range:
+        """One seed for each repetition of a training."""
+        return range(self.config.seed, self.config.seed + self.config.seeds)
+
+    @property
+    def variants(self) -> list[DataConfig]:
+        """The data at each contrast of the difficulty step (of the embedded data set alone)."""
+        if self.config.clips.name != "motion":
+            return []
+        return [replace(self.config.clips, contrast=contrast) for contrast in self.config.difficulty.contrasts]
+
+    def data(self) -> list[Job]:
+        """Phase 1: videos and decoded clips."""
+        used = dict.fromkeys([self.config.clips, *self.variants])
+        return [PrepareData(data) for data in used]
+
+    def standard(self) -> list[Job]:
+        """Phase 2: the standard models, and the control that sees one frame."""
+        config = self.config
+        jobs: list[Job] = [self._standard(config.clips, seed) for seed in self.seeds]
+        jobs.append(replace(self._standard(single_frame(config.clips), config.seed), name=CONTROL))
+        jobs += [self._standard(data, seed) for data in self.variants for seed in self.difficulty_seeds]
+        return jobs
+
+    def _standard(self, data: DataConfig, seed: int) -> Train:
+        config = self.config
+        clips = count_train(data)
+        name = self._named(STANDARD, data)
+        return Train(data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights)
+
+    @property
+    def difficulty_seeds(self) -> range:
+        """Seeds of the difficulty step."""
+        return range(self.config.seed, self.config.seed + self.config.difficulty.seeds)
+
+    def _named(self, name: str, data: DataConfig) -> str:
+        """A model's name, with the contrast where it is not that of the study."""
+        if data.contrast == self.config.clips.contrast:
+            return name
+        return f"{name}, contrast {data.contrast[0]:g}–{data.contrast[1]:g}"
+
+    def attacks(self) -> list[Job]:
+        """Phase 3: how PGD's strength depends on α and i, on the standard model."""
+        config, model = self.config, job_key(self._standard(self.config.clips, self.config.seed))
+        search, surface = config.step_sizes, config.sensitivity
+        jobs: list[Job] = [MeasureSensitivity(config.clips, model, config.seed, eps, surface) for eps in surface.eps]
+        jobs += [FindStepSize(config.clips, model, config.seed, eps, search.steps, search.clips) for eps in search.eps]
+        return jobs
+
+    def defences(self, sizes: SizeTable) -> list[Job]:
+        """Phase 4: adversarial training."""
+        config, gap = self.config, self.config.gap
+        jobs: list[Job] = [
+            self._defence(config.clips, text, seed, sizes) for text in config.policies for seed in self.seeds
+        ]
+        fit = replace(config.adversarial, epochs=gap.epochs)
+        for seed in range(config.seed, config.seed + gap.seeds):
+            watched = self._defence(config.clips, gap.policy, seed, sizes)
+            clips = min(gap.train, count_train(config.clips))
+            jobs.append(replace(watched, fit=fit, sizes=sizes, clips=clips, gap=gap))
+        jobs += [
+            self._defence(data, text, seed, sizes)
+            for data in self.variants
+            for text in config.difficulty.policies
+            for seed in self.difficulty_seeds
+        ]
+        return jobs
+
+    def early(self) -> list[Job]:
+        """Those of phase 4 that need no step sizes, so that no worker is idle while these are looked for."""
+        jobs = [job for job in self.defences(()) if isinstance(job, Train) and job.gap is None]
+        return [job for job in jobs if not parse_policy(job.policy).needs_alpha_star]
+
+    def _defence(self, data: DataConfig, text: str, seed: int, sizes: SizeTable) -> Train:
+        policy = parse_policy(text)
+        warm = self.config.start == "warm" or policy.warm
+        return Train(
+            data=data,
+            model=self.config.model,
+            name=self._named(str(policy), data),
+            policy=str(policy),
+            fit=self.config.adversarial,
+            seed=seed,
+            start=job_key(self._standard(data, seed)) if warm else None,
+            sizes=sizes if policy.needs_alpha_star else (),
+            clips=count_train(data),
+        )
+
+    def evaluations(self, sizes: SizeTable) -> list[Job]:
+        """Phase 5: accuracy against ε for every model, and clips for the gallery."""
+        config = self.config
+        trained = [(STANDARD, seed, self._standard(config.clips, seed)) for seed in self.seeds]
+        trained += [
+            (str(parse_policy(text)), seed, self._defence(config.clips, text, seed, sizes))
+            for text in config.policies
+            for seed in self.seeds
+        ]
+        jobs: list[Job] = [
+            Evaluate(config.clips, job_key(job), name, seed, sizes, config.robustness) for name, seed, job in trained
+        ]
+        jobs += self._difficulties(sizes)
+        defended = next((item for item in trained if "CAL" in item[0]), trained[-1])
+        for (name, _, job), eps in ((trained[0], 4.0), (defended, 8.0)):
+            count = config.examples // 2
+            jobs.append(MakeExamples(config.clips, job_key(job), name, sizes, eps, 20, count))
+        return jobs
+
+    def _difficulties(self, sizes: SizeTable) -> list[Job]:
+        step = self.config.difficulty
+        settings = Robustness(step.eps, (step.steps,), step.clips)
+        jobs: list[Job] = []
+        for data in self.variants:
+            for seed in self.difficulty_seeds:
+                trained = [(STANDARD, self._standard(data, seed))]
+                trained += [(str(parse_policy(t)), self._defence(data, t, seed, sizes)) for t in step.policies]
+                jobs += [
+                    Evaluate(data, job_key(job), name, seed, sizes, settings, step.split, "difficulty")
+                    for name, job in trained
+                ]
+        return jobs
+
+    def all(self) -> list[Job]:
+        """Every job, as far as it can be known beforehand; for the cost."""
+        phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
+        return [job for phase in phases for job in {job_key(job): job for job in phase}.values()]
+
+
+def count_train(data: DataConfig) -> int:
+    """Training clips of a data set, without making the embedded one just to count them."""
+    if data.name == "motion":
+        return min(data.train or EMBEDDED_TRAIN, EMBEDDED_TRAIN)
+    found = len(open_videos(data).train)
+    return min(data.train or found, found)
+
+
+EMBEDDED_TRAIN = 800
+"""Training clips of the embedded data set: 10 photographs × 10 classes × 8."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study will cost on this machine.
+
+    Attributes:
+        gradients: clip-gradients, a training step on a clip counting as two.
+        seconds_per_gradient: measured on this machine just now, with one thread.
+        workers: processes that share the work.
+        disk: bytes written to the run directory and the cache, about.
+    """
+
+    gradients: int
+    seconds_per_gradient: float
+    workers: int
+    disk: int
+
+    @property
+    def minutes(self) -> float:
+        """Estimated wall time, with half a minute for starting and decoding."""
+        return (self.gradients * self.seconds_per_gradient / self.workers + 30) / 60
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gradients / 1e6:.2f} million clip-gradients of {1e3 * self.seconds_per_gradient:.2f} ms, "
+            f"about {self.minutes:.1f} minutes with {self.workers} workers, about {self.disk / 1e6:.0f} MB of disk"
+        )
+
+
+def cost(config: StudyConfig, workers: int) -> Cost:
+    """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
+    jobs = Plan(config).all()
+    model = build(config.model, 10)
+    weights = sum(parameter.numel() for parameter in model.parameters()) * 4
+    trained = sum(isinstance(job, Train) for job in jobs)
+    data = config.clips
+    pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
+    sets = sum(isinstance(job, PrepareData) for job in jobs)
+    disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
+    return Cost(sum(job.gradients for job in jobs), measure(config), workers, disk)
+
+
+def measure(config: StudyConfig) -> float:
+    """Seconds of one thread for one clip-gradient of the study's model on its clips."""
+    data, where = config.clips, device()
+    model = build(config.model, 10).to(where).eval()
+    batch = max(1, min(config.adversarial.batch, 32 * 24 * 24 * 8 // (data.size**2 * data.frames)))
+    clips = torch.rand(batch, 3, data.frames, data.size, data.size, device=where)
+    labels = torch.zeros(batch, dtype=torch.int64, device=where)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pgd(8, 1, 1).perturb(model, clips, labels)  # builds the fast copy
+        started, steps = time.perf_counter(), 4
+        pgd(8, 1, steps).perturb(model, clips, labels)
+        return (time.perf_counter() - started) / steps / batch
+    finally:
+        torch.set_num_threads(threads)
+
+
+def size_table(rows: Sequence[Row]) -> SizeTable:
+    """α* as jobs hold it, from ``step_size`` rows."""
+    return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
+
+
+def study(
+    config: StudyConfig,
+    out: Path,
+    workers: int = 2,
+    console: Console | None = None,
+    engine: EngineName = "local",
+    address: str | None = None,
+    gpus: float = 0.0,
+) -> Path:
+    """Run the whole study, or go on with one, and make its page.
+
+    Args:
+        config: what to study.
+        out: the run directory.
+        workers: processes over independent jobs.
+        console: where progress is shown; the standard error if none is given.
+        engine, address, gpus: where jobs run, see :func:`vidrobust.study.engines.open_engine`.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        VidrobustError: bad data, a full disk, a run of another configuration; what was finished is kept.
+    """
+    from vidrobust.results.pages.report import report
+
+    plan = Plan(config)
+    run = Run.start(out, "study", asdict(config), config.seed)
+    total = sum(job.gradients for job in plan.all())
+    where = open_engine(engine, workers, run.path, address, gpus)
+    with Display(total, console) as display, Workers(run, where, display) as pool:
+        pool.do(plan.data())
+        for jobs in (plan.standard(), plan.attacks(), plan.early()):
+            pool.add(jobs)
+        pool.do(plan.standard())
+        sizes = size_table(pool.do(plan.attacks()))
+        for jobs in (plan.defences(sizes), plan.evaluations(sizes)):
+            pool.add(jobs)
+        pool.do(plan.defences(sizes))
+        pool.do(plan.evaluations(sizes))
+    return report([run.path])

@@ -1,0 +1,212 @@
+"""A trained model with the data it was trained on, wherever it is found: a run, a study, a bare file."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrobust.attacks.rays import RayS
+from vidrobust.attacks.square import Square
+from vidrobust.attacks.wrappers import EOT
+from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
+from vidrobust.errors import InputError, RunError, VidrobustWarning
+from vidrobust.evaluation.clips import BATCH
+from vidrobust.evaluation.sweeps import calibrated
+from vidrobust.models.adapters import innermost
+from vidrobust.models.checkpoints import load_described, load_model
+from vidrobust.models.diagnosis import Finding, self_test
+from vidrobust.models.spec import parse_spec
+from vidrobust.notation import parse_policy
+from vidrobust.runs.directory import Run
+from vidrobust.study.jobs import device, first
+from vidrobust.training.fitting import check_classes, study_alpha_star
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.models.conventions import Convention
+    from vidrobust.notation.policies import AlphaStar
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model of anybody's, by its text and its weights.
+
+    Attributes:
+        model: as :func:`vidrobust.load_model` takes it.
+        weights: a file, a run directory, or the name of weights that its library has.
+        new_head: replace a last layer of another number of classes.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained.
+        seed: of weights that are drawn.
+    """
+
+    model: str
+    weights: str | None = None
+    new_head: bool = False
+    convention: Convention = "auto"
+    seed: int = 0
+
+    def load(self, classes: int, told: Callable[[str], None]) -> nn.Module:
+        """The model, with ``classes`` classes; what the user should know of is told.
+
+        Raises:
+            InputError: there is no such model, or its weights do not fit.
+        """
+        drawn = self.weights is None and not Path(self.model).exists()
+        if drawn and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
+            told(f"{self.model} has no weights (--weights): they are drawn at random.")
+        options = {"new_head": self.new_head, "convention": self.convention, "seed": self.seed}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", VidrobustWarning)
+            model = load_model(self.model, self.weights, classes, **options)  # type: ignore[arg-type]
+        for warning in caught:
+            if issubclass(warning.category, VidrobustWarning):
+                told(str(warning.message))
+        return model
+
+
+def fitting_clips(model: nn.Module, config: DataConfig) -> DataConfig:
+    """The clips that suit a model, where the configuration leaves both their length and size at the defaults."""
+    plain = DataConfig()
+    if (config.frames, config.size) != (plain.frames, plain.size):
+        return config
+    return sized(model, config, None, None)
+
+
+def sized(model: nn.Module, config: DataConfig, frames: int | None, size: int | None) -> DataConfig:
+    """Clips of this length and size; None takes what the model expects, or else what the configuration has."""
+    expects = getattr(model, "expects", None) or (config.frames, config.size)
+    frames, size = frames or expects[0], size or expects[1]
+    return replace(config, frames=frames, size=size, max_frames=max(config.max_frames, frames))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model with the data it was trained on, wherever it was found.
+
+    Attributes:
+        model: in evaluation mode.
+        name: ``standard`` or its policy.
+        seed: of its training.
+        data: its data set, as clips.
+        run: the run directory that rows about it go to, or None for a bare file.
+        origin: the file of its weights.
+    """
+
+    model: nn.Module
+    name: str
+    seed: int
+    data: VideoClips
+    run: Run | None
+    origin: str
+
+    @classmethod
+    def find(cls, path: Path, name: str = "standard") -> Trained:
+        """The model of a training run, the named model of a study, or a bare weights file.
+
+        Raises:
+            RunError: there is none; for a study the message lists the models it has.
+        """
+        run = None if path.is_file() else Run.open(path)
+        file = path if run is None else path / "model.safetensors"
+        seed = 0 if run is None else int(run.provenance["seed"])
+        if run is not None and run.kind == "study":
+            file = _in_study(run, name)
+        model, about = load_described(file)
+        if "data" not in about or "name" not in about["data"]:
+            raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
+        data = load(DataConfig.from_json(about["data"]))
+        return cls(model.to(device()), about["policy"], seed, data, run, str(file))
+
+    @classmethod
+    def bring(
+        cls,
+        source: Source,
+        config: DataConfig,
+        told: Callable[[str], None],
+        *,
+        frames: int | None = None,
+        size: int | None = None,
+    ) -> Trained:
+        """A model that was not trained here, with the data to judge it on.
+
+        Its self-test runs on random clips, and what it finds is told.
+
+        Args:
+            source: the model.
+            config: the data.
+            told: called with each thing that the user should know.
+            frames, size: of the clips, if not those that the model expects.
+
+        Raises:
+            InputError: the model cannot be loaded, or has other classes than the data.
+        """
+        folder = open_videos(config)
+        model = source.load(len(folder.classes), told).to(device())
+        data = load(sized(model, config, frames, size))
+        check_classes(model, data)
+        told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
+        for finding in examined(model, data):
+            told(f"self-test of {source.model}: {finding}")
+        weights = "" if source.weights is None else f" {Path(source.weights).name}"
+        return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
+
+    def clips(self, split: str, limit: int) -> Clips:
+        """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""
+        clips: Clips = getattr(self.data, split)
+        return first(clips, limit or len(clips))
+
+    def alpha_star(self, path: Path | None) -> AlphaStar:
+        """α* of the run named, of this study, or else of this model, looked for on training clips."""
+        if path is not None:
+            return study_alpha_star(path)
+        if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
+            return study_alpha_star(self.run.path)
+        return calibrated(self.model, first(self.data.train, BATCH))
+
+
+def refuse_gradients(model: nn.Module, attack: object) -> None:
+    """Refuse an attack by gradients on a model that has none, before the first clip.
+
+    Raises:
+        InputError: the attack needs gradients.
+    """
+    while isinstance(attack, EOT):
+        attack = attack.search
+    if getattr(innermost(model), "differentiable", True) or isinstance(attack, Square | RayS):
+        return
+    if type(attack).__module__.startswith("vidrobust."):
+        raise InputError(
+            f"{type(attack).__name__} needs gradients, which an ONNX file has not. Black-box attacks need none: "
+            '"Square(ε=8,queries=1000)" or "RayS(ε=8,queries=1000)".'
+        )
+
+
+def examined(model: nn.Module, data: VideoClips) -> list[Finding]:
+    """What the self-test finds on clips of the data's length and size.
+
+    Raises:
+        InputError: the model cannot take such clips.
+    """
+    found = self_test(model, frames=data.config.frames, size=data.config.size, classes=len(data.classes))
+    for finding in found:
+        if finding.name in ("layout", "output", "not finite"):
+            raise InputError(f"the model cannot be used: {finding}")
+    return found
+
+
+def _in_study(run: Run, name: str) -> Path:
+    """The weights of a study's model by its name; of several seeds the first."""
+    wanted = str(parse_policy(name))
+    main, known = run.config["clips"], []
+    for file in sorted(run.path.glob("jobs/*/model.safetensors")):
+        _, about = load_described(file)
+        known.append(about["policy"])
+        if about["policy"] == wanted and about["data"] == main:
+            return file
+    raise RunError(f"{run.path} has no model {wanted!r}. It has: {', '.join(sorted(set(known))) or 'none yet'}.")

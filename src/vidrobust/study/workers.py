@@ -1,0 +1,116 @@
+"""Jobs over an engine, each begun when what it needs is there, each result stored as it comes.
+
+Rows are appended to the run in the order of the plan, whatever the order in which jobs end: a run that is killed and
+started again, on any engine with any number of workers, writes the same bytes as one that is not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from vidrobust.runs.directory import Row, Run, append_lines, dumps, read_lines
+
+if TYPE_CHECKING:
+    from vidrobust.study.engines import Engine
+    from vidrobust.study.jobs import Job
+    from vidrobust.study.progress import Display
+
+PATIENCE = 0.25
+"""Seconds between two looks at how far the work has come."""
+
+
+class Workers:
+    """An engine that fills a run.
+
+    Use it as a context manager; leaving it on an error or Ctrl-C stops the workers at once.
+
+    Args:
+        run: the run directory.
+        engine: where jobs run.
+        display: whom to tell of progress.
+    """
+
+    def __init__(self, run: Run, engine: Engine, display: Display) -> None:
+        self.run, self.engine, self.display = run, engine, display
+        append_lines(run.path / "rows.jsonl", [])  # cuts off a torn last line
+        self._written = len(run.rows())
+        self._plan: dict[str, Job] = {}
+        self._found: dict[str, list[Row]] = {}
+        self._waiting: list[str] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.engine.close(at_once=kind is not None)
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Run jobs as soon as those that they need are done; those added first begin first, and of these the longest.
+
+        Jobs whose rows are on disk already are not run again.
+        """
+        from vidrobust.study.jobs import job_key
+
+        new = {key: job for job in jobs if (key := job_key(job)) not in self._plan}
+        self._plan |= new
+        self._found |= {key: rows for key in new if (rows := self._stored(key)) is not None}
+        self.display.skip(sum(new[key].gradients for key in new if key in self._found))
+        self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
+        self._submit()
+
+    def do(self, jobs: Sequence[Job]) -> list[Row]:
+        """Add jobs if they are not there yet, wait until they are done, and append their rows in the order given.
+
+        Returns:
+            All rows of these jobs.
+
+        Raises:
+            RunError: a worker was lost again and again; what was finished is kept.
+        """
+        from vidrobust.study.jobs import job_key
+
+        self.add(jobs)
+        keys = list(dict.fromkeys(map(job_key, jobs)))
+        done = 0
+        while True:
+            while done < len(keys) and keys[done] in self._found:
+                self._append(self._found[keys[done]])
+                done += 1
+            if done == len(keys):
+                return [row for key in keys for row in self._found[key]]
+            for key in self.engine.finished(PATIENCE):
+                rows = self._stored(key)
+                assert rows is not None
+                self._found[key] = rows
+                self.display.done(self._plan[key].title)
+            self._submit()
+            self.display.spent(self.engine.spent())
+
+    def _submit(self) -> None:
+        """Hand over what waits for nothing any more."""
+        ready = [key for key in self._waiting if all(need in self._found for need in self._plan[key].needs)]
+        self._waiting = [key for key in self._waiting if key not in ready]
+        for key in ready:
+            self.engine.submit(key, self._plan[key], self.run.path / "jobs")
+
+    def _stored(self, key: str) -> list[Row] | None:
+        file = self.run.job_path(key) / "rows.jsonl"
+        return list(read_lines(file)) if file.exists() else None
+
+    def _append(self, rows: list[Row]) -> None:
+        """Append those rows that an earlier, killed process had not yet appended."""
+        known = min(self._written, len(rows))
+        self._written -= known
+        if rows[known:]:
+            self.run.append(rows[known:])
+
+
+def timings(run: Run) -> list[Row]:
+    """What each finished job of a run cost, from its folder."""
+    files = sorted(run.path.glob("jobs/*/timings.jsonl"))
+    return [json.loads(dumps(row)) for file in files for row in read_lines(file)]

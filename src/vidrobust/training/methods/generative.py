@@ -1,0 +1,128 @@
+"""Training with a denoising GAN before the classifier: the GAN alone (APE) or both together (GAT)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from vidrobust.attacks.base import undisturbed
+from vidrobust.errors import InputError
+from vidrobust.losses import smoothed
+from vidrobust.models.purifier import Critic, Purified, Purifier
+from vidrobust.training.crafting import setting_of, threat_of, training_clips
+from vidrobust.training.learner import statistics_frozen
+from vidrobust.training.methods.objectives import Batch, Objective, Outcome
+from vidrobust.training.rates import default_optimiser
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from vidrobust.notation.policies import Policy
+    from vidrobust.training.config import FitConfig
+    from vidrobust.training.learner import Learner
+    from vidrobust.types import Clips
+
+BETAS = (0.5, 0.999)
+"""Of the GAN's optimisers."""
+
+ROUNDS = 2
+"""Generator steps for each critic step."""
+
+
+@dataclass(frozen=True)
+class Generative:
+    """APE and GAT (Kinfu and Vidal 2022, section 5; APE-GAN, Jin et al. 2019).
+
+    The attack is on the classifier, as published: what it does not know of, the purifier, is then trained to undo it.
+    For each batch the critic steps once, the generator twice (``fool`` of the critic's loss, as published 0.3, and the
+    rest of the squared distance from the clean clip), and in GAT the classifier, on purified clips. APE leaves the
+    classifier as it is.
+    """
+
+    policy: Policy
+
+    @property
+    def whole(self) -> bool:
+        """Its losses go through parts of the model."""
+        return False
+
+    def prepare(self, learner: Learner) -> None:
+        """The model must be a classifier behind a purifier; the critic is made here.
+
+        Raises:
+            InputError: it is not.
+        """
+        model = learner.model
+        if not isinstance(model, Purified) or not isinstance(model.purifier, Purifier):
+            raise InputError(f"{self.policy} trains a classifier behind a purifier: make it by vr.models.purified.")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            learner.extras["critic"] = Critic(model.purifier.channels).to(learner.device)
+        if self.policy.family == "APE":
+            model.classifier.requires_grad_(False)
+            learner.frozen = (*learner.frozen, *model.classifier.modules())
+
+    def optimisers(self, learner: Learner, config: FitConfig) -> Mapping[str, Optimizer]:
+        """Adam for the GAN's two halves, the configured one for the classifier."""
+        model = learner.model
+        assert isinstance(model, Purified)
+        halves = {"generator": model.purifier, "critic": learner.extras["critic"]}
+        rate = float(self.policy.option("rate"))
+        made: dict[str, Optimizer] = {name: Adam(half.parameters(), rate, BETAS) for name, half in halves.items()}
+        if self.policy.family == "GAT":
+            made["model"] = default_optimiser(model.classifier, config)
+        return made
+
+    def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
+        """The critic's loss, the generator's twice, and the classifier's."""
+        model, critic = learner.model, learner.extras["critic"]
+        assert isinstance(model, Purified)
+        setting = setting_of(self.policy, batch)
+        threat = threat_of(self.policy, setting.eps)
+        attacked = training_clips(model.classifier, batch.clips, batch.labels, setting, threat, learner.precision)
+        smooth, fool = float(self.policy.option("smooth")), float(self.policy.option("fool"))
+
+        def judged() -> Outcome:
+            made = _purified(learner, model, attacked)
+            verdicts = learner.run(critic, torch.cat([batch.clips, made]))
+            return Outcome(F.binary_cross_entropy_with_logits(verdicts, _kinds(batch.clips, made)), None)
+
+        def restored() -> Outcome:
+            made = learner.run(model.purifier, attacked)
+            passing = learner.run(critic, made)
+            fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
+            loss = (1 - fool) * F.mse_loss(made, batch.clips) + fool * fooled
+            return Outcome(loss, None if self.policy.family == "GAT" else _answers(model, made))
+
+        def classified() -> Outcome:
+            made = _purified(learner, model, attacked)
+            logits = learner.run(model.classifier, made)
+            return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
+
+        yield Objective(judged, "critic")
+        for _ in range(ROUNDS):
+            yield Objective(restored, "generator")
+        if self.policy.family == "GAT":
+            yield Objective(classified)
+
+
+def _purified(learner: Learner, model: Purified, attacked: Clips) -> Clips:
+    """Purified clips for the others to train on; they do not move the purifier's statistics."""
+    with torch.no_grad(), statistics_frozen(model.purifier):
+        return learner.run(model.purifier, attacked)
+
+
+def _answers(model: Purified, made: Clips) -> torch.Tensor:
+    """What the classifier, which stands still, says of purified clips; it is only reported."""
+    with undisturbed(model.classifier), torch.no_grad():
+        return model.classifier(made.detach()).float()
+
+
+def _kinds(clean: Clips, made: Clips) -> torch.Tensor:
+    """1 for clean clips, 0 for purified ones."""
+    return torch.cat([clean.new_ones(len(clean)), made.new_zeros(len(made))])

@@ -1,0 +1,139 @@
+"""What is done to weights besides stepping them: adversarial weight perturbation, and averages over training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vidrobust.training.learner import statistics_frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from vidrobust.notation.policies import Policy
+    from vidrobust.training.config import FitConfig
+    from vidrobust.training.learner import Learner
+    from vidrobust.training.methods.objectives import Batch, Method, Objective
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """Any method under adversarial weight perturbation (AWP; Wu, Xia and Wang, NeurIPS 2020, algorithm 1).
+
+    Before each loss the weights move by ``gamma`` of their own length up the loss; after its backward pass they are
+    back. BatchNorm's running statistics see the unmoved weights alone.
+
+    Attributes:
+        method: what is perturbed.
+        gamma: length of the perturbation relative to each weight tensor's own, at least 0.
+    """
+
+    method: Method
+    gamma: float
+
+    @property
+    def policy(self) -> Policy:
+        """Of the method."""
+        return self.method.policy
+
+    @property
+    def whole(self) -> bool:
+        """As the method's."""
+        return self.method.whole
+
+    def prepare(self, learner: Learner) -> None:
+        """As the method does."""
+        self.method.prepare(learner)
+
+    def optimisers(self, learner: Learner, config: FitConfig) -> Mapping[str, Optimizer]:
+        """Those of the method."""
+        return self.method.optimisers(learner, config)
+
+    def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
+        """The method's losses, those of the model with its weights moved."""
+        for objective in self.method.objectives(learner, batch):
+            if objective.of != "model":
+                yield objective
+                continue
+            back = ascend_weights(learner, objective, self.gamma)
+            yield replace(objective, settle=back)
+
+
+def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Callable[[], None]:
+    """Move the weight matrices and kernels up the loss; what is returned puts them back, bit for bit."""
+    weights = [weight for weight in learner.model.parameters() if weight.requires_grad and weight.ndim > 1]
+    with statistics_frozen(learner.model):
+        gradients = torch.autograd.grad(objective.outcome().loss, weights, allow_unused=True)
+    pairs = [(weight, gradient) for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None]
+    learner.world.mean_([gradient for _, gradient in pairs])
+    saved = [(weight, weight.detach().clone()) for weight, _ in pairs]
+    with torch.no_grad():
+        for weight, gradient in pairs:
+            length = gradient.norm()
+            if length > 0:
+                weight.add_(gradient, alpha=float(gamma * weight.norm() / length))
+
+    @torch.no_grad()
+    def back() -> None:
+        for weight, before in saved:
+            weight.copy_(before)
+
+    return back
+
+
+class Average:
+    """The average of the weights that a policy asks to keep: EMA's, SWA's or none.
+
+    EMA is the exponential moving average over steps, buffers included; SWA the plain mean over the epochs after its
+    start (Izmailov et al., UAI 2018).
+    """
+
+    def __init__(self, model: nn.Module, policy: Policy) -> None:
+        self.ema, self.swa = policy.modifier("EMA"), policy.modifier("SWA")
+        self.model: AveragedModel | None = None
+        if self.ema is not None:
+            self.model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema), use_buffers=True)
+        elif self.swa is not None:
+            self.model = AveragedModel(model, use_buffers=True)
+
+    def after_step(self, model: nn.Module) -> None:
+        """To be called after each optimiser step."""
+        if self.ema is not None and self.model is not None:
+            self.model.update_parameters(model)
+
+    def after_epoch(self, model: nn.Module, progress: float) -> None:
+        """To be called after each epoch, with the share of training that is done."""
+        if self.swa is not None and self.model is not None and progress > self.swa:
+            self.model.update_parameters(model)
+
+    @property
+    def started(self) -> bool:
+        """Is there anything averaged yet?"""
+        return self.model is not None and int(self.model.n_averaged) > 0
+
+    def exchange(self, model: nn.Module) -> dict[str, Tensor] | None:
+        """Put the average into the model; gives the weights it had, or None where nothing is averaged yet."""
+        if not self.started:
+            return None
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.weights())
+        return before
+
+    def state(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {} if self.model is None else dict(self.model.state_dict())
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` gave."""
+        if self.model is not None:
+            self.model.load_state_dict(dict(tensors))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged model's tensors, by the model's own names."""
+        assert self.model is not None
+        return dict(self.model.module.state_dict())

@@ -1,0 +1,204 @@
+"""Where the numbers of a training go while it runs: a file of JSON lines always, and trackers that people know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from vidrobust.errors import InputError
+from vidrobust.runs.directory import append_lines, read_lines, write_atomic
+
+if TYPE_CHECKING:
+    from vidrobust.runs.directory import Row
+
+TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb"]
+
+
+class Tracker(Protocol):
+    """Takes rows as they come. A user's own needs these two methods."""
+
+    def log(self, rows: Sequence[Row]) -> None:
+        """Take the rows of one epoch."""
+        ...
+
+    def close(self) -> None:
+        """No more rows will come."""
+        ...
+
+
+class JsonLines:
+    """``training.jsonl`` in the run directory: every row of every epoch, once, also after a kill and a resume."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "training.jsonl"
+        append_lines(self._file, [])  # cuts off a torn last line
+        self._known = {_name(row) for row in read_lines(self._file)}
+
+    @property
+    def epochs(self) -> int:
+        """Epochs whose rows are there."""
+        return max((row.get("epoch", 0) for row in read_lines(self._file)), default=0)
+
+    def new(self, rows: Sequence[Row]) -> list[Row]:
+        """Those rows that are not there yet."""
+        return [row for row in rows if _name(row) not in self._known]
+
+    def log(self, rows: Sequence[Row]) -> None:
+        new = self.new(rows)
+        self._known |= {_name(row) for row in new}
+        append_lines(self._file, new)
+
+    def close(self) -> None:
+        pass
+
+
+def _name(row: Row) -> tuple[object, ...]:
+    return row["kind"], row.get("epoch"), row.get("split")
+
+
+def scalars(row: Row) -> dict[str, float]:
+    """The numbers of a row by the names that curves get: accuracies as shares.
+
+    >>> scalars({"kind": "watch", "split": "val", "epoch": 3, "clean": 8, "robust": 2, "single": 4, "clips": 16,
+    ...          "loss": 0.5, "robust_loss": 2.0})
+    {'val/clean': 0.5, 'val/single': 0.25, 'val/robust': 0.125, 'val/loss': 0.5, 'val/robust_loss': 2.0}
+    """
+    if row["kind"] == "epoch":
+        named = {name: row[name] for name in ("loss", "gradient_norm", "eps", "alpha", "steps") if name in row}
+        return {"train/attacked": row["correct"] / row["clips"], **{f"train/{n}": float(v) for n, v in named.items()}}
+    if row["kind"] == "watch":
+        shares = {name: row[name] / row["clips"] for name in ("clean", "single", "robust")}
+        return {f"{row['split']}/{n}": v for n, v in {**shares, **{n: row[n] for n in ("loss", "robust_loss")}}.items()}
+    return {}
+
+
+class TensorBoard:
+    """Event files in ``tensorboard/`` of the run directory; after a resume they go on behind ``epochs``."""
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise missing("tensorboard") from error
+        self._writer = SummaryWriter(folder / "tensorboard", purge_step=epochs + 1 if epochs else None)
+        self._writer.add_text("config", str(config))
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            for name, value in scalars(row).items():
+                self._writer.add_scalar(name, value, row["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class MLflow:
+    """A run of MLflow, at the tracking server of its environment variables, or else in ``mlflow.db`` beside the run.
+
+    A resumed training goes on with the same run, whose id is in ``mlflow_run.txt``.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        try:
+            import mlflow  # pyrefly: ignore[missing-import]
+        except ImportError as error:
+            raise missing("mlflow") from error
+        import os
+
+        here = "MLFLOW_TRACKING_URI" not in os.environ
+        if here:
+            mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
+        self._mlflow = mlflow
+        known = folder / "mlflow_run.txt"
+        if known.exists():
+            mlflow.start_run(run_id=known.read_text())
+            return
+        if here:  # the default experiment would leave its files in the working directory
+            if mlflow.get_experiment_by_name("vidrobust") is None:
+                where = (folder.resolve() / "mlruns").as_uri()
+                mlflow.create_experiment("vidrobust", artifact_location=where)
+            mlflow.set_experiment("vidrobust")
+        run = mlflow.start_run(run_name=name)
+        mlflow.log_dict(config, "config.json")
+        write_atomic(known, run.info.run_id.encode())
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._mlflow.log_metrics(scalars(row), step=row["epoch"])
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+class WandB:
+    """A run of Weights & Biases; ``WANDB_MODE=offline`` keeps it on this machine.
+
+    A resumed training goes on with the same run, whose id is in ``wandb_run.txt``.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        try:
+            import wandb  # pyrefly: ignore[missing-import]
+        except ImportError as error:
+            raise missing("wandb") from error
+        known = folder / "wandb_run.txt"
+        found = known.read_text() if known.exists() else None
+        resume = "allow" if found else None
+        try:
+            self._run = wandb.init(
+                project="vidrobust", name=name, dir=str(folder), config=config, id=found, resume=resume
+            )
+        except wandb.errors.Error as error:
+            raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the numbers on this machine.") from error
+        write_atomic(known, self._run.id.encode())
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._run.log(scalars(row), step=row["epoch"])
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def missing(extra: str) -> InputError:
+    """The error of a tracker that is not installed."""
+    return InputError(f'{extra} is not installed: pip install "vidrobust[{extra}]".')
+
+
+KINDS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WandB,
+}
+
+
+class Trackers:
+    """Several trackers as one.
+
+    Args:
+        folder: the run directory.
+        names: of :data:`KINDS`; JSON lines are written in any case.
+        title: of the run.
+        config: what determines it.
+
+    Raises:
+        InputError: a tracker is not installed.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], title: str, config: dict[str, Any]) -> None:
+        self._lines = JsonLines(folder)
+        made = [KINDS[name](folder, title, config, self._lines.epochs) for name in names]
+        self._trackers: list[Tracker] = [*made, self._lines]  # what the file has, the others have got before
+
+    def log(self, rows: Sequence[Row]) -> None:
+        """Take the rows of one epoch; those of an epoch that was run again after a kill are known."""
+        new = self._lines.new(rows)
+        for tracker in self._trackers:
+            tracker.log(new)
+
+    def close(self) -> None:
+        """No more rows will come."""
+        for tracker in self._trackers:
+            tracker.close()

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from vidrobust.data import Motion, dataset
+from vidrobust.data.camera import camera_path, pyramid, render
+from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.data.decoding import decode, encode
+from vidrobust.data.motion import CLASSES, PHOTOGRAPHS, _find_photographs, motion
+from vidrobust.errors import DataError, InputError
+
+TINY = Motion(clips_per_group=1, frames=5, size=16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory):
+    return motion(tmp_path_factory.mktemp("data") / "motion", TINY)
+
+
+@pytest.fixture(scope="module")
+def levels() -> list[torch.Tensor]:
+    (gravel,) = [path for path in _find_photographs() if path.name == "gravel.png"]
+    return pyramid(gravel)
+
+
+def clip(levels: list[torch.Tensor], name: str, seed: int = 0, frames: int = 7, size: int = 64) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return render(levels, name, frames=frames, size=size, contrast=(0.6, 0.6), rng=rng)
+
+
+def digest(root: Path) -> str:
+    files = sorted(file for file in root.rglob("*") if file.is_file())
+    return hashlib.sha256(b"".join(str(f.relative_to(root)).encode() + f.read_bytes() for f in files)).hexdigest()
+
+
+def test_the_set_is_a_video_folder(made):
+    assert made.name == "motion"
+    assert made.classes == CLASSES
+    assert [len(made.split(s)) for s in ("train", "val", "test")] == [100, 20, 40]
+    assert decode.decode(made.root / made.train[0].path, size=16).shape == (5, 16, 16, 3)
+
+
+def test_photographs_are_disjoint_over_all_classes(made):
+    groups = [{v.group for v in made.split(s)} for s in ("train", "val", "test")]
+    assert [len(g) for g in groups] == [10, 2, 4]
+    assert len(set.union(*groups)) == 16 == len(PHOTOGRAPHS)
+
+
+def test_the_seed_gives_the_bytes(made, tmp_path):
+    assert digest(motion(tmp_path / "again", TINY).root) == digest(made.root)
+
+
+def test_another_seed_gives_other_videos(tmp_path, monkeypatch):
+    seven_alike = _find_photographs()[:1] * 7  # so that the order of the photographs makes no difference
+    monkeypatch.setitem(motion.__globals__, "_find_photographs", lambda: seven_alike)
+    roots = [motion(tmp_path / str(seed), Motion(seed, (0.4, 1.0), 1, 5, 16)).root for seed in (0, 1)]
+    videos = [{hashlib.sha256(file.read_bytes()).digest() for file in root.rglob("*.avi")} for root in roots]
+    assert len(videos[0]) == 70
+    assert not videos[0] & videos[1]
+
+
+def test_it_is_made_once(made):
+    before = {file: file.stat().st_mtime_ns for file in made.root.rglob("*")}
+    assert motion(made.root, TINY) == made
+    assert before == {file: file.stat().st_mtime_ns for file in made.root.rglob("*")}
+    with pytest.raises(DataError, match="was not made of"):
+        motion(made.root, Motion(seed=7, clips_per_group=1))
+
+
+def test_the_default_place_is_named_by_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    places = {motion(spec=Motion(clips_per_group=1, frames=2, size=16, contrast=(low, 1))).root for low in (0.2, 0.4)}
+    assert len(places) == 2
+    assert all(place.parent == tmp_path and place.name.startswith("motion-") for place in places)
+
+
+def test_the_name_motion_opens_it(monkeypatch, made):
+    monkeypatch.setattr(dataset, "motion", lambda spec: (made, spec.seed, spec.contrast))
+    assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
+    assert open_videos(DataConfig(str(made.root))).classes == CLASSES
+
+
+def test_an_interrupted_making_leaves_nothing(tmp_path, monkeypatch):
+    def full(path: Path, frames: np.ndarray) -> None:
+        if path.parent.name == "ZoomOut":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(encode, "write_video", full)
+    with pytest.raises(KeyboardInterrupt):
+        motion(tmp_path / "motion", TINY)
+    assert [file.name for file in tmp_path.iterdir()] == [".motion.lock"]
+
+
+def test_a_lost_list_is_named_with_the_remedy(tmp_path):
+    root = motion(tmp_path / "motion", TINY).root
+    (root / "ucfTrainTestlist/testlist01.txt").unlink()
+    with pytest.raises(DataError, match=r"testlist01\.txt is missing.* delete .*motion: the data set is made again"):
+        motion(root, TINY)
+
+
+def displacement(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    """How far the picture moved (right, down), by phase correlation."""
+    window = np.hanning(64)[:, None] * np.hanning(64)
+    a, b = (np.fft.fft2((frame.mean(-1) - frame.mean()) * window) for frame in (first, second))
+    cross = b * a.conj()
+    peak = np.fft.ifft2(cross / (np.abs(cross) + 1e-9)).real
+    down, right = np.unravel_index(peak.argmax(), peak.shape)
+    return (int(right) + 32) % 64 - 32, (int(down) + 32) % 64 - 32
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("name", "right", "down"), [("PanLeft", 1, 0), ("PanRight", -1, 0), ("PanUp", 0, 1), ("PanDown", 0, -1)]
+)
+def test_pans_move_the_picture_the_other_way(levels, name, right, down, seed):
+    frames = clip(levels, name, seed)
+    moves = np.array([displacement(a, b) for a, b in zip(frames[:-1], frames[1:], strict=True)])
+    speed = np.median(moves @ (right, down))
+    assert 0.5 * 64 / 24 - 1 <= speed <= 1.5 * 64 / 24 + 1
+    assert np.abs(np.median(moves @ (down, right))) <= 1
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a[16:-16, 16:-16].ravel(), b[16:-16, 16:-16].ravel())[0, 1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_zooms_and_rotations_turn_the_right_way(levels, seed):
+    def scaled(frame: np.ndarray, factor: float) -> np.ndarray:
+        return ndimage.affine_transform(frame, np.eye(2) / factor, 31.5 * (1 - 1 / factor), order=1)
+
+    def turned(frame: np.ndarray, degrees: float) -> np.ndarray:  # counter-clockwise, as np.rot90
+        return ndimage.rotate(frame, degrees, reshape=False, order=1)
+
+    assert np.allclose(ndimage.rotate(np.diag([1.0, 2, 3]), 90), np.rot90(np.diag([1.0, 2, 3])))
+    for name, right, wrong in [
+        ("ZoomIn", lambda f, k: scaled(f, 1 + k), lambda f, k: scaled(f, 1 / (1 + k))),
+        ("ZoomOut", lambda f, k: scaled(f, 1 / (1 + k)), lambda f, k: scaled(f, 1 + k)),
+        ("RotateClockwise", lambda f, k: turned(f, 57.3 * k), lambda f, k: turned(f, -57.3 * k)),
+        ("RotateCounterclockwise", lambda f, k: turned(f, -57.3 * k), lambda f, k: turned(f, 57.3 * k)),
+    ]:
+        frames = clip(levels, name, seed).astype(float).mean(-1)
+        rates = np.linspace(0.04, 0.13, 10)
+        best = max(likeness(right(frames[2], k), frames[3]) for k in rates)
+        assert best > 0.8
+        assert best > max(likeness(wrong(frames[2], k), frames[3]) for k in rates) + 0.2
+
+
+def test_shakes_return_and_keep_their_axis():
+    for name, axis in (("ShakeHorizontal", 0), ("ShakeVertical", 1)):
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            path = camera_path(name, 160, 1.0, rng)
+            assert not path.centre[:, 1 - axis].any()
+            assert not path.zoom.any()
+            assert not path.angle.any()
+            assert np.abs(path.centre[:, axis]).max() <= 2.01
+            assert 0.8 < np.abs(np.diff(path.centre[:, axis])).mean() < 1.1
+
+
+def test_the_middle_frame_is_the_same_whatever_the_class(levels):
+    still = [clip(levels, name, frames=1) for name in CLASSES if not name.startswith("Shake")]
+    assert all(np.array_equal(frame, still[0]) for frame in still)
+
+
+def test_contrast_is_as_asked(levels):
+    for name in ("PanLeft", "ZoomOut"):
+        frames = clip(levels, name).astype(float) / 255
+        coarse = frames[:, :64, :64].reshape(7, 32, 2, 32, 2, 3).mean((2, 4))
+        assert coarse.std() == pytest.approx(0.25 * 0.6, rel=0.06)
+        assert frames.mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"contrast": (0.5, 0.2)},
+        {"contrast": (0.0, 1.0)},
+        {"clips_per_group": 0},
+        {"size": 33},
+        {"size": 8},
+        {"seed": -1},
+    ],
+)
+def test_settings_out_of_range(options):
+    with pytest.raises(InputError):
+        Motion(**options)

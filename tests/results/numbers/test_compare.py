@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidrobust.results.numbers.compare import config_table, difference, differences
+from vidrobust.results.numbers.curves import Point
+from vidrobust.runs.directory import Run
+
+counts = st.integers(1, 200).flatmap(lambda clips: st.tuples(st.integers(0, clips), st.just(clips)))
+
+
+def point(correct, clips, *shares):
+    return Point(8.0, correct, clips, tuple(enumerate(shares or (correct / clips,))))
+
+
+@given(counts, counts)
+def test_a_difference_lies_in_its_interval_and_turns_its_sign(one, two):
+    there, back = difference(point(*one), point(*two)), difference(point(*two), point(*one))
+    assert -1 - 1e-9 <= there.low <= there.value <= there.high <= 1 + 1e-9
+    assert there.value == pytest.approx(-back.value) and there.low == pytest.approx(-back.high)
+
+
+def test_newcombes_interval_is_that_of_his_paper():
+    found = difference(point(48, 80), point(56, 70))  # Newcombe 1998, table II (a): 56/70 against 48/80, method 10
+    assert (found.low, found.high) == (pytest.approx(0.0524, abs=1e-4), pytest.approx(0.3339, abs=1e-4))
+
+
+def test_three_seeds_speak_of_training():
+    found = difference(point(15, 30, 0.4, 0.5, 0.6), point(24, 30, 0.7, 0.8, 0.9))
+    assert found.over_seeds and found.value == pytest.approx(0.3)
+    assert found.high - found.value == pytest.approx(2.776445 * (2 * 0.01 / 3) ** 0.5, rel=1e-5)  # Welch, 4 degrees
+    assert not difference(point(15, 30, 0.4, 0.5), point(24, 30, 0.7, 0.8, 0.9)).over_seeds
+
+
+def test_only_what_differs_is_listed(synthetic, tmp_path):
+    runs = [Run.open(synthetic.write(tmp_path / name, [], examples=0)) for name in ("one", "two")]
+    assert config_table(runs) == []
+    runs[1].write_json("config.json", runs[1].config | {"data": {"size": 64}, "more": [1]})
+    assert config_table(runs) == [("data.size", ["32", "64"]), ("more", ["–", "[1]"])]
+
+
+def test_models_meet_under_the_strongest_attack_that_both_faced(synthetic):
+    one, two = synthetic.rows(seeds=1), [row for row in synthetic.rows(seeds=1) if row.get("steps") != 20]
+    steps, found = differences(one, two)
+    assert steps == 5 and set(found) == set(synthetic.QUICK)
+    assert all(entry.value == 0 for by_eps in found.values() for entry in by_eps.values())
+    assert differences(one, []) == (0, {})

@@ -1,0 +1,118 @@
+"""Where a study runs changes nothing in what it finds, and a lost worker costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.studies import TINY, finish, start
+
+from vidrobust.errors import InputError, RunError
+from vidrobust.study.engines import open_engine
+
+Command = Callable[..., tuple[int, str, str]]
+
+SMALLER = ("--policies", "[]", "--sensitivity.eps", "[8]", "--step_sizes.eps", "[8]")  # the gap step trains by AT
+SMALLER = (*SMALLER, "--gap.policy", "AT(ε=8,α=8,i=3)", "--gap.epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def rows(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The rows of a small study on the processes of this machine."""
+    out = tmp_path_factory.mktemp("engines") / "run"
+    code, _, err = finish(start(small_motion, out, *SMALLER))
+    assert code == 0, err
+    return (out / "rows.jsonl").read_bytes()
+
+
+def children(parent: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
+
+
+def wait_for_jobs(out: Path, count: int) -> None:
+    while len(list(out.glob("jobs/*/rows.jsonl"))) < count:
+        time.sleep(0.05)
+
+
+def test_killed_workers_are_replaced_and_the_rows_are_the_same(rows: bytes, small_motion: Path, tmp_path: Path) -> None:
+    """One is killed when they have just begun, and one of their successors in the middle of the study."""
+    process = start(small_motion, tmp_path / "run", *SMALLER, "--workers", "2")
+    for finished in (1, 3):  # an idle one, and one at work
+        wait_for_jobs(tmp_path / "run", finished)
+        workers = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert workers
+        os.kill(workers[0], signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+
+
+def test_submitit_gives_the_same_rows(
+    rows: bytes, small_motion: Path, vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")  # in its jobs
+    study = ("study", "--config", TINY, "--data", small_motion, *SMALLER, "--out", tmp_path / "run")
+    code, _, err = vidrobust(*study, "--engine", "slurm", "--address", "local")
+    assert code == 0, err
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+
+
+CLUSTER = """
+import sys, time
+from ray.cluster_utils import Cluster
+soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 300, "health_check_failure_threshold": 3}
+head = {"num_cpus": 0, "include_dashboard": False, "_system_config": soon}  # or a death is noticed after 12 seconds
+cluster = Cluster(initialize_head=True, head_node_args=head)
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]  # beside the head, which does no work
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.readline()
+cluster.remove_node(nodes[0], allow_graceful=False)
+print("killed", flush=True)
+sys.stdin.readline()
+cluster.shutdown()
+"""
+
+
+def test_a_ray_cluster_of_three_nodes_of_which_one_is_killed_gives_the_same_rows(
+    rows: bytes, small_motion: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
+    )
+    assert cluster.stdin is not None
+    assert cluster.stdout is not None
+    try:
+        address = cluster.stdout.readline().strip()
+        process = start(small_motion, tmp_path / "run", *SMALLER, "--engine", "ray", "--address", address)
+        wait_for_jobs(tmp_path / "run", 3)
+        print(file=cluster.stdin, flush=True)
+        assert cluster.stdout.readline().strip() == "killed"
+        assert process.poll() is None, "the study was over before a node was lost"
+        code, _, err = finish(process)
+        assert code == 0, err
+        assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+    finally:
+        cluster.kill()
+        cluster.communicate()
+
+
+def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="choose local, ray or slurm"):
+        open_engine("cloud", 1, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises((InputError, RunError), match="no Slurm here|submitit is not installed"):
+        open_engine("slurm", 1, tmp_path)

@@ -1,0 +1,100 @@
+"""Jobs begin when what they need is there, and rows stand in the order of the plan, whatever the order of the ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from vidrobust.runs.directory import Row, Run, append_lines
+from vidrobust.study.jobs import Place, job_key
+from vidrobust.study.progress import Display
+from vidrobust.study.workers import Workers
+
+if TYPE_CHECKING:
+    from vidrobust.study.jobs import Job
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A job that does nothing."""
+
+    title: str
+    gradients: int = 1
+    needs: tuple[str, ...] = ()
+
+    def run(self, place: Place) -> list[Row]:
+        raise AssertionError("the engine of these tests runs nothing")
+
+
+class LastFirst:
+    """An engine that ends the job that came last, one a call."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self._open: list[tuple[str, Job, Path]] = []
+
+    def submit(self, key: str, job: Job, jobs: Path) -> None:
+        self.begun.append(job.title)
+        self._open.append((key, job, jobs))
+
+    def finished(self, seconds: float) -> Sequence[str]:
+        key, job, jobs = self._open.pop()
+        (jobs / key).mkdir(parents=True)
+        append_lines(jobs / key / "rows.jsonl", [{"kind": "piece", "of": job.title}])
+        return [key]
+
+    def spent(self) -> int:
+        return 0
+
+    def close(self, at_once: bool) -> None:
+        pass
+
+
+def workers(out: Path, engine: LastFirst) -> Workers:
+    return Workers(Run.start(out, "pieces", {}, 0), engine, Display(9, Console(quiet=True)))
+
+
+def written(out: Path) -> list[str]:
+    return [row["of"] for row in Run(out).rows()]
+
+
+MODEL = Piece("model")
+JUDGED = Piece("judged", needs=(job_key(MODEL),))
+
+
+def test_a_job_waits_for_what_it_needs_and_others_do_not_wait_with_it(tmp_path: Path) -> None:
+    engine = LastFirst()
+    with workers(tmp_path / "run", engine) as pool:
+        pool.add([JUDGED, Piece("short"), MODEL, Piece("long", 5)])
+        assert engine.begun == ["long", "short", "model"]
+        pool.do([JUDGED])
+    assert engine.begun == ["long", "short", "model", "judged"]
+    assert written(tmp_path / "run") == ["judged"]
+
+
+def test_rows_stand_in_the_order_in_which_they_are_waited_for(tmp_path: Path) -> None:
+    engine, others = LastFirst(), [Piece("one"), Piece("two")]
+    with workers(tmp_path / "run", engine) as pool:
+        pool.add([MODEL])
+        pool.add(others)
+        assert [row["of"] for row in pool.do([MODEL, JUDGED])] == ["model", "judged"]
+        pool.do(others)
+    assert written(tmp_path / "run") == ["model", "judged", "one", "two"]
+
+
+def test_what_was_done_ahead_is_neither_done_nor_written_again(tmp_path: Path) -> None:
+    with workers(tmp_path / "run", LastFirst()) as pool:
+        pool.add([Piece("one"), MODEL])
+        pool.do([MODEL])
+        pool.do([Piece("one")])
+    engine = LastFirst()
+    with workers(tmp_path / "run", engine) as pool:
+        pool.add([JUDGED, Piece("one")])
+        pool.do([MODEL])
+        pool.do([Piece("one"), JUDGED])
+    assert engine.begun == ["judged"]
+    assert written(tmp_path / "run") == ["model", "one", "judged"]
