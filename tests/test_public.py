@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pkgutil
 import subprocess
 import sys
@@ -11,11 +12,21 @@ import pytest
 
 import vidrobust as vr
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.mark.parametrize("name", vr.__all__)
 def test_every_public_name_loads(name: str) -> None:
     assert getattr(vr, name) is not None
     assert name in dir(vr)
+
+
+def test_no_public_name_or_signature_changes_unnoticed() -> None:
+    printed = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "api-surface"], capture_output=True, text=True, check=True
+    )
+    told = "a public name changed: if that is meant, run `scripts/api-surface > tests/api_surface.json`"
+    assert json.loads(printed.stdout) == json.loads((ROOT / "tests" / "api_surface.json").read_text()), told
 
 
 def test_other_names_do_not() -> None:
@@ -26,19 +37,21 @@ def test_other_names_do_not() -> None:
 def test_no_module_hides_a_public_function() -> None:
     """Importing ``vidrobust.x`` makes it an attribute of the package, so no module may have a function's name."""
     modules = {module.name for module in pkgutil.iter_modules(vr.__path__)}
-    assert modules & set(vr.__all__) == {"data", "figures", "losses", "models", "notation"}
+    assert modules & set(vr.__all__) == {"data", "losses", "models", "notation"}
 
 
 def test_the_import_is_light() -> None:
     """Under 0.2 s beyond torch's own import, because nothing is imported: see also the --help test."""
     code = "import sys; before = set(sys.modules); import vidrobust; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {name.partition(".")[0] for name in done.stdout.split()} <= {"vidrobust"} | set(sys.stdlib_module_names)
+    assert {name.partition(".")[0] for name in done.stdout.split()} <= {"vidrobust", "lazy_loader"} | set(
+        sys.stdlib_module_names
+    )
 
 
 def test_the_readme_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python block of the README, word for word but for the size of the data."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]
     assert "vr.fit(" in code
     monkeypatch.chdir(tmp_path)

@@ -2,3 +2,7 @@
 
 Imports notation and runs alone; no torch.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["export", "figures", "numbers", "pages", "published"])
