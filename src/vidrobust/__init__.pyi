@@ -52,3 +52,5 @@ from .threats import Threat as Threat
 from .threats import Universal as Universal
 from .threats import WholeClip as WholeClip
 from .training.fitting import fit as fit
+
+__all__: list[str]
