@@ -23,11 +23,12 @@ from vidrobust.runs.directory import Row, content_key
 from vidrobust.training.adaptive import held_out
 from vidrobust.training.checkpoints import collect, latest, restore, save_checkpoint
 from vidrobust.training.config import FitConfig
-from vidrobust.training.distributed import World, parallel
+from vidrobust.training.distributed import World
 from vidrobust.training.learner import Learner, frozen_before
 from vidrobust.training.loop import Progress, Training
 from vidrobust.training.methods.making import method_of
 from vidrobust.training.methods.weights import Average
+from vidrobust.training.parallel import parallel
 from vidrobust.training.precision import training_dtype
 
 if TYPE_CHECKING:

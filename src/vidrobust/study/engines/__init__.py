@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 EngineName: TypeAlias = Literal["local", "ray", "slurm"]
 
-LOSSES = 3
-"""How often the worker of one job may be lost before the job is held to be the cause."""
-
 
 class Engine(Protocol):
     """Runs jobs."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import RunError
 from vidrobust.runs.processes import follow_parent
-from vidrobust.study.engines import LOSSES
-from vidrobust.study.engines.work import work
+from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
     from vidrobust.study.jobs import Job

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.study.engines import LOSSES
-from vidrobust.study.engines.work import work
+from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
     from vidrobust.study.jobs import Job

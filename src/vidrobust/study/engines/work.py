@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from vidrobust.study.jobs import Job
 
+LOSSES = 3
+"""How often the worker of one job may be lost before the job is held to be the cause."""
+
 
 def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda gradients: None) -> None:
     """Run a job; its rows are there, whole, when this returns.
