@@ -73,7 +73,8 @@ def problem(work: Work) -> tuple[Any, Any, Any]:
     """Model, clips and labels: R3D-18's shape with random weights and running statistics that fit them."""
     import torch
 
-    from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
+    from vidrobust.models.resnet3d import ResNet3d
+    from vidrobust.models.shapes import ResNet3dConfig
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -342,7 +343,8 @@ def half_robust() -> tuple[Any, Any, Any]:
     import torch.nn.functional as F
 
     from vidrobust import PGD, Linf, Threat
-    from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
+    from vidrobust.models.resnet3d import ResNet3d
+    from vidrobust.models.shapes import ResNet3dConfig
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -334,7 +334,9 @@ def epoch(folder: Path, rounds: int) -> dict[str, Any]:
 
     from vidrobust.data.cache import CachedSplit
     from vidrobust.data.clips import Clips
-    from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig, build
+    from vidrobust.models.building import build
+    from vidrobust.models.resnet3d import ResNet3d
+    from vidrobust.models.shapes import ResNet3dConfig
 
     torch.set_num_threads(1)
     small = build("r3d-small", classes=10, seed=0)

@@ -29,12 +29,13 @@ from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.evaluation.clips import evaluate
+from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model
-from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.results.numbers.analysis import interval, t_interval
-from vidrobust.runs.directory import append_lines, content_key, read_lines
+from vidrobust.runs.keys import content_key
+from vidrobust.runs.rows import append_lines, read_lines
 from vidrobust.study.jobs import first
 from vidrobust.training.fitting import fit
 

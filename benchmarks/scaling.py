@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.data.dataset import DataConfig, load
-from vidrobust.models.spec import build
+from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined

@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 
 import torch
+from torch import nn
 
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import calibrate
 from vidrobust.data.dataset import DataConfig, VideoClips, load
-from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.results.numbers.analysis import interval
 from vidrobust.threats import Linf, Threat
@@ -28,7 +29,7 @@ STEPS = (5, 10, 20)
 POLICIES = ("standard", "AT(ε=4,α=2,i=3)")
 
 
-def trained(data: VideoClips, policy: str, epochs: int) -> ResNet3d:
+def trained(data: VideoClips, policy: str, epochs: int) -> nn.Module:
     """A small model: trained clean, and then, if the policy says so, adversarially for as long again."""
     model = build("r3d-small", len(data.classes))
     train(model, data.train, parse_policy("standard"), FitConfig(epochs))
@@ -37,7 +38,7 @@ def trained(data: VideoClips, policy: str, epochs: int) -> ResNet3d:
     return model
 
 
-def measured(model: ResNet3d, data: VideoClips, threat: Threat, alpha: float, steps: int) -> tuple[float, int, int]:
+def measured(model: nn.Module, data: VideoClips, threat: Threat, alpha: float, steps: int) -> tuple[float, int, int]:
     """The mean loss of the last iterate, the clips left right by the best, and all clips."""
     clips, labels = data.test.centre(torch.arange(len(data.test))), data.test.labels
     last = PGD(threat, alpha, steps, keep="last")(model, clips, labels)
@@ -45,7 +46,7 @@ def measured(model: ResNet3d, data: VideoClips, threat: Threat, alpha: float, st
     return last.loss.mean().item(), int((~best.success).sum()), len(clips)
 
 
-def row(policy: str, model: ResNet3d, data: VideoClips, eps: float, steps: int) -> str:
+def row(policy: str, model: nn.Module, data: VideoClips, eps: float, steps: int) -> str:
     """One line of the table."""
     budget = eps * PIXEL
     threat = Threat(Linf(), budget)

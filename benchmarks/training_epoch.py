@@ -31,7 +31,7 @@ def main() -> None:
     torch.set_num_threads(1)
     from vidrobust.data.dataset import DataConfig, load
     from vidrobust.evaluation.clips import evaluate, pgd
-    from vidrobust.models.spec import build
+    from vidrobust.models.building import build
     from vidrobust.notation import parse_policy
     from vidrobust.training.config import FitConfig
     from vidrobust.training.distributed import World

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from vidrobust.data.dataset import DataConfig, load
 from vidrobust.fast.view import inference_view
-from vidrobust.models.spec import build
+from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, settings
 from vidrobust.cli.entry import main
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.motion import Motion, motion
-from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.models.building import build
+from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import STANDARD
 from vidrobust.training.config import FitConfig
 from vidrobust.training.trainer import train

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vidrobust.attacks.pgd import FGSM, PGD
-from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import ResNet3dConfig
 from vidrobust.threats import L2, Flicker, Linf, Threat
 
 LINF = Threat(Linf(), 8 / 255)

@@ -13,7 +13,7 @@ from vidrobust.fast import view as viewing
 from vidrobust.fast.inference import InferenceCopy, Precision
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
 from vidrobust.fast.view import inference_view
-from vidrobust.models.resnet3d import build
+from vidrobust.models.building import build
 from vidrobust.threats import Linf, Threat
 
 ATTACK = PGD(Threat(Linf(), 8 / 255), 2 / 255, 3, keep="last")

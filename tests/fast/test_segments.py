@@ -19,7 +19,8 @@ from vidrobust.fast import view as viewing
 from vidrobust.fast.inference import InferenceCopy, Precision
 from vidrobust.fast.segments import Probe, Segmented, lean
 from vidrobust.fast.view import inference_view
-from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import ResNet3dConfig
 from vidrobust.threats import Linf, Threat
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vidrobust.runs.directory import Run, append_lines
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import append_lines
 
 EPS = (0, 2, 4, 8, 12, 15)
 QUICK = {  # policy: (clean accuracy, median ε that a clip survives)

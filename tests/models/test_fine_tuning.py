@@ -20,8 +20,8 @@ from vidrobust.cli.train import Train
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
 from vidrobust.fast.blocks import blocks_of
+from vidrobust.models.building import build
 from vidrobust.models.estimate import count, gpu_named
-from vidrobust.models.spec import build
 from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.recipes import TRAININGS

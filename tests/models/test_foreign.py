@@ -15,7 +15,8 @@ import vidrobust as vr
 from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.models.conventions import PIXELS
 from vidrobust.models.foreign import read_checkpoint
-from vidrobust.models.resnet3d import ResNet3d, configured
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import configured
 
 ACTIVITYNET = torch.tensor([114.7748, 107.7354, 99.4750]).view(1, 3, 1, 1, 1)
 KINETICS = [torch.tensor(v).view(1, 3, 1, 1, 1) for v in ([0.4345, 0.4051, 0.3775], [0.2768, 0.2713, 0.2737])]

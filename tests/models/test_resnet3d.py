@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from vidrobust.errors import InputError, RunError
+from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_described, load_model, load_tensors, save_model
-from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig, build, r3d_18, resnext3d_101
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import ResNet3dConfig, r3d_18, resnext3d_101
 
 
 def test_the_resnext_of_the_slides_has_its_published_size() -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vidrobust.errors import RunError
 from vidrobust.runs import directory as runs
-from vidrobust.runs.directory import Run, append_lines, content_key, differences, read_lines, write_atomic
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
 
 ROWS = [{"kind": "a", "n": 1}, {"kind": "b", "n": 2, "text": "ε"}]
 
@@ -27,26 +24,6 @@ def test_rows_come_back_in_order(tmp_path: Path) -> None:
     run.append(ROWS[1:])
     assert run.rows() == ROWS
     assert run.rows("b") == ROWS[1:]
-
-
-@given(cut=st.integers(1, 20))
-def test_a_torn_line_is_cut_off_and_the_next_append_is_whole(
-    cut: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    file = tmp_path_factory.mktemp("torn") / "rows.jsonl"
-    append_lines(file, ROWS)
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-cut])
-    assert list(read_lines(file)) == ROWS[:1]
-    append_lines(file, ROWS[1:])
-    assert file.read_bytes() == whole
-
-
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"kind":"a"}\n{"kind"\n{"kind":"b"}\n')
-    with pytest.raises(RunError, match=r"rows\.jsonl, line 2"):
-        list(read_lines(file))
 
 
 def test_the_same_run_goes_on_and_another_is_refused(tmp_path: Path) -> None:
@@ -106,29 +83,6 @@ def test_a_command_killed_while_it_makes_the_folder_begins_again(
     assert Run.start(tmp_path / "run", "study", {"seed": 0}, 0).config == {"seed": 0}
     with pytest.raises(RunError, match="seed: 0 → 1"):
         Run.start(tmp_path / "run", "study", {"seed": 1}, 1)
-
-
-def test_an_atomic_write_keeps_the_old_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "weights"
-    write_atomic(file, b"old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(runs.os, "fsync", full)
-    with pytest.raises(RunError, match="no space left"):
-        write_atomic(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["weights"]
-
-
-@given(st.dictionaries(st.text(max_size=3), st.one_of(st.integers(), st.text(max_size=3), st.booleans()), min_size=1))
-def test_content_keys_ignore_order_and_see_every_change(value: dict[str, object]) -> None:
-    assert content_key(dict(reversed(value.items()))) == content_key(value)
-    name = next(iter(value))
-    assert content_key({**value, name: [value[name]]}) != content_key(value)
-    assert differences(value, value) == []
-    assert [change[0] for change in differences(value, {**value, name: [value[name]]})] == [name]
 
 
 def test_provenance_says_where_a_number_came_from(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from vidrobust.runs.directory import Row, Run, append_lines
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row, append_lines
 from vidrobust.study.jobs import Place, job_key
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers

@@ -13,7 +13,8 @@ from torch import nn
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, RunError
 from vidrobust.evaluation.clips import ranks
-from vidrobust.models.resnet3d import ResNet3d, build
+from vidrobust.models.building import build
+from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import STANDARD, Setting, parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.threats import Linf, Threat

@@ -12,8 +12,8 @@ import torch
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
+from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.study.progress import Display, sparkline
 from vidrobust.training import watch as watching

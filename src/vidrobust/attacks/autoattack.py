@@ -28,7 +28,7 @@ from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.errors import InputError, RunError
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr, targeted_margin
-from vidrobust.runs.directory import write_atomic
+from vidrobust.runs.files import write_atomic
 from vidrobust.threats import L1, Threat
 
 if TYPE_CHECKING:

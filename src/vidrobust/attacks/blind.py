@@ -39,7 +39,7 @@ class Blind:
     >>> import torch
     >>> from vidrobust.attacks.pgd import PGD
     >>> from vidrobust.models.purifier import purified
-    >>> from vidrobust.models.resnet3d import build
+    >>> from vidrobust.models.building import build
     >>> from vidrobust.threats import Linf, Threat
     >>> model = purified(build("r3d-small", 3), (4, 8, 16)).eval()
     >>> clips, labels = torch.rand(2, 3, 8, 16, 16), torch.tensor([0, 1])

@@ -50,7 +50,8 @@ def _make(arguments: Sequence[str]) -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     from vidrobust.data.check import check, summary
-    from vidrobust.runs.directory import dumps, write_atomic
+    from vidrobust.runs.files import write_atomic
+    from vidrobust.runs.keys import dumps
 
     parser = argparse.ArgumentParser("vidrobust data check", description="Decode every video, compare the splits.")
     _add_common(parser)

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(HELP, end="")
         sys.exit(0 if arguments else 2)
     if arguments[0] == "--version":
-        from vidrobust.runs.directory import package_version
+        from vidrobust.runs.provenance import package_version
 
         print(f"vidrobust {package_version()}")
         return

@@ -15,7 +15,8 @@ from vidrobust.cli.terminal import rate
 from vidrobust.cli.verbs import Judged, Split, default_workers
 from vidrobust.errors import InputError
 from vidrobust.evaluation.sweeps import step_sizes, sweep
-from vidrobust.runs.directory import Row, Run
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row
 from vidrobust.study.engines import EngineName, open_engine
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers

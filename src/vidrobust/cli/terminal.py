@@ -11,7 +11,7 @@ from rich.table import Table
 from vidrobust.results.numbers.analysis import interval
 
 if TYPE_CHECKING:
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 
 def rate(correct: int, clips: int) -> str:

@@ -13,11 +13,12 @@ from vidrobust.cli.terminal import show_accuracy, telling
 from vidrobust.data.dataset import DataConfig, load, open_videos
 from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError
+from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.conventions import Convention
 from vidrobust.models.estimate import count, gpu_named
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.spec import build, parse_spec
+from vidrobust.models.spec import parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock

@@ -22,7 +22,8 @@ from vidrobust.evaluation.defences import Defended, adaptive
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.conventions import Convention
-from vidrobust.runs.directory import Row, Run
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row
 from vidrobust.study.jobs import first
 from vidrobust.study.plan import cost, study
 from vidrobust.study.progress import Display

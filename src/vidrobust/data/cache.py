@@ -26,7 +26,9 @@ from vidrobust.data.parallel import in_order
 from vidrobust.data.storage import in_words, locked, room
 from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
-from vidrobust.runs.directory import content_key, dumps, read_lines, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key, dumps
+from vidrobust.runs.rows import read_lines
 
 if TYPE_CHECKING:
     from vidrobust.data.decoding.decode import Reel

@@ -20,7 +20,7 @@ from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from vidrobust.data.decoding.sources import source_of
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError
-from vidrobust.runs.directory import content_key, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key
 
 FORMAT = 1
 

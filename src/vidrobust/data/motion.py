@@ -18,7 +18,7 @@ from vidrobust.data.layouts.detection import open_folder
 from vidrobust.data.storage import cache_root, made_once
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, InputError
-from vidrobust.runs.directory import content_key, dumps
+from vidrobust.runs.keys import content_key, dumps
 
 FORMAT = 1
 

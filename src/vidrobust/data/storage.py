@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from vidrobust.errors import RunError
-from vidrobust.runs.directory import disk_error
+from vidrobust.runs.files import disk_error
 
 
 def cache_root() -> Path:

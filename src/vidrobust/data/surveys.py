@@ -15,7 +15,9 @@ from vidrobust.data.parallel import in_order
 from vidrobust.data.storage import cache_root, locked
 from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError, RunError
-from vidrobust.runs.directory import content_key, dumps, read_lines, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key, dumps
+from vidrobust.runs.rows import read_lines
 
 FORMAT = 2
 OK, DAMAGED = "ok", "damaged, used"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 BATCH = 64
 """Clips evaluated at once."""

@@ -119,7 +119,7 @@ class FrameShuffle:
 class Defended(nn.Module):
     """A classifier behind an input transform.
 
-    >>> from vidrobust.models.resnet3d import build
+    >>> from vidrobust.models.building import build
     >>> model = Defended(build("r3d-small", 3), FrameShuffle(window=4)).eval()
     >>> model(torch.rand(2, 3, 8, 16, 16)).shape
     torch.Size([2, 3])

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from vidrobust.evaluation.clips import device_of
-from vidrobust.runs.directory import Row, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.rows import Row
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:

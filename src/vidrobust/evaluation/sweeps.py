@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vidrobust.data.clips import Clips
     from vidrobust.evaluation.clips import Progress
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 
 def trajectory(

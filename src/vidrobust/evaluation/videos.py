@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from vidrobust.data.clips import Clips
     from vidrobust.data.sampling import Views
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 Average: TypeAlias = Literal["logits", "probabilities"]
 Level: TypeAlias = Literal["clip", "video"]

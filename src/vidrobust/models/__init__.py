@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidrobust.models.adapters import Adapted, adapt
+    from vidrobust.models.building import build
     from vidrobust.models.checkpoints import load_model, save_model
     from vidrobust.models.diagnosis import Finding, self_test
     from vidrobust.models.multibn import MultiBN, branched
     from vidrobust.models.purifier import Purified, purified
-    from vidrobust.models.resnet3d import ARCHITECTURES, ResNet3d, ResNet3dConfig
-    from vidrobust.models.spec import build
+    from vidrobust.models.resnet3d import ResNet3d
+    from vidrobust.models.shapes import ARCHITECTURES, ResNet3dConfig
 
 _HOMES = {
     "Adapted": "adapters",
@@ -25,10 +26,10 @@ _HOMES = {
     "branched": "multibn",
     "Purified": "purifier",
     "purified": "purifier",
-    "ARCHITECTURES": "resnet3d",
+    "ARCHITECTURES": "shapes",
     "ResNet3d": "resnet3d",
-    "ResNet3dConfig": "resnet3d",
-    "build": "spec",
+    "ResNet3dConfig": "shapes",
+    "build": "building",
 }
 
 __all__ = [

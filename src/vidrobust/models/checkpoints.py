@@ -16,13 +16,15 @@ from safetensors.torch import save
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.models.adapters import innermost
+from vidrobust.models.building import build, rebuild
 from vidrobust.models.conventions import Convention, import_resnet3d, is_resnet3d
 from vidrobust.models.foreign import Checkpoint, classes_of_head, fit_weights, read_checkpoint
 from vidrobust.models.multibn import branched
 from vidrobust.models.purifier import purified
-from vidrobust.models.resnet3d import ARCHITECTURES, STAGE_STRIDES, ResNet3d, ResNet3dConfig, configured
-from vidrobust.models.spec import Spec, build, parse_spec, rebuild
-from vidrobust.runs.directory import write_atomic
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import ARCHITECTURES, STAGE_STRIDES, ResNet3dConfig, configured
+from vidrobust.models.spec import Spec, parse_spec
+from vidrobust.runs.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.models.foreign import Checkpoint, fit_weights
-from vidrobust.models.resnet3d import STAGE_STRIDES, ResNet3d, ResNet3dConfig, fresh
+from vidrobust.models.resnet3d import ResNet3d, fresh
+from vidrobust.models.shapes import STAGE_STRIDES, ResNet3dConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

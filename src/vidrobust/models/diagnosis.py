@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from vidrobust.errors import InputError
-from vidrobust.models.adapters import AXES, Adapted, innermost, logits_of
+from vidrobust.models.adapters import Adapted, innermost, logits_of
+from vidrobust.models.pixels import AXES
 
 if TYPE_CHECKING:
     from torch import Tensor

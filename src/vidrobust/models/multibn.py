@@ -64,7 +64,7 @@ class Detector(nn.Module):
 class MultiBN(nn.Module):
     """A classifier with BatchNorm branches: in use, each clip's branches are weighed by the detector.
 
-    >>> from vidrobust.models.resnet3d import build
+    >>> from vidrobust.models.building import build
     >>> model = branched(build("r3d-small", 10), branches=3).eval()
     >>> model(torch.rand(2, 3, 8, 24, 24)).shape
     torch.Size([2, 10])

@@ -6,7 +6,9 @@ import io
 from pathlib import Path
 
 from vidrobust.errors import RunError
-from vidrobust.runs.directory import Run, dumps, write_atomic
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import dumps
 
 
 def export(run: str | Path, out: str | Path, kind: str | None = None) -> Path:

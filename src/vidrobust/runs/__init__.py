@@ -1,4 +1,4 @@
-"""What lies on disk: the run directory with its configuration, rows and job folders, and what a worker process is.
+"""The run directory and all that files on disk need: rows, atomic files, content keys, provenance, worker processes.
 
-Imports nothing of the package but :mod:`vidrobust.errors`; no torch.
+May import :mod:`vidrobust.errors` alone, and never torch.
 """

@@ -16,182 +16,20 @@ workers and however often the run was killed on its way.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
+from vidrobust.runs.files import read_json, torn, write_atomic
+from vidrobust.runs.keys import dumps
+from vidrobust.runs.provenance import package_version, provenance
+from vidrobust.runs.rows import Row, append_lines, read_lines
 
 FORMAT = 1
 """Version of the layout above; a run of another format is refused, never guessed at."""
-
-Row = dict[str, Any]
-
-
-def package_version() -> str:
-    """The installed version of vidrobust."""
-    try:
-        return importlib.metadata.version("vidrobust")
-    except importlib.metadata.PackageNotFoundError:  # a source tree that was never installed
-        return "0+unknown"
-
-
-def dumps(value: object) -> str:
-    """JSON with sorted keys, so that equal content is equal text.
-
-    >>> dumps({"b": 1, "a": 0.5})
-    '{"a":0.5,"b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def content_key(value: object) -> str:
-    """Name a piece of work by the hash of what determines it: 16 hexadecimal digits.
-
-    Args:
-        value: a dataclass or anything that JSON can hold.
-
-    >>> content_key({"eps": 8, "seed": 0}) == content_key({"seed": 0, "eps": 8})
-    True
-    """
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    return hashlib.sha256(dumps(plain).encode()).hexdigest()[:16]
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is either the old one or the new one, also after a kill or on a full disk.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written; the old file is intact.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
-
-
-def torn(file: Path) -> bool:
-    """Was it being written by :func:`write_atomic` when the process was killed?"""
-    return file.name.startswith(".") and file.name.endswith(".tmp")
-
-
-def disk_error(path: Path, error: OSError) -> RunError:
-    """The error for a file that could not be written, with what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
-            f"no space left while writing {path}. What was finished is kept: free some space and run the same command."
-        )
-    return RunError(f"cannot write {path}: {error.strerror or error}. Check the folder's permissions, or choose --out.")
-
-
-def append_lines(path: Path, rows: Iterable[Row]) -> None:
-    """Append rows as JSON lines and force them to disk; a torn last line of an earlier kill is cut off first."""
-    text = "".join(dumps(row) + "\n" for row in rows)
-    try:
-        with open(path, "ab+") as file:
-            _cut_torn_line(file)
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise disk_error(path, error) from error
-
-
-def _cut_torn_line(file: Any) -> None:
-    size = file.seek(0, os.SEEK_END)
-    start = max(0, size - (1 << 20))
-    file.seek(start)
-    tail = file.read()
-    if tail and not tail.endswith(b"\n"):
-        file.truncate(start + tail.rfind(b"\n") + 1)
-    file.seek(0, os.SEEK_END)
-
-
-def read_lines(path: Path) -> Iterator[Row]:
-    """Rows of a JSON-lines file; a torn last line (a kill while appending) is left out.
-
-    Raises:
-        RunError: a line before the last is not JSON.
-    """
-    if not path.exists():
-        return
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):  # whole lines end in a newline: the last piece is torn or empty
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise RunError(
-                f"{path}, line {number} is damaged ({error}). Delete the line, or the file and run the command again."
-            ) from error
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a run directory.
-
-    Raises:
-        RunError: the file is missing or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: {path.parent} is not a whole vidrobust run directory.") from error
-    except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}). Delete {path.parent} and run the command again.") from error
-
-
-def source_revision() -> str:
-    """The git revision that this code was imported from, ``+dirty`` if changed since, or ``unknown``."""
-    where = Path(__file__).resolve().parents[1]  # the whole package
-    try:
-        git = ["git", "-C", str(where)]
-        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10)
-        if tracked.returncode != 0:
-            return "unknown"
-        revision = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
-        ).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", str(where)], capture_output=True, timeout=10
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return (revision + ("+dirty" if changed.strip() else "")) or "unknown"
-
-
-def provenance(seed: int) -> dict[str, Any]:
-    """Where a result came from: versions, seed, source revision and machine (no torch import)."""
-    names = ("vidrobust", "torch", "av", "numpy", "scipy", "scikit-image", "plotly", "safetensors", "jsonargparse")
-    versions = {}
-    for name in names:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return {
-        "seed": seed,
-        "source_revision": source_revision(),
-        "versions": versions,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
 
 
 @dataclass(frozen=True)

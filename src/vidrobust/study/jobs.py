@@ -21,11 +21,12 @@ from vidrobust.errors import VidrobustWarning
 from vidrobust.evaluation.clips import BATCH, accuracy, masking, pgd, ranks, robustness
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.sweeps import StepSizes, step_sizes, sweep
+from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model, save_model
-from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
-from vidrobust.runs.directory import Row, content_key
+from vidrobust.runs.keys import content_key
+from vidrobust.runs.rows import Row
 from vidrobust.study.recipes import Gap, Robustness, Sensitivity
 from vidrobust.training.config import FitConfig
 from vidrobust.training.fitting import alpha_star_of

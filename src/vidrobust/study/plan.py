@@ -12,9 +12,10 @@ from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.evaluation.clips import pgd
-from vidrobust.models.spec import build
+from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
-from vidrobust.runs.directory import Row, Run
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row
 from vidrobust.study.engines import EngineName, open_engine
 from vidrobust.study.jobs import (
     Evaluate,

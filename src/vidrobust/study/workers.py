@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vidrobust.runs.directory import Row, Run, append_lines, dumps, read_lines
+from vidrobust.runs.directory import Run
+from vidrobust.runs.keys import dumps
+from vidrobust.runs.rows import Row, append_lines, read_lines
 
 if TYPE_CHECKING:
     from vidrobust.study.engines import Engine

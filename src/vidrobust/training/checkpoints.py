@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from vidrobust.errors import RunError
 from vidrobust.models.checkpoints import load_tensors, save_tensors
-from vidrobust.runs.directory import torn
+from vidrobust.runs.files import torn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -22,7 +22,10 @@ from vidrobust.evaluation.sweeps import StepSizes, calibrated
 from vidrobust.models.checkpoints import description, load_tensors, save_tensors
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
-from vidrobust.runs.directory import Row, Run, content_key, dumps, write_atomic
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key, dumps
+from vidrobust.runs.rows import Row
 from vidrobust.training.checkpoints import take_weights, weights_of
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import threat_of

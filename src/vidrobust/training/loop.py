@@ -18,7 +18,7 @@ from vidrobust.errors import RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.notation.schedules import Adaptive, Clock
-from vidrobust.runs.directory import Row
+from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import adaptive_now, loss_at
 from vidrobust.training.config import FitConfig
 from vidrobust.training.learner import Learner

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vidrobust.runs.directory import content_key
+from vidrobust.runs.keys import content_key
 
 if TYPE_CHECKING:
     from vidrobust.training.learner import Learner

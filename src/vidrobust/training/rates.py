@@ -34,7 +34,7 @@ def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, 
     of the rate of the one after it. What stands around a classifier (a purifier, a detector of branches) has the whole
     rate.
 
-    >>> from vidrobust.models.resnet3d import build
+    >>> from vidrobust.models.building import build
     >>> [group["scale"] for group in layer_groups(build("r3d-small", 10), decay=0.5, head=10)]
     [0.03125, 0.0625, 0.125, 0.25, 0.5, 10.0]
     """

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from vidrobust.errors import InputError
-from vidrobust.runs.directory import append_lines, read_lines, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.rows import append_lines, read_lines
 
 if TYPE_CHECKING:
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb"]
 

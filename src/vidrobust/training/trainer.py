@@ -19,7 +19,8 @@ from torch import nn
 from vidrobust.errors import InputError, StoppedError
 from vidrobust.models.multibn import MultiBN
 from vidrobust.notation.policies import AlphaStar, Policy
-from vidrobust.runs.directory import Row, content_key
+from vidrobust.runs.keys import content_key
+from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import held_out
 from vidrobust.training.checkpoints import collect, latest, restore, save_checkpoint
 from vidrobust.training.config import FitConfig

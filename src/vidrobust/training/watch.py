@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 AT_ONCE = 8
 """Clips looked at together: large clips would not fit into memory all at once."""

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from vidrobust.data.clips import Clips
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, NotationError, RunError, StoppedError
+from vidrobust.models.building import build
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.spec import build
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock

@@ -13,7 +13,7 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 
 from vidrobust.errors import InputError
-from vidrobust.runs.directory import disk_error
+from vidrobust.runs.files import disk_error
 
 
 def write_video(path: Path, frames: np.ndarray, fps: int = 25) -> None:

@@ -22,7 +22,8 @@ from vidrobust.data.layouts.tables import SPLIT_NAMES
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.errors import DataError
-from vidrobust.runs.directory import content_key, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key
 
 LAYOUT = "WebDataset shards"
 FORMAT = 1

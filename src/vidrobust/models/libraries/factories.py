@@ -14,7 +14,7 @@ from torch import nn
 
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import Adapted
-from vidrobust.models.adapters import pixels as as_pixels
+from vidrobust.models.pixels import pixels as as_pixels
 
 if TYPE_CHECKING:
     from vidrobust.models.spec import Spec

@@ -42,11 +42,11 @@ from vidrobust.results.numbers.curves import (
     robustness_curves,
 )
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.rows import Row
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Row = dict[str, Any]
 
 __all__ = [
     "MISSING_STEP",

@@ -20,11 +20,11 @@ from vidrobust.results.figures.plots import (
 from vidrobust.results.numbers.analysis import MissingRowsError, Surface, linear_fit, power_fit, step_size_rows, surface
 from vidrobust.results.numbers.claims import POINTS_NEEDED
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.rows import Row
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Row = dict[str, Any]
 
 RIDGE = COLOURS[5]
 _CELL = "α = %{y:.3g}<br>iterations = %{x}<br>mean loss = %{z:.3f}<br>accuracy = %{customdata:.1%}<extra></extra>"

@@ -10,14 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vidrobust.errors import InputError, VidrobustError
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 Z95 = NormalDist().inv_cdf(0.975)
 """Half-width of a 95 % interval in standard errors."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from vidrobust.results.numbers.curves import Point, evaluated_split, model_order, of_kind, plain_pgd, pooled
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 CLEAN = "clean"
 

@@ -32,8 +32,8 @@ from vidrobust.results.numbers.curves import (
     of_kind,
 )
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.rows import Row
 
-Row = dict[str, Any]
 Verdict = Literal["reproduced", "not reproduced", "undecided"]
 
 RISING = "CAL(ε~U(0,12),α=ε,i=i*)"

@@ -13,8 +13,7 @@ import numpy as np
 from vidrobust.results.numbers.analysis import student
 from vidrobust.results.numbers.curves import SEEDS_NEEDED, Point, evaluation_steps, model_order, robustness_curves
 from vidrobust.runs.directory import Run
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 
 def config_table(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:

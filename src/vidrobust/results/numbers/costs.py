@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vidrobust.runs.directory import Run, read_lines
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import read_lines
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from vidrobust.results.numbers.analysis import CONTROLS, Z95, bootstrap_mean, interval, t_interval
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 SEEDS_NEEDED = 3
 """From so many seeds on, an interval speaks of training runs; below it speaks of the clips only."""

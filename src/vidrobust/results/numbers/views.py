@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vidrobust.results.numbers.attacks import CLEAN, attack_label
 from vidrobust.results.numbers.curves import (
@@ -21,8 +20,8 @@ from vidrobust.results.numbers.curves import (
     of_kind,
     pooled,
 )
+from vidrobust.runs.rows import Row
 
-Row = dict[str, Any]
 Way = tuple[str, str]
 """What is counted (clip, video), and what the attack saw (clip, video)."""
 

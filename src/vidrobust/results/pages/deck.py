@@ -22,9 +22,10 @@ from vidrobust.results.pages.formulas import FORMULAS
 from vidrobust.results.pages.markup import Html, missing, table, tag, text
 from vidrobust.results.pages.overview import share, single_frame
 from vidrobust.results.pages.slides import Slide, Writer, split
-from vidrobust.runs.directory import Run, package_version, write_atomic
-
-Row = dict[str, Any]
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.provenance import package_version
+from vidrobust.runs.rows import Row
 
 
 def deck(run: str | Path, out: str | Path | None = None, script: str | Path | None = None) -> Path:

@@ -13,8 +13,7 @@ from vidrobust.results.numbers.curves import of_kind
 from vidrobust.results.pages.gallery import Shelf, watchable
 from vidrobust.results.pages.markup import Html, embedded_json, folded, missing, packed_plotly, tag, text
 from vidrobust.runs.directory import Run
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 METHODS = {
     "sensitivity": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,8 +12,7 @@ from vidrobust.errors import RunError
 from vidrobust.results.numbers.attacks import attack_label
 from vidrobust.results.pages.markup import packed
 from vidrobust.runs.directory import Run
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 LARGEST = 9_000_000
 """Characters of pixels that one page carries at most: it shall open at once, and travel by mail."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
@@ -21,8 +20,7 @@ from vidrobust.results.numbers.curves import (
 )
 from vidrobust.results.pages.markup import Html, folded, missing, policy, tag, text
 from vidrobust.runs.directory import Run
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 VERDICTS = ("reproduced", "not reproduced", "undecided")
 

@@ -24,9 +24,10 @@ from vidrobust.results.numbers.curves import (
     of_kind,
     robustness_curves,
 )
-from vidrobust.runs.directory import Run, write_atomic
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.rows import Row
 
-Row = dict[str, Any]
 Format = Literal["pdf", "svg", "png"]
 FORMATS = ("pdf", "svg", "png")
 WIDTHS = {"1col": 3.35, "2col": 6.9}

@@ -25,9 +25,10 @@ from vidrobust.results.pages.drawings import Board, resource, scripts
 from vidrobust.results.pages.markup import Html, missing, policy, table, tag, text
 from vidrobust.results.pages.overview import overview
 from vidrobust.results.published import numbers as published
-from vidrobust.runs.directory import Run, package_version, write_atomic
-
-Row = dict[str, Any]
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.provenance import package_version
+from vidrobust.runs.rows import Row
 
 
 @dataclass(frozen=True)

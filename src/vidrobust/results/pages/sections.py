@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from vidrobust.results.figures.plots import MISSING_STEP
 from vidrobust.results.numbers.analysis import interval
@@ -23,8 +22,7 @@ from vidrobust.results.numbers.curves import (
 from vidrobust.results.numbers.views import WAYS, Way, by_way, view_cells, viewings
 from vidrobust.results.pages.markup import Html, folded, missing, policy, table, tag, text
 from vidrobust.runs.directory import Run
-
-Row = dict[str, Any]
+from vidrobust.runs.rows import Row
 
 _PASSED = {True: ("passed", "verdict passed"), False: ("not passed", "verdict failed")}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidrobust.errors import RunError
 from vidrobust.results.numbers.analysis import step_size_rows, surface, surface_eps
@@ -21,12 +21,12 @@ from vidrobust.results.numbers.curves import (
 )
 from vidrobust.results.pages.overview import headline, lacks, share
 from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-Row = dict[str, Any]
 
 BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}

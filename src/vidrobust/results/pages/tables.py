@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results.numbers.analysis import CONTROLS, step_size_rows
@@ -22,9 +22,10 @@ from vidrobust.results.numbers.curves import (
     of_kind,
     pooled,
 )
-from vidrobust.runs.directory import Run, write_atomic
+from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.rows import Row
 
-Row = dict[str, Any]
 Format = Literal["latex", "csv", "markdown"]
 FORMATS = {"latex": ".tex", "csv": ".csv", "markdown": ".md"}
 

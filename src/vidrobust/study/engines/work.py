@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vidrobust.runs.directory import append_lines, dumps, write_atomic
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import dumps
+from vidrobust.runs.rows import append_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

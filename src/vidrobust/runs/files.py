@@ -1,0 +1,60 @@
+"""Files that are whole or not there: atomic writes, and errors that say what to do when one fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from vidrobust.errors import RunError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file that is either the old one or the new one, also after a kill or on a full disk.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; the old file is intact.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error
+
+
+def torn(file: Path) -> bool:
+    """Was it being written by :func:`write_atomic` when the process was killed?"""
+    return file.name.startswith(".") and file.name.endswith(".tmp")
+
+
+def disk_error(path: Path, error: OSError) -> RunError:
+    """The error for a file that could not be written, with what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"no space left while writing {path}. What was finished is kept: free some space and run the same command."
+        )
+    return RunError(f"cannot write {path}: {error.strerror or error}. Check the folder's permissions, or choose --out.")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run directory.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: {path.parent} is not a whole vidrobust run directory.") from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}). Delete {path.parent} and run the command again.") from error
