@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vidrobust.runs.directory import Run
-from vidrobust.runs.rows import append_lines
+from vidrobust.runs.rows import Row, append_lines
 
 EPS = (0, 2, 4, 8, 12, 15)
 QUICK = {  # policy: (clean accuracy, median ε that a clip survives)
@@ -38,8 +37,6 @@ DIFFICULTY = {
 }
 CLASSES = ["left", "right", "zoom in", "<script>alert('class')</script>"]
 CLIPS = 120
-
-Row = dict[str, Any]
 
 
 def rows(models: dict[str, tuple[float, float]] | None = None, seeds: int = 3, clips: int = CLIPS) -> list[Row]:

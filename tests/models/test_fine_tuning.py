@@ -152,7 +152,7 @@ def test_the_study_recipes_are_the_training_recipes() -> None:
 
 
 def test_the_study_recipe_runs_in_miniature(small_motion: Path, kinetics: Path, tmp_path: Path) -> None:
-    tiny = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())
+    tiny = yaml.safe_load((ROOT / "tests" / "helpers" / "tiny.yaml").read_text())
     options: list[Any] = ["--policies", '["AT(ε=8,α=8,i=1)"]', "--examples", 2, "--gap.policy", "AT(ε=8,α=8,i=1)"]
     for part in ("sensitivity", "step_sizes", "robustness", "gap"):
         for key, value in tiny.get(part, {}).items():

@@ -25,5 +25,3 @@ def test_an_atomic_write_keeps_the_old_file_on_a_full_disk(tmp_path: Path, monke
         write_atomic(file, b"new")
     assert file.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
-
-

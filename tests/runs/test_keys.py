@@ -16,5 +16,3 @@ def test_content_keys_ignore_order_and_see_every_change(value: dict[str, object]
     assert content_key({**value, name: [value[name]]}) != content_key(value)
     assert differences(value, value) == []
     assert [change[0] for change in differences(value, {**value, name: [value[name]]})] == [name]
-
-

@@ -32,5 +32,3 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     file.write_text('{"kind":"a"}\n{"kind"\n{"kind":"b"}\n')
     with pytest.raises(RunError, match=r"rows\.jsonl, line 2"):
         list(read_lines(file))
-
-
