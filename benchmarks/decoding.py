@@ -178,21 +178,21 @@ REEL: list[Any] = []
 
 def ours_again(path: Path) -> Any:
     """The same in the memory of the video before, as the cache is filled."""
-    from vidrobust.data.decoding.decode import Reel, decode_video
+    from vidrobust.data.decoding.decode import FrameBuffer, decode_video
     from vidrobust.data.decoding.geometry import Fit
-    from vidrobust.data.decoding.sources import as_source
+    from vidrobust.data.decoding.stored import stored_at
 
-    REEL[:] = REEL or [Reel()]
-    return decode_video(as_source(path), Fit(_side(path), whole=True), reel=REEL[0]).frames
+    REEL[:] = REEL or [FrameBuffer()]
+    return decode_video(stored_at(path), Fit(_side(path), whole=True), reel=REEL[0]).frames
 
 
 def ours_dropped(path: Path) -> range:
     """Our frames one by one without keeping any, with all checks: what random access is made of."""
     from vidrobust.data.decoding import decode
     from vidrobust.data.decoding.geometry import Fit
-    from vidrobust.data.decoding.sources import as_source
+    from vidrobust.data.decoding.stored import stored_at
 
-    source, tally, fitted = as_source(path), decode.Tally(), decode.Fitted(Fit(_side(path), whole=True))
+    source, tally, fitted = stored_at(path), decode.FrameCount(), decode.FrameConverter(Fit(_side(path), whole=True))
     decode.check_size(source)
     with decode.opened(source) as (container, stream):
         found = _dropped(fitted(frame) for frame in decode.stream_frames(container, stream, tally))
@@ -310,9 +310,9 @@ def access(path: Path, rounds: int) -> dict[str, Any]:
     from vidrobust.data.decoding.decode import decode_video
     from vidrobust.data.decoding.geometry import Fit
     from vidrobust.data.decoding.random_access import read, survey
-    from vidrobust.data.decoding.sources import as_source
+    from vidrobust.data.decoding.stored import stored_at
 
-    source, fit, rng = as_source(path), Fit(112), random.Random(0)
+    source, fit, rng = stored_at(path), Fit(112), random.Random(0)
     known = survey(source)
     seconds, whole = [], []
     for _ in range(rounds * 3):

@@ -16,7 +16,7 @@ from vidrobust.data.cache import Recipe, estimate, spread
 from vidrobust.data.decoding import decode
 from vidrobust.data.decoding.encode import write_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source
+from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.data.videos import Video
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
 
@@ -34,7 +34,7 @@ def decoded(monkeypatch) -> list[str]:
     names: list[str] = []
     real = decode.decode_video
 
-    def counted(source: Source, *options: object) -> decode.Decoded:
+    def counted(source: StoredVideo, *options: object) -> decode.Decoded:
         names.append(source.file.name)
         return real(source, *options)
 
@@ -46,7 +46,7 @@ def fails(monkeypatch, after: int, error: BaseException) -> None:
     """Decoding works so many times, then raises."""
     real, calls = decode.decode_video, []
 
-    def failing(source: Source, *options: object) -> decode.Decoded:
+    def failing(source: StoredVideo, *options: object) -> decode.Decoded:
         calls.append(source)
         if len(calls) > after:
             raise error

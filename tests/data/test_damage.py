@@ -18,7 +18,7 @@ from vidrobust.data.check import CLOSED, check, summary
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
-from vidrobust.data.decoding.sources import as_source
+from vidrobust.data.decoding.stored import stored_at
 from vidrobust.data.parallel import in_order
 from vidrobust.data.surveys import CRASHES, DAMAGED, OK
 from vidrobust.errors import DecodeError
@@ -245,7 +245,7 @@ def test_at_least_some_bad_packets_are_survived_and_said(report) -> None:
 @pytest.mark.parametrize("name", VIDEOS)
 def test_no_silent_wrong_number(corpus, report, name) -> None:
     """A file that counts as whole gives as many frames as it has packets, however it is read; all others refuse."""
-    source, outcome = as_source(corpus / "damaged" / name), outcomes(report).get(name, OK)
+    source, outcome = stored_at(corpus / "damaged" / name), outcomes(report).get(name, OK)
     fit = Fit(16)
     if outcome not in (OK, DAMAGED):
         for most in (None,) if name.startswith("frames-") else (None, 4):  # four good images are no error
@@ -266,7 +266,7 @@ def test_no_silent_wrong_number(corpus, report, name) -> None:
 
 
 def test_a_file_that_takes_the_decoder_down_is_named(corpus) -> None:
-    files = [as_source(corpus / "whole" / f"{number}.mp4") for number in range(5)]
+    files = [stored_at(corpus / "whole" / f"{number}.mp4") for number in range(5)]
     found = list(in_order(dies_at_three, files, 2, surveys._crashed))
     assert [one.outcome for one in found] == [OK, OK, OK, CRASHES, OK]
 
@@ -372,11 +372,11 @@ def test_a_video_that_changes_its_size_gives_frames_of_the_first_and_one_of_two_
     two_shapes(96, 130)(tmp_path / "sizes.mpg")  # nearly in proportion: 65 columns of 48 rows
     two_shapes(64, 48)(tmp_path / "shapes.mpg")
     fit = Fit(48, whole)
-    source = as_source(tmp_path / "sizes.mpg")
+    source = stored_at(tmp_path / "sizes.mpg")
     frames = decode_video(source, fit).frames
     assert frames.shape[1:] == ((48, 64, 3) if whole else (48, 48, 3))
     assert read(source, survey(source), [0, len(frames) - 1], fit).shape[1:] == frames.shape[1:]
-    source = as_source(tmp_path / "shapes.mpg")
+    source = stored_at(tmp_path / "shapes.mpg")
     for use in (lambda: decode_video(source, fit), lambda: survey(source)):
         with pytest.raises(DecodeError, match="from 64×48 to 48×64") as caught:
             use()

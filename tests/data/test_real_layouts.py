@@ -14,7 +14,7 @@ from helpers.data_videos import write
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
-from vidrobust.data.decoding.sources import as_source
+from vidrobust.data.decoding.stored import stored_at
 from vidrobust.runs.directory import Run
 
 CLIPS = Path(__file__).parents[2] / ".real-clips"
@@ -104,7 +104,7 @@ def test_real_clips_go_through_everything(vidrobust: Command, tmp_path: Path) ->
 @needs_clips
 @pytest.mark.parametrize("name", REAL)
 def test_any_frames_of_real_clips_are_those_of_a_full_decode(name: str) -> None:
-    source, fit = as_source(CLIPS / name), Fit(64, whole=True)
+    source, fit = stored_at(CLIPS / name), Fit(64, whole=True)
     known, full = survey(source), decode_video(source, fit).frames
     assert known.frames == len(full) >= 120
     for numbers in ([0], [known.frames - 1], [40, 7, 90, 41], range(100, 116), range(3, known.frames, 29)):

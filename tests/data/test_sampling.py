@@ -17,7 +17,7 @@ from vidrobust.data.dataset import DataConfig, load
 from vidrobust.data.decoding.decode import decode_video
 from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import as_source
+from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DataError, InputError
 
 HEIGHT, WIDTH = 24, 40
@@ -197,7 +197,7 @@ def test_torchcodec_gives_the_same_frames(tmp_path: Path, name: str) -> None:
     except DataError:
         pytest.skip("torchcodec is an extra")
     codec = {".avi": "mpeg4", ".mpg": "mpeg2video"}.get(Path(name).suffix, "libx264")
-    source = as_source(write(tmp_path / name, film(60), codec, g="12", bf="0" if name == "a.avi" else "2"))
+    source = stored_at(write(tmp_path / name, film(60), codec, g="12", bf="0" if name == "a.avi" else "2"))
     for most in (None, 7):
         one, other = (decode(source, Fit(48, whole=True), most).frames for decode in (decode_video, with_torchcodec))
         assert one.shape == other.shape

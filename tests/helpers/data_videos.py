@@ -99,8 +99,8 @@ def spoil(path: Path, which: list[int], fill: bytes = b"\xff", beyond: int = 0) 
 
 def dies_at_three(source: object) -> object:
     """Takes its process down, as a decoder does that meets a file made for it; other processes must find it here."""
-    from vidrobust.data.surveys import Surveyed
+    from vidrobust.data.surveys import Outcome
 
     if str(source).endswith("3.mp4"):
         os._exit(9)
-    return Surveyed("ok", "", None)
+    return Outcome("ok", "", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.data.cache import CachedSplit, cached_frames
-from vidrobust.data.layouts.detection import open_folder
+from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.motion import Motion
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import Video, VideoFolder

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source, source_of
+from vidrobust.data.decoding.stored import StoredVideo, stored_video
 from vidrobust.data.parallel import in_order
 from vidrobust.data.storage import in_words, locked, room
 from vidrobust.data.videos import Video, VideoFolder
@@ -31,7 +31,7 @@ from vidrobust.runs.keys import content_key, dumps
 from vidrobust.runs.rows import read_lines
 
 if TYPE_CHECKING:
-    from vidrobust.data.decoding.decode import Reel
+    from vidrobust.data.decoding.decode import FrameBuffer
 
 FORMAT = 2
 
@@ -171,7 +171,7 @@ def missing(folder: VideoFolder, videos: Sequence[Video], recipe: Recipe, cache_
 
 def _stamp(root: Path, video: Video) -> list[int]:
     try:
-        return source_of(root, video).stamp()
+        return stored_video(root, video).stamp()
     except OSError as error:
         raise DataError(f"{root / video.path} cannot be read ({error.strerror}). Put it back.") from error
 
@@ -183,7 +183,7 @@ def estimate(root: Path, videos: Sequence[Video], recipe: Recipe) -> int:
     some = videos[:: max(1, len(videos) // PROBED)]
     total = 0
     for video in some:
-        width, height, frames = promised(source_of(root, video))
+        width, height, frames = promised(stored_video(root, video))
         if recipe.max_frames is not None:
             frames = min(frames, recipe.max_frames) if frames else recipe.max_frames
         scaled = recipe.fit.scaled(width, height) if width and height else (recipe.fit.side,) * 2
@@ -260,7 +260,7 @@ def _fill(
     entries = _chosen(_index(target), videos, stamps)  # another process may have been here
     left = [place for place, entry in enumerate(entries) if entry is None]
     _check_room(target, root, [videos[place] for place in left], recipe)
-    sources = [source_of(root, videos[place]) for place in left]
+    sources = [stored_video(root, videos[place]) for place in left]
     (target / "unfinished").touch()
     # Written, not mapped: a full disk is an error then, not a crash.
     with (target / "frames.u8").open("ab") as frames, (target / "index.jsonl").open("ab") as index:
@@ -311,7 +311,7 @@ def _check_room(target: Path, root: Path, videos: Sequence[Video], recipe: Recip
         )
 
 
-def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, np.ndarray]:
+def _decoded(recipe: Recipe, source: StoredVideo) -> tuple[Entry, np.ndarray]:
     """A video's line of the index, and its frames, which the next call in this process overwrites."""
     from vidrobust.data.decoding.decoders import decoder
 
@@ -324,11 +324,11 @@ def _decoded(recipe: Recipe, source: Source) -> tuple[Entry, np.ndarray]:
 
 
 @cache
-def _reel() -> Reel:
+def _reel() -> FrameBuffer:
     """One for all videos that this process decodes."""
-    from vidrobust.data.decoding.decode import Reel
+    from vidrobust.data.decoding.decode import FrameBuffer
 
-    return Reel()
+    return FrameBuffer()
 
 
 def _bytes(entry: Entry) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrobust.data.layouts.detection import open_folder
+from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import leak_text, same_contents
-from vidrobust.data.surveys import OK, Surveyed, surveyed
+from vidrobust.data.surveys import OK, Outcome, surveyed
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError
 
@@ -33,7 +33,7 @@ def check(
     """Open a data set, decode every video, compare the splits, and report.
 
     Args:
-        path: a folder, a list or shards, as for :func:`vidrobust.data.layouts.detection.open_folder`.
+        path: a folder, a list or shards, as for :func:`vidrobust.data.layouts.opening.open_folder`.
         split, seed: of the splits.
         damaged: are videos with a few bad packets to be used (``keep``)?
         skip_bad: are videos that cannot be decoded to be left out? Else one is enough to make the data unusable.
@@ -73,7 +73,7 @@ def _about(folder: VideoFolder) -> Report:
     }
 
 
-def _measured(found: Sequence[Surveyed]) -> Report:
+def _measured(found: Sequence[Outcome]) -> Report:
     known = [one.survey for one in found if one.survey is not None]
     sizes = Counter(f"{one.width}×{one.height}" for one in known)
     return {
@@ -97,7 +97,7 @@ def _range(values: Sequence[float]) -> Report:
     }
 
 
-def _outcomes(videos: Sequence[Video], found: Sequence[Surveyed]) -> Report:
+def _outcomes(videos: Sequence[Video], found: Sequence[Outcome]) -> Report:
     rest = [(video, one) for video, one in zip(videos, found, strict=True) if one.outcome != OK]
     return {
         "outcomes": dict(Counter(one.outcome for one in found).most_common()),
@@ -105,7 +105,7 @@ def _outcomes(videos: Sequence[Video], found: Sequence[Surveyed]) -> Report:
     }
 
 
-def _unusable(folder: VideoFolder, videos: Sequence[Video], found: Sequence[Surveyed], skip_bad: bool) -> list[str]:
+def _unusable(folder: VideoFolder, videos: Sequence[Video], found: Sequence[Outcome], skip_bad: bool) -> list[str]:
     """What stands in the way of training: videos that cannot be decoded."""
     outcome = {video.path: one for video, one in zip(videos, found, strict=True)}
     bad = [one for one in found if one.survey is None]

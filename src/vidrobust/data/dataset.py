@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vidrobust.data.cache import cached_frames
 from vidrobust.data.clips import Clips, FrameStore
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.layouts.detection import open_folder
+from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import Motion, motion
@@ -185,7 +185,7 @@ def load(config: DataConfig, progress: Callable[[str, int, int], None] | None = 
 
     def clips(split: str, limit: int) -> Clips:
         told = None if progress is None else partial(progress, split)
-        store = stored(folder, split, config, limit or None, workers, told)
+        store = split_frames(folder, split, config, limit or None, workers, told)
         return Clips(
             store,
             folder.classes,
@@ -201,7 +201,7 @@ def load(config: DataConfig, progress: Callable[[str, int, int], None] | None = 
     )
 
 
-def stored(
+def split_frames(
     folder: VideoFolder,
     split: str,
     config: DataConfig,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from vidrobust.data.decoding.sources import source_of
+from vidrobust.data.decoding.stored import stored_video
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError
@@ -24,7 +24,7 @@ def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]
     for split in SPLITS:
         for video in folder.split(split):
             try:
-                sized[source_of(folder.root, video).length()].append((split, video))
+                sized[stored_video(folder.root, video).length()].append((split, video))
             except (OSError, DecodeError):  # decoding says what is wrong with it
                 continue
     for length, alike in sized.items():
@@ -33,7 +33,7 @@ def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]
         seen: dict[str, tuple[str, Video]] = {}
         for split, video in alike:
             try:
-                digest = source_of(folder.root, video).digest()
+                digest = stored_video(folder.root, video).digest()
             except (OSError, DecodeError):
                 continue
             other, first = seen.setdefault(digest, (split, video))
@@ -49,7 +49,7 @@ def check_contents(folder: VideoFolder) -> None:
     """
     videos = [(split, video) for split in SPLITS for video in folder.split(split)]
     try:
-        stamps = [[split, video.path, *source_of(folder.root, video).stamp()] for split, video in videos]
+        stamps = [[split, video.path, *stored_video(folder.root, video).stamp()] for split, video in videos]
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}). Put it back.") from error
     clean = cache_root() / "leaks" / content_key([FORMAT, str(folder.root.resolve()), stamps])

@@ -11,7 +11,7 @@ import numpy as np
 from vidrobust.data.cache import spread
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import Survey, read
-from vidrobust.data.decoding.sources import Source, source_of
+from vidrobust.data.decoding.stored import StoredVideo, stored_video
 from vidrobust.data.parallel import cores
 from vidrobust.data.surveys import DAMAGED, surveyed, usable
 from vidrobust.data.videos import VideoFolder
@@ -30,7 +30,7 @@ class LiveSplit:
         shapes, labels, videos, groups, skipped, damaged: as of :class:`~vidrobust.data.cache.CachedSplit`.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[StoredVideo, ...]
     surveys: tuple[Survey, ...]
     first: np.ndarray
     fit: Fit
@@ -84,7 +84,7 @@ def live_frames(
     kept = [min(known.frames, max_frames or known.frames) for _, known in used]
     shapes = [(count, *_shape(known, fit)) for count, (_, known) in zip(kept, used, strict=True)]
     return LiveSplit(
-        sources=tuple(source_of(folder.root, videos[place]) for place in places),
+        sources=tuple(stored_video(folder.root, videos[place]) for place in places),
         surveys=tuple(known for _, known in used),
         first=np.array([(known.frames - count) // 2 for count, (_, known) in zip(kept, used, strict=True)], np.int64),
         fit=fit,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrobust.data.layouts.detection import open_folder
+from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.storage import cache_root, made_once
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.data.decoding.random_access import Survey, survey
-from vidrobust.data.decoding.sources import Source, source_of
+from vidrobust.data.decoding.stored import StoredVideo, stored_video
 from vidrobust.data.parallel import in_order
 from vidrobust.data.storage import cache_root, locked
 from vidrobust.data.videos import Video
@@ -25,7 +25,7 @@ CRASHES = "crashes the decoder"
 
 
 @dataclass(frozen=True)
-class Surveyed:
+class Outcome:
     """What became of a video.
 
     Attributes:
@@ -46,7 +46,7 @@ def surveyed(
     damaged: str = "keep",
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Surveyed]:
+) -> list[Outcome]:
     """Decode each video once, in other processes, unless that was done before and its file has not changed.
 
     Args:
@@ -60,7 +60,7 @@ def surveyed(
         RunError: the disk is full or the cache cannot be written.
     """
     place = cache_root() / "surveys" / f"{content_key([FORMAT, str(root.resolve()), damaged])}.jsonl"
-    sources = [source_of(root, video) for video in videos]
+    sources = [stored_video(root, video) for video in videos]
     stamps = [_stamp(source) for source in sources]
     with locked(place):
         known = _known(place)
@@ -89,28 +89,28 @@ def _known(place: Path) -> dict[str, Any]:
         return {}
 
 
-def _stamp(source: Source) -> list[int]:
+def _stamp(source: StoredVideo) -> list[int]:
     try:
         return source.stamp()
     except OSError:
         return []
 
 
-def _surveyed(damaged: str, source: Source) -> Surveyed:
+def _surveyed(damaged: str, source: StoredVideo) -> Outcome:
     try:
         found = survey(source, damaged)  # type: ignore[arg-type]
     except DecodeError as error:
-        return Surveyed(error.outcome, str(error), None)
+        return Outcome(error.outcome, str(error), None)
     if not found.lost:
-        return Surveyed(OK, "", found)
-    return Surveyed(DAMAGED, f"{source}: {found.lost} frame(s) cannot be decoded and are left out", found)
+        return Outcome(OK, "", found)
+    return Outcome(DAMAGED, f"{source}: {found.lost} frame(s) cannot be decoded and are left out", found)
 
 
-def _crashed(source: Source) -> Surveyed:
-    return Surveyed(CRASHES, f"{source} takes the decoder's process down. Delete the file.", None)
+def _crashed(source: StoredVideo) -> Outcome:
+    return Outcome(CRASHES, f"{source} takes the decoder's process down. Delete the file.", None)
 
 
-def _packed(found: Surveyed) -> dict[str, Any]:
+def _packed(found: Outcome) -> dict[str, Any]:
     line: dict[str, Any] = {"outcome": found.outcome, "reason": found.reason}
     if found.survey is not None:
         fields: dict[str, Any] = asdict(found.survey)
@@ -122,18 +122,18 @@ def _packed(found: Surveyed) -> dict[str, Any]:
     return line
 
 
-def _unpacked(line: dict[str, Any]) -> Surveyed:
+def _unpacked(line: dict[str, Any]) -> Outcome:
     if "survey" not in line:
-        return Surveyed(line["outcome"], line["reason"], None)
+        return Outcome(line["outcome"], line["reason"], None)
     fields = dict(line["survey"])
     times = fields["times"]
     if len(times) == 2:
         times = [times[0]] + [times[1]] * (fields["frames"] - 1)
     fields |= {"times": tuple(accumulate(times)), "keys": tuple(fields["keys"])}
-    return Surveyed(line["outcome"], line["reason"], Survey(**fields))
+    return Outcome(line["outcome"], line["reason"], Survey(**fields))
 
 
-def usable(found: Sequence[Surveyed]) -> Iterator[tuple[int, Survey]]:
+def usable(found: Sequence[Outcome]) -> Iterator[tuple[int, Survey]]:
     """Place and survey of the videos that can be used."""
     for place, one in enumerate(found):
         if one.survey is not None:

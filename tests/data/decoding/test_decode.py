@@ -8,10 +8,10 @@ import numpy as np
 import psutil
 import pytest
 
-from vidrobust.data.decoding.decode import Fitted, Reel, decode, decode_video
+from vidrobust.data.decoding.decode import FrameBuffer, FrameConverter, decode, decode_video
 from vidrobust.data.decoding.encode import write_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import as_source
+from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DecodeError, InputError
 
 
@@ -187,19 +187,19 @@ def test_sizes_out_of_range(video):
 
 
 def test_a_reel_takes_memory_once_and_gives_each_video(tmp_path, moving):
-    reel = Reel()
+    reel = FrameBuffer()
     for name, frames, side in (("long", 24, 64), ("small", 9, 48), ("larger", 24, 96), ("again", 24, 96)):
         path = tmp_path / f"{name}.avi"
         write_video(path, moving(frames, side))
         before = reel.memory
-        found = decode_video(as_source(path), Fit(side), reel=reel).frames
+        found = decode_video(stored_at(path), Fit(side), reel=reel).frames
         assert np.array_equal(found, decode(path, size=side))
         assert np.shares_memory(found, reel.memory)
         assert (reel.memory is before) == (name in ("small", "again"))
 
 
 def test_a_reel_grows_where_a_header_promises_too_little():
-    reel = Reel()
+    reel = FrameBuffer()
     reel.start(2)
     frames = np.arange(7 * 4 * 4 * 3, dtype=np.uint8).reshape(7, 4, 4, 3)
     for frame in frames:
@@ -208,7 +208,7 @@ def test_a_reel_grows_where_a_header_promises_too_little():
 
 
 def test_frames_are_converted_without_starting_threads(video):
-    fitted, process = Fitted(Fit(32)), psutil.Process()
+    fitted, process = FrameConverter(Fit(32)), psutil.Process()
     before = process.num_threads()
     with av.open(str(video)) as container:
         container.streams.video[0].codec_context.thread_count = 1

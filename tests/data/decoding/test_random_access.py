@@ -12,10 +12,10 @@ import pytest
 from helpers.data_videos import film, stills, write
 
 from vidrobust.data.decoding import random_access
-from vidrobust.data.decoding.decode import Tally, decode, decode_video, stream_frames
+from vidrobust.data.decoding.decode import FrameCount, decode, decode_video, stream_frames
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
-from vidrobust.data.decoding.sources import Source, as_source
+from vidrobust.data.decoding.stored import StoredVideo, stored_at
 from vidrobust.errors import DecodeError, InputError
 
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
@@ -34,7 +34,7 @@ KINDS: dict[str, tuple[str, dict[str, object]]] = {
 @pytest.mark.parametrize("name", KINDS)
 def test_frames_are_those_of_a_full_decode(tmp_path: Path, name: str) -> None:
     codec, options = KINDS[name]
-    source, fit = as_source(write(tmp_path / name, film(90), codec, **options)), Fit(24, whole=True)  # type: ignore[arg-type]
+    source, fit = stored_at(write(tmp_path / name, film(90), codec, **options)), Fit(24, whole=True)  # type: ignore[arg-type]
     known, full = survey(source), decode_video(source, fit).frames
     assert known.frames == len(full) == 90
     assert (known.width, known.height) == (64, 48)
@@ -49,7 +49,7 @@ def test_frames_are_those_of_a_full_decode(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["xvid.avi", "h264.mp4", "vp9.webm"])
 def test_no_more_is_decoded_than_is_needed(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     codec, options = KINDS[name]
-    source = as_source(write(tmp_path / name, film(200), codec, **options))  # type: ignore[arg-type]
+    source = stored_at(write(tmp_path / name, film(200), codec, **options))  # type: ignore[arg-type]
     known, decoded = survey(source), []
 
     def counted(*arguments: object) -> Iterator[object]:
@@ -90,25 +90,25 @@ def test_frames_that_the_decoder_marks_as_corrupt_are_left_out_and_counted() -> 
         for n, f in enumerate(frames)
     ]
     container = SimpleNamespace(format=SimpleNamespace(name="avi"), demux=lambda stream: packets)
-    tally = Tally()
+    tally = FrameCount()
     kept = list(stream_frames(container, SimpleNamespace(index=0), tally))  # type: ignore[arg-type]
     assert [frame.number for frame in kept] == [0, 1, 3]
     assert (tally.packets, tally.frames, tally.lost) == (4, 3, 1)
 
 
 def test_folders_of_frames_and_stretches_of_a_file(tmp_path: Path) -> None:
-    folder = as_source(stills(tmp_path / "frames", film(12)))
+    folder = stored_at(stills(tmp_path / "frames", film(12)))
     known, fit = survey(folder), Fit(24)
     assert (known.frames, known.codec) == (12, "images")
     assert np.array_equal(read(folder, known, [11, 2], fit), decode_video(folder, fit).frames[[11, 2]])
     data = write(tmp_path / "a.mp4", film(20), "libx264").read_bytes()
     (tmp_path / "shard").write_bytes(b"before" * 99 + data + b"after" * 99)
-    part = Source(tmp_path / "shard", "a", offset=6 * 99, size=len(data))
-    assert np.array_equal(decode_video(part, fit).frames, decode_video(as_source(tmp_path / "a.mp4"), fit).frames)
+    part = StoredVideo(tmp_path / "shard", "a", offset=6 * 99, size=len(data))
+    assert np.array_equal(decode_video(part, fit).frames, decode_video(stored_at(tmp_path / "a.mp4"), fit).frames)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    source = as_source(write(tmp_path / "a.avi", film(8)))
+    source = stored_at(write(tmp_path / "a.avi", film(8)))
     known = survey(source)
     for numbers in ([], [8], [-1]):
         with pytest.raises(InputError, match="0 … 7"):

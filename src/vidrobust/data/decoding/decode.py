@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from vidrobust.data.decoding import stills
 from vidrobust.data.decoding.containers import claimed_size
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source, as_source
+from vidrobust.data.decoding.stored import StoredVideo, stored_at
 from vidrobust.errors import DecodeError, InputError
 
 REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
@@ -70,7 +70,7 @@ class Decoded:
 
 
 @dataclass
-class Tally:
+class FrameCount:
     """What reading a file has shown so far."""
 
     packets: int = 0
@@ -78,7 +78,7 @@ class Tally:
     lost: int = 0
     end: float = 0.0
 
-    def check(self, source: Source, damaged: Damaged) -> None:
+    def check(self, source: StoredVideo, damaged: Damaged) -> None:
         """Refuse a file with more damage than is allowed.
 
         Raises:
@@ -91,7 +91,12 @@ class Tally:
 
 
 def decode(
-    place: Path | Source, *, size: int, max_frames: int | None = None, whole: bool = False, damaged: Damaged = "refuse"
+    place: Path | StoredVideo,
+    *,
+    size: int,
+    max_frames: int | None = None,
+    whole: bool = False,
+    damaged: Damaged = "refuse",
 ) -> np.ndarray:
     """Decode a video into RGB frames, scaled and cropped one by one as they stream in.
 
@@ -112,25 +117,25 @@ def decode(
         DecodeError: the file is missing, empty, truncated, damaged, not a video, or without a video stream.
         InputError: ``size`` or ``max_frames`` is below 1.
     """
-    return decode_video(as_source(place), Fit(size, whole), max_frames, damaged).frames
+    return decode_video(stored_at(place), Fit(size, whole), max_frames, damaged).frames
 
 
 def decode_video(
-    source: Source,
+    source: StoredVideo,
     fit: Fit,
     max_frames: int | None = None,
     damaged: Damaged = "keep",
-    reel: Reel | None = None,
+    reel: FrameBuffer | None = None,
 ) -> Decoded:
     """:func:`decode` with what was lost, for callers that report it; into the memory of a ``reel``, if one is given."""
-    reel = Reel() if reel is None else reel
+    reel = FrameBuffer() if reel is None else reel
     if max_frames is not None and max_frames < 1:
         raise InputError(f"max_frames must be at least 1, not {max_frames}.")
     with explained(source):
         if source.is_folder:
             found = stills.decode(source, fit, max_frames)
             frames = np.stack(found.frames) if found.frames else np.zeros((0, 1, 1, 3), np.uint8)
-            tally = Tally(found.numbers, len(frames), found.lost)
+            tally = FrameCount(found.numbers, len(frames), found.lost)
         else:
             check_size(source)
             frames, tally = _whole(source, fit, reel) if max_frames is None else _middle(source, fit, max_frames, reel)
@@ -141,9 +146,9 @@ def decode_video(
     return Decoded(frames, tally.lost)
 
 
-def _whole(source: Source, fit: Fit, reel: Reel) -> tuple[np.ndarray, Tally]:
+def _whole(source: StoredVideo, fit: Fit, reel: FrameBuffer) -> tuple[np.ndarray, FrameCount]:
     with opened(source) as (container, stream):
-        tally, fitted = Tally(), Fitted(fit)
+        tally, fitted = FrameCount(), FrameConverter(fit)
         reel.start(stream.frames)
         for frame in stream_frames(container, stream, tally):
             reel.add(fitted(frame))
@@ -151,14 +156,14 @@ def _whole(source: Source, fit: Fit, reel: Reel) -> tuple[np.ndarray, Tally]:
     return reel.frames, tally
 
 
-def _middle(source: Source, fit: Fit, count: int, reel: Reel) -> tuple[np.ndarray, Tally]:
+def _middle(source: StoredVideo, fit: Fit, count: int, reel: FrameBuffer) -> tuple[np.ndarray, FrameCount]:
     """The window around the middle, by the packets that are there, not by what the header says."""
     counted, times = _count_packets(source)
     packets = counted.packets
     start = max(0, (packets - count) // 2)
     if start >= SEEK_FROM and times[start : start + 1]:
         with opened(source) as (container, stream):
-            fitted, tally = Fitted(fit), Tally(packets)
+            fitted, tally = FrameConverter(fit), FrameCount(packets)
             reel.start(count)
             container.seek(times[start], stream=stream)
             for frame in stream_frames(container, stream, tally):
@@ -167,17 +172,17 @@ def _middle(source: Source, fit: Fit, count: int, reel: Reel) -> tuple[np.ndarra
                 if reel.count or frame.pts == times[start]:
                     reel.add(fitted(frame))
                 if reel.count == count:
-                    return reel.frames, Tally(packets, packets, counted.lost + tally.lost)
+                    return reel.frames, FrameCount(packets, packets, counted.lost + tally.lost)
     frames, tally = _counted(source, fit, start, count, reel)
     if len(frames) < min(count, tally.frames):  # fewer frames than packets: now it is known how many
         frames, tally = _counted(source, fit, max(0, (tally.frames - count) // 2), count, reel)
-    return frames, Tally(packets, tally.frames, counted.lost + tally.lost)
+    return frames, FrameCount(packets, tally.frames, counted.lost + tally.lost)
 
 
-def _counted(source: Source, fit: Fit, start: int, count: int, reel: Reel) -> tuple[np.ndarray, Tally]:
+def _counted(source: StoredVideo, fit: Fit, start: int, count: int, reel: FrameBuffer) -> tuple[np.ndarray, FrameCount]:
     """Frames ``start … start + count`` by counting from the first."""
     with opened(source) as (container, stream):
-        tally, fitted = Tally(), Fitted(fit)
+        tally, fitted = FrameCount(), FrameConverter(fit)
         reel.start(count)
         for frame in stream_frames(container, stream, tally):
             if tally.frames > start:
@@ -188,7 +193,7 @@ def _counted(source: Source, fit: Fit, start: int, count: int, reel: Reel) -> tu
 
 
 @dataclass
-class Reel:
+class FrameBuffer:
     """Frames copied one by one into one array, so that each is copied once.
 
     One reel for video after video takes its memory from the system once: fresh pages cost as much as the copy. The
@@ -229,7 +234,7 @@ class Reel:
 
 
 @dataclass
-class Fitted:
+class FrameConverter:
     """Turns decoded frames into the arrays asked for."""
 
     fit: Fit
@@ -266,7 +271,7 @@ def same_shape(first: tuple[int, int] | None, frame: VideoFrame) -> tuple[int, i
     return width, height
 
 
-def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) -> Iterator[VideoFrame]:
+def stream_frames(container: InputContainer, stream: VideoStream, tally: FrameCount) -> Iterator[VideoFrame]:
     """The frames of a stream in the order in which they are shown; bad ones are counted and left out."""
     timed = promises_time(container)
     for packet in container.demux(None if timed else stream):
@@ -283,7 +288,7 @@ def stream_frames(container: InputContainer, stream: VideoStream, tally: Tally) 
                 yield frame
 
 
-def _decoded(packet: Packet, tally: Tally) -> list[VideoFrame]:
+def _decoded(packet: Packet, tally: FrameCount) -> list[VideoFrame]:
     try:
         return list(packet.decode())  # type: ignore[arg-type]
     except av.error.InvalidDataError:
@@ -292,7 +297,7 @@ def _decoded(packet: Packet, tally: Tally) -> list[VideoFrame]:
 
 
 @contextlib.contextmanager
-def explained(source: Source) -> Generator[None]:
+def explained(source: StoredVideo) -> Generator[None]:
     """Turn what the decoder and the file system say into an error that names the file and the remedy."""
     try:
         yield
@@ -309,7 +314,7 @@ def explained(source: Source) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def opened(source: Source) -> Generator[tuple[InputContainer, VideoStream]]:
+def opened(source: StoredVideo) -> Generator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream."""
     # As an open file, because libav would read a name with a colon as a protocol; and with no protocol allowed, because
     # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
@@ -328,13 +333,13 @@ def promises_time(container: InputContainer) -> bool:
     return "matroska" in container.format.name
 
 
-def _count_packets(source: Source) -> tuple[Tally, list[int]]:
+def _count_packets(source: StoredVideo) -> tuple[FrameCount, list[int]]:
     """Packets of the video stream, read without decoding, and their times of presentation (none if not all have one).
 
     Raises:
         DecodeError: there are fewer than the container promises.
     """
-    tally, times = Tally(), []
+    tally, times = FrameCount(), []
     with opened(source) as (container, stream):
         for packet in container.demux(None if promises_time(container) else stream):
             if packet.pts is not None and packet.time_base is not None:
@@ -347,7 +352,7 @@ def _count_packets(source: Source) -> tuple[Tally, list[int]]:
     return tally, known if len(set(known)) == tally.packets else []
 
 
-def check_promises(source: Source, container: InputContainer, stream: VideoStream, tally: Tally) -> None:
+def check_promises(source: StoredVideo, container: InputContainer, stream: VideoStream, tally: FrameCount) -> None:
     """Fewer packets, or less time, than the header promises means a truncated file; a few fewer count as lost.
 
     Raises:
@@ -368,7 +373,7 @@ def check_promises(source: Source, container: InputContainer, stream: VideoStrea
         )
 
 
-def check_size(source: Source) -> None:
+def check_size(source: StoredVideo) -> None:
     """Compare the size that the container claims for itself with the size of the file.
 
     Raises:

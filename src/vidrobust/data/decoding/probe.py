@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from vidrobust.data.decoding.decode import explained, opened
-from vidrobust.data.decoding.sources import Source
 from vidrobust.data.decoding.stills import size_of
+from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError
 
 
-def promised(source: Source) -> tuple[int, int, int]:
+def promised(source: StoredVideo) -> tuple[int, int, int]:
     """Width, height and frames by the header; 0 where it says nothing."""
     try:
         with explained(source):

@@ -17,8 +17,8 @@ from vidrobust.data.decoding import stills
 from vidrobust.data.decoding.decode import (
     REMEDY,
     Damaged,
-    Fitted,
-    Tally,
+    FrameConverter,
+    FrameCount,
     check_promises,
     check_size,
     explained,
@@ -27,7 +27,7 @@ from vidrobust.data.decoding.decode import (
     stream_frames,
 )
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source
+from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError, InputError
 
 
@@ -59,7 +59,7 @@ class Survey:
     variable: bool
 
 
-def survey(source: Source, damaged: Damaged = "keep") -> Survey:
+def survey(source: StoredVideo, damaged: Damaged = "keep") -> Survey:
     """Decode all of a video, keeping nothing but what is needed to find its frames again.
 
     Raises:
@@ -69,7 +69,7 @@ def survey(source: Source, damaged: Damaged = "keep") -> Survey:
         if source.is_folder:
             return _survey_images(source, damaged)
         check_size(source)
-        tally, times, keys, first, rotation = Tally(), [], [], None, 0
+        tally, times, keys, first, rotation = FrameCount(), [], [], None, 0
         with opened(source) as (container, stream):
             for frame in stream_frames(container, stream, tally):
                 first, rotation = same_shape(first, frame), frame.rotation if first is None else rotation
@@ -94,12 +94,12 @@ def survey(source: Source, damaged: Damaged = "keep") -> Survey:
     return Survey(len(times), width, height, fps, seconds, codec, tally.lost, place, tuple(keys), uneven)
 
 
-def _survey_images(source: Source, damaged: Damaged) -> Survey:
+def _survey_images(source: StoredVideo, damaged: Damaged) -> Survey:
     found = source.frames()
     sizes = [stills.size_of(path) for path, _ in found]
     known = [size for size in sizes if size is not None]
     numbers = found[-1][1] - found[0][1] + 1
-    tally = Tally(numbers, len(known), numbers - len(known))
+    tally = FrameCount(numbers, len(known), numbers - len(known))
     tally.check(source, damaged)
     if len(set(known)) > 1:
         raise DecodeError(f"{source} has frames of several shapes. Extract them again.", "ambiguous frames")
@@ -107,7 +107,7 @@ def _survey_images(source: Source, damaged: Damaged) -> Survey:
     return Survey(len(known), *known[0], 0.0, 0.0, "images", tally.lost, (), keys, False)
 
 
-def read(source: Source, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
+def read(source: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
     """Some frames of a surveyed video.
 
     Args:
@@ -141,7 +141,7 @@ def read(source: Source, known: Survey, numbers: Sequence[int], fit: Fit) -> np.
     return np.stack([frames[int(number)] for number in numbers])
 
 
-def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit, back: int) -> dict[int, np.ndarray]:
+def _sought(source: StoredVideo, known: Survey, wanted: list[int], fit: Fit, back: int) -> dict[int, np.ndarray]:
     """The wanted frames by their times; fewer if seeking did not lead to them.
 
     Where a container has no index (``.mpg``), seeking to a key frame leads behind it: then it helps to aim for the one
@@ -149,7 +149,7 @@ def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit, back: in
     """
     place = {known.times[number]: number for number in wanted}
     found: dict[int, np.ndarray] = {}
-    fitted = Fitted(fit)
+    fitted = FrameConverter(fit)
     with opened(source) as (container, stream):
         reached, left = -1, list(wanted)
         while left:
@@ -158,7 +158,7 @@ def _sought(source: Source, known: Survey, wanted: list[int], fit: Fit, back: in
                 aim = key if not back else _key_before(known, max(0, key - 1))
                 container.seek(known.times[aim], stream=stream)
                 reached = -1
-            for frame in stream_frames(container, stream, Tally()):
+            for frame in stream_frames(container, stream, FrameCount()):
                 if frame.pts is None or (reached < 0 and frame.pts > known.times[key]):
                     return found  # led beyond the key frame, or times are gone
                 reached = max(reached, bisect_right(known.times, frame.pts) - 1)
@@ -180,9 +180,9 @@ def _key_before(known: Survey, number: int) -> int:
     return known.keys[place] if place >= 0 else 0
 
 
-def _counted(source: Source, wanted: list[int], fit: Fit) -> dict[int, np.ndarray]:
+def _counted(source: StoredVideo, wanted: list[int], fit: Fit) -> dict[int, np.ndarray]:
     found: dict[int, np.ndarray] = {}
-    needed, tally, fitted = set(wanted), Tally(), Fitted(fit)
+    needed, tally, fitted = set(wanted), FrameCount(), FrameConverter(fit)
     with opened(source) as (container, stream):
         for frame in stream_frames(container, stream, tally):
             if tally.frames - 1 in needed:

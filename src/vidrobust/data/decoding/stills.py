@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source
+from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError
 
 
@@ -23,7 +23,7 @@ class Stills:
     lost: int
 
 
-def decode(source: Source, fit: Fit, max_frames: int | None) -> Stills:
+def decode(source: StoredVideo, fit: Fit, max_frames: int | None) -> Stills:
     """The images in numeric order, or the window around the middle; gaps in the numbers count as lost frames."""
     found = source.frames()
     if max_frames is not None:
@@ -36,7 +36,7 @@ def decode(source: Source, fit: Fit, max_frames: int | None) -> Stills:
     return Stills([frame for frame, _ in readable], numbers, numbers - len(readable))
 
 
-def pick(source: Source, fit: Fit, numbers: Sequence[int]) -> list[np.ndarray]:
+def pick(source: StoredVideo, fit: Fit, numbers: Sequence[int]) -> list[np.ndarray]:
     """The images at some places of the series, counting the readable ones alone is the caller's concern.
 
     Raises:

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional as F
 
 from vidrobust.data.decoding.containers import is_indexed
-from vidrobust.data.decoding.decode import REMEDY, Damaged, Decoded, Reel, check_size
+from vidrobust.data.decoding.decode import REMEDY, Damaged, Decoded, FrameBuffer, check_size
 from vidrobust.data.decoding.decode import decode_video as with_pyav
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.sources import Source
+from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError
 
 AT_ONCE = 64
@@ -18,11 +18,11 @@ AT_ONCE = 64
 
 
 def decode_video(
-    source: Source,
+    source: StoredVideo,
     fit: Fit,
     max_frames: int | None = None,
     damaged: Damaged = "keep",
-    reel: Reel | None = None,
+    reel: FrameBuffer | None = None,
 ) -> Decoded:
     """The frames of a video, scaled and cropped; torchcodec scans the file first, so its count is that of the packets.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidrobust.data.layouts.found import by_class, folders, holds_frames
+from vidrobust.data.layouts.files import by_class, folders, holds_frames
 from vidrobust.data.layouts.splitting import cut_three, cut_validation
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.layouts.found import Spelled, folders
+from vidrobust.data.layouts.files import VideoIndex, folders
 from vidrobust.data.layouts.splitting import cut_validation
 from vidrobust.data.videos import Video, VideoFolder, inside, read_lines
 from vidrobust.errors import DataError
@@ -55,7 +55,7 @@ def read(root: Path, lists: Path, split: int, val_fraction: float, seed: int) ->
     """
     files = _class_lists(lists, split)
     classes = tuple(files)
-    on_disk = Spelled(root, _base(root, classes))
+    on_disk = VideoIndex(root, _base(root, classes))
     videos: dict[str, list[Video]] = {UNUSED: [], TRAIN: [], TEST: []}
     for label, (name, file) in enumerate(files.items()):
         if name.casefold() not in on_disk.classes:
@@ -93,7 +93,7 @@ def _base(root: Path, classes: tuple[str, ...]) -> Path:
     raise DataError(f"{root} holds none of the class folders {', '.join(classes[:3])} … that its lists name.")
 
 
-def _read_list(file: Path, name: str, label: int, on_disk: Spelled) -> list[tuple[str, Video]]:
+def _read_list(file: Path, name: str, label: int, on_disk: VideoIndex) -> list[tuple[str, Video]]:
     """``April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1`` a line: 1 is train, 2 test, 0 unused."""
     videos: dict[str, tuple[str, Video]] = {}
     for number, line in read_lines(file, f"{_WHERE}: put it there again."):

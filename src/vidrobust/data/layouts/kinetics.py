@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidrobust.data.layouts.found import folders, walk_clips
+from vidrobust.data.layouts.files import folders, walk_clips
 from vidrobust.data.layouts.splitting import cut_validation
 from vidrobust.data.layouts.tables import SPLIT_NAMES, header, rows, split_of
 from vidrobust.data.videos import SPLITS, Video, VideoFolder

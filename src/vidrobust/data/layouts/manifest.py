@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from vidrobust.data.layouts.found import group_of, holds_frames, is_video_file
+from vidrobust.data.layouts.files import group_of, holds_frames, is_video_file
 from vidrobust.data.layouts.splitting import cut_three, cut_validation
 from vidrobust.data.layouts.tables import JSON_SUFFIXES, Cells, rows, split_of
 from vidrobust.data.videos import Video, VideoFolder, check_link, inside

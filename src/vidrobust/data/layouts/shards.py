@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from vidrobust.data.layouts.found import SUFFIXES, folders, group_of
+from vidrobust.data.layouts.files import SUFFIXES, folders, group_of
 from vidrobust.data.layouts.manifest import apart, class_names, with_validation
 from vidrobust.data.layouts.splitting import cut_three
 from vidrobust.data.layouts.tables import SPLIT_NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vidrobust.data.layouts.found import Spelled, group_of
+from vidrobust.data.layouts.files import VideoIndex, group_of
 from vidrobust.data.layouts.splitting import cut_validation
 from vidrobust.data.videos import Video, VideoFolder, inside, read_lines
 from vidrobust.errors import DataError
@@ -49,7 +49,7 @@ def read(root: Path, lists: Path, split: int, val_fraction: float, seed: int) ->
             raise DataError(f"{lists / name} is missing. {_WHERE}: put the file there, or choose another split.")
     base = next((root / name for name in VIDEO_FOLDERS if (root / name).is_dir()), root)
     classes = _read_class_index(lists / names[0])
-    on_disk = Spelled(root, base)
+    on_disk = VideoIndex(root, base)
     for name in classes:
         if name.casefold() not in on_disk.classes:
             raise DataError(f"class folder {base / name} has no video. Put its clips there.")
@@ -75,7 +75,7 @@ def _read_class_index(file: Path) -> tuple[str, ...]:
     return tuple(names[index] for index in sorted(names))
 
 
-def _read_list(base: Path, file: Path, classes: tuple[str, ...], on_disk: Spelled) -> list[Video]:
+def _read_list(base: Path, file: Path, classes: tuple[str, ...], on_disk: VideoIndex) -> list[Video]:
     """``Archery/v_Archery_g08_c01.avi 3`` a line, the label (from 1) optional."""
     # The class is the folder's name: UCF-101 itself spells HandstandPushups/v_HandStandPushups_g01_c01.avi.
     labels = {name.casefold(): label for label, name in enumerate(classes)}

@@ -104,7 +104,7 @@ def by_class(root: Path, base: Path, classes: Iterable[str]) -> list[list[Video]
     return found
 
 
-class Spelled:
+class VideoIndex:
     """The videos of some class folders by the names that lists give them, in any letter case.
 
     ``Archery/v_Archery_g01_c01.avi`` is found as that file, or as the folder of frames ``Archery/v_Archery_g01_c01``.

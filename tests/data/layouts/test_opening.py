@@ -17,7 +17,7 @@ from helpers import miniatures
 from helpers.data_videos import film, stills, write
 
 from vidrobust.data import open_folder
-from vidrobust.data.decoding.sources import source_of
+from vidrobust.data.decoding.stored import stored_video
 from vidrobust.data.layouts.hmdb51 import source_of as hmdb_source
 from vidrobust.errors import DataError
 
@@ -282,7 +282,7 @@ def test_folders_of_frames_stand_for_videos(copy, pattern) -> None:
         file.unlink()
     folder = open_folder(root)
     assert [len(folder.split(name)) for name in ("train", "val", "test")] == expected
-    frames = source_of(root, folder.test[0]).frames()
+    frames = stored_video(root, folder.test[0]).frames()
     assert [number for _, number in frames] == list(range(1, 13))  # by number, not by name
     for part in ("train", "val", "test"):
         assert all((root / video.path).is_dir() for video in folder.split(part))
@@ -321,7 +321,7 @@ def test_shards(tmp_path) -> None:
     assert (folder.layout, folder.classes) == ("WebDataset shards", ("0", "1"))
     assert [len(folder.split(name)) for name in ("train", "val", "test")] == [16, 4, 10]
     assert folder.test[0].path == "test-000000.tar/000100.mp4"
-    with source_of(folder.root, folder.test[1]).open() as file:
+    with stored_video(folder.root, folder.test[1]).open() as file:
         assert file.read() == dict(samples(101, 1))["000101.mp4"]
     again = open_folder(f"{tmp_path}/train-{{000000..000001}}.tar::{tmp_path}/test-000000.tar")
     assert again == folder

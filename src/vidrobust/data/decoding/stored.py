@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from vidrobust.data.layouts.found import FRAME
+from vidrobust.data.layouts.files import FRAME
 from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError
 
@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Source:
+class StoredVideo:
     """The bytes of one video.
 
     Attributes:
@@ -62,7 +62,7 @@ class Source:
     def digest(self) -> str:
         """A hash of all bytes."""
         found = hashlib.blake2b(digest_size=16)
-        places = [Source(path, path.name) for path, _ in self.frames()] if self.is_folder else [self]
+        places = [StoredVideo(path, path.name) for path, _ in self.frames()] if self.is_folder else [self]
         for place in places:
             with place.open() as file:
                 while chunk := file.read(_CHUNK):
@@ -121,13 +121,13 @@ class Stretch(io.RawIOBase):
         return self._place
 
 
-def source_of(root: Path, video: Video) -> Source:
+def stored_video(root: Path, video: Video) -> StoredVideo:
     """Where the bytes of a video of a data set lie."""
     if video.shard:
-        return Source(root / video.shard, str(root / video.path), video.offset, video.size)
-    return Source(root / video.path, str(root / video.path))
+        return StoredVideo(root / video.shard, str(root / video.path), video.offset, video.size)
+    return StoredVideo(root / video.path, str(root / video.path))
 
 
-def as_source(place: Path | Source) -> Source:
+def stored_at(place: Path | StoredVideo) -> StoredVideo:
     """A path as a source."""
-    return place if isinstance(place, Source) else Source(place, str(place))
+    return place if isinstance(place, StoredVideo) else StoredVideo(place, str(place))
