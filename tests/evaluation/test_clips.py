@@ -8,14 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidrobust.attacks.blind import Blind
-from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import FGSM, PGD
-from vidrobust.attacks.square import Square
-from vidrobust.attacks.wrappers import EOT
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import accuracy, budget, evaluate, masking, pgd, ranks, robustness, survivors
+from vidrobust.evaluation.clips import accuracy, evaluate, masking, pgd, ranks, robustness, survivors
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.threats import Linf, Threat
 
@@ -99,11 +95,3 @@ def test_masking_is_noticed(trained: ResNet3d, small_data: VideoClips) -> None:
 def test_no_clips_is_an_error_not_a_division(trained: ResNet3d, small_data: VideoClips) -> None:
     with pytest.raises(InputError, match="no clips"):
         accuracy(trained, small_data.test.subset([]))
-
-
-def test_the_budget_of_a_wrapped_search_is_that_of_the_search() -> None:
-    search = PGD(Threat(Linf(), 8 / 255), 2 / 255, 5)
-    for attack in (search, EOT(search), FrameSaliency(search, 2), EOT(FrameSaliency(search, 2)), Blind(search)):
-        assert budget(attack) == (8.0, 2.0, 5)
-    for attack in (Square(Threat(Linf(), 8 / 255)), EOT(Square(Threat(Linf(), 8 / 255)))):
-        assert budget(attack)[0] == 8.0

@@ -55,6 +55,8 @@ class CW:
     precision: Precision = "auto"
     targeted: bool = False
 
+    loss = staticmethod(margin)
+
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         at_least_one(steps=self.steps)

@@ -62,6 +62,8 @@ class FAB:
     seed: int = 0
     precision: Precision = "auto"
 
+    loss = staticmethod(targeted_margin)
+
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets, restarts=self.restarts)
         check_seed(self.seed)

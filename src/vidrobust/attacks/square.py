@@ -64,6 +64,8 @@ class Square:
     precision: Precision = "auto"
     targeted: bool = False
 
+    loss = staticmethod(margin)
+
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
         check_seed(self.seed)

@@ -17,9 +17,10 @@ from vidrobust.attacks.text import from_text, object_from_text
 from vidrobust.cli.terminal import show_robustness, telling
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import BATCH, budget, evaluate, ranks, refuse_targets
+from vidrobust.evaluation.clips import BATCH, evaluate, ranks, refuse_targets
 from vidrobust.evaluation.defences import Defended, adaptive
 from vidrobust.evaluation.examples import examples
+from vidrobust.evaluation.fields import budget
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.conventions import Convention
 from vidrobust.runs.directory import Run

@@ -10,6 +10,7 @@ import torch
 from vidrobust.attacks.base import AttackResult, check_logits, input_gradient, undisturbed
 from vidrobust.attacks.pgd import PGD
 from vidrobust.errors import InputError
+from vidrobust.evaluation.fields import attack_fields, budget, layers
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -95,11 +96,13 @@ def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, pro
     return left
 
 
-def robustness_row(mask: Tensor, eps: float, alpha: float, steps: int) -> Row:
-    """A ``robustness`` row from the mask of surviving clips; ε and α in units of 1/255."""
+def robustness_row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack | None = None) -> Row:
+    """A ``robustness`` row from the mask of surviving clips, or videos; without an attack, of the clean ones."""
     digits = "".join("1" if alive else "0" for alive in mask.tolist())
     counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits}
-    return {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps, **counts}
+    eps, alpha, steps = (0.0, 0.0, 0) if attack is None else budget(attack)
+    setting = {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps}
+    return {**setting, **counts, "sources": len(set(clips.groups)), **attack_fields(attack, model)}
 
 
 def robustness(
@@ -125,13 +128,14 @@ def robustness(
     clean = ranks(model, clips) == 0
     rows = []
     for count in steps:
-        for budget in eps:
-            if budget == 0:
-                rows.append(robustness_row(clean, 0.0, 0.0, count))
+        for asked in eps:
+            if asked == 0:
+                rows.append({**robustness_row(clean, clips, model), "steps": count})
                 continue
-            alpha = alpha_star(budget, count)
-            mask = survivors(model, clips, pgd(budget, alpha, count), clean, progress)
-            rows.append(robustness_row(mask, budget, alpha, count))
+            alpha = alpha_star(asked, count)
+            attack = pgd(asked, alpha, count)
+            mask = survivors(model, clips, attack, clean, progress)
+            rows.append({**robustness_row(mask, clips, model, attack), "eps": asked, "alpha": alpha})
     return rows
 
 
@@ -152,10 +156,10 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
     """
     refuse_targets(*attacks)
     clean = ranks(model, clips) == 0
-    rows = [{**robustness_row(clean, 0.0, 0.0, 0), "attack": "none"}]
+    rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
         mask = survivors(model, clips, attack, clean, progress)
-        rows.append({**robustness_row(mask, *budget(attack)), "attack": repr(attack)})
+        rows.append({**robustness_row(mask, clips, model, attack), "attack": repr(attack)})
     return rows
 
 
@@ -165,27 +169,13 @@ def refuse_targets(*attacks: object) -> None:
     Raises:
         InputError: one does.
     """
-    for attack in attacks:
-        if getattr(attack, "targeted", False):
+    for layer in (layer for attack in attacks for layer in layers(attack)):
+        if getattr(layer, "targeted", False):
             raise InputError(
-                f"{type(attack).__name__} is targeted: its labels are the classes to reach, but those of a data set "
+                f"{type(layer).__name__} is targeted: its labels are the classes to reach, but those of a data set "
                 "are the true ones. Take targeted=false (TargetedAPGD and FAB try the wrong classes in turn), or call "
                 "the attack in Python with the classes to reach."
             )
-        inner = getattr(attack, "search", None)
-        if inner is not None:
-            refuse_targets(inner)
-
-
-def budget(attack: Attack) -> tuple[float, float, int]:
-    """ε and α in units of 1/255, and the iterations, of an attack that has them, or of the search that it wraps."""
-    while "search" in getattr(attack, "__dataclass_fields__", ()):
-        attack = attack.search  # type: ignore[attr-defined]
-    threat = getattr(attack, "threat", None)
-    eps = float(torch.as_tensor(getattr(threat, "eps", 0.0)).max())  # of budgets per clip or frame, the largest
-    alpha = getattr(attack, "alpha", 0.0)
-    known = alpha if isinstance(alpha, float) else 0.0  # "auto" is another for each batch
-    return round(eps / PIXEL, 6), round(known / PIXEL, 6), int(getattr(attack, "steps", 1))
 
 
 def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int = 0) -> Row:

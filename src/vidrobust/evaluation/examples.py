@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vidrobust.evaluation.clips import device_of
+from vidrobust.evaluation.fields import attack_fields
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row
 from vidrobust.types import PIXEL
@@ -47,6 +48,7 @@ def examples(
                 "file": "/".join(file.parts[-3:]),
                 "video": video,
                 "label": clips.classes[int(clips.labels[index])],
+                **attack_fields(attack, model),
                 **setting,
                 "clean_top": _top(before[index], clips.classes),
                 "adversarial_top": _top(after[index], clips.classes),

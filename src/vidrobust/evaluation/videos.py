@@ -23,7 +23,6 @@ from vidrobust.evaluation.clips import (
     BATCH,
     Attack,
     Progress,
-    budget,
     device_of,
     evaluate,
     refuse_targets,
@@ -136,12 +135,12 @@ def evaluate_views(
     about["average"] = average
     videos = _Videos(model, clips, viewed, average)
     clean = videos.clean()
-    rows = [{**robustness_row(clean, 0.0, 0.0, 0), **about, "attack": "none", "attacked": "none"}]
+    rows = [{**robustness_row(clean, clips, model), **about, "attack": "none", "attacked": "none"}]
     for attack in attacks:
         row = {**about, "attack": repr(attack)}
         for what, left in (("clip", videos.clip_by_clip), ("video", videos.as_one)):
             mask = left(attack, clean, progress)
-            rows.append({**robustness_row(mask, *budget(attack)), **row, "attacked": what})
+            rows.append({**robustness_row(mask, clips, model, attack), **row, "attacked": what})
     return rows
 
 

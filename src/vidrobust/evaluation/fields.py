@@ -1,0 +1,115 @@
+"""What a row says of the attack behind it, read from the attack's own attributes and never from its text."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vidrobust.attacks.aimed import Aimed
+from vidrobust.attacks.blind import Blind
+from vidrobust.evaluation.defences import Defended
+from vidrobust.types import PIXEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vidrobust.runs.directory import Row
+
+
+def layers(attack: Any) -> Iterator[Any]:
+    """The attack, the search that it wraps, the search within that one, and so on.
+
+    >>> from vidrobust import EOT, PGD, Linf, Threat
+    >>> [type(layer).__name__ for layer in layers(EOT(PGD(Threat(Linf(), 8 / 255), 2 / 255, 20)))]
+    ['EOT', 'PGD']
+    """
+    while attack is not None:
+        yield attack
+        attack = getattr(attack, "search", None) if "search" in _fields(attack) else None
+
+
+def budget(attack: Any) -> tuple[float, float, int]:
+    """ε and α in units of 1/255, and the iterations, of an attack that has them, or of the search that it wraps.
+
+    >>> from vidrobust import PGD, Linf, Threat
+    >>> budget(PGD(Threat(Linf(), 16 / 255), 4 / 255, 20))
+    (16.0, 4.0, 20)
+    """
+    *_, search = layers(attack)
+    eps = _largest(getattr(getattr(search, "threat", None), "eps", 0.0))
+    alpha = getattr(search, "alpha", 0.0)
+    known = alpha if isinstance(alpha, (int, float)) else 0.0  # "auto" is another for each batch
+    return in_levels(eps), in_levels(known), int(getattr(search, "steps", 1))
+
+
+def in_levels(pixels: float) -> float:
+    """Pixels in [0, 1] in units of 1/255, as they were asked: 16, not 16.000000000000004.
+
+    >>> [in_levels(eps / 255) for eps in (0.1, 8, 16, 255)] == [0.1, 8.0, 16.0, 255.0]
+    True
+    """
+    return float(f"{pixels / PIXEL:.12g}")
+
+
+def attack_fields(attack: Any, model: Any = None) -> Row:
+    """The fields by which readers of rows choose among attacks.
+
+    Args:
+        attack: the attack, or None for the clean clips.
+        model: what it attacks; an input transform before a classifier is its defence.
+
+    Returns:
+        ``search`` (its class, within the classes of what wraps it; ``none`` for clean clips), ``norm``, ``support``,
+        ``loss`` (the function's name; empty where there is none, or more than one), ``targeted``, ``defence`` (empty
+        where there is none) and ``blind`` (made on the classifier alone).
+
+    >>> from vidrobust import EOT, L2, PGD, Border, Threat
+    >>> list(attack_fields(EOT(PGD(Threat(L2(), 0.5, Border(0.1)), 0.1, 5))).values())
+    ['EOT(PGD)', 'L2', 'Border(ratio=0.1)', 'cross_entropy', False, '', False]
+    """
+    defence: Any = model.transform if isinstance(model, Defended) else None
+    found = list(layers(attack))
+    search = found[-1] if found else None
+    threat, loss = getattr(search, "threat", None), getattr(search, "loss", None)
+    for layer in found:
+        defence = getattr(layer, "transform", defence)
+    return {
+        "search": _nested(layer for layer in found if not isinstance(layer, (Blind, Aimed))) or "none",
+        "norm": _plain(threat.norm) if threat is not None else "Linf",
+        "support": _plain(threat.support) if threat is not None else "WholeClip",
+        "loss": "cross_entropy" if not found else "" if loss is None else _plain(loss),
+        "targeted": any(getattr(layer, "targeted", False) for layer in found),
+        "defence": "" if defence is None else _plain(defence),
+        "blind": any(isinstance(layer, Blind) for layer in found),
+    }
+
+
+def _nested(found: Iterator[Any]) -> str:
+    names = [type(layer).__name__ for layer in found]
+    return "(".join(names) + ")" * (len(names) - 1)
+
+
+def _plain(part: Any) -> str:
+    """A norm, a support or a transform as it is written: its fields but for those that have their default."""
+    if torch.is_tensor(part):
+        return f"{int(part.sum())} of {part.numel()}" if part.dtype == torch.bool else f"tensor{tuple(part.shape)}"
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return getattr(part, "__name__", None) or repr(part)
+    values = ((field, getattr(part, field.name)) for field in dataclasses.fields(part) if field.repr)
+    given = [f"{field.name}={_plain(value)}" for field, value in values if not _same(value, field.default)]
+    return type(part).__name__ + (f"({', '.join(given)})" if given else "")
+
+
+def _same(value: object, default: object) -> bool:
+    return type(value) is type(default) and not torch.is_tensor(value) and value == default
+
+
+def _largest(eps: Any) -> float:
+    """Of budgets a clip or a frame, the largest."""
+    return max((_largest(part) for part in eps), default=0.0) if isinstance(eps, tuple) else float(eps)
+
+
+def _fields(attack: Any) -> Any:
+    return getattr(attack, "__dataclass_fields__", ())
