@@ -33,7 +33,7 @@ from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
-from vidrobust.results.numbers.analysis import interval, t_interval
+from vidrobust.results.numbers.intervals import interval, t_interval
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import append_lines, read_lines
 from vidrobust.study.jobs import first

@@ -19,7 +19,7 @@ from vidrobust.attacks.step_size import calibrate
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
-from vidrobust.results.numbers.analysis import interval
+from vidrobust.results.numbers.intervals import interval
 from vidrobust.threats import Linf, Threat
 from vidrobust.training.trainer import FitConfig, train
 from vidrobust.types import PIXEL

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from vidrobust.results.numbers.analysis import interval
+from vidrobust.results.numbers.intervals import interval
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row

@@ -11,7 +11,7 @@ import torch
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation.clips import batches, device_of, silent
-from vidrobust.results.numbers.analysis import best_step
+from vidrobust.notation.alpha_star import best_step
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -83,7 +83,7 @@ def step_sizes(
     """α*(ε, i) for each i: the step size of the largest mean loss, on a grid widened until the optimum is interior.
 
     The grid is geometric; it starts as ε/16…ε and grows at either end, at most to ε/450 and 4ε. The estimate and its
-    95 % interval are those of :func:`vidrobust.results.numbers.analysis.best_step`.
+    95 % interval are those of :func:`vidrobust.notation.alpha_star.best_step`.
 
     Returns:
         ``step_size`` rows, one for each i, after the ``trajectory`` rows they rest on.

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from vidrobust import figures
-from vidrobust.results.numbers.analysis import MissingRowsError, interval
+from vidrobust.results.figures.plots import GREY
+from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.selection import MissingRowsError
 
 draw: Any = figures  # plotly's own types say little of what a figure holds
 ALL = ("step_size", "robustness", "gap", "difficulty", "training", "schedules")
@@ -37,7 +39,7 @@ def test_published_traces_cannot_be_taken_for_ours(rows, name):
     assert theirs
     for trace in theirs:
         assert trace.name.startswith("published (slides): ") and trace.visible == "legendonly"
-        assert trace.line.color == figures.GREY and trace.legendgroup == "published"
+        assert trace.line.color == GREY and trace.legendgroup == "published"
         assert trace.line.dash in ("dash", "dot") and str(trace.marker.symbol).endswith("-open")
     assert all("published" not in trace.name for trace in figure.data if not trace.meta["published"])
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidrobust.results.numbers.accuracy import Point
 from vidrobust.results.numbers.compare import config_table, difference, differences
-from vidrobust.results.numbers.curves import Point
 from vidrobust.runs.directory import Run
 
 counts = st.integers(1, 200).flatmap(lambda clips: st.tuples(st.integers(0, clips), st.just(clips)))

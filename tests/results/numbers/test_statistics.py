@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from vidrobust.errors import InputError
-from vidrobust.results.numbers.analysis import interval
+from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.statistics import (
     FEW,
     accuracy,

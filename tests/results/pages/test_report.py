@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidrobust.errors import RunError
-from vidrobust.results.numbers.analysis import interval
+from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.pages.report import report
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from vidrobust.results.numbers.analysis import CONTROLS
-from vidrobust.results.numbers.curves import Point
+from vidrobust.results.numbers.accuracy import Point
+from vidrobust.results.numbers.selection import CONTROLS
 
 Trace = dict[str, Any]
 

@@ -29,18 +29,12 @@ from vidrobust.results.figures.plots import (
 )
 from vidrobust.results.figures.surfaces import published_sensitivity, sensitivity, sensitivity_map, step_size
 from vidrobust.results.figures.views import views
-from vidrobust.results.numbers.analysis import MissingRowsError, interval
+from vidrobust.results.numbers.accuracy import Curve, Point, gap_curves, robustness_curves
+from vidrobust.results.numbers.advantages import difficulty_points
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.claims import DIFFICULTY
-from vidrobust.results.numbers.curves import (
-    Curve,
-    Point,
-    difficulty_points,
-    gap_curves,
-    model_order,
-    of_kind,
-    robustness_curves,
-)
+from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.selection import MissingRowsError, model_order, of_kind
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 

@@ -17,8 +17,10 @@ from vidrobust.results.figures.plots import (
     new_figure,
     published_trace,
 )  # fmt: skip
-from vidrobust.results.numbers.analysis import MissingRowsError, Surface, linear_fit, power_fit, step_size_rows, surface
 from vidrobust.results.numbers.claims import POINTS_NEEDED
+from vidrobust.results.numbers.fits import linear_fit, power_fit
+from vidrobust.results.numbers.selection import MissingRowsError
+from vidrobust.results.numbers.sensitivity import Surface, step_size_rows, surface
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.results.figures.plots import COLOURS, SYMBOLS, accuracy_data, accuracy_trace, add, new_figure, slide
-from vidrobust.results.numbers.analysis import MissingRowsError
-from vidrobust.results.numbers.curves import Point, model_order
+from vidrobust.results.numbers.accuracy import Point
+from vidrobust.results.numbers.selection import MissingRowsError, model_order
 from vidrobust.results.numbers.views import WAYS, Way, by_way, view_points, view_steps, viewings
 
 if TYPE_CHECKING:

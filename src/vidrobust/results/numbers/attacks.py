@@ -6,7 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from vidrobust.results.numbers.curves import Point, evaluated_split, model_order, of_kind, plain_pgd, pooled
+from vidrobust.results.numbers.accuracy import Point, evaluated_split, pooled
+from vidrobust.results.numbers.selection import model_order, of_kind, plain_pgd
 from vidrobust.runs.rows import Row
 
 CLEAN = "clean"

@@ -12,25 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vidrobust.results.numbers.analysis import (
-    PowerFit,
-    bootstrap_mean,
-    linear_fit,
-    power_fit,
-    step_size_rows,
-    surface_eps,
-    surface_rows,
-)
-from vidrobust.results.numbers.curves import (
-    SEEDS_NEEDED,
-    Advantage,
-    GapGrowth,
-    advantage,
-    evaluated,
-    evaluation_steps,
-    gap_growth,
-    of_kind,
-)
+from vidrobust.results.numbers.accuracy import evaluated, evaluation_steps
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, gap_growth
+from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
+from vidrobust.results.numbers.intervals import bootstrap_mean
+from vidrobust.results.numbers.selection import of_kind
+from vidrobust.results.numbers.sensitivity import step_size_rows, surface_eps, surface_rows
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vidrobust.results.numbers.analysis import student
-from vidrobust.results.numbers.curves import SEEDS_NEEDED, Point, evaluation_steps, model_order, robustness_curves
+from vidrobust.results.numbers.accuracy import Point, evaluation_steps, robustness_curves
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED
+from vidrobust.results.numbers.intervals import student
+from vidrobust.results.numbers.selection import model_order
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 

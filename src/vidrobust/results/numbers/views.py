@@ -10,16 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from vidrobust.results.numbers.accuracy import Point, evaluated, evaluated_split, evaluation_steps, pooled
 from vidrobust.results.numbers.attacks import CLEAN, attack_label
-from vidrobust.results.numbers.curves import (
-    Point,
-    evaluated,
-    evaluated_split,
-    evaluation_steps,
-    model_order,
-    of_kind,
-    pooled,
-)
+from vidrobust.results.numbers.selection import model_order, of_kind
 from vidrobust.runs.rows import Row
 
 Way = tuple[str, str]

@@ -14,9 +14,9 @@ from typing import Any
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results import figures
-from vidrobust.results.numbers.analysis import surface_eps
 from vidrobust.results.numbers.claims import claims
-from vidrobust.results.numbers.curves import of_kind
+from vidrobust.results.numbers.selection import of_kind
+from vidrobust.results.numbers.sensitivity import surface_eps
 from vidrobust.results.pages.drawings import Board, resource, scripts
 from vidrobust.results.pages.formulas import FORMULAS
 from vidrobust.results.pages.markup import Html, missing, table, tag, text

@@ -8,8 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from vidrobust.results.figures.plots import MISSING_STEP
-from vidrobust.results.numbers.analysis import MissingRowsError
-from vidrobust.results.numbers.curves import of_kind
+from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.pages.gallery import Shelf, watchable
 from vidrobust.results.pages.markup import Html, embedded_json, folded, missing, packed_plotly, tag, text
 from vidrobust.runs.directory import Run

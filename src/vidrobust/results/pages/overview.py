@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
 from vidrobust.results.figures.plots import MISSING_STEP
-from vidrobust.results.numbers.analysis import CONTROLS, interval
+from vidrobust.results.numbers.accuracy import Curve, Point, evaluation_steps, robustness_curves
 from vidrobust.results.numbers.claims import Claim
-from vidrobust.results.numbers.curves import (
-    Curve,
-    Point,
-    evaluation_steps,
-    masking_flags,
-    model_order,
-    of_kind,
-    robustness_curves,
-)
+from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.masking import masking_flags
+from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.markup import Html, folded, missing, policy, tag, text
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row

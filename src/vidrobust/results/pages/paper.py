@@ -14,16 +14,12 @@ import numpy as np
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results.figures.plots import COLOURS, GREY, style
-from vidrobust.results.numbers.analysis import linear_fit, step_size_rows, surface, surface_eps
+from vidrobust.results.numbers.accuracy import Curve, gap_curves, robustness_curves
+from vidrobust.results.numbers.advantages import difficulty_points
 from vidrobust.results.numbers.claims import DIFFICULTY, POINTS_NEEDED
-from vidrobust.results.numbers.curves import (
-    Curve,
-    difficulty_points,
-    gap_curves,
-    model_order,
-    of_kind,
-    robustness_curves,
-)
+from vidrobust.results.numbers.fits import linear_fit
+from vidrobust.results.numbers.selection import model_order, of_kind
+from vidrobust.results.numbers.sensitivity import step_size_rows, surface, surface_eps
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row

@@ -16,10 +16,10 @@ from typing import Any
 
 from vidrobust.errors import RunError
 from vidrobust.results import figures
-from vidrobust.results.numbers.analysis import MissingRowsError, surface_eps
 from vidrobust.results.numbers.claims import Claim, claims
 from vidrobust.results.numbers.compare import config_table, differences
-from vidrobust.results.numbers.curves import of_kind
+from vidrobust.results.numbers.selection import MissingRowsError, of_kind
+from vidrobust.results.numbers.sensitivity import surface_eps
 from vidrobust.results.pages import sections
 from vidrobust.results.pages.drawings import Board, resource, scripts
 from vidrobust.results.pages.markup import Html, missing, policy, table, tag, text

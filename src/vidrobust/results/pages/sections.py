@@ -6,19 +6,12 @@ import json
 from collections.abc import Sequence
 
 from vidrobust.results.figures.plots import MISSING_STEP
-from vidrobust.results.numbers.analysis import interval
+from vidrobust.results.numbers.accuracy import Point, evaluated, evaluated_split, evaluation_steps, pooled
 from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.costs import costs
-from vidrobust.results.numbers.curves import (
-    Point,
-    evaluated,
-    evaluated_split,
-    evaluation_steps,
-    masking_flags,
-    model_order,
-    of_kind,
-    pooled,
-)
+from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.masking import masking_flags
+from vidrobust.results.numbers.selection import model_order, of_kind
 from vidrobust.results.numbers.views import WAYS, Way, by_way, view_cells, viewings
 from vidrobust.results.pages.markup import Html, folded, missing, policy, table, tag, text
 from vidrobust.runs.directory import Run

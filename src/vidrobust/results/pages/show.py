@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.errors import RunError
-from vidrobust.results.numbers.analysis import step_size_rows, surface, surface_eps
+from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, evaluation_steps, pooled
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.costs import costs
-from vidrobust.results.numbers.curves import (
-    evaluated,
-    evaluated_split,
-    evaluation_steps,
-    masking_flags,
-    model_order,
-    of_kind,
-    pooled,
-)
+from vidrobust.results.numbers.masking import masking_flags
+from vidrobust.results.numbers.selection import model_order, of_kind
+from vidrobust.results.numbers.sensitivity import step_size_rows, surface, surface_eps
 from vidrobust.results.pages.overview import headline, lacks, share
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row

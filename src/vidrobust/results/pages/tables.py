@@ -11,17 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.results.numbers.analysis import CONTROLS, step_size_rows
+from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, evaluation_steps, pooled
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.costs import costs
-from vidrobust.results.numbers.curves import (
-    evaluated,
-    evaluated_split,
-    evaluation_steps,
-    model_order,
-    of_kind,
-    pooled,
-)
+from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
+from vidrobust.results.numbers.sensitivity import step_size_rows
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row

@@ -1,0 +1,80 @@
+"""Rows of sweeps to surfaces of PGD's loss over step size and iterations, and the estimates of α*.
+
+All ε and α are in units of 1/255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidrobust.results.numbers.selection import MissingRowsError
+from vidrobust.runs.rows import Row
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Mean PGD loss and accuracy over step size and iterations, at one ε."""
+
+    eps: float
+    alphas: np.ndarray
+    """``A``, ascending, in 1/255."""
+    steps: np.ndarray
+    """0 … n."""
+    loss: np.ndarray
+    """``A × (n + 1)``: mean loss after each step."""
+    accuracy: np.ndarray
+    """``A × (n + 1)``, in [0, 1]."""
+    clips: int
+    """Clips behind each cell."""
+
+    @property
+    def ridge(self) -> np.ndarray:
+        """The α of the greatest loss after each step (``n + 1``)."""
+        return self.alphas[self.loss.argmax(axis=0)]
+
+
+def attacked_model(rows: Iterable[Row], kind: str) -> str:
+    """The model that rows of a kind are about: the standard one where there are several."""
+    models = list(dict.fromkeys(row.get("model", "standard") for row in rows if row["kind"] == kind))
+    return "standard" if "standard" in models or not models else models[0]
+
+
+def surface_rows(rows: Iterable[Row], eps: float | None = None) -> list[Row]:
+    """The trajectories on the grid of the slides, at one ε or at all."""
+    chosen = [row for row in rows if row["kind"] == "trajectory" and row.get("surface")]
+    model = attacked_model(chosen, "trajectory")
+    return [row for row in chosen if row.get("model", "standard") == model and (eps is None or row["eps"] == eps)]
+
+
+def step_size_rows(rows: Iterable[Row]) -> list[Row]:
+    """The estimates of α* for one model."""
+    chosen = [row for row in rows if row["kind"] == "step_size"]
+    model = attacked_model(chosen, "step_size")
+    return [row for row in chosen if row.get("model", "standard") == model]
+
+
+def surface_eps(rows: Iterable[Row]) -> list[float]:
+    """The ε for which there is a surface, ascending."""
+    return sorted({row["eps"] for row in surface_rows(rows)})
+
+
+def surface(rows: Iterable[Row], eps: float) -> Surface:
+    """The sensitivity surface at one ε, seeds pooled.
+
+    Raises:
+        MissingRowsError: there is no trajectory at this ε.
+    """
+    chosen = surface_rows(rows, eps)
+    if not chosen:
+        raise MissingRowsError(f"no sensitivity trajectories at ε={eps:g}: run the study's step 3 (sensitivity).")
+    length = min(len(row["loss"]) for row in chosen)
+    alphas = sorted({row["alpha"] for row in chosen})
+    groups = [[row for row in chosen if row["alpha"] == alpha] for alpha in alphas]
+    clips = [sum(row["clips"] for row in group) for group in groups]
+    loss = [np.average([r["loss"][:length] for r in g], axis=0, weights=[r["clips"] for r in g]) for g in groups]
+    correct = [np.sum([row["correct"][:length] for row in group], axis=0) for group in groups]
+    accuracy = np.array(correct) / np.array(clips)[:, None]
+    return Surface(eps, np.array(alphas), np.arange(length), np.array(loss), accuracy, min(clips))
