@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.autoattack import AutoAttack
-from vidrobust.attacks.chase import Chase, chase
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.square import Square
 from vidrobust.data.dataset import VideoClips
 from vidrobust.losses import cross_entropy
@@ -32,8 +32,8 @@ class Noise:
 
     def __call__(self, model: ResNet3d, clips: Tensor, labels: Tensor) -> Tensor:
         """Which clips some draw breaks."""
-        run: Chase
-        with chase(model, self.threat, clips, labels, cross_entropy, "auto") as run:
+        run: SearchState
+        with searching(model, self.threat, clips, labels, cross_entropy, "auto") as run:
             generators = run.generators(0)
             for _ in range(self.draws):
                 run.value(run.random(generators))

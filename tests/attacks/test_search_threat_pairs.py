@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.autoattack import AutoAttack
 from vidrobust.attacks.base import AttackResult, Subject
-from vidrobust.attacks.chase import chase
 from vidrobust.attacks.cw import CW
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.rays import RayS
+from vidrobust.attacks.searching import searching
 from vidrobust.attacks.square import Square
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
@@ -205,7 +205,7 @@ def test_nor_by_misclassifications_that_the_model_denies(
 
 def test_each_clip_has_random_numbers_of_its_own(model: nn.Module) -> None:
     clips, labels = batch()
-    with chase(model, Threat(Linf(), 0.1), clips, labels, cross_entropy, "exact") as run:
+    with searching(model, Threat(Linf(), 0.1), clips, labels, cross_entropy, "exact") as run:
         first, second = run.uniform(run.generators(0), 5), run.uniform(run.generators(0), 5)
         other = run.uniform(run.generators(1), 5)
     assert torch.equal(first, second) and not torch.equal(first, other)

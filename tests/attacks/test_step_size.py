@@ -28,7 +28,7 @@ def sweeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The step sizes of all trajectories that are run."""
     seen, real = [], step_size.trajectory
 
-    def spy(run: step_size.Chase, alpha: float, steps: int) -> Tensor:
+    def spy(run: step_size.SearchState, alpha: float, steps: int) -> Tensor:
         seen.append(alpha)
         return real(run, alpha, steps)
 

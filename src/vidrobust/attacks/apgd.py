@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr
@@ -74,12 +74,12 @@ class APGD:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
+        with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             self.search(run)
             return run.result()
 
-    def search(self, run: Chase) -> None:
-        """Attack the clips of a chase that still stand."""
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
         run.aim(self.loss)
         generators = run.generators(self.seed)
         for _ in range(self.restarts):
@@ -117,12 +117,12 @@ class TargetedAPGD:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision) as run:
+        with searching(model, self.threat, clips, labels, self.loss, self.precision) as run:
             self.search(run)
             return run.result()
 
-    def search(self, run: Chase) -> None:
-        """Attack the clips of a chase that still stand."""
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
         generators = run.generators(self.seed)
         for target in likeliest_wrong(run, self.targets):
             run.aim(self.loss, target)
@@ -130,10 +130,10 @@ class TargetedAPGD:
                 climb(run, begin(run, generators, self.threat), self.threat, self.steps)
 
 
-def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
+def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
     """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``.
 
-    Clips that are misclassified as they are need no search, and leave the chase.
+    Clips that are misclassified as they are need no search, and leave the batch.
     """
     start = run.feasible.start
     logits = run.view(run.feasible.clips(start))
@@ -147,14 +147,14 @@ def likeliest_wrong(run: Chase, count: int) -> list[Labels]:
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
 
-def begin(run: Chase, generators: list[Generator], threat: Threat) -> Tensor:
+def begin(run: SearchState, generators: list[Generator], threat: Threat) -> Tensor:
     """A random start: in the ball; under L1 normal noise, whose projection is sparse as a point of the ball is not."""
     if not isinstance(threat.norm, L1):
         return run.random(generators)
     return run.feasible.start + run.normal(generators)
 
 
-def climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
+def climb(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
     """One run of APGD from ``free``; what it finds is in ``run``."""
     if not isinstance(threat.norm, L1):
         return _climb(run, free, threat, steps)
@@ -182,7 +182,7 @@ def checkpoints(steps: int) -> set[int]:
     return found
 
 
-def _climb(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
+def _climb(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
     """Algorithm 1 of Croce & Hein, ICML 2020."""
     feasible, halving = run.feasible, checkpoints(steps)
     step_size = (2 * radii(threat, feasible, run.subject.pixels)).clone()
@@ -223,7 +223,7 @@ SHARPER, SLOWEST = 1.5, 10.0
 """Factor by which sparsity and step size are adapted, and how far the step size may fall below ε."""
 
 
-def _climb_sparse(run: Chase, free: Tensor, threat: Threat, steps: int) -> None:
+def _climb_sparse(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
     """Algorithm 1 of Croce & Hein, ICML 2021: signs of the k largest gradients, k following the best's sparsity."""
     feasible, every = run.feasible, max(int(0.04 * steps), 1)
     count, radius = free[0].numel(), radii(threat, feasible, run.subject.pixels)
@@ -273,7 +273,7 @@ def _larger(threat: Threat, factor: int, free: Tensor) -> Threat:
     return replace(threat, eps=eps.tolist())
 
 
-def _explore(run: Chase, free: Tensor, threat: Threat, steps: int) -> Tensor:
+def _explore(run: SearchState, free: Tensor, threat: Threat, steps: int) -> Tensor:
     """The point of the greatest loss found in another feasible set; what breaks there does not count."""
     wide = run.elsewhere(threat, run.loss, *run.extras)
     _climb_sparse(wide, wide.feasible.project(free), threat, steps)

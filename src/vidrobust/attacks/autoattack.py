@@ -20,9 +20,9 @@ from torch import nn
 
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.base import AttackResult, RobustnessWarning
-from vidrobust.attacks.chase import Chase, chase, content_seed
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import FAB
+from vidrobust.attacks.searching import SearchState, content_seed, searching
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.errors import InputError, RunError
@@ -53,8 +53,8 @@ class EnsembleResult(AttackResult):
 class Stage(Protocol):
     """A search that can go on where another has stopped."""
 
-    def search(self, run: Chase) -> None:
-        """Attack the clips of a chase that still stand."""
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
         ...
 
 
@@ -124,7 +124,7 @@ class AutoAttack:
             InputError: clips, labels, the model's output or a state file are not what they must be.
             RunError: the state cannot be written or read.
         """
-        with chase(model, self.threat, clips, labels, cross_entropy, self.precision) as run:
+        with searching(model, self.threat, clips, labels, cross_entropy, self.precision) as run:
             if run.feasible.shared:
                 raise InputError(
                     "AutoAttack goes on with the clips that survive, but the threat shares one perturbation among all "
@@ -147,7 +147,7 @@ class AutoAttack:
         values = {field.name: getattr(found, field.name) for field in fields(AttackResult)}
         return EnsembleResult(**values, standing=progress.standing, flags=flags)
 
-    def _key(self, run: Chase, clips: Clips, labels: Labels) -> str:
+    def _key(self, run: SearchState, clips: Clips, labels: Labels) -> str:
         """The name of what determines the result: settings, weights, clips, labels and what the model says of them."""
         settings = [repr(getattr(self, field.name)) for field in fields(self) if field.name != "state"]
         digest = hashlib.sha256(json.dumps(settings).encode())
@@ -177,7 +177,7 @@ class Progress:
     moved: float
 
     @classmethod
-    def begin(cls, run: Chase) -> Progress:
+    def begin(cls, run: SearchState) -> Progress:
         """Ask the model twice on the clean clips: three passes, of which one with a gradient."""
         start = run.feasible.start
         _, gradient = run.gradient(start)
@@ -209,7 +209,7 @@ class Progress:
             )
         return tuple(found)
 
-    def save(self, file: Path | None, run: Chase) -> None:
+    def save(self, file: Path | None, run: SearchState) -> None:
         """Write what is finished, atomically."""
         if file is None:
             return
@@ -218,7 +218,7 @@ class Progress:
         write_atomic(file, save(tensors, about))
 
     @classmethod
-    def load(cls, file: Path | None, run: Chase) -> Progress | None:
+    def load(cls, file: Path | None, run: SearchState) -> Progress | None:
         """Take up what :meth:`save` wrote, if there is something."""
         if file is None or not file.exists():
             return None
@@ -237,4 +237,4 @@ class Progress:
 
 
 KEPT = ("best", "best_loss", "broken", "forwards", "backwards")
-"""What of a chase outlives a kill."""
+"""What of a search outlives a kill."""

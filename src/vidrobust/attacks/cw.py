@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidrobust.attacks.base import Goal
-from vidrobust.attacks.chase import chase
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.searching import searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin
@@ -64,7 +64,7 @@ class CW:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
+        with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
             gain = Goal(margin, self.targeted).gain
             alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, gain)
             free = run.random(run.generators(self.seed)) if self.random_start else run.feasible.start

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong, pick
-from vidrobust.attacks.chase import Chase, chase, unbounded
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.searching import SearchState, searching, unbounded
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin, targeted_margin
@@ -80,12 +80,12 @@ class FAB:
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
         """
-        with chase(model, self.threat, clips, labels, targeted_margin, self.precision) as run:
+        with searching(model, self.threat, clips, labels, targeted_margin, self.precision) as run:
             self.search(run)
             return run.result()
 
-    def search(self, run: Chase) -> None:
-        """Attack the clips of a chase that still stand."""
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
         if run.feasible.shared:
             raise InputError(
                 "FAB looks for the smallest perturbation of each clip, but the threat shares one among all clips. "
@@ -118,13 +118,13 @@ class Box:
     high: Tensor
 
     @classmethod
-    def of(cls, threat: Threat, run: Chase) -> Box:
-        """The box around the clips of a chase."""
+    def of(cls, threat: Threat, run: SearchState) -> Box:
+        """The box around the clips of a search."""
         pixels = run.subject.pixels
         feasible = unbounded(threat).around(pixels)
         return cls(threat, threat.budgets(pixels)[:, 0], feasible, *ends(feasible))
 
-    def approach(self, run: Chase, point: Tensor, steps: int) -> None:
+    def approach(self, run: SearchState, point: Tensor, steps: int) -> None:
         """One run of FAB from ``point`` towards the targets of ``run``; the nearest crossing, projected, is offered."""
         box, norm = unbounded(self.threat), self.threat.norm
         towards, judge = run.elsewhere(box, targeted_margin, *run.extras), run.elsewhere(box, margin)

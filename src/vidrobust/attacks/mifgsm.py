@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from vidrobust.attacks.base import Goal
-from vidrobust.attacks.chase import Chase, chase
 from vidrobust.attacks.counts import at_least_one, not_negative
+from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import Precision
@@ -83,7 +83,7 @@ class MIFGSM:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
+        with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             gain = Goal(self.loss, self.targeted).gain
             alpha = resolve_alpha(self.alpha, model, self.threat, self.steps, clips, labels, gain)
             run.exploring = True
@@ -104,7 +104,7 @@ class MIFGSM:
             run.best = free
             return run.result()
 
-    def _gradient(self, run: Chase, free: Tensor, views: list[View]) -> Tensor:
+    def _gradient(self, run: SearchState, free: Tensor, views: list[View]) -> Tensor:
         """The mean of the gradients on clips rolled along time, nearer ones with more weight."""
         total = torch.zeros_like(free)
         for shift, view in enumerate(views, -self.shifts):

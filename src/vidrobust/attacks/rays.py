@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.apgd import pick
-from vidrobust.attacks.chase import Chase, chase, radii, unbounded
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
+from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin
@@ -67,7 +67,7 @@ class RayS:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
+        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
             if run.feasible.shared:
                 raise InputError(
                     "a ray leads to the boundary of one clip, but the threat shares one perturbation among all clips. "
@@ -88,7 +88,7 @@ class Rays:
         level, block: how often blocks have been halved, and the block whose signs the trial flips.
     """
 
-    def __init__(self, run: Chase, threat: Threat, tolerance: float) -> None:
+    def __init__(self, run: SearchState, threat: Threat, tolerance: float) -> None:
         self.run, self.judge = run, run.elsewhere(unbounded(threat), margin)
         self.feasible = box = self.judge.feasible
         self.low, self.high = ends(box)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.apgd import pick
-from vidrobust.attacks.chase import Chase, chase, radii
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import Precision
 from vidrobust.losses import margin
@@ -76,12 +76,12 @@ class Square:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with chase(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
+        with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
             self.search(run)
             return run.result()
 
-    def search(self, run: Chase) -> None:
-        """Attack the clips of a chase that still stand."""
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
         run.aim(margin)
         run.limit = run.forwards + self.queries
         shape = layout(run.feasible.start)
@@ -200,7 +200,7 @@ class Corners:
 
     least_side = 1
 
-    def __init__(self, run: Chase, threat: Threat, shape: tuple[int, ...]) -> None:
+    def __init__(self, run: SearchState, threat: Threat, shape: tuple[int, ...]) -> None:
         far = torch.full_like(run.feasible.start, 1e6)
         self.low, self.high = (run.feasible.project(end).view(shape) for end in (-far, far))
         self.free = run.feasible.start.shape
@@ -227,7 +227,7 @@ class Bumps:
 
     least_side = 3
 
-    def __init__(self, run: Chase, threat: Threat, shape: tuple[int, ...]) -> None:
+    def __init__(self, run: SearchState, threat: Threat, shape: tuple[int, ...]) -> None:
         self.feasible, self.shape = run.feasible, shape
         sparse = isinstance(threat.norm, L1)
         self.power, self.steepness, self.excess = (1, 4, shape[1]) if sparse else (2, 1, 1)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from vidrobust.attacks.base import Goal
-from vidrobust.attacks.chase import Chase, chase
+from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import model_state
 from vidrobust.losses import cross_entropy
@@ -119,7 +119,7 @@ def calibrate(
     """
     counts = [steps] if isinstance(steps, int) else list(steps)
     eps = _scale(threat)
-    with chase(model, threat, clips, labels, loss, "auto") as run:
+    with searching(model, threat, clips, labels, loss, "auto") as run:
         run.exploring = True
         run.broken[CLIPS:] = True  # left alone: the threat may be one for each of all these clips
 
@@ -196,7 +196,7 @@ def check_alpha(alpha: Any) -> Any:
     return alpha
 
 
-def trajectory(run: Chase, alpha: float, steps: int) -> Tensor:
+def trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
     """The loss of every clip after each step of steepest ascent, ``steps + 1`` × ``B``."""
     free, losses = run.feasible.start, []
     for _ in range(steps):

@@ -1,6 +1,6 @@
 """What every search here shares: which clips still stand, the best point found of each, and what it cost.
 
-A search keeps its state for the whole batch and asks :class:`Chase` for losses and gradients at a point. Only clips
+A search keeps its state for the whole batch and asks :class:`SearchState` for losses and gradients at a point. Only clips
 that still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands no
 longer. Random numbers are drawn for each clip from a seed of its own, so that they do not depend on its batch.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def chase(
+def searching(
     model: Callable[[Clips], Logits],
     threat: Threat,
     clips: Clips,
@@ -36,13 +36,13 @@ def chase(
     loss: Callable[..., Tensor],
     precision: Precision,
     targeted: bool = False,
-) -> Iterator[Chase]:
-    """Check the inputs and open a :class:`Chase`; the model is left as it was, also after an exception."""
+) -> Iterator[SearchState]:
+    """Check the inputs and open a :class:`SearchState`; the model is left as it was, also after an exception."""
     with attacked(model, threat, clips, labels, precision) as subject:
-        yield Chase(subject, loss, targeted)
+        yield SearchState(subject, loss, targeted)
 
 
-class Chase:
+class SearchState:
     """A batch under attack, with one free point a clip.
 
     Args:
@@ -73,18 +73,18 @@ class Chase:
         self.exploring = self.feasible.shared
         self._standing: tuple[Tensor, Feasible] | None = None
 
-    def elsewhere(self, threat: Threat, loss: Callable[..., Tensor], *extras: Tensor) -> Chase:
-        """A chase of the clips that stand within another threat, where what is misclassified does not count.
+    def elsewhere(self, threat: Threat, loss: Callable[..., Tensor], *extras: Tensor) -> SearchState:
+        """A search among the clips that stand within another threat, where what is misclassified does not count.
 
-        What breaks here leaves there too. The passes are counted by the other chase alone.
+        What breaks here leaves there too. The passes are counted by the other state alone.
         """
         subject = replace(self.subject, feasible=threat.around(self.subject.pixels))
-        other = Chase(subject, loss, self.targeted)
+        other = SearchState(subject, loss, self.targeted)
         other.extras, other.broken, other.exploring = extras, self.broken, True
         return other
 
-    def pay(self, *others: Chase) -> None:
-        """Count the passes that other chases have cost."""
+    def pay(self, *others: SearchState) -> None:
+        """Count the passes that searches elsewhere have cost."""
         for other in others:
             self.forwards, self.backwards = self.forwards + other.forwards, self.backwards + other.backwards
 
@@ -134,7 +134,7 @@ class Chase:
         return -losses if self.targeted else losses
 
     def _record(self, rows: Tensor, point: Tensor, losses: Tensor, logits: Logits) -> Tensor:
-        """Keep what is better than before, and take confirmed clips out of the chase."""
+        """Keep what is better than before, and take confirmed clips out of the search."""
         self.forwards[rows] += 1
         if self.feasible.shared:  # one perturbation for all: it is as good as the loss of all clips together
             losses = losses.mean().expand_as(losses)
