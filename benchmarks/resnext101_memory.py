@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--lean", action="store_true")
     values = parser.parse_args()
     if values.lean:
-        view._free = lambda device: 0
+        view.free_memory = lambda device: 0
     model = vr.models.build("resnext3d-101", classes=101).eval()
     generator = torch.Generator().manual_seed(0)
     clips = torch.rand(values.clips, 3, values.frames, 112, 112, generator=generator)

@@ -10,7 +10,8 @@ from vidrobust.attacks.base import input_gradient, undisturbed
 from vidrobust.attacks.pgd import PGD
 from vidrobust.fast import inference
 from vidrobust.fast import view as viewing
-from vidrobust.fast.inference import InferenceCopy, Precision
+from vidrobust.fast.inference import InferenceCopy
+from vidrobust.fast.precision import Precision
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
 from vidrobust.fast.view import inference_view
 from vidrobust.models.building import build

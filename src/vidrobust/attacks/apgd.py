@@ -16,7 +16,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr
 from vidrobust.threats import L1, Threat
 

@@ -26,7 +26,7 @@ from vidrobust.attacks.searching import SearchState, content_seed, searching
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.errors import InputError, RunError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr, targeted_margin
 from vidrobust.runs.files import write_atomic
 from vidrobust.threats import L1, Threat

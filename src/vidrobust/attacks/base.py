@@ -16,6 +16,8 @@ from torch import nn
 from vidrobust.attacks.enclosed import moving_buffers, put_back
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import are_probabilities
+from vidrobust.fast.memory import in_parts
+from vidrobust.fast.precision import full_float32
 from vidrobust.fast.view import View, answers, inference_view
 from vidrobust.losses import cross_entropy
 from vidrobust.threats.rounding import towards
@@ -23,7 +25,7 @@ from vidrobust.threats.rounding import towards
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.fast.inference import Precision
+    from vidrobust.fast.precision import Precision
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible, Threat
     from vidrobust.types import Clips, Labels, Logits
@@ -183,11 +185,11 @@ def input_gradient(
 
     A :class:`~vidrobust.fast.view.View` knows how many clips fit into memory at once, and gets them in parts.
     """
-    count = view.parts(point) if isinstance(view, View) else 1
-    if count == 1:
+    if not isinstance(view, View):
         return _input_gradient(view, point, labels, loss)
-    split = zip(point.tensor_split(count), labels.tensor_split(count), strict=True)
-    parts = [_input_gradient(view, *part, loss) for part in split]
+    parts = view.in_parts(lambda clips, labels: _input_gradient(view, clips, labels, loss), point, labels)
+    if len(parts) == 1:
+        return parts[0]
     losses, logits, gradients = (torch.cat(found) for found in zip(*parts, strict=True))
     return losses, logits, gradients
 
@@ -246,8 +248,8 @@ def verdict(
         loss: to report.
         parts: in how many parts of about one size to run the clips.
     """
-    with torch.autocast(point.device.type, enabled=False):
-        found = [answers(model)(part).float() for part in point.tensor_split(parts)]
+    with torch.autocast(point.device.type, enabled=False), full_float32(point.device):
+        found = in_parts(lambda part: answers(model)(part).float(), (point,), parts)
     logits = found[0] if len(found) == 1 else torch.cat(found)
     return loss(logits, labels), logits.argmax(1)
 

@@ -10,7 +10,7 @@ from vidrobust.attacks.base import Goal
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.searching import searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import Threat
 

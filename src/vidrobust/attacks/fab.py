@@ -18,7 +18,7 @@ from vidrobust.attacks.apgd import likeliest_wrong, pick
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.searching import SearchState, searching, unbounded
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin, targeted_margin
 from vidrobust.threats import L1, L2, Linf, Threat
 

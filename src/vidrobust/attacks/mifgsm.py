@@ -19,7 +19,7 @@ from vidrobust.attacks.counts import at_least_one, not_negative
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.fast.view import View
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat

@@ -22,7 +22,7 @@ from vidrobust.attacks.base import (
 from vidrobust.attacks.counts import at_least_one, check_seed, not_negative
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.fast.view import View, inference_view
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat

@@ -13,7 +13,7 @@ from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
 from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import Threat
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked, uphill
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.threats import Linf
 from vidrobust.threats.tied import Scaled, Tied
 

@@ -21,7 +21,7 @@ from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import L1, Linf, Threat
 

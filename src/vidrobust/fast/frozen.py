@@ -124,13 +124,16 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: Windo
 
 def _gradient(shape: torch.Size, weight: Tensor, gradient: Tensor, window: Window) -> Tensor:
     again = torch.is_grad_enabled()  # it is to be differentiated again
-    if again or not _by_onednn(gradient, weight, window):
+    by_onednn = _by_onednn(gradient, weight, window)
+    if again or not (by_onednn or gradient.is_cuda):
         return conv3d_input(shape, weight, gradient, *window)
-    if window == SAME and is_worthwhile(shape, weight):
+    if by_onednn and window == SAME and is_worthwhile(shape, weight):
         return winograd_conv3d(gradient, weight.flip(2, 3, 4).transpose(0, 1))
     stride, padding, dilation, groups = window
     extent = zip(shape[2:], gradient.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     beyond = [size - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for size, out, k, s, p, d in extent]
+    if not by_onednn:  # on a GPU: `conv3d_input` would fill a tensor of the size of the input for nothing
+        return F.conv_transpose3d(gradient, weight, None, stride, padding, beyond, groups, dilation)
     transposed = torch.ops.mkldnn._convolution_transpose_pointwise
     return transposed(gradient, weight, None, padding, beyond, stride, dilation, groups, "none", [], "")
 

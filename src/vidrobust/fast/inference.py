@@ -14,12 +14,14 @@ import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import fx, nn
 
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
+from vidrobust.fast.graphs import Graphs
+from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
 
@@ -27,19 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.types import Clips, Logits
-
-Precision: TypeAlias = Literal["auto", "exact"]
-"""``auto``: folded, and bfloat16 where the hardware has it; ``exact``: the model itself in its own precision."""
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Does the device multiply bfloat16 in hardware (emulation is slower than float32)?"""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        supported = (getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
-        return any(supported)
-    return False
 
 
 class Float32Head(nn.Module):
@@ -76,8 +65,12 @@ class Folded:
         bias = bias * scale
         self.target.bias.copy_(bias if self.norm.bias is None else bias + self.norm.bias)
         if self.scale is None:
-            parts = zip(self.target.weight.split(16), self.source.weight.split(16), scale.split(16), strict=True)
-            for target, source, part in parts:  # the whole product in float32 would be twice the size of the target
+            # The whole product in float32 would be twice the size of the target; a GPU would rather start few kernels.
+            each = 16 if self.target.weight.device.type == "cpu" else len(scale)
+            parts = zip(
+                *(tensor.split(each) for tensor in (self.target.weight, self.source.weight, scale)), strict=True
+            )
+            for target, source, part in parts:
                 target.copy_(source * part.view(-1, 1, 1, 1, 1))
         else:
             self.target.weight.data = self.source.weight.detach()  # which may lie elsewhere by now
@@ -89,6 +82,7 @@ class InferenceCopy:
 
     Attributes:
         graph: what is run, on frozen weights: its own, or the model's where it shares them.
+        graphs: the same as CUDA graphs.
         bf16: are its convolutions in bfloat16?
         layout: the memory format in which it takes clips without copying them.
     """
@@ -96,7 +90,9 @@ class InferenceCopy:
     def __init__(self, model: nn.Module, bf16: bool) -> None:
         graph = fx.symbolic_trace(model)
         pairs = _pairs(graph)
-        shared = set() if bf16 else {conv for conv, _ in pairs.values() if _can_share(graph.get_submodule(conv))}
+        # Captured graphs need weights that stay where they are, and a GPU's memory goes into activations.
+        apart = bf16 or any(tensor.is_cuda for tensor in _tensors(model))
+        shared = set() if apart else {conv for conv, _ in pairs.values() if _can_share(graph.get_submodule(conv))}
         _own_parts(graph, shared, bf16)
         self._folded = _fold(graph, model, pairs, shared)
         folded = {id(item.target) for item in self._folded}
@@ -111,6 +107,7 @@ class InferenceCopy:
         self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
         self._parts = _parts(model)
         self._segmented: dict[torch.Size, Segmented] = {}
+        self.graphs = Graphs()
         self._state: tuple[float, ...] | None = None
         self.refresh(model)
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import torch
 from torch import nn
 
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import InferenceCopy, Precision, current_copy
+from vidrobust.fast import graphs
+from vidrobust.fast.inference import InferenceCopy, current_copy
+from vidrobust.fast.memory import free_memory, in_parts
+from vidrobust.fast.precision import Precision
 from vidrobust.fast.segments import lean, saving, storages
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vidrobust.types import Clips, Logits
+
+    Result = TypeVar("Result")
 
 SAVED = 64 * 2**20
 """Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
@@ -31,10 +37,17 @@ SAVED_BY_FEW = 2**30
 
 @dataclass(frozen=True)
 class Room:
-    """What fits into memory: how many clips at once, and whether one alone does (if not, it is computed leanly)."""
+    """What fits into memory.
+
+    Attributes:
+        batch: how many clips are differentiated at once.
+        one: does one alone fit (if not, it is computed leanly)?
+        saved: bytes that one hands over to the backward pass; unknown: 0.
+    """
 
     batch: int = 1
     one: bool = True
+    saved: int = 0
 
 
 class View:
@@ -69,7 +82,15 @@ class View:
 
     def _answer(self, clips: Clips) -> Logits:
         kept = torch.is_grad_enabled() and clips.requires_grad
-        return self._call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+        call = self._call
+        if isinstance(call, InferenceCopy) and clips.is_cuda and self._is_small(clips):
+            return call.graphs(call, clips)
+        return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+
+    def _is_small(self, clips: Clips) -> bool:
+        """Would starting its kernels take a GPU longer than running them, as far as its activations tell?"""
+        saved = self._room(clips).saved
+        return 0 < saved * len(clips) <= graphs.BYTES
 
     def parts(self, clips: Clips) -> int:
         """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
@@ -83,12 +104,28 @@ class View:
         batch = self._room(clips).batch
         return len(clips) if batch == 1 else min(-(-len(clips) // batch), len(clips) // 2)
 
-    def _room(self, clips: Clips) -> Room:
+    def in_parts(self, work: Callable[..., Result], clips: Clips, *others: Tensor) -> list[Result]:
+        """What ``work`` gives for the parts of clips and of what belongs to them; see :func:`~.memory.in_parts`.
+
+        Where the memory does not suffice after all, the parts of later calls are the smaller ones.
+        """
+        found = in_parts(work, (clips, *others), self.parts(clips))
+        known, key = self._known(clips)
+        most = -(-len(clips) // len(found))
+        if key in known and known[key].batch > most > 0 and len(found) > self.parts(clips):
+            known[key] = replace(known[key], batch=most)
+        return found
+
+    def _known(self, clips: Clips) -> tuple[dict[object, Room], object]:
+        """What is known of the model's memory, and under which key that of such clips."""
         try:
             known = _rooms.setdefault(self._call, {})
         except TypeError:  # a callable that has no weak references or no hash
             known = {}
-        key = (clips.shape[1:], clips.device)
+        return known, (clips.shape[1:], clips.device)
+
+    def _room(self, clips: Clips) -> Room:
+        known, key = self._known(clips)
         if key not in known:
             saved = self._saved_by_one(clips)
             if saved is None:
@@ -97,17 +134,17 @@ class View:
         return known[key]
 
     def _measured(self, saved: int, device: torch.device) -> Room:
-        free = _free(device) // 2
+        free = free_memory(device) // 2
         batch = self._memory(device) // max(1, saved)
         alone_is_slow = device.type == "cpu" and not isinstance(self._call, InferenceCopy)
         if alone_is_slow and 3 * saved <= min(free, SAVED_BY_FEW):
             batch = max(2, batch)
-        return Room(max(1, batch), saved <= free)
+        return Room(max(1, batch), saved <= free, max(0, saved))
 
     def _memory(self, device: torch.device) -> int:
         """Bytes that the activations of several clips may take: of a GPU half of what is free."""
         if device.type == "cuda":
-            return _free(device) // 2
+            return free_memory(device) // 2
         return SAVED_BY_COPY if isinstance(self._call, InferenceCopy) and not self._call.bf16 else SAVED
 
     def _saved_by_one(self, clips: Clips) -> int | None:
@@ -150,25 +187,6 @@ def _unchanged(clips: Clips) -> Iterator[None]:
         raise InputError(
             "the model changes its input in place, which the attack still needs: write x = x - mean, not x -= mean."
         )
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that are free on a device, as far as the system tells: on a CPU, those of this machine or container."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    free = _number("/proc/meminfo", "MemAvailable:", 2**60 // 1024) * 1024
-    group = Path("/sys/fs/cgroup")
-    cached = _number(group / "memory.stat", "inactive_file", 0)
-    return min(free, _number(group / "memory.max", "", 2**60) - _number(group / "memory.current", "", 0) + cached)
-
-
-def _number(file: Path | str, name: str, otherwise: int) -> int:
-    """The number behind a name in one of the system's files; of files that are not there, or hold none, another."""
-    try:
-        line = next(line for line in Path(file).read_text(encoding="ascii").splitlines() if line.startswith(name))
-        return int(line[len(name) :].split()[0])
-    except (OSError, StopIteration, ValueError, IndexError):
-        return otherwise
 
 
 _rooms: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, Room]] = weakref.WeakKeyDictionary()

@@ -21,7 +21,7 @@ from vidrobust.types import PIXEL
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vidrobust.fast.inference import Precision
+    from vidrobust.fast.precision import Precision
     from vidrobust.losses import Loss
     from vidrobust.notation.policies import Policy, Setting
     from vidrobust.threats import Feasible, Threat

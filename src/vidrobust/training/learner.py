@@ -24,7 +24,7 @@ from vidrobust.training.distributed import World
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.fast.inference import Precision
+    from vidrobust.fast.precision import Precision
     from vidrobust.types import Clips, Logits
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vidrobust.attacks.base import undisturbed
-from vidrobust.fast.inference import has_bf16
+from vidrobust.fast.precision import has_bf16
 
 if TYPE_CHECKING:
     from torch import Tensor
