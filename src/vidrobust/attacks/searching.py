@@ -1,8 +1,8 @@
 """What every search here shares: which clips still stand, the best point found of each, and what it cost.
 
-A search keeps its state for the whole batch and asks :class:`SearchState` for losses and gradients at a point. Only clips
-that still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands no
-longer. Random numbers are drawn for each clip from a seed of its own, so that they do not depend on its batch.
+A search keeps its state for the whole batch and asks :class:`SearchState` for losses and gradients at a point. Only
+clips that still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands
+no longer. Random numbers are drawn for each clip from a seed of its own, so that they do not depend on its batch.
 """
 
 from __future__ import annotations
