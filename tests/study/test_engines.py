@@ -14,7 +14,7 @@ import pytest
 from helpers.studies import TINY, finish, start
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.study.engines import open_engine
+from vidrobust.study.engines import Where, open_engine
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -113,6 +113,6 @@ def test_a_ray_cluster_of_three_nodes_of_which_one_is_killed_gives_the_same_rows
 
 def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose local, ray or slurm"):
-        open_engine("cloud", 1, tmp_path)  # type: ignore[arg-type]
+        Where(engine="cloud")  # type: ignore[arg-type]
     with pytest.raises((InputError, RunError), match="no Slurm here|submitit is not installed"):
-        open_engine("slurm", 1, tmp_path)
+        open_engine(Where(engine="slurm"), tmp_path)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
+from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HELP = """\
 usage: vidrobust data {make,check,cache} PATH [options]
@@ -23,115 +27,174 @@ PATH is a folder (UCF-101, HMDB-51, Kinetics, a folder a class), a list (.csv, .
 """
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run one of the three; exits with 1 if a checked data set cannot be used."""
-    verbs: dict[str, Callable[[Sequence[str]], None]] = {"make": _make, "check": _check, "cache": _cache}
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
-        sys.exit(0 if arguments else 2)
-    if arguments[0] not in verbs:
-        print(f"vidrobust data: there is no verb {arguments[0]!r}: choose make, check or cache.", file=sys.stderr)
-        sys.exit(2)
-    verbs[arguments[0]](arguments[1:])
+@dataclass(frozen=True, kw_only=True)
+class Make(Verb):
+    """Make the embedded data set as video files.
+
+    Attributes:
+        folder: a folder that does not exist yet.
+        seed: of the pictures and the motions.
+        contrast: range of the clips' contrast.
+    """
+
+    folder: Path = option(positional=True, type=Path)
+    seed: int = 0
+    contrast: list[float] | None = option(default=None, type=float, nargs=2, metavar=("LOW", "HIGH"))
+
+    def run(self, console: Console) -> None:
+        """Make it, and say how many videos it has."""
+        from vidrobust.data.motion import Motion, motion
+
+        spec = Motion(seed=self.seed)
+        if self.contrast is not None:
+            spec = replace(spec, contrast=(self.contrast[0], self.contrast[1]))
+        found = motion(self.folder, spec)
+        counts = f"{len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos"
+        print(f"{found.root}: {counts}")
 
 
-def _make(arguments: Sequence[str]) -> None:
-    from vidrobust.data.motion import Motion, motion
+@dataclass(frozen=True, kw_only=True)
+class Videos:
+    """The data set that is checked or decoded.
 
-    parser = argparse.ArgumentParser("vidrobust data make", description="Make the embedded data set as video files.")
-    parser.add_argument("folder", type=Path, help="a folder that does not exist yet")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--contrast", type=float, nargs=2, metavar=("LOW", "HIGH"), help="range of the clips' contrast")
-    values = parser.parse_args(arguments)
-    spec = Motion(seed=values.seed, contrast=tuple(values.contrast)) if values.contrast else Motion(seed=values.seed)
-    found = motion(values.folder, spec)
-    print(f"{found.root}: {len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos")
+    Attributes:
+        path: a folder, a list (.csv, .jsonl) or shards.
+        split: official split of UCF-101 or HMDB-51.
+        seed: of the choice of validation groups.
+        damaged: videos with a few bad packets.
+        skip_bad: leave out videos that cannot be decoded, and list them.
+        workers: processes; by default one for each core.
+
+    Raises:
+        InputError: there are no workers.
+    """
+
+    path: str = option(positional=True, metavar="PATH")
+    split: int = 1
+    seed: int = 0
+    damaged: Literal["keep", "refuse"] = "keep"
+    skip_bad: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers must be at least 1, but is {self.workers}.")
+
+    @property
+    def processes(self) -> int:
+        """How many decode."""
+        from vidrobust.data.parallel import cores
+
+        return self.workers or cores()
 
 
-def _check(arguments: Sequence[str]) -> None:
-    from vidrobust.data.check import check, summary
-    from vidrobust.runs.files import write_atomic
-    from vidrobust.runs.keys import dumps
+@dataclass(frozen=True, kw_only=True)
+class Check(Verb):
+    """Decode every video, compare the splits, and write a report.
 
-    parser = argparse.ArgumentParser("vidrobust data check", description="Decode every video, compare the splits.")
-    _add_common(parser)
-    parser.add_argument("--out", type=Path, help="the report (default: data-check.json)", default="data-check.json")
-    values = parser.parse_args(arguments)
-    with _progress("checking") as progress:
-        report = check(
-            values.path,
-            split=values.split,
-            seed=values.seed,
-            damaged=values.damaged,
-            skip_bad=values.skip_bad,
-            workers=_workers(values),
-            progress=progress,
+    Attributes:
+        videos: the data set.
+        out: the report.
+    """
+
+    videos: Videos = flat()
+    out: Path = Path("data-check.json")
+
+    def run(self, console: Console) -> None:
+        """Check, and exit with 1 if the data set cannot be used."""
+        from vidrobust.data.check import check, summary
+        from vidrobust.runs.files import write_atomic
+        from vidrobust.runs.keys import dumps
+
+        of = self.videos
+        with _progress("checking", console) as progress:
+            report = check(
+                of.path,
+                split=of.split,
+                seed=of.seed,
+                damaged=of.damaged,
+                skip_bad=of.skip_bad,
+                workers=of.processes,
+                progress=progress,
+            )
+        write_atomic(self.out, (dumps(report) + "\n").encode())
+        print(*summary(report), f"report: {self.out}", sep="\n")
+        sys.exit(0 if report["usable"] else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache(Verb):
+    """Decode a data set into the cache.
+
+    Attributes:
+        videos: the data set.
+        frames: frames a clip.
+        size: height and width of a clip in pixels.
+        max_frames: kept of each video; 0 keeps all.
+        resolution: keep whole frames of this shorter side.
+        stride: frames of the video from one of a clip to the next.
+        decoder: what decodes; torchcodec is an extra.
+        dry_run: say how large it will be, and stop.
+    """
+
+    videos: Videos = flat()
+    frames: int = 8
+    size: int = 24
+    max_frames: int = 16
+    resolution: int = 0
+    stride: int = 1
+    decoder: Literal["pyav", "torchcodec"] = "pyav"
+    dry_run: bool = False
+
+    def run(self, console: Console) -> None:
+        """Say how large it will be, decode, and count the clips."""
+        from vidrobust.data.cache import Recipe, estimate, missing
+        from vidrobust.data.dataset import DataConfig, load, open_videos
+        from vidrobust.data.storage import cache_root, in_words, room
+        from vidrobust.data.videos import SPLITS
+
+        of = self.videos
+        names = ("frames", "size", "max_frames", "resolution", "stride", "decoder")
+        own = {name: getattr(self, name) for name in names}
+        config = DataConfig(of.path, split=of.split, seed=of.seed, damaged=of.damaged, skip_bad=of.skip_bad, **own)
+        folder, place = open_videos(config), cache_root() / "clips"
+        recipe = Recipe(config.fit, config.most, config.damaged, config.decoder)
+        videos = [video for split in SPLITS for video in folder.split(split)]
+        left = missing(folder, videos, recipe, place)
+        large = in_words(estimate(folder.root, left, recipe))
+        print(
+            f"{len(left)} of {len(videos)} videos are to be decoded: about {large} in {place}, whose disk has "
+            f"{in_words(room(place))} free"
         )
-    write_atomic(values.out, (dumps(report) + "\n").encode())
-    print(*summary(report), f"report: {values.out}", sep="\n")
-    sys.exit(0 if report["usable"] else 1)
-
-
-def _cache(arguments: Sequence[str]) -> None:
-    from vidrobust.data.cache import Recipe, estimate, missing
-    from vidrobust.data.dataset import DataConfig, load, open_videos
-    from vidrobust.data.storage import cache_root, in_words, room
-    from vidrobust.data.videos import SPLITS
-
-    parser = argparse.ArgumentParser("vidrobust data cache", description="Decode a data set into the cache.")
-    _add_common(parser)
-    known = DataConfig()
-    parser.add_argument("--frames", type=int, default=known.frames, help="frames a clip")
-    parser.add_argument("--size", type=int, default=known.size, help="height and width of a clip in pixels")
-    parser.add_argument("--max-frames", type=int, default=known.max_frames, help="kept of each video; 0 keeps all")
-    parser.add_argument("--resolution", type=int, default=0, help="keep whole frames of this shorter side")
-    parser.add_argument("--stride", type=int, default=1, help="frames of the video from one of a clip to the next")
-    parser.add_argument("--decoder", choices=["pyav", "torchcodec"], default="pyav")
-    parser.add_argument("--dry-run", action="store_true", help="say how large it will be, and stop")
-    values = parser.parse_args(arguments)
-    names = ("split", "seed", "damaged", "skip_bad", "frames", "size", "max_frames", "resolution", "stride", "decoder")
-    config = DataConfig(values.path, **{name: getattr(values, name) for name in names})
-    folder, place = open_videos(config), cache_root() / "clips"
-    recipe = Recipe(config.fit, config.most, config.damaged, config.decoder)
-    videos = [video for split in SPLITS for video in folder.split(split)]
-    left = missing(folder, videos, recipe, place)
-    print(
-        f"{len(left)} of {len(videos)} videos are to be decoded: about {in_words(estimate(folder.root, left, recipe))} "
-        f"in {place}, whose disk has {in_words(room(place))} free"
-    )
-    if values.dry_run:
-        return
-    with _progress("decoding") as progress:
-        data = load(config, lambda split, done, of: progress(done, of), _workers(values))
-    print(*data.notices, sep="\n", end="\n" if data.notices else "")
-    print(", ".join(f"{split} {len(getattr(data, split))} clips" for split in SPLITS))
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="a folder, a list (.csv, .jsonl) or shards")
-    parser.add_argument("--split", type=int, default=1, help="official split of UCF-101 or HMDB-51")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of validation groups")
-    parser.add_argument("--damaged", choices=["keep", "refuse"], default="keep", help="videos with a few bad packets")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out videos that cannot be decoded")
-    parser.add_argument("--workers", type=int, help="processes (default: one for each core)")
-
-
-def _workers(values: Any) -> int:
-    from vidrobust.data.parallel import cores
-
-    if values.workers is not None and values.workers < 1:
-        raise InputError(f"--workers must be at least 1, but is {values.workers}.")
-    return values.workers or cores()
+        if self.dry_run:
+            return
+        with _progress("decoding", console) as progress:
+            data = load(config, lambda split, done, of: progress(done, of), of.processes)
+        print(*data.notices, sep="\n", end="\n" if data.notices else "")
+        print(", ".join(f"{split} {len(getattr(data, split))} clips" for split in SPLITS))
 
 
 @contextmanager
-def _progress(doing: str) -> Generator[Callable[[int, int], None]]:
+def _progress(doing: str, console: Console) -> Generator[Callable[[int, int], None]]:
     """A bar on a terminal; elsewhere silence, because what is printed is the result."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True, emoji=False)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+VERBS: dict[str, type[Verb]] = {"make": Make, "check": Check, "cache": Cache}
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust data make|check|cache PATH``."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        sys.exit(0 if arguments else 2)
+    verb, *rest = arguments
+    if verb not in VERBS:
+        print(f"vidrobust data: there is no verb {verb!r}: choose make, check or cache.", file=sys.stderr)
+        sys.exit(2)
+    run(VERBS[verb], f"data {verb}", rest)

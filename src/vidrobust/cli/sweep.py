@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from vidrobust.cli.model_under_test import ModelUnderTest
+from vidrobust.cli.options import Verb, flat
+from vidrobust.cli.options import run as run_verb
 from vidrobust.cli.terminal import rate
-from vidrobust.cli.verbs import Judged, Split, default_workers
 from vidrobust.errors import InputError
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
-from vidrobust.study.engines import EngineName, open_engine
+from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
 from vidrobust.training.fitting import append_new
@@ -37,7 +39,7 @@ class SweepAt:
     """The sweep of one ε, as a job that finds its model by itself.
 
     Attributes:
-        of: the options of :class:`vidrobust.cli.verbs.Judged` that differ from their defaults, paths as text.
+        of: the fields of :class:`vidrobust.cli.model_under_test.ModelUnderTest`, paths as text.
         eps: in units of 1/255.
         steps, alpha, clips: as in :class:`Sweep`.
     """
@@ -66,7 +68,7 @@ class SweepAt:
     def run(self, place: Place) -> list[Row]:
         """Do it, in whatever process."""
         given: dict[str, Any] = {name: Path(value) if name == "run_dir" and value else value for name, value in self.of}
-        return self.measured(Judged(**given).found(Console(quiet=True)), place.progress)
+        return self.measured(ModelUnderTest(**given).found(Console(quiet=True)), place.progress)
 
     def measured(self, found: Trained, progress: Progress) -> list[Row]:
         """The rows of a model that is at hand."""
@@ -81,38 +83,33 @@ class SweepAt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(Judged):
+class Sweep(Verb):
     """Loss and accuracy over step sizes × iterations, and α*; the rows are added to the run.
 
     Attributes:
+        subject: the model and its clips.
         eps: ε in units of 1/255; of several, such as "[4,8,12]", each is a job of its own.
         steps: iteration counts for α*; the longest bounds the trajectories.
         alpha: step sizes in units of 1/255; none looks for α* on a widening grid instead.
         clips: the most clips to attack; 0 attacks all.
         out: a run directory of its own for the rows, with a page; a killed sweep goes on from there.
-        workers: processes over several ε.
-        engine: where they run: local, ray or slurm.
-        address: of a running Ray cluster (auto); Slurm's partition (local: no Slurm).
-        gpus: for each job, where the engine deals them out.
+        where: where the jobs of several ε run.
     """
 
+    subject: ModelUnderTest = flat(ModelUnderTest(split="val"))
     eps: float | tuple[float, ...] = 8.0
     steps: tuple[int, ...] = (5, 10, 20)
     alpha: tuple[float, ...] = ()
-    split: Split = "val"
     clips: int = 100
     out: Path | None = None
-    workers: int = 0
-    engine: EngineName = "local"
-    address: str | None = None
-    gpus: float = 0.0
+    where: Where = flat(Where())
 
     def run(self, console: Console) -> None:
         """Sweep, and print what was found."""
-        found = self.found(console)
+        found = self.subject.found(console)
         budgets = self.eps if isinstance(self.eps, tuple) else (self.eps,)
         jobs = [SweepAt(self._of(), eps, self.steps, self.alpha, self.clips) for eps in dict.fromkeys(budgets)]
-        if len(jobs) == 1 and self.out is None and self.engine == "local":
+        if len(jobs) == 1 and self.out is None and self.where.engine == "local":
             with Display(jobs[0].gradients, console) as display:
                 rows = jobs[0].measured(found, display.add)
         else:
@@ -123,7 +120,7 @@ class Sweep(Judged):
 
     def _of(self) -> tuple[tuple[str, Any], ...]:
         """The model and its data, so that a process anywhere finds them."""
-        given = {field.name: getattr(self, field.name) for field in fields(Judged)}
+        given = {field.name: getattr(self.subject, field.name) for field in fields(ModelUnderTest)}
         for name in ("run_dir", "model", "weights", "data"):
             if given[name] is not None and Path(given[name]).exists():
                 given[name] = str(Path(given[name]).resolve())
@@ -134,17 +131,17 @@ class Sweep(Judged):
         return {
             "of": found.origin,
             "weights": fingerprint(found.model),
-            "split": self.split,
+            "split": self.subject.split,
             "jobs": [[job.eps, job.steps, job.alpha, job.clips] for job in jobs],
         }
 
     def _by_engine(self, found: Trained, jobs: Sequence[SweepAt], console: Console) -> list[Row]:
-        if self.engine != "local" and self.out is None:
-            raise InputError(f"--engine {self.engine} needs --out DIR, on a disk that all workers see.")
+        if self.where.engine != "local" and self.out is None:
+            raise InputError(f"--engine {self.where.engine} needs --out DIR, on a disk that all workers see.")
         with TemporaryDirectory() as scratch:
             run = Run.start(self.out or Path(scratch) / "sweep", "sweep", self._asked(found, jobs), found.seed)
             total = sum(job.gradients for job in jobs)
-            engine = open_engine(self.engine, self.workers or default_workers(), run.path, self.address, self.gpus)
+            engine = open_engine(self.where, run.path)
             with Display(total, console) as display, Workers(run, engine, display) as pool:
                 rows = pool.do(jobs)
             if self.out is not None:
@@ -171,3 +168,8 @@ def shown(name: str, rows: Sequence[Row], counts: Sequence[int], console: Consol
         edge = "" if row["interior"] else ", at the edge of the grid"
         found = f"{row['alpha']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
         console.print(f"α*(ε={row['eps']:g}, i={row['steps']}) = {found}{edge}", markup=False)
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust sweep [RUN]``."""
+    run_verb(Sweep, "sweep", arguments)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 
+from vidrobust.cli.options import UsageError, Verb, flattened, run
 from vidrobust.cli.terminal import show_accuracy, telling
 from vidrobust.data.dataset import DataConfig, load, open_videos
 from vidrobust.data.parallel import cores
@@ -43,7 +44,7 @@ NOTICES = 20
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(Verb):
     """Train one model under one policy.
 
     Attributes:
@@ -65,10 +66,13 @@ class Train:
         fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
         watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
         track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
-        skip_bad: leave out videos that cannot be decoded.
+        skip_bad: leave out videos that cannot be decoded, and list them.
         dry_run: say what it would cost, and stop.
         gpu: the GPU for which a dry run estimates.
     """
+
+    LINKS: ClassVar = {"epochs": "fit.epochs", "batch": "fit.batch", "lr": "fit.lr", "data": "clips.name"}
+    PRESET: ClassVar = "recipe"
 
     out: Path | None = None
     data: str = "motion"
@@ -92,8 +96,23 @@ class Train:
     dry_run: bool = False
     gpu: str = "A100"
 
+    @classmethod
+    def preset(cls, name: str | None) -> dict[str, Any]:
+        """The options of a published training, whose data are one's own to name."""
+        if name is None:
+            return {}
+        if name not in TRAININGS:
+            raise UsageError(f"there is no recipe {name!r}. Choose one of: {', '.join(TRAININGS)}.")
+        options = flattened(asdict(TRAININGS[name]()))
+        short = {long: short for short, long in cls.LINKS.items()}
+        left_out = ("about.", "clips.skip_bad")
+        found = {short.get(long, long): value for long, value in options.items() if not long.startswith(left_out)}
+        return {**found, "data": ""}
+
     def run(self, console: Console) -> None:
         """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
+        if self.out is None and not self.dry_run:
+            raise UsageError("--out is needed: the run directory.")
         with joined() as world:
             self._train(console if world.first else Console(quiet=True), world)
 
@@ -162,3 +181,8 @@ class Train:
         if scratch:
             return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
         return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust train --out DIR``."""
+    run(Train, "train", arguments)

@@ -16,7 +16,7 @@ from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
-from vidrobust.study.engines import EngineName, open_engine
+from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import (
     Evaluate,
     FindStepSize,
@@ -252,23 +252,14 @@ def size_table(rows: Sequence[Row]) -> SizeTable:
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
 
 
-def study(
-    config: StudyConfig,
-    out: Path,
-    workers: int = 2,
-    console: Console | None = None,
-    engine: EngineName = "local",
-    address: str | None = None,
-    gpus: float = 0.0,
-) -> Path:
+def study(config: StudyConfig, out: Path, where: Where | None = None, console: Console | None = None) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
     Args:
         config: what to study.
         out: the run directory.
-        workers: processes over independent jobs.
+        where: where jobs run; by default in a process for each core of this machine.
         console: where progress is shown; the standard error if none is given.
-        engine, address, gpus: where jobs run, see :func:`vidrobust.study.engines.open_engine`.
 
     Returns:
         The path of ``report.html``.
@@ -281,8 +272,8 @@ def study(
     plan = Plan(config)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
-    where = open_engine(engine, workers, run.path, address, gpus)
-    with Display(total, console) as display, Workers(run, where, display) as pool:
+    engine = open_engine(where or Where(), run.path)
+    with Display(total, console) as display, Workers(run, engine, display) as pool:
         pool.do(plan.data())
         for jobs in (plan.standard(), plan.attacks(), plan.early()):
             pool.add(jobs)

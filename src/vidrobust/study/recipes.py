@@ -139,7 +139,11 @@ class StudyConfig:
         start: ``warm`` starts AT and CAL from the standard-trained model, ``scratch`` from new weights; ``fAT`` is
             always warm (our reading of the slides' term).
         policies: trained besides the standard model.
-        sensitivity, step_sizes, robustness, gap, difficulty: the steps.
+        sensitivity: the mean loss of PGD and the accuracy over α × i.
+        step_sizes: the search for α*.
+        robustness: accuracy against ε of every model.
+        gap: the training that is watched by epoch.
+        difficulty: the same policies on data of lower and higher contrast.
         examples: clips in the gallery.
     """
 

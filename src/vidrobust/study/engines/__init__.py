@@ -7,9 +7,12 @@ simply run again, elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
+from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,30 +48,59 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: EngineName, workers: int, run: Path, address: str | None = None, gpus: float = 0.0) -> Engine:
-    """An engine by its name.
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where the jobs of a study or of a sweep run. It changes nothing in their rows.
 
-    Args:
-        name: ``local`` (processes), ``ray`` (extra ``ray``) or ``slurm`` (extra ``slurm``).
-        workers: jobs at once, at least 1.
-        run: the run directory, which all workers must see under this path.
-        address: of ``ray``: a running cluster's, such as ``auto`` or ``ray://head:10001``; without it one is started
-            here. Of ``slurm``: the partition, or ``local`` for processes instead of Slurm's jobs.
-        gpus: for each job, where an engine deals them out.
+    Attributes:
+        engine: processes of this machine (local), Ray's tasks (ray, an extra) or Slurm's jobs (slurm, an extra).
+        address: of a running Ray cluster, such as auto or ray://head:10001, without which one is started here; Slurm's
+            partition, or local for processes instead of Slurm's jobs.
+        gpus: for each job, where the engine deals them out.
+        workers: jobs at once; by default one for each core that this process may use.
 
     Raises:
-        InputError: there is no such engine, or its extra is not installed.
+        InputError: a value is out of range.
     """
-    if name == "local":
-        from vidrobust.study.engines.local import Local
 
-        return Local(workers)
-    if name == "ray":
+    engine: EngineName = "local"
+    address: str | None = None
+    gpus: float = 0.0
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(EngineName):
+            raise InputError(f"there is no engine {self.engine!r}: choose local, ray or slurm.")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers must be at least 1, but is {self.workers}.")
+        if not 0 <= self.gpus < math.inf:
+            raise InputError(f"--gpus must be at least 0, but is {self.gpus}.")
+
+    @property
+    def processes(self) -> int:
+        """Jobs at once."""
+        return self.workers or cores()
+
+
+def open_engine(where: Where, run: Path) -> Engine:
+    """An engine, ready for jobs.
+
+    Args:
+        where: which engine, and how much of it.
+        run: the run directory, which all workers must see under this path.
+
+    Raises:
+        InputError: the engine's extra is not installed, or there is no Slurm here.
+        RunError: no Ray cluster answers at the address.
+    """
+    if where.engine == "ray":
         from vidrobust.study.engines.on_ray import OnRay
 
-        return OnRay(workers, address, gpus)
-    if name == "slurm":
+        return OnRay(where.processes, where.address, where.gpus)
+    if where.engine == "slurm":
         from vidrobust.study.engines.on_slurm import OnSlurm
 
-        return OnSlurm(workers, run / "slurm", address, gpus)
-    raise InputError(f"there is no engine {name!r}: choose local, ray or slurm.")
+        return OnSlurm(where.processes, run / "slurm", where.address, where.gpus)
+    from vidrobust.study.engines.local import Local
+
+    return Local(where.processes)

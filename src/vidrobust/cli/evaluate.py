@@ -1,0 +1,110 @@
+"""``vidrobust evaluate``: accuracy of a model under attacks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+
+from vidrobust.attacks.blind import Blind, classifier_behind
+from vidrobust.attacks.text import from_text, object_from_text
+from vidrobust.cli.model_under_test import ModelUnderTest, checked
+from vidrobust.cli.options import Verb, flat, option, run
+from vidrobust.cli.terminal import show_robustness
+from vidrobust.evaluation.clips import evaluate
+from vidrobust.evaluation.defences import Defended, adaptive
+from vidrobust.evaluation.videos import Average, Level, evaluate_views
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import Row
+from vidrobust.study.progress import Display
+from vidrobust.study.trained import Trained, refuse_gradients
+from vidrobust.training.fitting import append_new
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.evaluation.clips import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Verb):
+    """Accuracy of a model under attacks; the rows are added to its run, or go to --out.
+
+    Attributes:
+        subject: the model and its clips.
+        attack: such as "PGD(ε=8,α=α*,i=20)"; may be given several times. α* is that of the study, or else looked for on
+            training clips.
+        clips: the most clips to attack; 0 attacks all.
+        alpha_star: the run directory of a study or a sweep whose α* is used.
+        defence: an input transform before the model, such as "Recompress(quality=20)", "RandomCrop(share=0.8)" or
+            "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made twice: through it, and on
+            the classifier alone (blind).
+        out: a run directory of its own for the rows, with a page.
+        views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
+        level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
+        average: of the logits, or of the probabilities.
+    """
+
+    subject: ModelUnderTest = flat(ModelUnderTest())
+    attack: list[str] = option(action="append")
+    defence: str = ""
+    clips: int = 0
+    alpha_star: Path | None = None
+    out: Path | None = None
+    views: int | Literal["sliding"] = 1
+    level: Level = "clip"
+    average: Average = "logits"
+
+    def run(self, console: Console) -> None:
+        """Evaluate, and print a table."""
+        texts = ["".join(text.split()) for text in self.attack]
+        steps = sum(getattr(checked(text), "steps", 1) for text in texts)
+        found = self.subject.found(console)
+        chosen = found.clips(self.subject.split, self.clips)
+        with Display(steps * len(chosen), console) as display:
+            alpha_star = found.alpha_star(self.alpha_star)
+            searches = [from_text(text, alpha_star) for text in texts]
+            for search in searches:
+                refuse_gradients(found.model, search)
+            model, name = self._defended(found)
+            attacks = [adaptive(search, model) for search in searches]
+            if classifier_behind(model) is not None and (self.views, self.level) == (1, "clip"):
+                attacks += [Blind(search) for search in searches]
+                texts += [f"{text}, blind" for text in texts]
+            measured = self._measured(model, chosen, attacks, display.add)
+        about = {"model": name, "seed": found.seed, "split": self.subject.split}
+        names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
+        rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
+        show_robustness(name, rows, console)
+        keys = ("kind", "model", "seed", "split", "clips", "attack", "level", "views", "average", "attacked")
+        if self.out is not None:
+            from vidrobust.results.pages.report import report
+
+            asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
+            run = Run.start(self.out, "evaluate", asked, found.seed)
+            append_new(run, [found.data.row], ("kind", "name"))
+            append_new(run, rows, keys)
+            print(report([run.path]))
+        elif found.run is not None:
+            append_new(found.run, rows, keys)
+
+    def _defended(self, found: Trained) -> tuple[nn.Module, str]:
+        """The model behind its transform, and its name."""
+        if not self.defence:
+            return found.model, found.name
+        transform = object_from_text(self.defence)
+        return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
+
+    def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
+        if self.views == 1 and self.level == "clip":
+            return evaluate(model, clips, attacks, progress)
+        asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}
+        return evaluate_views(model, clips, attacks, **asked, progress=progress)
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust evaluate [RUN] --attack TEXT``."""
+    run(Evaluate, "evaluate", arguments)

@@ -1,0 +1,74 @@
+"""The model that evaluate, sweep and attack look at, with the clips to judge it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vidrobust.attacks.text import from_text
+from vidrobust.cli.options import option
+from vidrobust.cli.terminal import telling
+from vidrobust.data.dataset import DataConfig
+from vidrobust.errors import InputError
+from vidrobust.evaluation.clips import refuse_targets
+from vidrobust.models.conventions import Convention
+from vidrobust.study.trained import Source, Trained
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Split: TypeAlias = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelUnderTest:
+    """A run, or a model of one's own with the data to judge it on.
+
+    Attributes:
+        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file; without it, model and
+            data are needed.
+        model: with a study, which of its models: standard, or a policy. Without a run, the model itself, such as
+            torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory, model.onnx, or a checkpoint of 3D-ResNets.
+        weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
+        data: for a model without a run: motion, the embedded data set, or a folder of videos.
+        frames: of a clip of a model without a run; by default what the model expects.
+        size: of its clips, in pixels; by default what the model expects.
+        split: the clips to attack.
+        skip_bad: leave out videos that cannot be decoded, and list them.
+    """
+
+    run_dir: Path | None = option(positional=True, nargs="?", type=Path, default=None)
+    model: str = "standard"
+    weights: str | None = None
+    convention: Convention = "auto"
+    data: str | None = None
+    frames: int | None = None
+    size: int | None = None
+    split: Split = "test"
+    skip_bad: bool = False
+
+    def found(self, console: Console) -> Trained:
+        """The model and its data.
+
+        Raises:
+            InputError: neither a run nor a model with data is given, or both.
+        """
+        if self.run_dir is not None:
+            if self.data is not None or self.weights is not None:
+                raise InputError(f"{self.run_dir} has its own data and weights: leave out --data and --weights.")
+            return Trained.find(self.run_dir, self.model)
+        if self.model == "standard" or self.data is None:
+            raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
+        config = DataConfig(name=self.data, skip_bad=self.skip_bad)
+        source = Source(self.model, self.weights, convention=self.convention)
+        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
+
+
+def checked(text: str, aimed: bool = False) -> Any:
+    """The attack of a text with some step size for α*: that it can be made is known before any model is loaded."""
+    attack = from_text(text, lambda eps, steps: 1.0)
+    if not aimed:
+        refuse_targets(attack)
+    return attack

@@ -1,0 +1,161 @@
+"""A verb's options: the fields of its dataclass, with what its docstring says of them.
+
+A field of a plain type is an option of that name, a ``bool`` that is false by default a flag, a nested dataclass a
+group (``--fit.lr``). Two kinds of field say more: :func:`option` is declared otherwise than by its type, and the fields
+of a :func:`flat` dataclass are options of the verb itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
+
+from vidrobust.errors import VidrobustError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+    from rich.console import Console
+
+Made = TypeVar("Made")
+Chosen = TypeVar("Chosen", bound="Verb")
+
+
+class UsageError(VidrobustError):
+    """The command line itself is wrong."""
+
+
+class Verb:
+    """The base of all verbs: frozen dataclasses whose fields are options, with what they do.
+
+    Attributes:
+        LINKS: nested fields that have a shorter spelling: ``{"epochs": "fit.epochs"}``; the long one is then refused.
+        PRESET: the option that names the defaults of all others, see :meth:`preset`.
+    """
+
+    LINKS: ClassVar[Mapping[str, str]] = {}
+    PRESET: ClassVar[str] = ""
+
+    @classmethod
+    def preset(cls, name: str | None) -> dict[str, Any]:
+        """The defaults that a value of the option ``PRESET`` stands for, by dotted names.
+
+        Raises:
+            UsageError: there is nothing of this name.
+        """
+        return {}
+
+    def run(self, console: Console) -> None:
+        """Do it; what is printed is the result, what people should know on the way goes to the console."""
+        raise NotImplementedError
+
+
+def option(*, default: Any = MISSING, positional: bool = False, **how: Any) -> Any:
+    """A field that is declared otherwise than by its type: ``how`` is what ``add_argument`` takes."""
+    return field(default=default, metadata={"positional": positional, "how": how})
+
+
+def flat(default: Any = MISSING) -> Any:
+    """A field that holds a dataclass whose own fields are options of the verb itself."""
+    return field(default=default, metadata={"flat": True})
+
+
+def run(kind: type[Verb], name: str, arguments: Sequence[str]) -> None:
+    """Parse the options of a verb and do what it does."""
+    from rich.console import Console
+
+    parsed(kind, name, arguments).run(Console(stderr=True, emoji=False))
+
+
+def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
+    """A verb from its command line; a wrong one, ``--help`` and ``--print_config`` end the program."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"vidrobust {name}", description=(inspect.getdoc(kind) or "").partition("\n\n")[0])
+    parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
+    _declare(parser, kind, {})
+    for short, long in kind.LINKS.items():
+        parser.link_arguments(short, long)
+    arguments = _spelled(arguments)
+    if kind.PRESET:
+        parser.set_defaults(kind.preset(_chosen(parser, kind.PRESET, arguments)))
+    values = parser.parse_args(arguments)
+    return _made(kind, dict(vars(parser.instantiate(values))))
+
+
+def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by their dotted names.
+
+    >>> flattened({"lr": 0.1, "clips": {"size": 24}})
+    {'lr': 0.1, 'clips.size': 24}
+    """
+    found: dict[str, Any] = {}
+    for name, value in nested.items():
+        found |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
+
+
+def _declare(parser: ArgumentParser, kind: type, defaults: Mapping[str, Any]) -> None:
+    """The fields of a dataclass as options."""
+    hints, about = get_type_hints(kind), _about(kind)
+    for of in fields(kind):
+        default = defaults.get(of.name, _default(of))
+        if of.metadata.get("flat"):
+            _declare(parser, hints[of.name], {} if default is MISSING else vars(default))
+            continue
+        how: dict[str, Any] = {"help": about.get(of.name, ""), **of.metadata.get("how", {})}
+        if default is not MISSING:
+            how["default"] = default
+        elif not of.metadata.get("positional"):
+            how["required"] = True
+        if hints[of.name] is bool and default is False:
+            how["action"] = "store_true"
+        elif how.get("action") is None:
+            how.setdefault("type", hints[of.name])
+        parser.add_argument(of.name if of.metadata.get("positional") else f"--{of.name}", **how)
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
+
+
+def _about(kind: type) -> dict[str, str]:
+    """What the docstrings of a dataclass and its bases say of its fields."""
+    from docstring_parser import parse
+
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        for said in parse(base.__doc__ or "").params:
+            names = (name.strip() for name in said.arg_name.split(","))
+            found |= dict.fromkeys(names, " ".join((said.description or "").split()).rstrip("."))
+    return found
+
+
+def _spelled(arguments: Sequence[str]) -> list[str]:
+    """Options may be spelled with dashes (``--skip-bad``) or as the fields are (``--skip_bad``)."""
+    spelled = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        spelled.append(name + equals + value)
+    return spelled
+
+
+def _chosen(parser: ArgumentParser, name: str, arguments: Sequence[str]) -> str | None:
+    """The preset that options or a configuration file name; help and printing wait until its values are known."""
+    ends = ("--help", "--print_config")
+    asked = [argument for argument in arguments if argument != "-h" and argument.partition("=")[0] not in ends]
+    return parser.parse_args(asked, env=False)[name]
+
+
+def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+    """A dataclass of parsed values, the flat ones within it made of theirs."""
+    hints = get_type_hints(kind)
+    return kind(
+        **{
+            of.name: _made(hints[of.name], values) if of.metadata.get("flat") else values[of.name]
+            for of in fields(kind)  # type: ignore[arg-type]
+        }
+    )

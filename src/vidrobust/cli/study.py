@@ -1,0 +1,58 @@
+"""``vidrobust study``: the whole study of the slides, from options to a page."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vidrobust.cli.options import Verb, flat, flattened, run
+from vidrobust.study.engines import Where
+from vidrobust.study.plan import cost, study
+from vidrobust.study.recipes import PROFILES, StudyConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Verb):
+    """Run the whole study of the slides, or go on with one, and make its page.
+
+    Attributes:
+        data: motion, the embedded data set, or a folder of videos.
+        out: the run directory; by default runs/PROFILE.
+        where: where its jobs run.
+        skip_bad: leave out videos that cannot be decoded, and list them.
+        dry_run: say what it would cost, and stop.
+        config: what is studied.
+    """
+
+    PRESET: ClassVar = "profile"
+
+    data: str | None = None
+    out: Path | None = None
+    where: Where = flat(Where())
+    skip_bad: bool = False
+    dry_run: bool = False
+    config: StudyConfig = flat(StudyConfig())
+
+    @classmethod
+    def preset(cls, name: str | None) -> dict[str, Any]:
+        """The options of a profile."""
+        return flattened(asdict(PROFILES[name or "quick"]()))
+
+    def run(self, console: Console) -> None:
+        """The cost, then the study, then the path of its page."""
+        data, clips = self.data, self.config.clips
+        clips = replace(clips, name=data or clips.name, skip_bad=self.skip_bad or clips.skip_bad, seed=self.config.seed)
+        config = replace(self.config, clips=clips)
+        told = cost(config, self.where.processes)
+        console.print(f"study, profile {config.profile}: {told}", highlight=False, soft_wrap=True)
+        if not self.dry_run:
+            print(study(config, self.out or Path("runs") / config.profile, self.where, console))
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust study --profile NAME``."""
+    run(Study, "study", arguments)
