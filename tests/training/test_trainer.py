@@ -168,18 +168,13 @@ def test_a_loss_that_is_no_number_stops_training(small_data: VideoClips) -> None
         train(model, small_data.train.subset(range(32)), STANDARD, FitConfig(epochs=1, batch=16))
 
 
-def test_weights_that_are_no_numbers_are_not_stored(small_data: VideoClips, tmp_path: Path) -> None:
-    """The loss of the last step is finite; what it leads to is not."""
-    few, broken = small_data.train.subset(range(32)), build("r3d-small", 10)
-    broken.register_buffer("seen", torch.zeros(1))
-    broken.fc.register_forward_hook(lambda *_: broken.seen.fill_(torch.inf) and None)
-    with pytest.raises(RunError, match="weights became NaN or infinite in epoch 1 of standard"):
-        train(broken, few, STANDARD, FitConfig(epochs=1, batch=32), checkpoints=tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_a_gradient_that_is_no_number_stops_training(small_data: VideoClips, tmp_path: Path) -> None:
+    few = small_data.train.subset(range(32))
     steep = build("r3d-small", 10)
     steep.fc.weight.register_hook(lambda gradient: gradient * torch.inf)
     with pytest.raises(RunError, match="norm of the gradient became (inf|nan) in epoch 1, step 1"):
         train(steep, few, STANDARD, FitConfig(epochs=1, batch=32), checkpoints=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_kill_left_half_written_goes(small_data: VideoClips, tmp_path: Path) -> None:

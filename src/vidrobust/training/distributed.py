@@ -64,7 +64,7 @@ class World:
         return torch.cat([self.part(torch.arange(start, start + each)) for start in range(0, each * parts, each)])
 
     def check(self, batch: int, accumulate: int) -> None:
-        """Refuse a batch that cannot be cut into equal parts.
+        """Refuse a batch that cannot be cut into equal parts of at least 2 clips, which BatchNorm needs.
 
         Raises:
             InputError: it cannot.
@@ -73,6 +73,11 @@ class World:
             raise InputError(
                 f"a batch of {batch} clips cannot be cut into {self.size} processes × {accumulate} micro-batches: "
                 f"choose a multiple of {self.size * accumulate}."
+            )
+        if batch < 2 * accumulate:
+            raise InputError(
+                f"a batch of {batch} clips gives {accumulate} micro-batches of one clip, which has no statistics for "
+                "BatchNorm: take more clips or accumulate less."
             )
 
     def sums(self, *numbers: float) -> list[float]:

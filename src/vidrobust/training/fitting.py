@@ -31,6 +31,7 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.making import fitted
+from vidrobust.training.requirements import check_model
 from vidrobust.training.trackers import TrackerName, Trackers, scalars
 from vidrobust.training.trainer import fingerprint, train
 from vidrobust.training.watch import Watch, Watcher
@@ -111,7 +112,9 @@ def fit(
     """
     policy = parse_policy(method) if isinstance(method, str) else method
     settings, watch, world = settings or FitConfig(epochs, batch, lr), watch or Watch(), world or World()
-    check_classes(model, data)
+    found = check_model(model, data.train, seed)
+    if found != len(data.classes):
+        raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
     model = fitted(model, policy, seed)
     asked = {
         "policy": str(policy),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils.checkpoint import checkpoint
 
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.fast.blocks import blocks_of, patched
-from vidrobust.models.adapters import innermost
+from vidrobust.models.adapters import innermost, logits_of
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
 from vidrobust.training.batchnorm import synced
@@ -42,6 +43,7 @@ class Learner:
         extras: further modules that a method trains, by name.
         carried: tensors that a method takes from one batch to the next; they are part of a checkpoint.
         wrapped: each module as the gradient reduction over processes wants it called.
+        classes: number of logits, if known.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class Learner:
     extras: dict[str, nn.Module] = field(default_factory=dict)
     carried: dict[str, Tensor] = field(default_factory=dict)
     wrapped: dict[nn.Module, nn.Module] = field(default_factory=dict)
+    classes: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -63,6 +66,18 @@ class Learner:
     def blocks(self) -> list[nn.Module]:
         """The parts of its outermost sequences and lists: of a ResNet the residual blocks."""
         return blocks_of(self.model)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """What training changes: parameters that require a gradient, and the running statistics of normalisation.
+
+        Other buffers and frozen parameters are constants, and may be infinite as a causal mask is.
+        """
+        found: list[Tensor] = []
+        for part in (self.model, *self.extras.values()):
+            found += [parameter for parameter in part.parameters() if parameter.requires_grad]
+            found += statistics_of(part)
+        return found
 
     def train(self) -> None:
         """Training mode, but for what is frozen."""
@@ -76,12 +91,29 @@ class Learner:
         for module in (self.model, *self.extras.values()):
             module.eval()
 
-    def logits(self, clips: Clips) -> Logits:
-        """The logits of a training step, float32, differentiable in the weights."""
-        return self.run(self.model, clips)
+    def logits(self, clips: Clips, classifier: nn.Module | None = None) -> Logits:
+        """The logits of a training step, float32, differentiable in the weights.
+
+        Args:
+            clips: ``B C T H W``.
+            classifier: the part of the model that gives them; by default all of it.
+
+        Raises:
+            InputError: in training mode it gives something else than in evaluation mode.
+        """
+        found = self.run(classifier or self.model, clips)
+        if found.ndim != 2 or len(found) != len(clips) or self.classes not in (None, found.shape[1]):
+            raise InputError(
+                f"in training mode the model gives {tuple(found.shape)} for {len(clips)} clips, in evaluation mode "
+                f"{self.classes} logits a clip: let both give the logits, first where there are several outputs."
+            )
+        return found
 
     def run(self, module: nn.Module, inputs: Tensor) -> Tensor:
-        """The float32 output of a module of the model or of an extra one, as training steps run it."""
+        """The float32 output of a module of the model or of an extra one, as training steps run it.
+
+        Of several outputs, as networks with auxiliary heads have them in training, the logits.
+        """
         inputs = inputs.contiguous(memory_format=torch.channels_last_3d)
         with contextlib.ExitStack() as stack:
             stack.enter_context(shared_statistics(module, self.world))
@@ -89,7 +121,20 @@ class Learner:
                 stack.enter_context(recomputed(module, self.world))
             stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
             output = self.wrapped.get(module, module)(inputs)
-        return output.float()
+        if not torch.is_tensor(output):
+            warnings.warn(
+                f"in training mode the model gives a {type(output).__name__} of several outputs: its logits are "
+                "trained on, the others (auxiliary heads, features) are not.",
+                VidrobustWarning,
+                stacklevel=2,
+            )
+        return logits_of(output)
+
+
+def statistics_of(module: nn.Module) -> list[Tensor]:
+    """The running means and variances of its normalisation layers."""
+    norms = [part for part in module.modules() if isinstance(part, _NormBase)]
+    return [moment for norm in norms for moment in (norm.running_mean, norm.running_var) if moment is not None]
 
 
 def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from vidrobust.errors import RunError
+from vidrobust.errors import InputError, RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.notation.schedules import Adaptive, Clock
@@ -93,6 +93,11 @@ class Training:
     def steps(self) -> int:
         """Batches in an epoch."""
         return max(1, len(self.clips) // self.config.batch)
+
+    @property
+    def done(self) -> bool:
+        """Are all epochs trained, or did a look at the model end it?"""
+        return self.at.epoch >= self.config.epochs or any(row.get("stop") for row in self.at.rows)
 
     def epoch(self, progress: Callable[[int], None], after_step: Callable[[], None]) -> Row:
         """The rest of the epoch that runs; returns its ``epoch`` row."""
@@ -205,6 +210,11 @@ class Training:
         if isinstance(wrapped, DistributedDataParallel):
             wrapped.require_backward_grad_sync = number == parts - 1
         outcome = objective.outcome()
+        if not outcome.loss.requires_grad:
+            raise InputError(
+                "the loss does not depend on any weight that is trained: does the model's forward detach its logits, "
+                "or run under torch.no_grad?"
+            )
         loss = outcome.loss if parts == 1 else outcome.loss / parts
         loss.backward()
         objective.settle()
@@ -236,10 +246,9 @@ class Training:
         Raises:
             RunError: some are not.
         """
-        state = self.learner.model.state_dict().values()
-        local = [getattr(tensor, "to_local", lambda tensor=tensor: tensor)() for tensor in state]
-        broken = sum(not bool(tensor.isfinite().all()) for tensor in local)
-        if self.learner.world.sums(broken)[0]:
+        local = [getattr(tensor, "to_local", lambda tensor=tensor: tensor)() for tensor in self.learner.trained]
+        sound = torch.stack([tensor.isfinite().all() for tensor in local]).all()
+        if self.learner.world.sums(float(not sound))[0]:
             raise self._diverged("weights became NaN or infinite", self.at.step)
 
     def _diverged(self, what: str, step: int) -> RunError:

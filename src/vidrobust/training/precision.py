@@ -21,7 +21,7 @@ def training_dtype(model: nn.Module, clips: Clips) -> torch.dtype:
 
     On the CPU, torch 2.13 gives wrong or NaN *weight* gradients for a bfloat16 Conv3d whose input has a temporal
     depth of 2 (kernel 3, padding 1); from depth 4 on they were right. So a model that meets a depth below 4 trains in
-    float32.
+    float32. What convolutions a TorchScript module has cannot be seen, so it does too.
 
     Args:
         model: the model about to be trained.
@@ -29,7 +29,8 @@ def training_dtype(model: nn.Module, clips: Clips) -> torch.dtype:
     """
     if not has_bf16(clips.device):
         return torch.float32
-    if clips.device.type == "cpu" and shallowest(model, clips[:1]) < 4:
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in model.modules())
+    if clips.device.type == "cpu" and (scripted or shallowest(model, clips[:1]) < 4):
         return torch.float32
     return torch.bfloat16
 

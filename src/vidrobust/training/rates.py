@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import SGD, AdamW, Optimizer
 
+from vidrobust.errors import InputError
 from vidrobust.models.adapters import innermost
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
 
 
 def default_optimiser(model: nn.Module, config: FitConfig) -> Optimizer:
-    """The optimiser of a configuration, its groups scaled by depth."""
+    """The optimiser of a configuration, its groups scaled by depth.
+
+    Raises:
+        InputError: every weight is frozen.
+    """
     groups = layer_groups(model, config.layer_decay, config.head_lr)
+    if not any(group["params"] for group in groups):
+        raise InputError(
+            "every weight that would be trained is frozen: set requires_grad_(True) on some, or freeze less."
+        )
     if config.optimiser == "sgd":
         return SGD(groups, config.lr, config.momentum, weight_decay=config.weight_decay)
     return AdamW(groups, config.lr, weight_decay=config.weight_decay)
@@ -32,7 +41,7 @@ def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, 
 
     The classifier's last top-level module with parameters has the factor ``head``; from it backwards each has ``decay``
     of the rate of the one after it. What stands around a classifier (a purifier, a detector of branches) has the whole
-    rate.
+    rate. A weight that several modules share counts for the first of them.
 
     >>> from vidrobust.models.building import build
     >>> [group["scale"] for group in layer_groups(build("r3d-small", 10), decay=0.5, head=10)]
@@ -44,9 +53,11 @@ def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, 
     parts = [part for part in [_own(network), *(list(child.parameters()) for child in network.children())] if part]
     scales = [decay ** (len(parts) - 1 - index) for index in range(len(parts))]
     scales[-1] = float(head)
-    inside = set(network.parameters())
-    parts, scales = [*parts, [p for p in innermost(model).parameters() if p not in inside]], [*scales, 1.0]
-    moving = [([p for p in part if p.requires_grad], scale) for part, scale in zip(parts, scales, strict=True)]
+    seen: set[nn.Parameter] = set()
+    moving = []
+    for part, scale in zip([*parts, list(innermost(model).parameters())], [*scales, 1.0], strict=True):
+        moving.append(([p for p in part if p.requires_grad and p not in seen], scale))
+        seen.update(part)
     return [{"params": part, "scale": scale} for part, scale in moving if part]
 
 

@@ -5,11 +5,12 @@ A run that was killed goes on from its last checkpoint and ends with the same we
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from vidrobust.training.methods.making import method_of
 from vidrobust.training.methods.weights import Average
 from vidrobust.training.parallel import parallel
 from vidrobust.training.precision import training_dtype
+from vidrobust.training.requirements import check_model
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
@@ -85,57 +87,110 @@ def train(
         The ``epoch`` rows and those of ``after_epoch``, in order.
 
     Raises:
-        InputError: there are fewer than 2 clips, or the batch cannot be cut as configured.
+        InputError: there are fewer than 2 clips, the batch cannot be cut as configured, or the model cannot be trained
+            on them (:func:`vidrobust.training.requirements.check_model`).
         RunError: the loss or a weight is no longer finite, or the checkpoint is damaged or of another training.
         StoppedError: ``stopping`` said so.
     """
     world = world or World()
     if len(clips) < 2:
         raise InputError(f"there are {len(clips)} training clips; at least 2 are needed.")
-    known = content_key([str(policy), config.outcome, seed, len(clips), fingerprint(model)])
-    training = begin(model, clips, policy, config, seed, alpha_star, world)
-    found = None if checkpoints is None else latest(checkpoints)
-    if found is not None:
-        about = restore(found, training.learner, training.optimisers, training.average, training.generator, known)
-        training.at = Progress(**about["progress"])
-
-    def save() -> None:
-        training.check()
-        tensors = collect(training.learner, training.optimisers, training.average, training.generator)
-        if world.first and checkpoints is not None:
-            about = {"training": known, "progress": asdict(training.at)}
-            name = f"epoch-{training.at.epoch:05d}-{training.at.step:06d}"
-            save_checkpoint(checkpoints, name, tensors, about, config.keep)
-
-    def after_step() -> None:
-        if world.sums(float(stopping()))[0]:
-            if checkpoints is not None:
-                save()
-            raise StoppedError(f"training was stopped in epoch {training.at.epoch + 1}, after step {training.at.step}.")
-        due = config.save_every and training.at.step % config.save_every == 0
-        if checkpoints is not None and (due or (training.at.step == training.steps and looked > LONG)):
-            save()
-
-    looked = 0.0
-    try:
-        while training.at.epoch < config.epochs and not any(row.get("stop") for row in training.at.rows):
-            training.fall_back()
-            row = training.epoch(progress, after_step)
-            training.check()
-            training.average.after_epoch(model, training.at.epoch / config.epochs)
-            stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
-            started = time.monotonic()
-            found = world.agreed([row, *after_epoch(model, row, training.at.rows)])
-            looked = world.agreed(time.monotonic() - started)
-            if stepped is not None and not any(row["kind"] == "fallback" for row in found):
-                model.load_state_dict(stepped)
-            training.at.rows += json.loads(json.dumps(found))
-            if checkpoints is not None:
-                save()
-    finally:
-        training.learner.wrapped.clear()  # what reduces gradients must go before the processes part
-    finish(training)
+    classes = check_model(model, clips, seed)
+    key = content_key([str(policy), config.outcome, seed, len(clips), fingerprint(model)])
+    with flags_restored(model):
+        training = begin(model, clips, policy, config, seed, alpha_star, world)
+        training.learner.classes = classes
+        saved = Saved(training, checkpoints, key, stopping)
+        saved.resume()
+        try:
+            while not training.done:
+                _epoch(training, saved, after_epoch, progress)
+        finally:
+            training.learner.wrapped.clear()  # what reduces gradients must go before the processes part
+        if training.average.started:
+            model.load_state_dict(training.average.weights())
     return training.at.rows
+
+
+def _epoch(training: Training, saved: Saved, after_epoch: AfterEpoch, progress: Callable[[int], None]) -> None:
+    """One epoch, the look at the model after it, and a checkpoint."""
+    model, world = training.learner.model, training.learner.world
+    training.fall_back()
+    row = training.epoch(progress, saved.after_step)
+    training.check()
+    training.average.after_epoch(model, training.at.epoch / training.config.epochs)
+    stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
+    started = time.monotonic()
+    rows = world.agreed([row, *after_epoch(model, row, training.at.rows)])
+    saved.looked = world.agreed(time.monotonic() - started)
+    if stepped is not None and not any(row["kind"] == "fallback" for row in rows):
+        model.load_state_dict(stepped)
+    training.at.rows += json.loads(json.dumps(rows))
+    saved.save()
+
+
+@dataclass
+class Saved:
+    """The checkpoints of a training: written after steps and epochs, and gone on from.
+
+    Attributes:
+        training: what is saved.
+        folder: where; None saves nothing.
+        key: the name of the training, so that no other goes on from its checkpoints.
+        stopping: is the training to stop?
+        looked: seconds that the last look at the model took.
+    """
+
+    training: Training
+    folder: Path | None
+    key: str
+    stopping: Callable[[], bool]
+    looked: float = 0.0
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint, if there is one."""
+        found = None if self.folder is None else latest(self.folder)
+        if found is not None:
+            to = self.training
+            about = restore(found, to.learner, to.optimisers, to.average, to.generator, self.key)
+            to.at = Progress(**about["progress"])
+
+    def save(self) -> None:
+        """Write a checkpoint. A collective operation: every process must call it."""
+        if self.folder is None:
+            return
+        of = self.training
+        of.check()
+        tensors = collect(of.learner, of.optimisers, of.average, of.generator)
+        if of.learner.world.first:
+            about = {"training": self.key, "progress": asdict(of.at)}
+            name = f"epoch-{of.at.epoch:05d}-{of.at.step:06d}"
+            save_checkpoint(self.folder, name, tensors, about, of.config.keep)
+
+    def after_step(self) -> None:
+        """Save where it is time to, and before a look that takes long.
+
+        Raises:
+            StoppedError: the training is to stop; it is saved.
+        """
+        at, every = self.training.at, self.training.config.save_every
+        if self.training.learner.world.sums(float(self.stopping()))[0]:
+            self.save()
+            raise StoppedError(f"training was stopped in epoch {at.epoch + 1}, after step {at.step}.")
+        if (every and at.step % every == 0) or (at.step == self.training.steps and self.looked > LONG):
+            self.save()
+
+
+@contextlib.contextmanager
+def flags_restored(model: nn.Module) -> Iterator[None]:
+    """Afterwards, also after an error, the model is in evaluation mode and each weight as trainable as it was."""
+    flags = {name: weight.requires_grad for name, weight in model.named_parameters()}
+    try:
+        yield
+    finally:
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(flags[name])
+        model.eval()
 
 
 def begin(
@@ -150,8 +205,6 @@ def begin(
         raise InputError("checkpointing cannot tell BatchNorm branches apart: train MultiBN without it.")
     if sharded and (policy.modifier("EMA") is not None or policy.modifier("SWA") is not None):
         raise InputError("a sharded model (parallel=fsdp) cannot be averaged: use ddp, or no EMA and SWA.")
-    if next(model.parameters(), None) is None:
-        raise InputError("the model has no weights to train.")
     frozen = frozen_before(model, config.freeze)
     example = clips.centre([0]).to(next(model.parameters()).device)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
@@ -179,13 +232,3 @@ def lay_out(model: nn.Module, layout: torch.memory_format) -> None:
     for part in model.modules():
         if isinstance(part, nn.Conv3d):
             part.to(memory_format=layout)  # type: ignore[call-overload]
-
-
-def finish(training: Training) -> None:
-    """Leave the model in evaluation mode, unfrozen, with the averaged weights if the policy keeps those."""
-    model = training.learner.model
-    for module in training.learner.frozen:
-        module.requires_grad_(True)
-    if training.average.started:
-        model.load_state_dict(training.average.weights())
-    model.eval()

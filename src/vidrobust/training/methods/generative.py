@@ -101,7 +101,7 @@ class Generative:
 
         def classified() -> Outcome:
             made = _purified(learner, model, attacked)
-            logits = learner.run(model.classifier, made)
+            logits = learner.logits(made, model.classifier)
             return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
 
         yield Objective(judged, "critic")

@@ -72,7 +72,7 @@ class Branches(OneModel):
             losses: list[torch.Tensor] = []
             logits = torch.zeros(0)
             for branch, clips in enumerate(sides):
-                logits = learner.run(model.use(branch), clips)
+                logits = learner.logits(clips, model.use(branch))
                 losses.append(smoothed(logits, batch.labels, smooth[branch]).mean())
             detected = learner.run(model.detector, torch.cat(sides))
             kinds = torch.arange(len(sides), device=detected.device).repeat_interleave(len(batch.labels))

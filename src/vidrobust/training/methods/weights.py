@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vidrobust.training.learner import statistics_frozen
+from vidrobust.errors import InputError
+from vidrobust.training.learner import statistics_frozen, statistics_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,20 +97,40 @@ class Average:
     def __init__(self, model: nn.Module, policy: Policy) -> None:
         self.ema, self.swa = policy.modifier("EMA"), policy.modifier("SWA")
         self.model: AveragedModel | None = None
-        if self.ema is not None:
-            self.model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.ema), use_buffers=True)
-        elif self.swa is not None:
-            self.model = AveragedModel(model, use_buffers=True)
+        if self.ema is None and self.swa is None:
+            return
+        average = None if self.ema is None else get_ema_multi_avg_fn(self.ema)
+        try:
+            self.model = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        except (RuntimeError, TypeError) as error:
+            raise InputError(
+                f"the model cannot be copied, as {'SWA' if self.ema is None else 'EMA'} needs it ({error}): where it "
+                "has torch.nn.utils.weight_norm, take the one of torch.nn.utils.parametrizations."
+            ) from error
 
     def after_step(self, model: nn.Module) -> None:
         """To be called after each optimiser step."""
         if self.ema is not None and self.model is not None:
-            self.model.update_parameters(model)
+            self._update(self.model, model)
 
     def after_epoch(self, model: nn.Module, progress: float) -> None:
         """To be called after each epoch, with the share of training that is done."""
         if self.swa is not None and self.model is not None and progress > self.swa:
-            self.model.update_parameters(model)
+            self._update(self.model, model)
+
+    @staticmethod
+    @torch.no_grad()
+    def _update(average: AveragedModel, model: nn.Module) -> None:
+        """Average once more, but take over what has no mean: integers, and constants that are infinite (a mask)."""
+        average.update_parameters(model)
+        averaged = {*statistics_of(model), *(weight for weight in model.parameters() if weight.requires_grad)}
+        pairs = [
+            *zip(average.module.parameters(), model.parameters(), strict=True),
+            *zip(average.module.buffers(), model.buffers(), strict=True),
+        ]
+        for mean, now in pairs:
+            if now not in averaged:
+                mean.copy_(torch.where(now.isfinite(), mean, now) if now.is_floating_point() else now)
 
     @property
     def started(self) -> bool:
