@@ -152,7 +152,7 @@ def test_the_radar_has_an_axis_for_each_attack(rows, synthetic):
         draw.radar(rows)
     figure = draw.radar(rows + synthetic.several_attacks(synthetic.QUICK))
     trace = next(trace for trace in figure.data if trace.name == "standard")
-    assert list(trace.theta) == ["clean", "PGD(ε=8,i=20)", "Square(ε=8)", "PGD(ε=8,i=20),<br>Border", "clean"]
+    assert list(trace.theta) == ["clean", "PGD(ε=8,i=20)", "Square(ε=8)", "PGD(ε=8,i=20),<br>Border(width=2)", "clean"]
     assert trace.r[0] == trace.r[-1] > 90 and 0 < trace.r[2] < trace.r[0]
     assert "Ideal" not in str(draw.published_radar().data) and len(draw.published_radar().data) == 6
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from vidrobust.results.numbers.accuracy import evaluated, gap_curves, robustness_curves
+from vidrobust.results.numbers.accuracy import evaluated, evaluation_steps, gap_curves, main_steps, robustness_curves
 
 
 def row(model="m", seed=0, eps=4, steps=20, survived="1100", **more):
@@ -36,7 +36,7 @@ def test_a_second_evaluation_never_counts_twice():
     few, many = "10", "1110" * 5
     rows = [row(survived=few), row(eps=0, survived="11"), row(eps=0, survived="1" * 20)]
     rows += [row(survived=many, alpha=2.0), row(survived="1" + "0" * 19, alpha=0.5)]
-    assert [(r["eps"], r["correct"], r["clips"]) for r in evaluated(rows, 20)] == [(0, 20, 20), (4, 1, 20)]
+    assert sorted((r["eps"], r["correct"], r["clips"]) for r in evaluated(rows, 20)) == [(0, 20, 20), (4, 1, 20)]
     (curve,) = robustness_curves(rows)
     assert [(point.correct, point.clips) for point in curve.points] == [(20, 20), (1, 20)]
 
@@ -50,3 +50,25 @@ def test_gap_curves_are_one_for_model_eps_and_split():
     curves = gap_curves(gap_rows(0.1))
     assert [(curve.eps, curve.split) for curve in curves] == [(2, "train"), (2, "val"), (8, "train"), (8, "val")]
     assert [point.x for point in curves[0].points] == list(range(1, 10))
+
+
+def test_a_few_clips_beside_many_are_shown_with_their_own_count():
+    rows = [row(eps=eps, survived="1" * 50 + "0" * 50) for eps in (0, 2, 8)] + [row(eps=4, survived="1" * 5 + "0" * 15)]
+    (curve,) = robustness_curves(rows)
+    assert [(point.x, point.clips) for point in curve.points] == [(0, 100), (2, 100), (4, 20), (8, 100)]
+
+
+def test_one_model_under_more_iterations_does_not_stand_for_all():
+    rows = [row(model, steps=steps) for model in ("a", "b") for steps in (5, 20)] + [row("a", steps=100)]
+    assert evaluation_steps(rows) == [5, 20, 100] and main_steps(rows) == 20
+    assert main_steps([row(eps=0)]) is None
+
+
+def test_clips_that_were_not_attacked_are_counted():
+    (curve,) = robustness_curves([row(no_gradient=1), row(seed=1, no_gradient=2), row(eps=8)])
+    assert [point.unattacked for point in curve.points] == [3, 0]
+
+
+def test_other_iterations_of_the_gap_are_no_further_seed():
+    rows = [one | {"steps": steps} for steps in (5, 10) for one in gap_rows(0.1, seeds=1)]
+    assert {point.clips for curve in gap_curves(rows) for point in curve.points} == {1000}

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidrobust.results.numbers.advantages import advantage, difficulty_points, gap_growth
+from vidrobust.results.numbers.advantages import advantage, common_eps, difficulty_points, gap_growth
 
 
 def row(model="m", seed=0, eps=4, steps=20, survived="1100", **more):
@@ -73,3 +73,15 @@ def test_the_growth_of_the_gap_is_last_third_minus_first_third():
     single = some(gap_growth(gap_rows(0.1, seeds=1), "m"))
     assert not single.over_seeds
     assert single.high - single.value == pytest.approx(1.96 * np.sqrt((3 * 0.25 + 0.24) / 1000), rel=0.01)
+
+
+def test_other_clips_are_not_compared():
+    ten, more = [row(eps=e, survived="1" * 10) for e in (4, 8)], [row(eps=e, survived="1" * 20) for e in (4, 8)]
+    assert advantage(ten, more) is None and advantage([ten[0], more[1]], [ten[0], more[1]]) is None
+    others = [one | {"clips_of": name} for name in ("a", "b") for one in ten]
+    assert advantage(others[:2], others[2:]) is None and advantage(others[:2], ten) is not None
+
+
+def test_one_model_at_a_further_eps_leaves_the_common_ones():
+    rows = [row(model, seed, eps) for model in ("a", "b") for seed in (0, 1) for eps in (0, 4, 8)]
+    assert common_eps([*rows, row("a", 0, 16)]) == {4, 8} and common_eps([row("a", eps=16)]) == {16}

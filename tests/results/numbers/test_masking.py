@@ -49,3 +49,19 @@ def test_masked_gradients_are_flagged(change, check):
     }  # fmt: skip
     assert all(flag.passed for flag in masking_flags([sound]))
     assert [flag.check for flag in masking_flags([sound | change]) if not flag.passed] == [check]
+
+
+def test_clips_that_were_not_attacked_are_flagged_with_what_it_means():
+    rows = [row(no_gradient=0), row(eps=8, no_gradient=2), row(eps=8, no_gradient=1, norm="L2")]
+    flag = flags(rows)["every clip attacked"]
+    assert not flag.passed and flag.sentence.startswith("2 of 4 clips under PGD(ε=8,i=20) survived without having been")
+    assert flags(rows[:1])["every clip attacked"].passed and "every clip attacked" not in flags([row()])
+
+
+def test_few_clips_are_not_held_against_many():
+    rows = [
+        row(eps=0, survived="1" * 90 + "0" * 10),
+        row(eps=4, survived="1" * 20),
+        row(eps=8, survived="1" * 80 + "0" * 20),
+    ]
+    assert all(flag.passed for flag in masking_flags(rows))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidrobust.results.numbers.intervals import interval
-from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain_pgd
+from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain
 from vidrobust.runs.rows import Row
 
 
@@ -24,6 +24,8 @@ class Point:
     clips: int
     per_seed: tuple[tuple[int, float], ...]
     """(seed, accuracy)."""
+    unattacked: int = 0
+    """Clips that survived without having been attacked: their gradient was zero or not finite at every step."""
 
     @property
     def accuracy(self) -> float:
@@ -49,40 +51,55 @@ class Curve:
     """The ε of a curve over epochs."""
 
 
+def share(correct: int, clips: int) -> str:
+    """An accuracy as people must see it: with its 95 % interval and its clips.
+
+    >>> share(60, 100)
+    '60.0 % (50.2 to 69.1, 100 clips)'
+    """
+    low, high = interval(correct, clips)
+    return f"{100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}, {clips} clips)"
+
+
 def pooled(x: float, rows: Sequence[Row]) -> Point:
     """Pool rows of several seeds into one point."""
     per_seed = tuple(sorted((row["seed"], row["correct"] / row["clips"]) for row in rows))
-    return Point(x, sum(row["correct"] for row in rows), sum(row["clips"] for row in rows), per_seed)
+    correct, clips = sum(row["correct"] for row in rows), sum(row["clips"] for row in rows)
+    return Point(x, correct, clips, per_seed, sum(row.get("no_gradient", 0) for row in rows))
+
+
+def strongest(rows: Iterable[Row]) -> Row:
+    """Of several measurements of the same thing the one that counts: most clips, and there fewest that are right."""
+    return min(rows, key=lambda row: (-row["clips"], row["correct"]))
 
 
 def evaluation_steps(rows: Iterable[Row], kind: str = "robustness") -> list[int]:
     """The iterations of PGD that models were evaluated under, ascending."""
-    return sorted({row["steps"] for row in of_kind(rows, kind) if row["eps"] > 0 and plain_pgd(row)})
+    return sorted({row["steps"] for row in of_kind(rows, kind) if row["eps"] > 0 and plain(row)})
+
+
+def main_steps(rows: Iterable[Row], kind: str = "robustness") -> int | None:
+    """The iterations of PGD under which most models were evaluated, of several such the most; None if there are none.
+
+    One model evaluated under more iterations does not stand for all.
+    """
+    models = defaultdict(set)
+    for row in of_kind(rows, kind):
+        if row["eps"] > 0 and plain(row):
+            models[row["steps"]].add(row["model"])
+    return max(models, key=lambda steps: (len(models[steps]), steps), default=None)
 
 
 def evaluated(rows: Iterable[Row], steps: int, kind: str = "robustness", split: str = "test") -> list[Row]:
     """Rows under PGD with so many steps, and the clean ones (ε = 0): one for each model, seed and ε.
 
-    A model that was evaluated more than once counts with the largest set of clips, and there with the strongest attack.
+    Where a model was evaluated more than once at an ε, the largest set of clips counts, and there the strongest attack.
     """
-    chosen = [
-        row
-        for row in of_kind(rows, kind)
-        if row.get("split", "test") == split and plain_pgd(row) and (row["eps"] == 0 or row["steps"] == steps)
-    ]
-    most: dict[tuple, int] = defaultdict(int)
-    for row in chosen:
-        most[_who(row)] = max(most[_who(row)], row["clips"])
-    kept: dict[tuple, Row] = {}
-    for row in chosen:
-        key = (*_who(row), row["eps"])
-        if row["clips"] == most[_who(row)] and (key not in kept or row["correct"] < kept[key]["correct"]):
-            kept[key] = row
-    return list(kept.values())
-
-
-def _who(row: Row) -> tuple:
-    return row["model"], row["seed"], row.get("contrast")
+    cells: dict[tuple, list[Row]] = defaultdict(list)
+    for row in of_kind(rows, kind):
+        if row.get("split", "test") == split and (row["eps"] == 0 or row["steps"] == steps) and plain(row):
+            cells[row["model"], row["seed"], row.get("contrast"), row["eps"]].append(row)
+    return [strongest(some) for some in cells.values()]
 
 
 def evaluated_split(rows: Iterable[Row], kind: str = "robustness") -> str:
@@ -93,24 +110,31 @@ def evaluated_split(rows: Iterable[Row], kind: str = "robustness") -> str:
 
 def robustness_curves(rows: Iterable[Row]) -> list[Curve]:
     """Accuracy against ε: one curve for every model and every number of evaluating steps, seeds pooled."""
-    rows, curves = list(rows), []
-    split = evaluated_split(rows)
+    rows = of_kind(rows, "robustness")
+    split, curves = evaluated_split(rows), []
     for steps in evaluation_steps(rows):
         by_model = grouped(evaluated(rows, steps, split=split), "model")
         for model in model_order(by_model):
             by_eps = grouped(by_model[model], "eps")
-            curves.append(Curve(model, tuple(pooled(eps, by_eps[eps]) for eps in sorted(by_eps)), steps, split))
+            if any(by_eps):  # not of the clean clips alone
+                curves.append(Curve(model, tuple(pooled(eps, by_eps[eps]) for eps in sorted(by_eps)), steps, split))
     return curves
 
 
 def gap_curves(rows: Iterable[Row]) -> list[Curve]:
-    """Accuracy against the epoch, for every model, ε and split (``train``, ``val``), seeds pooled."""
-    by_curve = defaultdict(list)
-    for row in of_kind(rows, "gap"):
-        by_curve[row["model"], row["eps"], row["split"]].append(row)
+    """Accuracy against the epoch, for every model, ε and split (``train``, ``val``), seeds pooled.
+
+    Where a model was watched under several numbers of iterations, the most count.
+    """
+    by_curve = grouped((row for row in of_kind(rows, "gap") if plain(row)), "model", "eps", "split")
     curves = []
-    for (model, eps, split), chosen in by_curve.items():
-        by_epoch = grouped(chosen, "epoch")
-        points = tuple(pooled(epoch, by_epoch[epoch]) for epoch in sorted(by_epoch))
-        curves.append(Curve(model, points, chosen[0]["steps"], split, eps))
+    for (model, eps, split), found in by_curve.items():
+        steps = max(row["steps"] for row in found)
+        by_epoch = grouped((row for row in found if row["steps"] == steps), "epoch")
+        points = tuple(pooled(epoch, _one_a_seed(by_epoch[epoch])) for epoch in sorted(by_epoch))
+        curves.append(Curve(model, points, steps, split, eps))
     return sorted(curves, key=lambda curve: (curve.model, curve.eps or 0.0, curve.split))
+
+
+def _one_a_seed(rows: Iterable[Row]) -> list[Row]:
+    return [strongest(some) for some in grouped(rows, "seed").values()]

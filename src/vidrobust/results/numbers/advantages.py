@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, evaluation_steps
+from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, main_steps
 from vidrobust.results.numbers.intervals import Z95, bootstrap_mean, t_interval
-from vidrobust.results.numbers.selection import grouped, of_kind
+from vidrobust.results.numbers.selection import grouped, of_kind, plain, same_clips
 from vidrobust.runs.rows import Row
 
 SEEDS_NEEDED = 3
@@ -47,11 +47,11 @@ def advantage(first: Iterable[Row], second: Iterable[Row]) -> Advantage | None:
         second: rows of the other, of the same clips in the same order.
 
     Returns:
-        The advantage of the first, or None where no seed has all ε of both.
+        The advantage of the first, or None where no seed has all ε of both, on the same clips.
     """
     one, two = (_by_seed(rows) for rows in (first, second))
     eps = tuple(sorted({e for seeds in (one, two) for by_eps in seeds.values() for e in by_eps}))
-    both = [seed for seed in sorted(one.keys() & two.keys()) if set(eps) == one[seed].keys() == two[seed].keys()]
+    both = [seed for seed in sorted(one.keys() & two.keys()) if _comparable(one[seed], two[seed], eps)]
     if not both or not eps:
         return None
     per_seed = tuple((s, float(np.mean([_accuracy(one[s][e]) - _accuracy(two[s][e]) for e in eps]))) for s in both)
@@ -61,6 +61,27 @@ def advantage(first: Iterable[Row], second: Iterable[Row]) -> Advantage | None:
     else:
         low, high = _clip_interval([(one[s], two[s]) for s in both], eps)
     return Advantage(float(np.mean(values)), low, high, per_seed, one[both[0]][eps[0]]["clips"], eps)
+
+
+def common_eps(rows: Iterable[Row]) -> set[float]:
+    """The ε > 0 that most of the trained models (model and seed) were attacked at.
+
+    One model attacked at a further ε must not leave all comparisons without a common one.
+    """
+    trained = defaultdict(set)
+    for row in rows:
+        if row["eps"] > 0:
+            trained[row["eps"]].add((row["model"], row["seed"]))
+    most = max(map(len, trained.values()), default=0)
+    return {eps for eps, some in trained.items() if 2 * len(some) > most}
+
+
+def _comparable(one: dict[float, Row], two: dict[float, Row], eps: Sequence[float]) -> bool:
+    """Have both every ε, all of them on the same clips?"""
+    if not set(eps) == one.keys() == two.keys():
+        return False
+    start = one[eps[0]]
+    return all(same_clips(start, one[e]) and same_clips(start, two[e]) for e in eps)
 
 
 def _by_seed(rows: Iterable[Row]) -> dict[int, dict[float, Row]]:
@@ -96,19 +117,17 @@ class DifficultyPoint:
 
 
 def difficulty_points(rows: Iterable[Row], first: str, second: str) -> list[DifficultyPoint]:
-    """Advantage of one model over another against the contrast of the data: less contrast, harder.
-
-    Under the strongest evaluation that both have.
-    """
+    """Advantage of one model over another against the contrast of the data: less contrast, harder."""
     rows = [row for row in of_kind(rows, "difficulty") if row["model"] in (first, second)]
-    steps = evaluation_steps(rows, "difficulty")
-    if not steps:
+    steps = main_steps(rows, "difficulty")
+    if steps is None:
         return []
     split = evaluated_split(rows, "difficulty")
-    by_contrast = grouped(evaluated(rows, steps[-1], "difficulty", split), "contrast")
+    by_contrast = grouped(evaluated(rows, steps, "difficulty", split), "contrast")
     points = []
     for contrast in sorted(by_contrast):
-        here = [row for row in by_contrast[contrast] if row["eps"] > 0]
+        shared = common_eps(by_contrast[contrast])
+        here = [row for row in by_contrast[contrast] if row["eps"] in shared]
         for eps in (None, *sorted({row["eps"] for row in here})):
             chosen = [row for row in here if eps is None or row["eps"] == eps]
             found = advantage(*([row for row in chosen if row["model"] == model] for model in (first, second)))
@@ -142,7 +161,9 @@ def gap_growth(rows: Iterable[Row], model: str) -> GapGrowth | None:
     With fewer than three seeds the interval is binomial over the clips, taking the epochs of a third (the same clips
     again) as one measurement: wide rather than narrow.
     """
-    rows = [row for row in of_kind(rows, "gap") if row["model"] == model and row["eps"] > 0]
+    rows = [row for row in of_kind(rows, "gap") if row["model"] == model and row["eps"] > 0 and plain(row)]
+    steps = max((row["steps"] for row in rows), default=0)
+    rows = [row for row in rows if row["steps"] == steps]
     cells = {(row["seed"], row["eps"], row["epoch"], row["split"]): row for row in rows}
     whole = {key[:3] for key in cells if all((*key[:3], split) in cells for split in ("train", "val"))}
     epochs = sorted({epoch for _, _, epoch in whole})

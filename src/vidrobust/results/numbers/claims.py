@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vidrobust.results.numbers.accuracy import evaluated, evaluation_steps
-from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, gap_growth
+from vidrobust.results.numbers.accuracy import evaluated, main_steps
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, common_eps, gap_growth
 from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
 from vidrobust.results.numbers.intervals import bootstrap_mean
 from vidrobust.results.numbers.selection import of_kind
@@ -287,17 +287,21 @@ def _better(found: Advantage) -> tuple[Verdict, str]:
 def _comparisons(
     rows: Sequence[Row], name: str, statement: str, pairs: Sequence[tuple[str, str]], judge: Any
 ) -> list[Claim]:
-    steps = evaluation_steps(rows)
-    present = {row["model"] for row in of_kind(rows, "robustness") if row["eps"] > 0}
+    found = main_steps(rows)
+    steps = 20 if found is None else found
+    chosen = [row for row in evaluated(rows, steps) if row["eps"] > 0]
+    present = {row["model"] for row in chosen}
     judged = [pair for number, pair in enumerate(pairs) if number == 0 or present.issuperset(pair)]
-    return [_comparison(rows, name, statement, pair, steps[-1] if steps else 20, judge) for pair in judged]
+    return [_comparison(chosen, name, statement, pair, steps, judge) for pair in judged]
 
 
-def _comparison(rows: Sequence[Row], name: str, statement: str, pair: tuple[str, str], steps: int, judge: Any) -> Claim:
+def _comparison(
+    chosen: Sequence[Row], name: str, statement: str, pair: tuple[str, str], steps: int, judge: Any
+) -> Claim:
     first, second = pair
     statement, shown = f"{statement} {first} against {second}", _published_advantage(first, second)
-    chosen = evaluated(rows, steps)
-    ours = [[row for row in chosen if row["model"] == model and row["eps"] > 0] for model in pair]
+    shared = common_eps(chosen)
+    ours = [[row for row in chosen if row["model"] == model and row["eps"] in shared] for model in pair]
     lacking = [model for model, found in zip(pair, ours, strict=True) if not found]
     if lacking:
         what = f"no accuracy of {' and '.join(lacking)} under attack"
@@ -305,7 +309,7 @@ def _comparison(rows: Sequence[Row], name: str, statement: str, pair: tuple[str,
         return _undecided(name, statement, reason, shown)
     found = advantage(*ours)
     if found is None:
-        reason = "no seed has every ε of both models: step 6 (accuracy against ε) ended early"
+        reason = "no seed has every ε of both models on the same clips: step 6 (accuracy against ε) ended early"
         return _undecided(name, statement, reason, shown)
     listed = ", ".join(f"{eps:g}" for eps in found.eps)
     statistic = f"mean difference of accuracy over ε={listed} under PGD(i={steps}): {points(found)}"

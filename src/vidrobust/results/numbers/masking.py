@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from vidrobust.results.numbers.accuracy import evaluated, evaluated_split
 from vidrobust.results.numbers.advantages import survivors
-from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain_pgd
+from vidrobust.results.numbers.attacks import attack_label
+from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain, same_clips
 from vidrobust.runs.rows import Row
 
 
@@ -22,7 +23,7 @@ class Flag:
     sentence: str
 
 
-def few(clips: int) -> int:
+def by_chance(clips: int) -> int:
     """How many clips may go against a check by chance: 3 %, at least 2."""
     return max(2, math.ceil(0.03 * clips))
 
@@ -30,47 +31,70 @@ def few(clips: int) -> int:
 def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     """Checks for masked gradients and for tables that cannot be, a sentence each, for every model with rows."""
     rows = list(rows)
-    split = evaluated_split(rows)
-    table = [row for row in of_kind(rows, "robustness") if row.get("split", "test") == split and plain_pgd(row)]
-    by_model = grouped(table, "model")
+    measured = of_kind(rows, "robustness")
+    split = evaluated_split(measured)
+    curves = grouped((row for row in measured if row.get("split", "test") == split and plain(row)), "model")
+    attacked = grouped((row for row in rows if row["kind"] in ATTACKED and "no_gradient" in row), "model")
     extra = grouped(of_kind(rows, "masking"), "model")
     flags = []
-    for model in model_order([*by_model, *extra]):
-        if model in by_model:
-            flags += _table_flags(model, by_model[model], split)
+    for model in model_order([*curves, *attacked, *extra]):
+        if model in curves:
+            flags += _table_flags(model, curves[model], split)
+        if model in attacked:
+            flags.append(_attacked_flag(model, attacked[model]))
         if model in extra:
             flags += _gradient_flags(model, extra[model])
     return flags
 
 
+ATTACKED = ("robustness", "difficulty", "views")
+"""Kinds of rows that count the clips which survived without having been attacked."""
+
+
+def _attacked_flag(model: str, rows: Sequence[Row]) -> Flag:
+    """Was every clip that survived really attacked?"""
+    worst = max(rows, key=lambda row: row["no_gradient"])
+    count = worst["no_gradient"]
+    sentence = "every clip that survived had a gradient"
+    if count:
+        sentence = f"{count} of {worst['clips']} clips under {attack_label(worst)} {UNATTACKED}"
+    return Flag(model, "every clip attacked", count == 0, sentence)
+
+
+UNATTACKED = "survived without having been attacked: their gradient was zero or not finite at every step"
+
+
 def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
+    """Checks of the curves over ε, seed by seed; only what was measured on the same clips is compared."""
     steps = sorted({row["steps"] for row in rows if row["eps"] > 0})
-    above = rising = regained = compared = 0
-    worst = few(min(row["clips"] for row in rows))
-    for seed in sorted({row["seed"] for row in rows}):
-        mine = [row for row in rows if row["seed"] == seed]
+    above, rising, regained = [], [], []  # (clips that go against a check, of how many)
+    for mine in grouped(rows, "seed", "clips", "clips_of").values():
+        clips = mine[0]["clips"]
         curves = [{r["eps"]: r for r in evaluated(mine, some, split=split)} for some in steps]
         for curve in curves:
             order = [curve[eps]["correct"] for eps in sorted(curve)]
-            above = max(above, *(c - order[0] for c in order)) if 0.0 in curve else above
-            rising = max(rising, 0, *(b - a for a, b in zip(order, order[1:], strict=False))) if order[1:] else rising
-        for eps in set.intersection(*(set(curve) for curve in curves)) - {0.0} if len(curves) > 1 else ():
-            more, fewer = survivors(curves[-1][eps]), survivors(curves[0][eps])
-            if len(more) != len(fewer):
-                continue  # evaluated at another time on other clips
-            regained, compared = max(regained, int((more > fewer).sum())), compared + 1
+            if 0 in curve:
+                above.append((max(0, *(correct - order[0] for correct in order)), clips))
+            rising += [(max(0, b - a), clips) for a, b in zip(order, order[1:], strict=False)]
+        for eps in set.intersection(*(set(curve) for curve in curves)) - {0} if len(curves) > 1 else ():
+            more, fewer = curves[-1][eps], curves[0][eps]
+            if same_clips(more, fewer):
+                regained.append((int((survivors(more) > survivors(fewer)).sum()), clips))
     found = [
-        Flag(model, "robust ≤ clean", above <= worst, _count(above, "more clips right under attack than clean")),
-        Flag(model, "falling in ε", rising <= worst, _count(rising, "more clips right at a larger ε")),
+        _count_flag(model, "robust ≤ clean", above, "more clips right under attack than clean"),
+        _count_flag(model, "falling in ε", rising, "more clips right at a larger ε"),
     ]
-    if compared:
+    if regained:
         text = f"clips that {steps[0]} steps broke survive {steps[-1]} steps"
-        found.append(Flag(model, "more steps never help", regained <= worst, _count(regained, text)))
+        found.append(_count_flag(model, "more steps never help", regained, text))
     return found
 
 
-def _count(worst: int, text: str) -> str:
-    return f"at most {worst} {text}" if worst else f"no {text}"
+def _count_flag(model: str, check: str, counts: Sequence[tuple[int, int]], text: str) -> Flag:
+    """A check passes where no more clips go against it than by chance, in whatever set of clips."""
+    worst = max((count for count, _ in counts), default=0)
+    passed = all(count <= by_chance(clips) for count, clips in counts)
+    return Flag(model, check, passed, f"at most {worst} {text}" if worst else f"no {text}")
 
 
 def _gradient_flags(model: str, rows: Sequence[Row]) -> list[Flag]:
@@ -84,10 +108,15 @@ def _gradient_flags(model: str, rows: Sequence[Row]) -> list[Flag]:
         Flag(
             model,
             "PGD beats noise",
-            total["noise_correct"] >= total["pgd_correct"] - few(clips),
+            total["noise_correct"] >= total["pgd_correct"] - by_chance(clips),
             f"{total['noise_correct']} of {clips} clips right under noise at ε={noise:g}, "
             f"{total['pgd_correct']} under PGD",
         ),
-        Flag(model, "huge ε breaks all", left <= few(clips), f"{left} of {clips} clips right under PGD at ε={huge:g}"),
+        Flag(
+            model,
+            "huge ε breaks all",
+            left <= by_chance(clips),
+            f"{left} of {clips} clips right under PGD at ε={huge:g}",
+        ),
         Flag(model, "no zero gradients", zero == 0, f"{zero} of {clips} clips without any input gradient"),
     ]

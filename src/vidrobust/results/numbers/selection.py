@@ -1,9 +1,12 @@
-"""Which rows a number is made of."""
+"""Which rows a number is made of: of which kind, of which model, and under which attack they were measured."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from vidrobust.errors import VidrobustError
@@ -24,21 +27,114 @@ def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
 
 def model_order(models: Iterable[str]) -> list[str]:
     """Each model once: the controls first, then in the order in which they were met."""
-    met = list(dict.fromkeys(models))
+    met = dict.fromkeys(models)
     return [name for name in CONTROLS if name in met] + [name for name in met if name not in CONTROLS]
 
 
-def plain_pgd(row: Row) -> bool:
-    """Is a row of accuracy about no attack, or about L∞ PGD on the whole clip? Only these make curves over ε."""
-    attack = row.get("attack") or "none"
-    if "threat=" in attack:
-        return attack.startswith("PGD(") and "Linf()" in attack and "support=WholeClip()" in attack
-    return attack == "none" or attack.startswith("PGD(")
+def grouped(rows: Iterable[Row], *fields: str) -> dict[Any, list[Row]]:
+    """Rows by the value of a field (or the tuple of several), in the order in which the values were met.
 
-
-def grouped(rows: Iterable[Row], field: str) -> dict[Any, list[Row]]:
-    """Rows by the value of a field, in the order in which the values were met."""
-    found = defaultdict(list)
+    >>> grouped([{"eps": 8, "seed": 0}, {"eps": 4, "seed": 0}], "eps", "seed")
+    {(8, 0): [{'eps': 8, 'seed': 0}], (4, 0): [{'eps': 4, 'seed': 0}]}
+    """
+    found: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row[field]].append(row)
-    return found
+        found[row.get(fields[0]) if len(fields) == 1 else tuple(row.get(name) for name in fields)].append(row)
+    return dict(found)
+
+
+# -------------------------------------------------------------------------------------------------------- attacks
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Under which attack a row of accuracy was measured.
+
+    Attributes:
+        search: the attack's class, such as ``PGD``; empty where there was none.
+        norm, support: of the threat, without empty parentheses: ``Linf``, ``Border(ratio=0.1)``.
+        loss: what the attack maximised.
+        targeted: did it aim at other classes.
+        defence: the transform before the model, as text; empty where there was none.
+        blind: did the attack not know of what stands before the classifier.
+    """
+
+    search: str = "PGD"
+    norm: str = "Linf"
+    support: str = "WholeClip"
+    loss: str = "cross_entropy"
+    targeted: bool = False
+    defence: str = ""
+    blind: bool = False
+
+
+PLAIN = Setting()
+"""L∞ PGD on the whole clip: the attack whose rows make curves over ε."""
+
+NO_SEARCH = ("", "none")
+
+
+def setting(row: Row) -> Setting:
+    """The attack behind a row of accuracy: from its fields, where a row lacks them from its ``attack`` text.
+
+    >>> setting({"eps": 8.0, "steps": 20}) == PLAIN
+    True
+    >>> setting({"eps": 16.0, "steps": 20, "attack": "PGD(ε=16,α=4,i=20,support=Flicker)"}).support
+    'Flicker'
+    >>> setting({"eps": 8.0, "norm": "L2", "attack": "PGD(ε=8,α=2,i=20)"}).norm
+    'L2'
+    """
+    model = row.get("model")
+    behind = model.partition(" behind ")[2] if isinstance(model, str) else ""
+    return _setting(
+        row.get("attack"), behind, *(row.get(name) for name in ("search", "norm", "support", "loss", "targeted")),
+        row.get("defence"), row.get("blind"),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _setting(attack: str | None, behind: str, *given: Any) -> Setting:
+    told = replace(_of_text(attack), defence=behind)
+    names = ("search", "norm", "support", "loss", "targeted", "defence", "blind")
+    fields = {name: value for name, value in zip(names, given, strict=True) if value is not None}
+    for name in ("norm", "support"):
+        if name in fields:
+            fields[name] = str(fields[name]).removesuffix("()")
+    return replace(told, **fields)
+
+
+def _of_text(attack: str | None) -> Setting:
+    """What the text of an attack says, be it as typed or as Python prints it; what it does not say is as usual."""
+    if attack is None:
+        return PLAIN
+    if attack in NO_SEARCH:
+        return replace(PLAIN, search="")
+    found = {"search": re.match(r"[^(,\s]*", attack)}
+    found |= {name: re.search(rf"\b{name}=([\w.]+(?:\([^()]*\))?)", attack) for name in ("norm", "support")}
+    words = {name: match[match.lastindex or 0].removesuffix("()") for name, match in found.items() if match}
+    loss = re.search(r"\bloss=(?:<function )?([\w.]+)", attack)
+    return replace(
+        PLAIN,
+        **words,
+        loss=loss[1] if loss else PLAIN.loss,
+        targeted=bool(re.search(r"\btargeted=[Tt]rue", attack)),
+        blind=attack.endswith(", blind") or attack.startswith("Blind("),
+    )
+
+
+def plain(row: Row) -> bool:
+    """Is a row of accuracy a point of the curve over ε: clean, or under L∞ PGD on the whole clip, with no defence?"""
+    found = setting(row)
+    if row["eps"] == 0 and found.search in (*NO_SEARCH, PLAIN.search):
+        return not found.defence and not found.blind
+    return found == PLAIN
+
+
+def same_clips(first: Row, second: Row) -> bool:
+    """Were two rows measured on the same clips, so that their ``survived`` can be compared clip by clip?
+
+    Rows of earlier versions do not say which clips they are of: there the number of clips decides.
+    """
+    if "survived" not in first or "survived" not in second or first["clips"] != second["clips"]:
+        return False
+    return first.get("clips_of") is None or second.get("clips_of") in (None, first["clips_of"])

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidrobust.results.numbers.accuracy import Point, evaluated, evaluated_split, evaluation_steps, pooled
-from vidrobust.results.numbers.attacks import CLEAN, attack_label
-from vidrobust.results.numbers.selection import model_order, of_kind
+from vidrobust.results.numbers.attacks import CLEAN, attack_label, point_of
+from vidrobust.results.numbers.selection import grouped, model_order, of_kind
 from vidrobust.runs.rows import Row
 
 Way = tuple[str, str]
@@ -59,17 +59,13 @@ def viewings(rows: Iterable[Row]) -> dict[Viewing, list[Row]]:
 
 def by_way(rows: Iterable[Row]) -> dict[tuple[str, Way], list[Row]]:
     """Rows of one viewing by model and way, in the order of both; clean rows stand in every way of their level."""
-    rows = list(rows)
-    found = {
-        (model, (level, attacked)): [
-            row
-            for row in rows
-            if (row["model"], row["level"]) == (model, level) and row["attacked"] in (attacked, "none")
-        ]
-        for model in model_order(row["model"] for row in rows)
+    found = grouped(rows, "model", "level", "attacked")
+    return {
+        (model, (level, attacked)): some
+        for model in model_order(model for model, _, _ in found)
         for level, attacked in WAYS
+        if (some := found.get((model, level, "none"), []) + found.get((model, level, attacked), []))
     }
-    return {key: some for key, some in found.items() if some}
 
 
 def view_steps(rows: Iterable[Row]) -> list[int]:
@@ -79,8 +75,8 @@ def view_steps(rows: Iterable[Row]) -> list[int]:
 
 def view_points(rows: Sequence[Row], steps: int) -> tuple[Point, ...]:
     """Accuracy against ε under PGD with so many steps, of the rows of one viewing, model and way; seeds pooled."""
-    chosen = evaluated(rows, steps, "views", evaluated_split(rows, "views"))
-    return tuple(pooled(e, [r for r in chosen if r["eps"] == e]) for e in sorted({row["eps"] for row in chosen}))
+    by_eps = grouped(evaluated(rows, steps, "views", evaluated_split(rows, "views")), "eps")
+    return tuple(pooled(eps, by_eps[eps]) for eps in sorted(by_eps))
 
 
 def view_cells(rows: Sequence[Row]) -> dict[str, Point]:
@@ -88,10 +84,5 @@ def view_cells(rows: Sequence[Row]) -> dict[str, Point]:
 
     Seeds are pooled; of an attack that was made more than once, the largest set counts.
     """
-    cells: dict[str, dict[int, Row]] = defaultdict(dict)
-    for row in rows:
-        by_seed = cells[attack_label(row)]
-        if row["seed"] not in by_seed or row["clips"] > by_seed[row["seed"]]["clips"]:
-            by_seed[row["seed"]] = row
-    order = sorted(cells, key=lambda label: label != CLEAN)
-    return {label: pooled(next(iter(cells[label].values()))["eps"], list(cells[label].values())) for label in order}
+    cells = grouped((row | {"": attack_label(row)} for row in rows), "")
+    return {label: point_of(cells[label]) for label in sorted(cells, key=lambda label: label != CLEAN)}

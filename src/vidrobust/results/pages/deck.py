@@ -14,13 +14,14 @@ from typing import Any
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results import figures
+from vidrobust.results.numbers.accuracy import share
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.selection import of_kind
 from vidrobust.results.numbers.sensitivity import surface_eps
 from vidrobust.results.pages.drawings import Board, resource, scripts
 from vidrobust.results.pages.formulas import FORMULAS
 from vidrobust.results.pages.markup import Html, missing, table, tag, text
-from vidrobust.results.pages.overview import share, single_frame
+from vidrobust.results.pages.overview import single_frame
 from vidrobust.results.pages.slides import Slide, Writer, split
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
 from vidrobust.results.figures.plots import MISSING_STEP
-from vidrobust.results.numbers.accuracy import Curve, Point, evaluation_steps, robustness_curves
+from vidrobust.results.numbers.accuracy import Curve, Point, main_steps, robustness_curves, share
+from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.masking import masking_flags
@@ -137,15 +139,21 @@ def _data(rows: Sequence[Row]) -> Html:
 # --------------------------------------------------------------------------------------------------- how robust
 
 
+RANKED_AT = (4.0, 8.0, 2.0)
+"""The ε at which models are ranked, the first that most have; else the largest that most have."""
+
+
 def headline(rows: Sequence[Row]) -> tuple[int, float, list[Curve]] | None:
-    """The strongest evaluation, the ε at which models are ranked, and the curves that have it, most robust first."""
-    steps = evaluation_steps(rows)
-    curves = [curve for curve in robustness_curves(rows) if steps and curve.steps == steps[-1]]
-    shared = [eps for eps in (4.0, 8.0, 2.0) if curves and all(at(curve, eps) for curve in curves)]
-    if not shared:
+    """The evaluation that most models have, the ε at which they are ranked, and their curves, most robust first."""
+    steps = main_steps(rows)
+    curves = [curve for curve in robustness_curves(rows) if curve.steps == steps]
+    count = Counter(point.x for curve in curves for point in curve.points if point.x > 0)
+    if steps is None or not count:
         return None
-    ranked = sorted(curves, key=lambda curve: -_accuracy(at(curve, shared[0])))
-    return steps[-1], shared[0], ranked
+    most = [eps for eps, number in count.items() if number == max(count.values())]
+    eps = next((eps for eps in RANKED_AT if eps in most), max(most))
+    found = [(point.accuracy, curve) for curve in curves if (point := at(curve, eps))]
+    return steps, eps, [curve for _, curve in sorted(found, key=lambda pair: -pair[0])]
 
 
 def at(curve: Curve, eps: float) -> Point | None:
@@ -153,24 +161,10 @@ def at(curve: Curve, eps: float) -> Point | None:
     return next((point for point in curve.points if point.x == eps), None)
 
 
-def _accuracy(point: Point | None) -> float:
-    return point.accuracy if point else 0.0
-
-
-def share(correct: int, clips: int) -> str:
-    """An accuracy as people must see it.
-
-    >>> share(60, 100)
-    '60.0 % (50.2 to 69.1, 100 clips)'
-    """
-    low, high = interval(correct, clips)
-    return f"{100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}, {clips} clips)"
-
-
 def _robust(rows: Sequence[Row]) -> Html:
     found = headline(rows)
     if found is None:
-        return missing("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
+        return _robust_otherwise(rows)
     steps, eps, ranked = found
     best = next((curve for curve in ranked if curve.model not in CONTROLS), ranked[0])
     point = at(best, eps)
@@ -179,6 +173,18 @@ def _robust(rows: Sequence[Row]) -> Html:
     note = f"Dot and line: accuracy under PGD(i={steps}) at ε={eps:g}, with its 95 % interval. Ring: without attack."
     lines = "".join(_strip(curve, eps) for curve in ranked)
     return Html(f'{tag("p", told)}<div class="strip">{lines}</div>{tag("p", note, "soft")}')
+
+
+def _robust_otherwise(rows: Sequence[Row]) -> Html:
+    """What is known where nothing was attacked by plain PGD: under each model's strongest attack."""
+    lines = []
+    for model, points in attack_points(rows).items():
+        label, point = min(points.items(), key=lambda pair: pair[1].accuracy)
+        lines.append(tag("li", Html(f"{policy(model)}: {text(share(point.correct, point.clips))} under {text(label)}")))
+    if not lines:
+        return missing("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
+    told = tag("p", "No model was attacked by L∞ PGD on the whole clip without a defence. Strongest on each:")
+    return Html(f"{told}<ul>{''.join(lines)}</ul>")
 
 
 def _strip(curve: Curve, eps: float) -> str:

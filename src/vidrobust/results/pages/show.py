@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.errors import RunError
-from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, evaluation_steps, pooled
+from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, main_steps, pooled, share
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.costs import costs
 from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import model_order, of_kind
 from vidrobust.results.numbers.sensitivity import step_size_rows, surface, surface_eps
-from vidrobust.results.pages.overview import headline, lacks, share
+from vidrobust.results.pages.overview import headline, lacks
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 
@@ -159,16 +159,16 @@ def _table(console: Console, *head: str) -> Table:
 
 
 def _accuracies(rows: Sequence[Row], console: Console) -> tuple[str, Table] | None:
-    steps = evaluation_steps(rows)
-    if not steps:
+    steps = main_steps(rows)
+    if steps is None:
         return None
     split = evaluated_split(rows)
-    chosen = evaluated(rows, steps[-1], split=split)
+    chosen = evaluated(rows, steps, split=split)
     eps = sorted({row["eps"] for row in chosen})
     sizes = sorted({pooled(0, [r for r in chosen if (r["model"], r["eps"]) == one]).clips
                     for one in {(r["model"], r["eps"]) for r in chosen}})  # fmt: skip
     clips = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    title = f"Accuracy (%) on {clips} {split} clips under PGD(i={steps[-1]}), by ε; 95 % intervals, seeds pooled"
+    title = f"Accuracy (%) on {clips} {split} clips under PGD(i={steps}), by ε; 95 % intervals, seeds pooled"
     table = _table(console, "Model", *(f"ε={e:g}" for e in eps), "Curve")
     for model in model_order(row["model"] for row in chosen):
         found = [[row for row in chosen if (row["model"], row["eps"]) == (model, e)] for e in eps]
