@@ -10,7 +10,9 @@ from .attacks.autoattack import AutoAttack as AutoAttack
 from .attacks.base import AttackResult as AttackResult
 from .attacks.blind import Blind as Blind
 from .attacks.cw import CW as CW
+from .attacks.ddn import DDN as DDN
 from .attacks.fab import FAB as FAB
+from .attacks.fmn import FMN as FMN
 from .attacks.frame_saliency import FrameSaliency as FrameSaliency
 from .attacks.mifgsm import MIFGSM as MIFGSM
 from .attacks.pgd import FGSM as FGSM

@@ -1,0 +1,166 @@
+"""What minimum-norm searches share: the nearest misclassified point of each clip, and balls of a radius of their own.
+
+Such a search looks for the smallest perturbation whatever the budget of its threat; the budget decides in the end. One
+run therefore gives the whole curve of accuracy against ε: attack under the largest budget of interest, then count the
+clips whose perturbation is larger than ε (``threat.around(clips).size(result.clips)`` where ``result.success``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from vidrobust.attacks.apgd import likeliest_wrong, pick
+from vidrobust.attacks.chase import Chase, unbounded
+from vidrobust.errors import InputError
+from vidrobust.losses import margin, targeted_margin
+from vidrobust.threats import L1, Linf
+from vidrobust.threats.tied import Tied
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.threats import Norm, Threat
+    from vidrobust.types import Labels, Logits
+
+SURE = (1e-4, 3e-2)
+"""By how much a crossing must exceed the boundary, as a share of the clip's own margin: so that the model itself
+confirms what its fast copy found, in float32 or in bfloat16."""
+
+
+class Nearest:
+    """The nearest crossing found so far of each clip of a batch under attack.
+
+    Args:
+        run: the batch.
+        threat: its norm and support; its budgets matter at the end alone.
+
+    Attributes:
+        box: the support with no budget but the pixels' range.
+        search: where the gradients of the margin are asked for; nothing leaves that is misclassified.
+        points: the nearest misclassified free point of each clip, or where it started; one a level of :data:`SURE`.
+        sizes: ``B`` float64 each, how far they are on the clip; ∞ where none is known.
+        largest: the largest size there is.
+        stretch: how many times larger a perturbation is on the clip than in free variables.
+
+    Raises:
+        InputError: the threat shares one perturbation among all clips, or has a budget a frame.
+    """
+
+    def __init__(self, run: Chase, threat: Threat) -> None:
+        if run.feasible.shared or (isinstance(threat.eps, tuple) and isinstance(threat.eps[0], tuple)):
+            raise InputError(
+                "a search for the smallest perturbation of each clip needs one budget a clip, but the threat has one a "
+                "frame or shares one perturbation among all clips. Take PGD or APGD."
+            )
+        self.run, self.threat = run, threat
+        self.pixels = run.subject.pixels
+        self.box = unbounded(threat).around(self.pixels)
+        self.search = run.elsewhere(unbounded(threat), margin)
+        start, none = self.box.start, torch.full((len(self.pixels),), math.inf, dtype=torch.float64)
+        self.points, self.sizes = [start for _ in SURE], [none.to(start.device) for _ in SURE]
+        self.own: Tensor | None = None
+        self.largest = threat.norm.largest(self.pixels[0].numel())
+        self.stretch = 1.0
+        if isinstance(self.box, Tied):
+            self.stretch = threat.norm.repeated(self.pixels[0].numel() // self.box.start[0].numel())
+
+    @classmethod
+    def of(cls, run: Chase, threat: Threat) -> Nearest | None:
+        """For the clips that the model gets right; None where there are none."""
+        near = cls(run, threat)
+        run.value(run.feasible.start)
+        return None if run.over else near
+
+    def aim(self, targets: int) -> None:
+        """From here on follow the gradient towards the class whose boundary, linearised at the clip, is nearest.
+
+        The margins that come back are still those to the best wrong class, so that any crossing counts.
+
+        Args:
+            targets: how many wrong classes to try, the likeliest first; each costs a gradient.
+        """
+        start, classes = self.box.start, likeliest_wrong(self.search, targets)
+        nearest, least = classes[0], torch.full_like(self.sizes[0], math.inf)
+        for target in classes if len(classes) > 1 else []:
+            self.search.aim(targeted_margin, target)
+            distance = self.linear(start, *self.search.gradient(start))
+            nearest, least = torch.where(distance < least, target, nearest), torch.minimum(distance, least)
+        self.search.aim(towards, nearest)
+
+    def measured(self, free: Tensor) -> Tensor:
+        """``B`` float64: the size of the perturbation on the clip."""
+        return self.run.feasible.size(self.box.clips(free))
+
+    def linear(self, free: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        """``B`` float64: how far from the clip the boundary would be, were the margin linear from here on."""
+        slope = dual(gradient, self.threat.norm).clamp(min=1e-30)
+        return (self.measured(free) + self.stretch * (-value.double()).clamp(min=0) / slope).clamp(max=self.largest)
+
+    @property
+    def size(self) -> Tensor:
+        """``B`` float64: the distance of the nearest crossing known; ∞ where there is none."""
+        return self.sizes[0]
+
+    def keep(self, free: Tensor, value: Tensor) -> Tensor:
+        """Remember points of margins ``value`` (``B``) that cross nearer than what is known; returns which ones cross.
+
+        The first call is for the clips themselves, whose margins say what counts as sure.
+        """
+        self.own = value.abs() if self.own is None else self.own
+        size = self.measured(free)
+        for level, share in enumerate(SURE):
+            closer = (value > share * self.own) & (size < self.sizes[level])
+            self.points[level] = pick(closer, free, self.points[level])
+            self.sizes[level] = torch.where(closer, size, self.sizes[level])
+        return value > SURE[0] * self.own
+
+    def into(self, free: Tensor, radius: Tensor) -> Tensor:
+        """The nearest points within ``radius`` (``B``) of the clips, under the threat's norm and support."""
+        eps = radius.double().clamp(0.0, self.largest)
+        return replace(self.threat, eps=eps.tolist()).around(self.pixels).project(free)
+
+    def settle(self) -> None:
+        """Let the model judge the nearest crossings that lie within the budget."""
+        run = self.run
+        run.pay(self.search)
+        for point, size in zip(self.points, self.sizes, strict=True):
+            inside = (size <= self.threat.budgets(self.pixels)[:, 0]) & ~run.broken
+            run.offer(inside.nonzero().flatten(), run.feasible.project(point)[inside])
+        if not run.over:
+            run.value(run.feasible.project(self.points[0]))
+
+
+def towards(logits: Logits, labels: Labels, targets: Labels) -> Tensor:
+    """``B``: the margin to the best wrong class, with the gradient of that to a target."""
+    aimed = targeted_margin(logits, labels, targets)
+    return margin(logits, labels).detach() + (aimed - aimed.detach())
+
+
+def dual(gradient: Tensor, norm: Norm) -> Tensor:
+    """``B`` float64: gradients in the dual norm, which is how fast a loss can rise with the size of a perturbation."""
+    rows = gradient.flatten(1).double()
+    if isinstance(norm, Linf):
+        return rows.abs().sum(1)
+    if isinstance(norm, L1):
+        return rows.abs().amax(1)
+    return rows.norm(dim=1)
+
+
+def scaled(gradient: Tensor, length: Tensor) -> Tensor:
+    """Gradients scaled to the given lengths under L2, ``B``; those of zero stay so."""
+    own = gradient.flatten(1).double().norm(dim=1)
+    share = torch.where(own > 0, length / own.clamp(min=1e-300), 0.0)
+    return gradient * share.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
+
+
+def cosine(step: int, steps: int) -> float:
+    """From 1 at the first step to 0 at the last, along half a cosine.
+
+    >>> [round(cosine(step, 3), 2) for step in range(3)]
+    [1.0, 0.5, 0.0]
+    """
+    return (1 + math.cos(math.pi * step / max(1, steps - 1))) / 2

@@ -1,0 +1,118 @@
+"""FMN and DDN: exact distances on linear models, one run for the whole curve, any support, budgets held."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.linear_models import NORMS, convolutional, distance, linear
+
+from vidrobust.attacks.apgd import APGD
+from vidrobust.attacks.ddn import DDN
+from vidrobust.attacks.fab import FAB
+from vidrobust.attacks.fmn import FMN
+from vidrobust.errors import InputError
+from vidrobust.threats import (
+    L2,
+    Border,
+    Flicker,
+    Frames,
+    Linf,
+    Multiplicative,
+    Norm,
+    OneFrame,
+    Patch,
+    Threat,
+    Universal,
+)
+
+LARGE = {"Linf()": 1.0, "L2()": 10.0, "L1(share=0.05)": 100.0}
+
+
+def sizes(threat: Threat, clips: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    return threat.around(clips).size(found).float()
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_fmn_finds_the_distance_of_linear_models_within_one_percent(norm: Norm, classes: int) -> None:
+    model, clips, labels = linear(classes)
+    exact, threat = distance(model, clips, labels, norm), Threat(norm, LARGE[str(norm)])
+    result = FMN(threat, steps=300)(model, clips, labels)
+    found = sizes(threat, clips, result.clips)
+    assert result.success.all()
+    assert (found >= exact * (1 - 1e-4)).all()
+    assert (found <= exact * 1.01).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_ddn_finds_the_distance_of_linear_models_within_one_percent(classes: int) -> None:
+    model, clips, labels = linear(classes)
+    exact, threat = distance(model, clips, labels, L2()), Threat(L2(), 10.0)
+    result = DDN(threat, steps=300, gamma=0.02)(model, clips, labels)
+    assert result.success.all()
+    assert (sizes(threat, clips, result.clips) <= exact * 1.01).all()
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=str)
+def test_one_run_gives_the_whole_curve(norm: Norm) -> None:
+    """What FAB and APGD together break at an ε, one run for all ε breaks at 1.03 of it."""
+    model = convolutional()
+    clips = torch.rand(24, 3, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
+    labels = model(clips).argmax(1)
+    whole = Threat(norm, LARGE[str(norm)])
+    result = FMN(whole, steps=200)(model, clips, labels)
+    found = sizes(whole, clips, result.clips)
+    assert result.success.all()
+    for share in (0.5, 1.0, 1.5):
+        eps = share * found.median().item()
+        one = Threat(norm, eps)
+        broken = APGD(one, steps=50)(model, clips, labels).success | FAB(one, steps=30)(model, clips, labels).success
+        assert (found <= 1.03 * eps).sum() >= broken.sum()
+
+
+@pytest.mark.parametrize(
+    "support", [Patch(1, 2, 4, 4), Border(0.3), Frames((0, 2)), Flicker(), OneFrame(), Multiplicative(1.5)], ids=str
+)
+@pytest.mark.parametrize("attack", [FMN, DDN])
+def test_supports_and_budgets_hold_exactly(support: object, attack: type) -> None:
+    model = convolutional()
+    clips = torch.rand(6, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
+    labels = model(clips).argmax(1)
+    for eps in (0.05, 0.5, 3.0):
+        threat = Threat(L2(), eps, support)  # type: ignore[arg-type]
+        result = attack(threat, steps=20)(model, clips, labels)
+        assert (threat.around(clips).size(result.clips) <= eps).all()
+        assert (result.success == (model(result.clips).argmax(1) != labels)).all()
+        assert (result.backwards <= 20 + 1 + 4).all()  # the steps, the start, a target each
+
+
+def test_a_smaller_budget_breaks_exactly_the_nearer_clips() -> None:
+    model, clips, labels = linear(5)
+    exact = distance(model, clips, labels, Linf())
+    eps = exact.median().item() * 1.02
+    result = FMN(Threat(Linf(), eps), steps=200)(model, clips, labels)
+    assert torch.equal(result.success, exact <= eps)
+
+
+def test_clips_misclassified_already_come_back_unchanged() -> None:
+    model, clips, labels = linear(2)
+    result = FMN(Threat(Linf(), 0.5), steps=5)(model, clips, 1 - labels)
+    assert result.success.all()
+    assert torch.equal(result.clips, clips)
+    assert (result.backwards == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: FMN(Threat(Linf(), 0.1), steps=0), "steps"),
+        (lambda: FMN(Threat(Linf(), 0.1), alpha=0), "alpha"),
+        (lambda: DDN(Threat(Linf(), 0.1)), "L2 alone"),
+        (lambda: DDN(Threat(L2(), 0.1), gamma=1), "gamma"),
+        (lambda: FMN(Threat(Linf(), 0.1, Universal()))(*linear(2)), "shares one perturbation"),
+        (lambda: FMN(Threat(L2(), [[0.1, 0.2]]))(*linear(2)), "one a frame"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()  # type: ignore[operator]
