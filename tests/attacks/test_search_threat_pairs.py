@@ -16,6 +16,7 @@ from vidrobust.attacks.autoattack import AutoAttack
 from vidrobust.attacks.base import AttackResult, Subject
 from vidrobust.attacks.cw import CW
 from vidrobust.attacks.fab import FAB
+from vidrobust.attacks.fmn import FMN
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import PGD
@@ -70,6 +71,7 @@ SEARCHES: dict[str, Callable[[Threat], Any]] = {
     "mifgsm": lambda threat: MIFGSM(threat, alpha=0.01, steps=3, shifts=1),
     "square": lambda threat: Square(threat, queries=12),
     "fab": lambda threat: FAB(threat, steps=3, targets=2),
+    "fmn": lambda threat: FMN(threat, steps=4, targets=2),
     "rays": lambda threat: RayS(threat, queries=20),
 }
 
@@ -95,7 +97,7 @@ def test_budgets_hold_and_nothing_is_disturbed(model: nn.Module, name: str, norm
     threat = Threat(norm, EPS[type(norm)], support)
     clips, labels = batch()
     search = SEARCHES[name](threat)
-    if isinstance(support, Universal) and name in ("fab", "rays"):
+    if isinstance(support, Universal) and name in ("fab", "fmn", "rays"):
         with pytest.raises(InputError, match="shares one"):
             search(model, clips, labels)
         return

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.chase import Chase, chase
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.nearest import Nearest, cosine, scaled
+from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import Precision
+from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import L2, Threat
 
@@ -77,11 +77,11 @@ class DDN:
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
         """
-        with chase(model, self.threat, clips, labels, margin, self.precision) as run:
+        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
             self.search(run)
             return run.result()
 
-    def search(self, run: Chase) -> None:
+    def search(self, run: SearchState) -> None:
         """Attack the clips of a batch that still stand."""
         near = Nearest.of(run, self.threat)
         if near is None:

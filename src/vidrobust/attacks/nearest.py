@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong, pick
-from vidrobust.attacks.chase import Chase, unbounded
+from vidrobust.attacks.searching import SearchState, unbounded
 from vidrobust.errors import InputError
 from vidrobust.losses import margin, targeted_margin
 from vidrobust.threats import L1, Linf
@@ -50,7 +50,7 @@ class Nearest:
         InputError: the threat shares one perturbation among all clips, or has a budget a frame.
     """
 
-    def __init__(self, run: Chase, threat: Threat) -> None:
+    def __init__(self, run: SearchState, threat: Threat) -> None:
         if run.feasible.shared or (isinstance(threat.eps, tuple) and isinstance(threat.eps[0], tuple)):
             raise InputError(
                 "a search for the smallest perturbation of each clip needs one budget a clip, but the threat has one a "
@@ -69,7 +69,7 @@ class Nearest:
             self.stretch = threat.norm.repeated(self.pixels[0].numel() // self.box.start[0].numel())
 
     @classmethod
-    def of(cls, run: Chase, threat: Threat) -> Nearest | None:
+    def of(cls, run: SearchState, threat: Threat) -> Nearest | None:
         """For the clips that the model gets right; None where there are none."""
         near = cls(run, threat)
         run.value(run.feasible.start)
