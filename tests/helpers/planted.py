@@ -1,8 +1,8 @@
 """Models that fool weak evaluations, each wrapped around an honest classifier, and honest ones beside them.
 
 Every planted model looks more robust under some common attack than it is. ``PLANTED`` says by name how to make one of a
-trained classifier; the true robustness is that of the classifier inside (or less), since the wrapper answers alike on all
-clips, or alike up to what its failure is.
+trained classifier; the true robustness is that of the classifier inside (or less), since the wrapper answers alike, or
+alike up to what its failure is.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class HalfPrecision(Wrapped):
 class Remembered(Wrapped):
     """Answers rightly on every clip it has seen before, whatever the classifier says: clean accuracy is 100 %.
 
-    It compares a coarse picture of the clip with those it keeps; within a perturbation of a few levels, the answer is the
-    stored one and has no gradient. Only large enough changes reach the classifier.
+    It compares the clip with those it keeps: within a small change of one, the answer is the stored one and has no
+    gradient. Only larger changes reach the classifier.
     """
 
     def __init__(self, classifier: nn.Module, clips: Tensor, labels: Tensor, radius: float = 1 / 255) -> None:
