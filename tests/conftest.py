@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from helpers import devices
 from helpers.studies import finish, start
 from hypothesis import HealthCheck, settings
 
@@ -37,8 +39,41 @@ LONG = (
 """Files of about a minute: first, or one of them is what all other cores wait for at the end."""
 
 
+pytest_addoption, pytest_generate_tests = devices.add_options, devices.parametrise
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    devices.mark(items)
     items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    devices.check_can_run(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI nothing is skipped in silence but what needs a GPU: a missing browser, codec or library is a failure."""
+    report = yield
+    if (
+        "CI" in os.environ
+        and report.skipped
+        and not (hasattr(report, "wasxfail") or item.get_closest_marker("needs_cuda"))
+    ):
+        report.outcome, report.longrepr = "failed", f"skipped, which CI does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where a test runs: every device there is, or the one of ``--device``."""
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    """The type of the clips, from ``--dtype``."""
+    return getattr(torch, request.config.getoption("--dtype"))
 
 
 @pytest.fixture(scope="session", autouse=True)

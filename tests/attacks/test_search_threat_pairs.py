@@ -24,6 +24,7 @@ from vidrobust.attacks.rays import RayS
 from vidrobust.attacks.searching import searching
 from vidrobust.attacks.square import Square
 from vidrobust.errors import InputError
+from vidrobust.fast.precision import full_float32
 from vidrobust.losses import cross_entropy
 from vidrobust.threats import (
     L1,
@@ -65,6 +66,7 @@ def short(support: Support) -> str:
 
 
 SEARCHES: dict[str, Callable[[Threat], Any]] = {
+    "pgd": lambda threat: PGD(threat, alpha=0.01, steps=4, restarts=2),
     "apgd": lambda threat: APGD(threat, steps=6),
     "apgd-t": lambda threat: TargetedAPGD(threat, steps=4, targets=2),
     "cw": lambda threat: CW(threat, alpha=0.02, steps=4),
@@ -82,6 +84,12 @@ def model() -> nn.Module:
     return convolutional().train()
 
 
+@pytest.fixture(scope="module")
+def placed(device: torch.device) -> nn.Module:
+    """The same, on a device."""
+    return convolutional().train().to(device)
+
+
 def batch() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
     clips = torch.rand(4, 3, 4, 8, 8, generator=generator)
@@ -90,28 +98,41 @@ def batch() -> tuple[Tensor, Tensor]:
     return clips, torch.tensor([0, 1, 2, 3])
 
 
+def batch_on(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    clips, labels = batch()
+    return clips.to(device, dtype), labels.to(device)
+
+
 @pytest.mark.parametrize("norm", NORMS, ids=str)
 @pytest.mark.parametrize("support", SUPPORTS, ids=short)
 @pytest.mark.parametrize("name", SEARCHES)
-def test_budgets_hold_and_nothing_is_disturbed(model: nn.Module, name: str, norm: Norm, support: Support) -> None:
-    threat = Threat(norm, EPS[type(norm)], support)
-    clips, labels = batch()
+def test_budgets_hold_and_nothing_is_disturbed(
+    placed: nn.Module, name: str, norm: Norm, support: Support, device: torch.device, dtype: torch.dtype
+) -> None:
+    threat, model = Threat(norm, EPS[type(norm)], support), placed
+    clips, labels = batch_on(device, dtype)
     search = SEARCHES[name](threat)
     if isinstance(support, Universal) and name in ("fab", "fmn", "rays"):
         with pytest.raises(InputError, match="shares one"):
             search(model, clips, labels)
         return
-    before, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    before, random = copy.deepcopy(model.state_dict()), drawn(device)
     found = search(model, clips, labels)
     assert_within(threat, clips, found)
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
-    assert torch.equal(random, torch.get_rng_state())
+    assert torch.equal(random, drawn(device))
     assert model.training and all(part.training for part in model.modules())
     assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
     assert torch.equal(found.success, found.predicted != labels)
-    with torch.no_grad():
-        assert torch.equal(found.predicted, copy.deepcopy(model).eval()(found.clips).argmax(1))
+    with torch.no_grad(), full_float32(device):
+        assert torch.equal(found.predicted, copy.deepcopy(model).eval()(found.clips.float()).argmax(1))
     assert not found.clips.requires_grad and (found.forwards == found.queries + 1).all()
+
+
+def drawn(device: torch.device) -> Tensor:
+    """The state of all global random numbers."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return torch.cat(states)
 
 
 def assert_within(threat: Threat, clips: Tensor, found: AttackResult) -> None:
@@ -128,8 +149,8 @@ def assert_within(threat: Threat, clips: Tensor, found: AttackResult) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_the_seed_and_the_clip_decide_not_the_batch(model: nn.Module, name: str) -> None:
-    clips, labels = batch()
+def test_the_seed_and_the_clip_decide_not_the_batch(placed: nn.Module, name: str, device: torch.device) -> None:
+    model, (clips, labels) = placed, batch_on(device)
     search = SEARCHES[name](Threat(L2(), 0.5))
     whole = search(model, clips, labels)
     again = search(model, clips, labels)
@@ -149,19 +170,19 @@ def test_another_seed_is_another_search(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_budgets_may_differ_from_clip_to_clip(model: nn.Module, name: str) -> None:
-    clips, labels = batch()
+def test_budgets_may_differ_from_clip_to_clip(placed: nn.Module, name: str, device: torch.device) -> None:
+    clips, labels = batch_on(device)
     eps = torch.tensor([0.0, 0.01, 0.02, 0.04])
-    found = SEARCHES[name](Threat(Linf(), eps))(model, clips, labels)
-    assert ((found.clips - clips).abs().flatten(1).amax(1) <= eps).all()
+    found = SEARCHES[name](Threat(Linf(), eps))(placed, clips, labels)
+    assert ((found.clips - clips).abs().flatten(1).amax(1).cpu() <= eps).all()
 
 
-@pytest.mark.parametrize("name", ["apgd", "apgd-t", "cw", "mifgsm", "square"])
-def test_budgets_may_differ_from_frame_to_frame(model: nn.Module, name: str) -> None:
-    clips, labels = batch()
+@pytest.mark.parametrize("name", ["pgd", "apgd", "apgd-t", "cw", "mifgsm", "square"])
+def test_budgets_may_differ_from_frame_to_frame(placed: nn.Module, name: str, device: torch.device) -> None:
+    clips, labels = batch_on(device)
     eps = torch.tensor([[0.0, 0.01, 0.02, 0.04]])
-    found = SEARCHES[name](Threat(Linf(), eps))(model, clips, labels)
-    assert ((found.clips - clips).abs().amax((1, 3, 4)) <= eps).all()
+    found = SEARCHES[name](Threat(Linf(), eps))(placed, clips, labels)
+    assert ((found.clips - clips).abs().amax((1, 3, 4)).cpu() <= eps).all()
 
 
 @pytest.mark.parametrize("make", [FAB, RayS])

@@ -56,17 +56,20 @@ noise = torch.Generator().manual_seed(2)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("support", SUPPORTS)
 @pytest.mark.parametrize("budget", ["one", "a clip", "a frame"])
-def test_every_operation_keeps_the_budget_on_the_clip(norm: str, support: str, budget: str) -> None:
+def test_every_operation_keeps_the_budget_on_the_clip(
+    norm: str, support: str, budget: str, device: torch.device
+) -> None:
     measure, eps = NORMS[norm]
     budgets = {"one": eps, "a clip": (eps, eps / 2, 0.0, eps), "a frame": ((eps, 0.0, eps / 3, eps),)}[budget]
     if budget == "a frame" and "one frame" in support:
         return  # refused, see below
-    feasible = Threat(measure, budgets, SUPPORTS[support]).around(CLIPS)
-    far = feasible.project(feasible.start + torch.randn(feasible.start.shape, generator=noise))
-    gradient = torch.randn(feasible.start.shape, generator=noise)
+    given = CLIPS.to(device)
+    feasible = Threat(measure, budgets, SUPPORTS[support]).around(given)
+    far = feasible.project(feasible.start + torch.randn(feasible.start.shape, generator=noise).to(device))
+    gradient = torch.randn(feasible.start.shape, generator=noise).to(device)
     for free in (far, feasible.random(noise), feasible.step(far, gradient, 0.3), feasible.project(feasible.start)):
         clips = feasible.clips(free)
-        delta = clips.double() - CLIPS
+        delta = clips.double() - given
         assert clips.dtype == torch.float32
         assert clips.min() >= 0
         assert clips.max() <= 1
@@ -74,10 +77,10 @@ def test_every_operation_keeps_the_budget_on_the_clip(norm: str, support: str, b
             for frame, bound in enumerate(budgets[0]):  # type: ignore[index, arg-type]
                 assert (measure.size(delta[:, :, frame].flatten(1)) <= bound).all()
         else:
-            assert (measure.size(delta.flatten(1)) <= torch.tensor(budgets, dtype=torch.float64)).all()
+            assert (measure.size(delta.flatten(1)) <= torch.tensor(budgets, dtype=torch.float64, device=device)).all()
             assert torch.equal(feasible.size(clips), measure.size(delta.flatten(1)))
         assert torch.allclose(feasible.project(free), free, atol=1e-6)
-    assert torch.equal(feasible.clips(feasible.start), CLIPS)
+    assert torch.equal(feasible.clips(feasible.start), given)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -15,7 +15,7 @@ from vidrobust.errors import InputError
 from vidrobust.fast import graphs
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
-from vidrobust.fast.precision import Precision
+from vidrobust.fast.precision import Precision, full_float32
 from vidrobust.fast.segments import lean, saving, storages
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ class View:
 
     Attributes:
         layout: the memory format in which it takes clips without copying them.
+        exact: is it the model in its own precision, float32 without TF32 that is?
     """
 
-    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format) -> None:
+    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format, exact: bool = False) -> None:
         self._call = call
         self.layout = layout
+        self.exact = exact
         self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
         self._check: Callable[[Logits, Clips], None] | None = None
 
@@ -71,6 +73,13 @@ class View:
         self._check = check
 
     def __call__(self, clips: Clips) -> Logits:
+        with self._numbers(clips):
+            return self._checked(clips)
+
+    def _numbers(self, clips: Clips) -> contextlib.AbstractContextManager[None]:
+        return full_float32(clips.device) if self.exact else contextlib.nullcontext()
+
+    def _checked(self, clips: Clips) -> Logits:
         if self._check is None:
             return self._answer(clips)
         check, self._check = self._check, None
@@ -109,7 +118,8 @@ class View:
 
         Where the memory does not suffice after all, the parts of later calls are the smaller ones.
         """
-        found = in_parts(work, (clips, *others), self.parts(clips))
+        with self._numbers(clips):  # of the backward pass, too
+            found = in_parts(work, (clips, *others), self.parts(clips))
         known, key = self._known(clips)
         most = -(-len(clips) // len(found))
         if key in known and known[key].batch > most > 0 and len(found) > self.parts(clips):
@@ -210,7 +220,7 @@ def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Pr
         raise InputError(f'precision must be "auto" or "exact", but is {precision!r}.')
     copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
-        return View(answers(model), torch.contiguous_format)
+        return View(answers(model), torch.contiguous_format, precision == "exact")
     return View(copied, copied.layout)
 
 
