@@ -1,0 +1,1 @@
+"""Measurements of speed and memory by one contract: see README.md beside this."""

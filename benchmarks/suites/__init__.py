@@ -1,0 +1,1 @@
+"""One suite a module, each with a function ``measure(stage)`` that writes its rows as it finds them."""

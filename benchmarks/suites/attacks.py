@@ -1,0 +1,69 @@
+"""PGD against that of other libraries: same model, clips, ε, α and iterations."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.contestants import OWN, PEERS, Attack
+from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, ratios, release
+from benchmarks.problems import Problem, problems
+
+MEMORY = {"torchattacks": 0.4}
+
+
+def measure(stage: Stage) -> None:
+    """All problems of the device."""
+    for problem in problems(stage.device, stage.tiny):
+        if stage.wants(problem.name):
+            with stage.trying(problem.name):
+                _problem(stage, problem)
+
+
+def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
+    model, clips, labels = problem.make(stage.device)
+    runs: dict[str, Attack] = {}
+    losses: dict[str, float] = {}
+    peaks: dict[str, int] = {}
+    for name, make in (OWN | PEERS).items():
+        where = f"{problem.name}: {name}"
+        if problem.few and name in ("ours, exact", "bare", "foolbox", "art", "advertorch"):
+            continue
+        try:
+            run = make(copy.deepcopy(model), steps)
+        except ImportError as error:
+            stage.add(kind="not run", row=where, why=f"not installed: {error}")
+            continue
+        with stage.trying(where):
+            peaks[name] = peak_bytes(lambda run=run: run(clips, labels), stage.device)
+            losses[name] = final_loss(model, run(clips, labels), labels)
+            runs[name] = run
+            stage.add(kind="memory", row=problem.name, contestant=name, bytes=peaks[name])
+            if not name.startswith("bare"):
+                stage.add(kind="loss", row=problem.name, contestant=name, loss=round(losses[name], 5))
+    times = interleaved({name: lambda run=run: run(clips, labels) for name, run in runs.items()}, stage, warm=0)
+    for name, taken in times.items():
+        stage.add(kind="time", row=problem.name, contestant=name, seconds=quartiles(taken))
+    for of in ("ours", "ours, search alone"):
+        for to in times:
+            if not to.startswith("ours") and of in times:
+                bound = problem.bounds.get("bare" if to.startswith("bare") else to)
+                stage.add(
+                    kind="ratio", row=problem.name, what="time", of=of, to=to, ratio=ratios(times, of, to), bound=bound
+                )
+    for to, peak in peaks.items():
+        if "ours" in peaks and not to.startswith(("ours", "bare")) and peak:
+            ratio = quartiles([peaks["ours"] / peak])
+            bound = MEMORY.get(to)
+            stage.add(kind="ratio", row=problem.name, what="memory", of="ours", to=to, ratio=ratio, bound=bound)
+    runs.clear()
+    release(stage.device)
+
+
+@torch.no_grad()
+def final_loss(model: nn.Module, clips: Tensor, labels: Tensor) -> float:
+    """Mean float32 cross-entropy of the clips an attack returned."""
+    return F.cross_entropy(model(clips), labels).item()

@@ -1,0 +1,185 @@
+"""Adversarial training: a step over its bare passes, an epoch over the same with torchattacks, a large step."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.contestants import ALPHA, EPS
+from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, ratios, seconds
+from vidrobust.data.dataset import DataConfig
+from vidrobust.fast.view import inference_view
+from vidrobust.models.building import build
+from vidrobust.models.estimate import count, gpu_named
+from vidrobust.notation import parse_policy
+from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World
+from vidrobust.training.dry_run import Estimate
+from vidrobust.training.loop import Training
+from vidrobust.training.trainer import begin
+
+STEPS = 5
+POLICY = f"AT(ε=8,α=2,i={STEPS})"
+
+
+class Noise:
+    """Training clips of noise, kept as bytes, mirrored at random: what the loop asks of a data set."""
+
+    def __init__(self, clips: int, frames: int, size: int, classes: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self._bytes = torch.randint(256, (clips, 3, frames, size, size), generator=generator, dtype=torch.uint8)
+        self.labels = torch.arange(clips) % classes
+        self.classes = tuple(map(str, range(classes)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def centre(self, indices: Any) -> Tensor:
+        """The clips as they are."""
+        return self._bytes[torch.as_tensor(indices)].float() / 255
+
+    def augmented(self, indices: Tensor, generator: torch.Generator, part: Tensor | None = None) -> Tensor:
+        """The clips, every other one mirrored."""
+        mirrored = torch.rand(len(indices), generator=generator) < 0.5
+        rows = torch.arange(len(indices)) if part is None else part
+        clips = self.centre(indices[rows])
+        return torch.where(mirrored[rows].view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
+
+
+def measure(stage: Stage) -> None:
+    """The three of them."""
+    for name, work in {
+        "AT(i=5), an epoch, small network of the study": _epoch,
+        "AT(i=5), a step, small network of the study": _step,
+        "AT(i=5), a step, 3D-ResNeXt-101 at 64×112×112, checkpointing": _large,
+    }.items():
+        if stage.wants(name):
+            with stage.trying(name):
+                work(stage, name)
+
+
+def training(stage: Stage, model: str, clips: Noise, **config: Any) -> Training:
+    """A training that has just begun."""
+    network = build(model, len(clips.classes)).to(stage.device)
+    clips_: Any = clips
+    return begin(network, clips_, parse_policy(POLICY), FitConfig(**config), 0, lambda eps, steps: 2.0, World())
+
+
+def _epoch(stage: Stage, name: str) -> None:
+    batch, clips = (4, Noise(16, 8, 16, 10)) if stage.tiny else (64, Noise(1280, 8, 24, 10))
+    ours = training(stage, "r3d-small", clips, epochs=1000, batch=batch)
+    runs: dict[str, Callable[[], object]] = {"ours": lambda: ours.epoch(lambda gradients: None, lambda: None)}
+    try:
+        importlib.import_module("torchattacks")
+    except ImportError as error:
+        stage.add(kind="not run", row=f"{name}: torchattacks", why=f"not installed: {error}")
+    else:
+        runs["torchattacks"] = _plain_epoch(stage, clips, ours.config)
+    times = interleaved(runs, stage, warm=1)
+    for contestant, taken in times.items():
+        stage.add(kind="time", row=name, contestant=contestant, seconds=quartiles(taken))
+    if "torchattacks" in times:
+        ratio = ratios(times, "ours", "torchattacks")
+        stage.add(kind="ratio", row=name, what="time", of="ours", to="torchattacks", ratio=ratio, bound=0.6)
+
+
+def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], None]:
+    """One epoch as one would write it."""
+    library: Any = importlib.import_module("torchattacks")
+    model = build("r3d-small", len(clips.classes)).to(stage.device)
+    optimiser = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
+    attack = library.PGD(model, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
+    generator = torch.Generator().manual_seed(0)
+
+    def epoch() -> None:
+        for indices in torch.randperm(len(clips), generator=generator).split(config.batch):
+            labels = clips.labels[indices].to(stage.device)
+            attacked = attack(clips.augmented(indices, generator).to(stage.device), labels)
+            model.train()
+            optimiser.zero_grad(set_to_none=True)
+            F.cross_entropy(model(attacked), labels).backward()
+            optimiser.step()
+
+    return epoch
+
+
+def _step(stage: Stage, name: str) -> None:
+    batch, clips = (4, Noise(8, 8, 16, 10)) if stage.tiny else (64, Noise(128, 8, 24, 10))
+    running = training(stage, "r3d-small", clips, epochs=1000, batch=batch)
+    indices = torch.arange(batch)
+    loaded = clips.centre(indices).to(stage.device)
+    labels = clips.labels[:batch].to(stage.device)
+    running.learner.train()
+    runs: dict[str, Callable[[], object]] = {
+        "step": lambda: running._note(batch, *running._step(indices, loaded, running._clock(0))),
+        "bare passes": lambda: bare(running, loaded, labels),
+        "attack alone": lambda: attack_alone(running, loaded, labels),
+    }
+    times = interleaved(runs, stage)
+    for contestant, taken in times.items():
+        stage.add(kind="time", row=name, contestant=contestant, seconds=quartiles(taken))
+    ratio = ratios(times, "step", "bare passes")
+    stage.add(kind="ratio", row=name, what="time", of="step", to="bare passes", ratio=ratio, bound=1.05)
+
+
+def attack_alone(running: Training, clips: Tensor, labels: Tensor) -> Tensor:
+    """The attack of a step, on weights that have not changed."""
+    from vidrobust import PGD, Linf, Threat
+
+    return PGD(Threat(Linf(), EPS), ALPHA, STEPS, keep="last").perturb(running.learner.model, clips, labels)
+
+
+def bare(running: Training, clips: Tensor, labels: Tensor) -> None:
+    """As many passes as a step has, and nothing else."""
+    model, learner = running.learner.model, running.learner
+    model.eval().requires_grad_(False)
+    view = inference_view(model, clips)
+    point = clips.contiguous(memory_format=view.layout)
+    for part, answers in zip(*(whole.tensor_split(view.parts(point)) for whole in (point, labels)), strict=True):
+        for _ in range(STEPS):
+            leaf = part.detach().requires_grad_(True)
+            torch.autograd.grad(F.cross_entropy(view(leaf), answers, reduction="sum"), leaf)
+    model.train().requires_grad_(True)
+    optimiser = running.optimisers["model"]
+    optimiser.zero_grad(set_to_none=True)
+    laid = clips.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(clips.device.type, learner.dtype, enabled=learner.dtype != torch.float32):
+        logits = model(laid)
+    F.cross_entropy(logits.float(), labels).backward()
+    optimiser.step()
+
+
+def _large(stage: Stage, name: str) -> None:
+    """A step of the UCF-101 recipe's network with all of its weights trained, and the recipe's estimate of it."""
+    if stage.device.type != "cuda" and not stage.tiny:
+        stage.add(kind="not run", row=name, why="minutes a step on a CPU")
+        return
+    model, batch, frames, size = ("resnext3d-101", 8, 64, 112) if not stage.tiny else ("r3d-small", 4, 8, 16)
+    clips = Noise(batch, frames, size, 101)
+    running = training(stage, model, clips, epochs=1000, batch=batch, checkpointing=True, optimiser="sgd", lr=1e-3)
+    indices, loaded = torch.arange(batch), clips.centre(torch.arange(batch)).to(stage.device)
+    running.learner.train()
+    step = lambda: running._note(batch, *running._step(indices, loaded, running._clock(0)))  # noqa: E731
+    peak = peak_bytes(step, stage.device)
+    stage.add(kind="memory", row=name, contestant="ours", bytes=peak)
+    taken = [seconds(step, stage.device) for _ in range(3)]
+    stage.add(kind="time", row=name, contestant="ours", seconds=quartiles(taken))
+    counted = count(running.learner.model, frames, size)
+    data = DataConfig(frames=frames, size=size, max_frames=frames)
+    told = Estimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_named("H100"))
+    value = {
+        "estimated seconds": round(told.seconds, 4),
+        "estimated GiB": round((told.fixed + told.part * told.activations) / 2**30, 3),
+        "TFLOP": round(told.epochs[0] / 1e12, 4),
+        "share of the peak": round(told.epochs[0] / (told.peak * 1e12) / taken[len(taken) // 2], 4),
+        "estimate over measured": round(told.seconds / taken[len(taken) // 2], 3),
+    }
+    stage.add(kind="figure", row=name, what="the estimate", value=value)
+    if not math.isfinite(told.seconds):
+        raise RuntimeError("no estimate")
