@@ -8,6 +8,7 @@ of a :func:`flat` dataclass are options of the verb itself.
 from __future__ import annotations
 
 import inspect
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
@@ -70,8 +71,9 @@ def run(kind: type[Verb], name: str, arguments: Sequence[str]) -> None:
 
 def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
     """A verb from its command line; a wrong one, ``--help`` and ``--print_config`` end the program."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, set_dumper
 
+    set_dumper("yaml", _as_yaml)
     parser = ArgumentParser(prog=f"vidrobust {name}", description=(inspect.getdoc(kind) or "").partition("\n\n")[0])
     parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
     _declare(parser, kind, {})
@@ -79,7 +81,9 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
         parser.link_arguments(short, long)
     arguments = _spelled(arguments)
     if kind.PRESET:
-        parser.set_defaults(kind.preset(_chosen(parser, kind.PRESET, arguments)))
+        defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
+        defaults.pop(kind.PRESET, None)  # what is printed must name it, also where defaults are left out
+        parser.set_defaults(defaults)
     values = parser.parse_args(arguments)
     return _made(kind, dict(vars(parser.instantiate(values))))
 
@@ -105,8 +109,8 @@ def _declare(parser: ArgumentParser, kind: type, defaults: Mapping[str, Any]) ->
             _declare(parser, hints[of.name], {} if default is MISSING else vars(default))
             continue
         how: dict[str, Any] = {"help": about.get(of.name, ""), **of.metadata.get("how", {})}
-        if default is not MISSING:
-            how["default"] = default
+        if default is not MISSING:  # of a positional argument it would override what a configuration file says
+            how["default"] = SUPPRESS if of.metadata.get("positional") else default
         elif not of.metadata.get("positional"):
             how["required"] = True
         if hints[of.name] is bool and default is False:
@@ -150,12 +154,27 @@ def _chosen(parser: ArgumentParser, name: str, arguments: Sequence[str]) -> str 
     return parser.parse_args(asked, env=False)[name]
 
 
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    """A configuration as it is printed: text that would be read back as a number is quoted (PyYAML leaves 1e3 bare)."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = "'" if value[:1] in set("+-.0123456789") else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(values, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+
+
 def _made(kind: type[Made], values: dict[str, Any]) -> Made:
     """A dataclass of parsed values, the flat ones within it made of theirs."""
     hints = get_type_hints(kind)
     return kind(
         **{
-            of.name: _made(hints[of.name], values) if of.metadata.get("flat") else values[of.name]
+            of.name: _made(hints[of.name], values) if of.metadata.get("flat") else values.get(of.name, _default(of))
             for of in fields(kind)  # type: ignore[arg-type]
         }
     )
