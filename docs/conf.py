@@ -1,6 +1,9 @@
 """Sphinx configuration; `scripts/check` builds with warnings as errors."""
 
 from importlib.metadata import version as version_of
+from typing import Any
+
+from vidrobust.notation.families import FAMILIES, Family
 
 project = "vidrobust"
 author = "vidrobust contributors"
@@ -19,3 +22,30 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_use_rtype = False
+
+
+def written(family: Family) -> str:
+    """A method with its terms, such as ``Free(ε,m)``."""
+    terms = (
+        ["…", "…"] if family.mixes else ["ε_max" if family.eps_max and term == "ε" else term for term in family.terms]
+    )
+    return f"`{family.name}({','.join(terms)})`" if terms else f"`{family.name}`"
+
+
+def methods() -> str:
+    """The table of the methods, from what is declared of them."""
+    rows = ["| method | what it does | takes besides (by default) |", "| --- | --- | --- |"]
+    for family in FAMILIES.values():
+        own = ", ".join(f"`{option.symbol}` ({option.default:g}): {option.about}" for option in family.own)
+        rows.append(f"| {written(family)} | {family.about} | {own or '–'} |")
+    return "\n".join(rows)
+
+
+def setup(app: Any) -> None:
+    """Have ``{{methods}}`` in the page on training replaced."""
+
+    def replace(app: Any, page: str, source: list[str]) -> None:
+        if page == "training":
+            source[0] = source[0].replace("{{methods}}", methods())
+
+    app.connect("source-read", replace)

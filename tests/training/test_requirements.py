@@ -16,7 +16,7 @@ from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, RunError, VidrobustWarning
 from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.training.config import FitConfig
-from vidrobust.training.methods.making import fitted
+from vidrobust.training.methods.table import fitted
 from vidrobust.training.trainer import train
 
 CONFIG = FitConfig(epochs=2, batch=10)

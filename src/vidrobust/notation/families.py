@@ -71,85 +71,185 @@ GAN = (
 
 @dataclass(frozen=True)
 class Family:
-    """A method of training, by the terms it is written with.
+    """A method of training, by the terms it is written with; :mod:`vidrobust.training.methods.table` has its class.
 
     Attributes:
+        name: as it is written.
         about: what it does, and where it is published.
+        example: a text that would do, for error messages and tests.
         terms: which of ε, α and i it shows.
         defaults: of what is not shown, or need not be given.
         options: what it takes besides, in the order in which it is printed.
-        cost: training steps that a batch costs, besides the attack's gradients.
+        passes: training passes that each clip of a batch costs; of a mixture, besides those of its parts. The symbol of
+            an option where that says it.
+        attacks: does it spend input gradients on an attack besides?
+        moves: must one of ε, α and i move over training (True), must none (False), or may they (None)?
+        warm: does it start from a trained model by definition?
+        eps_max: is its ε drawn up to a largest one, written ``ε_max``?
+        noise: the symbol of the option that multiplies ε; their product must stay within ε's range.
+        mixes: does it mix other methods, instead of having terms?
+        mixable: may mixtures mix it?
+        modifiable: does it train a classifier whose weights AWP, EMA and SWA can reach?
     """
 
+    name: str
     about: str
+    example: str
     terms: str = "εαi"
     defaults: Mapping[str, AlphaRule | EpsRule | StepsRule] = field(default_factory=dict)
     options: tuple[Option, ...] = COMMON
-    cost: int = 1
+    passes: int | str = 1
+    attacks: bool = True
+    moves: bool | None = None
+    warm: bool = False
+    eps_max: bool = False
+    noise: str = ""
+    mixes: bool = False
+    mixable: bool = False
+    modifiable: bool = True
+
+    @property
+    def own(self) -> tuple[Option, ...]:
+        """The options that are its own, besides those that methods have in common."""
+        return tuple(option for option in self.options if option not in COMMON)
 
 
+NORM, SUPPORT, BY, SMOOTH, MIX = COMMON
 _ONE_STEP = {"i": Fixed(1)}
 _CLEAN = {"ε": Fixed(0), "α": EqualsEps(), "i": Fixed(1)}
+_TWO_THREATS = "(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))"
 
-FAMILIES: dict[str, Family] = {
-    "standard": Family("training without an attack", "", _CLEAN, (COMMON[3],)),
-    "AT": Family("adversarial training at one setting (Madry et al., ICLR 2018)"),
-    "fAT": Family("AT fine-tuned from the standard-trained model; this reading of the slides' term is ours"),
-    "CAL": Family("curriculum adversarial learning: at least one of ε, α and i moves (the slides)"),
-    "AAT": Family(
-        "adaptive AT: each batch's ε is drawn in proportion to the adversarial loss at it (Kinfu and Vidal 2022)",
+_DECLARED = (
+    Family(
+        "standard",
+        "cross-entropy of clean clips: training without an attack",
+        "standard(smooth=0.1)",
+        terms="",
+        defaults=_CLEAN,
+        options=(SMOOTH,),
+        attacks=False,
+    ),
+    Family(
+        "AT",
+        "adversarial training at one setting: cross-entropy of attacked clips (Madry et al., ICLR 2018)",
+        "AT(ε=8,α=8,i=3)",
+        moves=False,
+        mixable=True,
+    ),
+    Family(
+        "fAT",
+        "AT fine-tuned from the standard-trained model; this reading of the slides' term is ours",
+        "fAT(ε=8,α=2,i=5)",
+        moves=False,
+        warm=True,
+        mixable=True,
+    ),
+    Family(
+        "CAL",
+        "curriculum adversarial learning: AT in which at least one of ε, α and i moves (the slides)",
+        "CAL(ε~U(0,12),α=α*,i=5)",
+        moves=True,
+        mixable=True,
+    ),
+    Family(
+        "AAT",
+        "adaptive AT: each batch's ε is drawn in proportion to the adversarial loss at it, measured at ten ε at the "
+        "first epoch and every tenth, on held-out groups of the training clips (Kinfu and Vidal 2022)",
+        "AAT(ε_max=12,α=α*,i=5)",
         defaults={"ε": Adaptive(12), "α": OptimalAlpha(), "i": Fixed(5)},
+        eps_max=True,
     ),
-    "TRADES": Family(
-        "clean loss plus β times the divergence that an attack can make (Zhang et al., ICML 2019)",
-        options=(Option("β", "beta", 6.0, 0.0, 1000.0, about="weight of the divergence"), *COMMON[:4]),
-        cost=2,
+    Family(
+        "TRADES",
+        "clean cross-entropy plus β times the divergence that an attack can make (Zhang et al., ICML 2019)",
+        "TRADES(ε=8,α=2,i=7,β=6)",
+        options=(Option("β", "beta", 6.0, 0.0, 1000.0, about="weight of the divergence"), NORM, SUPPORT, BY, SMOOTH),
+        passes=2,
     ),
-    "MART": Family(
-        "misclassification-aware AT (Wang et al., ICLR 2020)",
-        options=(Option("β", "beta", 5.0, 0.0, 1000.0, about="weight of the divergence"), *COMMON[:3]),
-        cost=2,
+    Family(
+        "MART",
+        "misclassification-aware AT: boosted cross-entropy plus β times the divergence weighted by doubt "
+        "(Wang et al., ICLR 2020)",
+        "MART(ε=8,α=2,i=7,β=5)",
+        options=(Option("β", "beta", 5.0, 0.0, 1000.0, about="weight of the divergence"), NORM, SUPPORT, BY),
+        passes=2,
     ),
-    "Friendly": Family(
+    Family(
+        "Friendly",
         "friendly AT: an attack stops τ steps after the clip is misclassified (Zhang et al., ICML 2020)",
+        "Friendly(ε=8,α=2,i=10,τ=1)",
         options=(Option("τ", "tau", 0.0, 0, 100, True, "steps after the first misclassified one"), *COMMON),
     ),
-    "Free": Family(
+    Family(
+        "Free",
         "free AT: each batch m times, every gradient used for weights and clips alike (Shafahi et al., NeurIPS 2019)",
-        "ε",
-        {"α": EqualsEps(), **_ONE_STEP},
-        (Option("m", "replays", 4.0, 1, 100, True, "times each batch is used"), *COMMON[:4]),
-        cost=0,
+        "Free(ε=8,m=4)",
+        terms="ε",
+        defaults={"α": EqualsEps(), **_ONE_STEP},
+        options=(Option("m", "replays", 4.0, 1, 100, True, "times each batch is used"), NORM, SUPPORT, BY, SMOOTH),
+        passes="m",
+        attacks=False,
     ),
-    "FGSM-RS": Family(
-        "one step from a random start (Wong, Rice and Kolter, ICLR 2020)", "εα", {"α": EqualsEps(1.25), **_ONE_STEP}
+    Family(
+        "FGSM-RS",
+        "AT by one step from a random start (Wong, Rice and Kolter, ICLR 2020)",
+        "FGSM-RS(ε=8,α=1.25ε)",
+        terms="εα",
+        defaults={"α": EqualsEps(1.25), **_ONE_STEP},
+        mixable=True,
     ),
-    "N-FGSM": Family(
-        "one step from noise that the clip keeps (de Jorge et al., NeurIPS 2022)",
-        "εα",
-        {"α": EqualsEps(), **_ONE_STEP},
-        (Option("k", "noise", 2.0, 0.0, 10.0, about="the noise, in multiples of ε"), *COMMON[2:]),
+    Family(
+        "N-FGSM",
+        "AT by one step from noise of k·ε that the clip keeps (de Jorge et al., NeurIPS 2022)",
+        "N-FGSM(ε=8,α=ε,k=2)",
+        terms="εα",
+        defaults={"α": EqualsEps(), **_ONE_STEP},
+        options=(Option("k", "noise", 2.0, 0.0, 10.0, about="the noise, in multiples of ε"), BY, SMOOTH, MIX),
+        noise="k",
+        mixable=True,
     ),
-    "APE": Family(
+    Family(
+        "APE",
         "a 3D denoising GAN trained alone before a fixed classifier (Kinfu and Vidal 2022, after Jin et al. 2019)",
-        cost=4,
-        options=(*GAN, *COMMON[:3]),
+        "APE(ε~auto(12),α=ε,i=5)",
+        options=(*GAN, NORM, SUPPORT, BY),
+        passes=4,
+        warm=True,
+        modifiable=False,
     ),
-    "GAT": Family(
+    Family(
+        "GAT",
         "generative AT: the denoising GAN and the classifier behind it trained together (Kinfu and Vidal 2022)",
-        cost=5,
-        options=(*GAN, *COMMON[:4]),
+        "GAT(ε~auto(12),α=ε,i=5)",
+        options=(*GAN, NORM, SUPPORT, BY, SMOOTH),
+        passes=5,
     ),
-}
-"""The methods that train against one threat, by the name they are written with."""
+    Family(
+        "AVG",
+        "the mean of the losses under several threats (Tramèr and Boneh, NeurIPS 2019, section 3)",
+        f"AVG{_TWO_THREATS}",
+        passes=0,
+        mixes=True,
+    ),
+    Family(
+        "MAX",
+        "for each clip the largest of its losses under several threats (the same)",
+        f"MAX{_TWO_THREATS}",
+        passes=0,
+        mixes=True,
+    ),
+    Family(
+        "MultiBN",
+        "a set of BatchNorm branches for each threat and for clean clips, and a detector that weighs them "
+        "(Lo and Patel, IEEE TIP 2021)",
+        "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
+        passes=1,
+        mixes=True,
+    ),
+)
 
-MIXTURES: dict[str, str] = {
-    "AVG": "the mean of the losses under several threats (Tramèr and Boneh, NeurIPS 2019, section 3)",
-    "MAX": "for each clip the largest of its losses under several threats (the same)",
-    "MultiBN": "a set of BatchNorm branches for each threat and for clean clips, and a detector that weighs them "
-    "(Lo and Patel, IEEE TIP 2021)",
-}
-"""The methods over several others."""
+FAMILIES: dict[str, Family] = {family.name: family for family in _DECLARED}
+"""The methods of training, by the name they are written with."""
 
 MODIFIERS: dict[str, Option] = {
     "AWP": Option("γ", "gamma", 0.005, 0.0, 1.0, about="adversarial weight perturbation, relative (Wu et al. 2020)"),

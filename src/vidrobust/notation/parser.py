@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from vidrobust.notation.families import FAMILIES, MIXTURES, MODIFIERS, Option
+from vidrobust.notation.families import FAMILIES, MODIFIERS, Option
 from vidrobust.notation.policies import AttackName, AttackText, Modifier, Policy, check_range
 from vidrobust.notation.scanner import Scanner
 from vidrobust.notation.schedules import (
@@ -26,7 +26,7 @@ from vidrobust.notation.schedules import (
     Uniform,
 )
 
-METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in (*FAMILIES, *MIXTURES)}}
+METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
 ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
 _SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
@@ -34,22 +34,7 @@ _LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
 WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
 """Words that options take, however they are typed."""
 EXAMPLES = {
-    "AT": "AT(ε=8,α=8,i=3)",
-    "fAT": "fAT(ε=8,α=2,i=5)",
-    "CAL": "CAL(ε~U(0,12),α=α*,i=5)",
-    "AAT": "AAT(ε_max=12,α=α*,i=5)",
-    "TRADES": "TRADES(ε=8,α=2,i=7,β=6)",
-    "MART": "MART(ε=8,α=2,i=7,β=5)",
-    "Friendly": "Friendly(ε=8,α=2,i=10,τ=1)",
-    "Free": "Free(ε=8,m=4)",
-    "FGSM-RS": "FGSM-RS(ε=8,α=1.25ε)",
-    "N-FGSM": "N-FGSM(ε=8,α=ε,k=2)",
-    "APE": "APE(ε~auto(12),α=ε,i=5)",
-    "GAT": "GAT(ε~auto(12),α=ε,i=5)",
-    "AVG": "AVG(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
-    "MAX": "MAX(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
-    "MultiBN": "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
-    "standard": "standard(smooth=0.1)",
+    **{name: family.example for name, family in FAMILIES.items()},
     "PGD": "PGD(ε=8,α=α*,i=20)",
     "FGSM": "FGSM(ε=8)",
 }
@@ -84,13 +69,13 @@ class Parser(Scanner):
 
     def policy(self, family: str) -> Policy:
         start = self.position - len(family)
-        if family in MIXTURES:
+        if FAMILIES[family].mixes:
             parts = self.parts(family)
             with self.blaming(start):
                 return Policy(family, parts=parts)
         rules, options, places = self.terms(family)
         moving = [places[symbol] for symbol, rule in rules.items() if symbol in places and rule.moves]
-        with self.blaming(moving[0] if moving and family in ("AT", "fAT") else start):
+        with self.blaming(moving[0] if moving and FAMILIES[family].moves is False else start):
             return Policy(family, rules["ε"], rules["α"], rules["i"], tuple(options.items()))
 
     def parts(self, family: str) -> tuple[Policy, ...]:
@@ -140,9 +125,9 @@ class Parser(Scanner):
     def terms(self, family: str) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
         """The rules of a method, with their defaults; its options; and where each stands."""
         about = FAMILIES[family]
-        if family == "standard" and not self.accept("("):
+        if not about.terms and not self.accept("("):
             return dict(about.defaults), {}, {}
-        self.position -= family == "standard"
+        self.position -= not about.terms
         return self.bracketed(family, about.terms, about.defaults, about.options)
 
     def bracketed(
@@ -158,7 +143,7 @@ class Parser(Scanner):
         while not places or self.accept(","):
             start = self.skip()
             word = self.word()
-            symbol = "ε" if name == "AAT" and word in _LARGEST else _SYMBOLS.get(word, "")
+            symbol = "ε" if word in _LARGEST and name in FAMILIES and FAMILIES[name].eps_max else _SYMBOLS.get(word, "")
             option = known.get(word)
             if not (symbol and symbol in terms) and option is None:
                 allowed = ", ".join((*terms, *(option.symbol for option in options)))

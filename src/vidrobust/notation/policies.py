@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from vidrobust.errors import NotationError
-from vidrobust.notation.families import COMMON, FAMILIES, MIXTURES, MODIFIERS, Family
+from vidrobust.notation.families import COMMON, FAMILIES, MODIFIERS, Family
 from vidrobust.notation.schedules import (
     Adaptive,
     AlphaRamp,
@@ -91,7 +91,7 @@ class Policy:
     """How a model is trained: the method and how ε, α and the number of iterations go over training.
 
     Args:
-        family: a name of :data:`FAMILIES` or :data:`MIXTURES`. ``AT`` trains at one setting, ``fAT`` does so from the
+        family: a name of :data:`FAMILIES`. ``AT`` trains at one setting, ``fAT`` does so from the
             standard-trained model, ``CAL`` (curriculum adversarial learning) moves at least one value.
         eps: how ε is chosen, values from 0 to 255.
         alpha: how α is chosen, values above 0 and up to 255.
@@ -117,16 +117,23 @@ class Policy:
             raise NotationError("a modifier stands twice.")
         if {"EMA", "SWA"} <= {modifier.name for modifier in self.modifiers}:
             raise NotationError("EMA and SWA both say which average of the weights is kept: choose one.")
-        if self.family in MIXTURES:
+        if self.family not in FAMILIES:
+            raise NotationError(f"there is no method {self.family!r}; there are {', '.join(FAMILIES)}.")
+        if self.about.mixes:
             self._check_mixture()
             return
-        if self.family not in FAMILIES:
-            raise NotationError(f"there is no method {self.family!r}; there are {', '.join((*FAMILIES, *MIXTURES))}.")
         object.__setattr__(self, "options", self._kept_options())
         self._check_terms()
         self._check_calibrated()
-        if self.family == "APE" and self.modifiers:
-            raise NotationError("APE leaves the classifier as it is: there are no weights for AWP, EMA or SWA.")
+        if self.modifiers and not self.about.modifiable:
+            raise NotationError(
+                f"{self.family} leaves the classifier as it is: there are no weights for AWP, EMA or SWA."
+            )
+
+    @property
+    def about(self) -> Family:
+        """What is declared of its family."""
+        return FAMILIES[self.family]
 
     def _check_calibrated(self) -> None:
         """α* is looked for under L∞ on whole clips, and a paced ε knows epochs alone.
@@ -144,7 +151,7 @@ class Policy:
         if len(self.parts) < 2:
             raise NotationError(f"{self.family} mixes at least two methods, as in {self.family}(AT(…),AT(…,norm=L2)).")
         for part in self.parts:
-            if part.family not in ("AT", "fAT", "CAL", "FGSM-RS", "N-FGSM") or part.modifiers:
+            if not part.about.mixable or part.modifiers:
                 raise NotationError(f"{self.family} mixes AT, CAL, FGSM-RS and N-FGSM, without modifiers, not {part}.")
             if part.option("mix"):
                 raise NotationError(f"{self.family} takes no mix within its methods, not {part}.")
@@ -153,7 +160,7 @@ class Policy:
 
     def _kept_options(self) -> Options:
         """In the family's order, those that differ from their default."""
-        known, given = {option.symbol: option for option in FAMILIES[self.family].options}, dict(self.options)
+        known, given = {option.symbol: option for option in self.about.options}, dict(self.options)
         for symbol, value in given.items():
             if symbol not in known:
                 raise NotationError(f"{self.family} takes no {symbol}; it takes {', '.join(known) or 'no option'}.")
@@ -168,23 +175,27 @@ class Policy:
         for symbol, rule in self._rules:
             for number in () if isinstance(rule, EqualsEps) else astuple(rule):
                 check_range(symbol, number, str(self.option("norm")))
-        if self.family == "N-FGSM" and not isinstance(self.eps, EqualsEps):
-            noise = float(self.option("k")) * max(astuple(self.eps))
+        family = self.about
+        if family.noise and not isinstance(self.eps, EqualsEps):
+            noise = float(self.option(family.noise)) * max(astuple(self.eps))
             if noise > 255 and self.option("norm") == "Linf":
                 raise NotationError(
-                    f"N-FGSM's noise of k·ε must not exceed 255, and {spell(noise)} does: lower k or ε."
+                    f"{self.family}'s noise of {family.noise}·ε must not exceed 255, and {spell(noise)} does: "
+                    f"lower {family.noise} or ε."
                 )
-        family = FAMILIES[self.family]
         for symbol, rule in self._rules:
             if symbol not in family.terms and rule != family.defaults[symbol]:
                 raise NotationError(f"{self.family} takes no {symbol}.")
-        if self.family == "CAL" and not self.moves:
-            raise NotationError("CAL needs a value that moves: ε~U, ε~rU, ε~lU, α~αU or i~iU. With none it is AT.")
-        if self.family in ("AT", "fAT") and self.moves:
-            example = "CAL(ε~U(0,12),α=α*,i=5)"
-            raise NotationError(f"{self.family} trains at one setting. With a value that moves it is CAL: {example}.")
-        if self.family == "AAT" and not isinstance(self.eps, Adaptive):
-            raise NotationError("AAT draws ε up to ε_max. With another ε it is AT or CAL.")
+        if family.moves and not self.moves:
+            raise NotationError(
+                f"{self.family} needs a value that moves: ε~U, ε~rU, ε~lU, α~αU or i~iU. With none it is AT."
+            )
+        if family.moves is False and self.moves:
+            raise NotationError(
+                f"{self.family} trains at one setting. With a value that moves it is CAL: {FAMILIES['CAL'].example}."
+            )
+        if family.eps_max and not isinstance(self.eps, Adaptive):
+            raise NotationError(f"{self.family} draws ε up to ε_max. With another ε it is AT or CAL.")
 
     @property
     def moves(self) -> bool:
@@ -197,7 +208,7 @@ class Policy:
 
     def option(self, symbol: str) -> float | str:
         """The value of an option; its default if it is not given, or not taken by the family."""
-        known = {option.symbol: option.default for option in (*COMMON, *FAMILIES[self.family].options)}
+        known = {option.symbol: option.default for option in (*COMMON, *self.about.options)}
         return dict(self.options).get(symbol, known[symbol])
 
     def modifier(self, name: str) -> float | None:
@@ -213,7 +224,7 @@ class Policy:
     @property
     def warm(self) -> bool:
         """Does it start from a trained model by definition?"""
-        return self.family in ("fAT", "APE") or any(part.warm for part in self.parts)
+        return self.about.warm or any(part.warm for part in self.parts)
 
     @property
     def auto(self) -> bool:
@@ -261,14 +272,16 @@ class Policy:
         """
         clock = replace(clock, draw=clock.draw or 0.5, standing=clock.standing or (1.0,) * clock.epoch)
         awp = 2 if self.modifier("AWP") else 1
+        passes = self.about.passes
+        trained = passes if isinstance(passes, int) else int(self.option(passes))
         if self.parts:
             parts = [part.spent(clock) for part in self.parts]
-            clean = int(self.family == "MultiBN")
-            return awp * (clean + sum(trained for trained, _ in parts)), sum(gradients for _, gradients in parts)
-        setting, family = self.at(clock, lambda eps, steps: eps), FAMILIES[self.family]
-        if self.family == "Free":
-            return int(self.option("m")) * awp, 0
-        return (family.cost + bool(self.option("mix"))) * awp, setting.steps if setting.eps else 0
+            return awp * (trained + sum(each for each, _ in parts)), sum(gradients for _, gradients in parts)
+        trained += bool(self.option("mix"))
+        if not self.about.attacks:
+            return awp * trained, 0
+        setting = self.at(clock, lambda eps, steps: eps)
+        return awp * trained, setting.steps if setting.eps else 0
 
     def cost(self, clock: Clock) -> int:
         """The same, counted in input gradients alone."""
@@ -276,17 +289,16 @@ class Policy:
         return TRAINING_STEP * trained + gradients
 
     def __str__(self) -> str:
-        family = FAMILIES.get(self.family, Family(""))
         terms = [str(part) for part in self.parts]
         if not self.parts:
-            terms += [_term(self.family, symbol, rule) for symbol, rule in self._rules if symbol in family.terms]
+            terms += [_term(self.about, symbol, rule) for symbol, rule in self._rules if symbol in self.about.terms]
             terms += [f"{symbol}={value if isinstance(value, str) else spell(value)}" for symbol, value in self.options]
         method = f"{self.family}({','.join(terms)})" if terms else self.family
         return "+".join((method, *(str(modifier) for modifier in self.modifiers)))
 
 
-def _term(family: str, symbol: str, rule: EpsRule | AlphaRule | StepsRule) -> str:
-    if family == "AAT" and isinstance(rule, Adaptive):
+def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule) -> str:
+    if family.eps_max and isinstance(rule, Adaptive):
         return f"ε_max={spell(rule.high)}"
     return symbol + ("~" if rule.moves else "=") + str(rule)
 

@@ -2,6 +2,7 @@
 
 ε and α are in units of 1/255 here. The grammar stands in ``docs/notation.md``; ASCII does as well as Greek:
 
+>>> from vidrobust.notation.schedules import Clock
 >>> policy = parse("CAL (eps~U, alpha=alpha*, i=5)")
 >>> print(policy)
 CAL(ε~U(0,12),α=α*,i=5)
@@ -36,6 +37,7 @@ def parse(text: str) -> Policy | AttackText:
 def parse_policy(text: str) -> Policy:
     """Read a training policy, as :func:`parse` does; anything else is a :class:`ParseError`.
 
+    >>> from vidrobust.notation.policies import STANDARD
     >>> parse_policy("Clean") == STANDARD
     True
     """

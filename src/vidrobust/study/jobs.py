@@ -30,7 +30,7 @@ from vidrobust.runs.rows import Row
 from vidrobust.study.recipes import Gap, Robustness, Sensitivity
 from vidrobust.training.config import FitConfig
 from vidrobust.training.fitting import alpha_star_of
-from vidrobust.training.methods.making import fitted
+from vidrobust.training.methods.table import fitted
 from vidrobust.training.trainer import AfterEpoch, train
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from vidrobust.attacks.blind import classifier_behind
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.notation.schedules import Adaptive
-from vidrobust.training.crafting import threat_of, training_clips
+from vidrobust.training.crafting import training_clips
 from vidrobust.training.randomness import content_seed
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.notation.policies import Policy, Setting
+    from vidrobust.threats import Threat
     from vidrobust.training.learner import Learner
 
 HELD_OUT = 64
@@ -48,10 +49,9 @@ def adaptive_now(policy: Policy, epoch: int, step: int) -> bool:
     return isinstance(policy.eps, Adaptive) and epoch % policy.eps.every == 0 and step == 0
 
 
-def loss_at(learner: Learner, policy: Policy, held: Clips, setting: Setting) -> float:
+def loss_at(learner: Learner, threat: Threat, held: Clips, setting: Setting) -> float:
     """The mean cross-entropy of held-out clips attacked at one setting, the model being left as it was."""
     clips, labels = held.centre(range(len(held))).to(learner.device), held.labels.to(learner.device)
-    threat = threat_of(policy, setting.eps)
     target = classifier_behind(learner.model) or learner.model  # what the method itself attacks
     attacked = training_clips(target, clips, labels, setting, threat, learner.precision)
     with undisturbed(learner.model), torch.no_grad():

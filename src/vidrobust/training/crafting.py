@@ -29,14 +29,9 @@ if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels
 
 
-def threat_of(policy: Policy, eps: float) -> Threat:
-    """The threat of a policy at one ε, which is in units of 1/255."""
+def threat_of(policy: Policy, eps: float = 1.0) -> Threat:
+    """The threat of a policy at one ε, which is in units of 1/255; its norm and support are parsed."""
     return threat_from_text(eps, str(policy.option("norm")), str(policy.option("support")))
-
-
-def setting_of(policy: Policy, batch: Batch) -> Setting:
-    """The setting in force for a batch."""
-    return policy.at(batch.clock, batch.alpha_star)
 
 
 def training_clips(
@@ -99,17 +94,21 @@ def random_start(threat: Threat, clips: Clips, seeds: Sequence[int]) -> Tensor:
 
 
 def one_step_from_noise(
-    model: nn.Module, batch: Batch, setting: Setting, policy: Policy, precision: Precision = "auto"
+    model: nn.Module, batch: Batch, setting: Setting, noise: Threat, step: Threat, precision: Precision = "auto"
 ) -> Clips:
-    """N-FGSM's clips: noise of k·ε that stays, then one step of α, both within the pixels' range but no ball.
+    """N-FGSM's clips: noise that stays, then one step of α, both within the pixels' range but no ball.
 
     Source: de Jorge et al., *Make Some Noise*, NeurIPS 2022, algorithm 1.
+
+    Args:
+        model, batch, precision: as in :func:`training_clips`.
+        setting: ε and α in units of 1/255; at ε = 0 the clips stay clean.
+        noise: the threat that noise is drawn from, of k·ε.
+        step: the threat of the step, of α.
     """
     if setting.eps <= 0:
         return batch.clips
-    noise = threat_of(policy, float(policy.option("k")) * setting.eps)
     noisy = noise.around(batch.clips).clips(random_start(noise, batch.clips, batch.seeds)).contiguous()
-    step = threat_of(policy, setting.alpha)
     return training_clips(model, noisy, batch.labels, setting._replace(steps=1), step, precision)
 
 

@@ -30,7 +30,7 @@ from vidrobust.training.checkpoints import take_weights, weights_of
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
-from vidrobust.training.methods.making import fitted
+from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.requirements import check_model
 from vidrobust.training.trackers import TrackerName, Trackers, scalars
 from vidrobust.training.trainer import fingerprint, train
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluation.clips import Progress
+    from vidrobust.training.methods.objectives import Method
 
 CALIBRATION_CLIPS = 32
 """Training clips on which α* is looked for where no table of it is given."""
@@ -65,7 +66,7 @@ class FitRun:
 def fit(
     model: nn.Module,
     data: VideoClips,
-    method: str | Policy = "standard",
+    method: str | Policy | Method = "standard",
     *,
     epochs: int = 10,
     batch: int = 32,
@@ -86,8 +87,8 @@ def fit(
     Args:
         model: from clips to logits; trained in place.
         data: as :func:`vidrobust.data.motion` or :func:`vidrobust.data.videos` gives it.
-        method: ``standard``, or a policy such as ``AT(ε=8,α=8,i=3)`` or ``TRADES(ε=8,α=2,i=7,β=6)``. What it needs
-            besides a classifier (a purifier, BatchNorm branches) is put around the model.
+        method: ``standard``, or a policy such as ``AT(ε=8,α=8,i=3)`` or ``TRADES(ε=8,α=2,i=7,β=6)``, or a method of
+            your own. What it needs besides a classifier (a purifier, BatchNorm branches) is put around the model.
         epochs, batch, lr: how long and how fast, see :class:`vidrobust.training.config.FitConfig`.
         seed: of the order of the clips and their augmentation.
         alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it, and for ``α=auto``, it is looked
@@ -110,14 +111,15 @@ def fit(
         RunError: ``out`` holds another run, or the disk is full.
         StoppedError: SIGTERM came; what is done is saved.
     """
-    policy = parse_policy(method) if isinstance(method, str) else method
+    how = method_of(parse_policy(method) if isinstance(method, str) else method)
+    policy, name = how.policy, name_of(how)
     settings, watch, world = settings or FitConfig(epochs, batch, lr), watch or Watch(), world or World()
     found = check_model(model, data.train, seed)
     if found != len(data.classes):
         raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
-    model = fitted(model, policy, seed)
+    model = how.around(model, seed)
     asked = {
-        "policy": str(policy),
+        "policy": name,
         "fit": asdict(settings),
         "watch": asdict(watch),
         "seed": seed,
@@ -140,7 +142,7 @@ def fit(
     after = AfterEpoch(
         Watcher(watch, splits, policy, best.keep, best.recall),
         few(data.val, CALIBRATION_CLIPS),
-        Trackers(run.path, track, str(policy), asked) if run is not None and world.first else None,
+        Trackers(run.path, track, name, asked) if run is not None and world.first else None,
         told,
         shown,
     )
@@ -148,7 +150,7 @@ def fit(
         rows += train(
             model,
             data.train,
-            policy,
+            how,
             settings,
             seed=seed,
             alpha_star=alpha_star_of(policy, alpha_star, model, data.train),
@@ -162,9 +164,9 @@ def fit(
         best.recall(model, _last(run))
     splits = {"train": data.train, "val": data.val, "test": data.test}
     rows += [{**accuracy(model, clips), "split": split} for split, clips in splits.items()]
-    rows = [row if row["kind"] == "dataset" else {**row, "model": str(policy), "seed": seed} for row in rows]
+    rows = [row if row["kind"] == "dataset" else {**row, "model": name, "seed": seed} for row in rows]
     if run is not None:
-        about = {"classes": list(data.classes), "data": asked["data"], "policy": str(policy)}
+        about = {"classes": list(data.classes), "data": asked["data"], "policy": name}
         _store(run, model, rows, {"model": description(model), **about}, world)
     return FitRun(model, rows, None if run is None else run.path)
 

@@ -28,7 +28,7 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.learner import Learner, frozen_before
 from vidrobust.training.loop import Progress, Training
-from vidrobust.training.methods.making import method_of
+from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.methods.weights import Average
 from vidrobust.training.parallel import parallel
 from vidrobust.training.precision import training_dtype
@@ -36,6 +36,7 @@ from vidrobust.training.requirements import check_model
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
+    from vidrobust.training.methods.objectives import Method
 
 
 LONG = 5.0
@@ -54,7 +55,7 @@ AfterEpoch = Callable[["nn.Module", Row, "Sequence[Row]"], list[Row]]
 def train(
     model: nn.Module,
     clips: Clips,
-    policy: Policy,
+    policy: Policy | Method,
     config: FitConfig,
     *,
     seed: int = 0,
@@ -69,9 +70,10 @@ def train(
 
     Args:
         model: from clips to logits; trained in place, left in evaluation mode. What a policy needs besides a
-            classifier, :func:`vidrobust.training.methods.making.fitted` adds.
+            classifier, :func:`vidrobust.training.methods.table.fitted` adds.
         clips: the training split.
-        policy: as :func:`vidrobust.notation.parse_policy` gives it.
+        policy: as :func:`vidrobust.notation.parse_policy` gives it, or a method of your own
+            (:class:`vidrobust.training.methods.objectives.Method`).
         config: epochs, batch, learning rate and the rest.
         seed: of the order of clips and their augmentation.
         alpha_star: α*(ε, i) for policies that use it, in units of 1/255.
@@ -96,9 +98,10 @@ def train(
     if len(clips) < 2:
         raise InputError(f"there are {len(clips)} training clips; at least 2 are needed.")
     classes = check_model(model, clips, seed)
-    key = content_key([str(policy), config.outcome, seed, len(clips), fingerprint(model)])
+    method = method_of(policy)
+    key = content_key([name_of(method), config.outcome, seed, len(clips), fingerprint(model)])
     with flags_restored(model):
-        training = begin(model, clips, policy, config, seed, alpha_star, world)
+        training = begin(model, clips, method, config, seed, alpha_star, world)
         training.learner.classes = classes
         saved = Saved(training, checkpoints, key, stopping)
         saved.resume()
@@ -194,11 +197,19 @@ def flags_restored(model: nn.Module) -> Iterator[None]:
 
 
 def begin(
-    model: nn.Module, clips: Clips, policy: Policy, config: FitConfig, seed: int, alpha_star: AlphaStar, world: World
+    model: nn.Module,
+    clips: Clips,
+    policy: Policy | Method,
+    config: FitConfig,
+    seed: int,
+    alpha_star: AlphaStar,
+    world: World,
 ) -> Training:
     """A training at its start: the model laid out, wrapped for its processes, with its optimisers."""
     sharded = config.parallel == "fsdp" and world.size > 1  # FSDP2 takes contiguous parameters alone
     lay_out(model, torch.contiguous_format if sharded else torch.channels_last_3d)
+    method = method_of(policy)
+    policy = method.policy
     trained, held = held_out(clips, policy, seed)
     world.check(min(config.batch, len(trained)), config.accumulate)
     if config.checkpointing and isinstance(model, MultiBN):
@@ -210,7 +221,6 @@ def begin(
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
     exact = "exact" if config.precision == "float32" else "auto"
     learner = Learner(model, world, dtype or training_dtype(model, example), exact, config.checkpointing, frozen)
-    method = method_of(policy)
     method.prepare(learner)
     parallel(learner, config.parallel, method.whole)
     optimisers = dict(method.optimisers(learner, config))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import vidrobust as vr
 from vidrobust.data.clips import Clips
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, NotationError, RunError, StoppedError
@@ -18,17 +21,19 @@ from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
+from vidrobust.notation.families import FAMILIES
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock
-from vidrobust.training import trainer
+from vidrobust.threats import Threat
+from vidrobust.training import crafting, trainer
 from vidrobust.training.adaptive import held_out
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import friendly_clips, one_step_from_noise, random_start, threat_of
 from vidrobust.training.distributed import World
 from vidrobust.training.learner import Learner
-from vidrobust.training.methods import adversarial as methods
-from vidrobust.training.methods.making import fitted, method_of
+from vidrobust.training.methods import adversarial, divergence
 from vidrobust.training.methods.objectives import Batch
+from vidrobust.training.methods.table import METHODS, fitted, method_of, name_of
 from vidrobust.training.randomness import clip_seed
 from vidrobust.training.rates import layer_groups
 from vidrobust.training.trainer import begin, train
@@ -46,10 +51,25 @@ POLICIES = [
     "FGSM-RS(ε=8)",
     "N-FGSM(ε=8)",
     "MAX(AT(ε=8,α=4,i=1),AT(ε=255,α=128,i=1,norm=L2))",
+    "AVG(AT(ε=8,α=4,i=1),FGSM-RS(ε=8))",
     "MultiBN(AT(ε=8,α=4,i=1),AT(ε=64,α=32,i=1,support=Border(ratio=0.1)))",
     "APE(ε=8,α=4,i=1,width=4)",
     "GAT(ε=8,α=4,i=1,width=4)",
 ]
+
+
+def test_each_declared_method_has_a_class_and_each_class_a_policy_here() -> None:
+    assert METHODS.keys() == FAMILIES.keys()
+    assert {METHODS[parse_policy(text).family] for text in POLICIES} == set(METHODS.values())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_example_of_a_family_is_one_of_its_policies(name: str) -> None:
+    policy = parse_policy(FAMILIES[name].example)
+    assert policy.family == name
+    assert parse_policy(str(policy)) == policy
+    method = method_of(policy)
+    assert type(method) is METHODS[name] and name_of(method) == str(policy)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +165,8 @@ def objective_of(text: str, model: torch.nn.Module, batch: Batch) -> Any:
 
 def test_trades_is_clean_loss_plus_beta_times_the_divergence(few: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch, seen = build("r3d-small", 10), batch_of(few), []
-    whole = methods.both
-    monkeypatch.setattr(methods, "both", lambda *a: seen.append((a[2], out := whole(*a))) or out)
+    whole = divergence.both
+    monkeypatch.setattr(divergence, "both", lambda *a: seen.append((a[2], out := whole(*a))) or out)
     _, objectives = objective_of("TRADES(ε=8,α=4,i=3,β=2)", model, batch)
     loss = next(objectives).outcome().loss
     attacked, (clean, adversarial) = seen[0]
@@ -160,7 +180,7 @@ def test_trades_attacks_what_the_model_says_not_the_label(trained: ResNet3d, few
     """Its clips diverge more from the clean answer than random ones."""
     model, batch = copy.deepcopy(trained), batch_of(few, 16)
     method = method_of(parse_policy("TRADES(ε=8,α=2,i=5)"))
-    assert isinstance(method, methods.Trades)
+    assert isinstance(method, divergence.Trades)
     setting = method.policy.at(batch.clock, half)
     attacked = method._attacked(Learner(model, precision="exact"), batch, setting)
     noisy = random_start(threat_of(method.policy, 8), batch.clips, batch.seeds)
@@ -171,8 +191,8 @@ def test_trades_attacks_what_the_model_says_not_the_label(trained: ResNet3d, few
 
 def test_mart_weighs_the_divergence_by_doubt(few: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch, seen = build("r3d-small", 10), batch_of(few), []
-    whole = methods.both
-    monkeypatch.setattr(methods, "both", lambda *a: seen.append(out := whole(*a)) or out)
+    whole = divergence.both
+    monkeypatch.setattr(divergence, "both", lambda *a: seen.append(out := whole(*a)) or out)
     _, objectives = objective_of("MART(ε=8,α=4,i=2,β=3)", model, batch)
     loss = next(objectives).outcome().loss
     clean, adversarial = (logits.softmax(1) for logits in seen[0])
@@ -237,7 +257,8 @@ def test_noise_and_random_starts_belong_to_the_clip_not_to_the_batch(few: Clips)
     assert torch.equal(whole, parts)
     model = build("r3d-small", 10).eval()
     batch = Batch(clips, few.labels[:6], tuple(seeds), Clock(0, 1), half)
-    moved = (one_step_from_noise(model, batch, policy.at(Clock(0, 1), half), policy, "exact") - clips).abs()
+    step = threat_of(policy, 8)
+    moved = (one_step_from_noise(model, batch, policy.at(Clock(0, 1), half), threat, step, "exact") - clips).abs()
     assert 16 / 255 < moved.max() <= 24 / 255 + 1e-6  # beyond ε: the noise of 2ε stays, and a step of ε goes on top
 
 
@@ -355,13 +376,13 @@ def test_a_step_schedule_moves_with_every_batch_and_an_epoch_schedule_does_not(
     few: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
-    true = methods.training_clips
+    true = adversarial.training_clips
 
     def spy(*given: Any) -> torch.Tensor:
         seen.append(given[3].eps)
         return true(*given)
 
-    monkeypatch.setattr(methods, "training_clips", spy)
+    monkeypatch.setattr(adversarial, "training_clips", spy)
     for text in ("CAL(ε~U(0,7),α=ε,i=1,by=step)", "CAL(ε~U(0,7),α=ε,i=1)"):
         trained(text, few, FitConfig(epochs=2, batch=8))
     assert seen[:8] == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -413,3 +434,43 @@ def test_a_run_that_starts_elsewhere_is_another_run(few: Clips, tmp_path: Path) 
 def test_what_would_silently_do_nothing_or_something_else_is_refused(text: str) -> None:
     with pytest.raises(NotationError):
         parse_policy(text)
+
+
+def test_the_threat_of_a_policy_is_parsed_once(few: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    true = crafting.threat_from_text
+
+    def spy(eps: float, norm: str, support: str) -> Threat:
+        parsed.append(support)
+        return true(eps, norm, support)
+
+    monkeypatch.setattr(crafting, "threat_from_text", spy)
+    trained("MAX(AT(ε=8,α=4,i=1,support=Border(ratio=0.2)),N-FGSM(ε=8))", few, FitConfig(epochs=2, batch=8))
+    assert sorted(parsed) == ["Border(ratio=0.2)", "WholeClip"]
+
+
+@pytest.fixture
+def pairing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The method of docs/training.md, imported from a file of a user's own."""
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    (code,) = re.findall(r"```python\n(from dataclasses.*?)```", page, re.DOTALL)
+    (tmp_path / "my_methods.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    return importlib.import_module("my_methods").LogitPairing
+
+
+def test_a_method_of_ones_own_trains_like_the_others(pairing: Any, small_data: VideoClips, tmp_path: Path) -> None:
+    policy = parse_policy("AT(ε=8,α=8,i=1)+AWP+EMA(τ=0.5)")
+    ends = {}
+    for weight in (0.0, 1.0):
+        how = {"epochs": 1, "batch": 64, "out": tmp_path / str(weight)}
+        run = vr.fit(build("r3d-small", 10), small_data, pairing(policy, weight=weight), **how)
+        assert {row["model"] for row in run.rows if "model" in row} == {str(pairing(policy, weight=weight))}
+        ends[weight] = weights(run.model)
+    assert not torch.equal(ends[0.0], ends[1.0])
+    plain = vr.fit(build("r3d-small", 10), small_data, policy, epochs=1, batch=64)
+    assert plain.rows[-1]["model"] == str(policy)
+    with pytest.raises(RunError, match="another"):
+        vr.fit(
+            build("r3d-small", 10), small_data, pairing(policy, weight=2.0), epochs=1, batch=64, out=tmp_path / "1.0"
+        )

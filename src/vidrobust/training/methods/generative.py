@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch.nn import functional as F
@@ -13,16 +13,17 @@ from torch.optim import Adam
 from vidrobust.attacks.base import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import smoothed
-from vidrobust.models.purifier import Critic, Purified, Purifier
-from vidrobust.training.crafting import setting_of, threat_of, training_clips
+from vidrobust.models.purifier import Critic, Purified, Purifier, purified
+from vidrobust.training.crafting import training_clips
 from vidrobust.training.learner import statistics_frozen
+from vidrobust.training.methods.base import OneModel
 from vidrobust.training.methods.objectives import Batch, Objective, Outcome
 from vidrobust.training.rates import default_optimiser
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.optim import Optimizer
 
-    from vidrobust.notation.policies import Policy
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
     from vidrobust.types import Clips
@@ -35,21 +36,36 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True)
-class Generative:
-    """APE and GAT (Kinfu and Vidal 2022, section 5; APE-GAN, Jin et al. 2019).
+class Purifying(OneModel):
+    """APE: the denoising GAN alone, before a classifier that stays as it is (APE-GAN, Jin et al. 2019).
 
-    The attack is on the classifier, as published: what it does not know of, the purifier, is then trained to undo it.
-    For each batch the critic steps once, the generator twice (``fool`` of the critic's loss, as published 0.3, and the
-    rest of the squared distance from the clean clip), and in GAT the classifier, on purified clips. APE leaves the
-    classifier as it is.
+    The attack is on the classifier, as published (Kinfu and Vidal 2022, section 5): what it does not know of, the
+    purifier, is then trained to undo it. For each batch the critic steps once and the generator twice (``fool`` of the
+    critic's loss, as published 0.3, and the rest of the squared distance from the clean clip).
     """
 
-    policy: Policy
+    together: ClassVar[bool] = False
+    """Is the classifier trained too?"""
 
     @property
     def whole(self) -> bool:
         """Its losses go through parts of the model."""
         return False
+
+    def around(self, model: nn.Module, seed: int) -> nn.Module:
+        """The model behind a purifier.
+
+        Raises:
+            InputError: it has a purifier of another width already than the policy says.
+        """
+        width = int(self.number("width"))
+        channels = (width, 2 * width, 4 * width)
+        if not isinstance(model, Purified):
+            return purified(model, channels, seed).to(next(model.parameters()).device)
+        found = tuple(getattr(model.purifier, "channels", channels))
+        if "width" in dict(self.policy.options) and found != channels:
+            raise InputError(f"the model's purifier has channels {found}, not width={width}: leave the width out.")
+        return model
 
     def prepare(self, learner: Learner) -> None:
         """The model must be a classifier behind a purifier; the critic is made here.
@@ -63,7 +79,7 @@ class Generative:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             learner.extras["critic"] = Critic(model.purifier.channels).to(learner.device)
-        if self.policy.family == "APE":
+        if not self.together:
             model.classifier.requires_grad_(False)
             learner.frozen = (*learner.frozen, *model.classifier.modules())
 
@@ -72,9 +88,9 @@ class Generative:
         model = learner.model
         assert isinstance(model, Purified)
         halves = {"generator": model.purifier, "critic": learner.extras["critic"]}
-        rate = float(self.policy.option("rate"))
+        rate = self.number("rate")
         made: dict[str, Optimizer] = {name: Adam(half.parameters(), rate, BETAS) for name, half in halves.items()}
-        if self.policy.family == "GAT":
+        if self.together:
             made["model"] = default_optimiser(model.classifier, config)
         return made
 
@@ -82,10 +98,10 @@ class Generative:
         """The critic's loss, the generator's twice, and the classifier's."""
         model, critic = learner.model, learner.extras["critic"]
         assert isinstance(model, Purified)
-        setting = setting_of(self.policy, batch)
-        threat = threat_of(self.policy, setting.eps)
+        setting = self.setting(batch)
+        threat = self.threat_at(setting.eps)
         attacked = training_clips(model.classifier, batch.clips, batch.labels, setting, threat, learner.precision)
-        smooth, fool = float(self.policy.option("smooth")), float(self.policy.option("fool"))
+        smooth, fool = self.number("smooth"), self.number("fool")
 
         def judged() -> Outcome:
             made = _purified(learner, model, attacked)
@@ -97,7 +113,7 @@ class Generative:
             passing = learner.run(critic, made)
             fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
             loss = (1 - fool) * F.mse_loss(made, batch.clips) + fool * fooled
-            return Outcome(loss, None if self.policy.family == "GAT" else _answers(model, made))
+            return Outcome(loss, None if self.together else _answers(model, made))
 
         def classified() -> Outcome:
             made = _purified(learner, model, attacked)
@@ -107,8 +123,15 @@ class Generative:
         yield Objective(judged, "critic")
         for _ in range(ROUNDS):
             yield Objective(restored, "generator")
-        if self.policy.family == "GAT":
+        if self.together:
             yield Objective(classified)
+
+
+@dataclass(frozen=True)
+class PurifyingTogether(Purifying):
+    """GAT: the GAN, and after it in each batch the classifier on purified clips (Kinfu and Vidal 2022, section 5)."""
+
+    together: ClassVar[bool] = True
 
 
 def _purified(learner: Learner, model: Purified, attacked: Clips) -> Clips:

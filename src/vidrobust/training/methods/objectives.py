@@ -1,4 +1,4 @@
-"""What a training method hands to the loop: losses to be stepped, one after the other."""
+"""What a training method is: a value that yields losses, which the loop steps one after the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from vidrobust.notation.policies import AlphaStar, Policy
@@ -71,6 +71,10 @@ class Method(Protocol):
     @property
     def policy(self) -> Policy:
         """The schedules it follows."""
+        ...
+
+    def around(self, model: nn.Module, seed: int) -> nn.Module:
+        """The model that it trains: ``model``, or ``model`` within what the method needs besides a classifier."""
         ...
 
     @property

@@ -42,6 +42,10 @@ class Perturbed:
         """Of the method."""
         return self.method.policy
 
+    def around(self, model: nn.Module, seed: int) -> nn.Module:
+        """As the method does."""
+        return self.method.around(model, seed)
+
     @property
     def whole(self) -> bool:
         """As the method's."""
