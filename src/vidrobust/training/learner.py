@@ -132,9 +132,10 @@ class Learner:
 
 
 def statistics_of(module: nn.Module) -> list[Tensor]:
-    """The running means and variances of its normalisation layers."""
+    """The running means and variances of its normalisation layers, and how many batches they saw."""
     norms = [part for part in module.modules() if isinstance(part, _NormBase)]
-    return [moment for norm in norms for moment in (norm.running_mean, norm.running_var) if moment is not None]
+    kept = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
+    return [tensor for tensors in kept for tensor in tensors if tensor is not None]
 
 
 def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:
