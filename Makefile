@@ -1,7 +1,8 @@
 # Everything on a fresh machine that has Python (>= 3.10) and make.
 #   make study   the quick study, from nothing to the page
-#   make test    all checks
-#   make test-ecosystem   models of torchvision, transformers, pytorchvideo and exported ones, likewise
+#   make test    the same set-up with the development tools, then the checks of ten minutes
+#   make test-long   what takes longer: kills, several processes and engines, whole studies, models of other libraries
+#   make test-ecosystem   of these the models of torchvision, transformers, pytorchvideo and exported ones, by themselves
 #   make test-peers   the attacks against those of other libraries, in an environment of their own
 # PYTHON chooses the interpreter: make study PYTHON=python3.12
 
@@ -9,13 +10,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: study test test-ecosystem test-peers clean
+.PHONY: study test test-long test-ecosystem test-peers clean
 
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
 
 test: .venv/installed-dev
 	scripts/check
+
+test-long: .venv/installed-dev
+	scripts/check long
+	PYTHON=$(PYTHON) scripts/test-ecosystem
 
 test-ecosystem:
 	PYTHON=$(PYTHON) scripts/test-ecosystem

@@ -16,6 +16,8 @@ from helpers.studies import TINY, finish, start
 from vidrobust.errors import InputError, RunError
 from vidrobust.study.engines import Where, open_engine
 
+pytestmark = pytest.mark.long
+
 Command = Callable[..., tuple[int, str, str]]
 
 SMALLER = ("--policies", "[]", "--sensitivity.eps", "[8]", "--step_sizes.eps", "[8]")  # the gap step trains by AT

@@ -15,6 +15,8 @@ from helpers.studies import TINY, finish, start
 from vidrobust.runs.directory import Run
 from vidrobust.study.workers import timings
 
+pytestmark = pytest.mark.long
+
 Command = Callable[..., tuple[int, str, str]]
 
 

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 
 from vidrobust.cli.entry import main
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("VIDROBUST_KILLS", "1"))
 """How often the kill test is repeated; by hand with ten."""
 
