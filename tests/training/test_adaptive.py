@@ -1,0 +1,27 @@
+"""What adaptive methods measure."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.training import half
+
+from vidrobust.data.clips import Clips
+from vidrobust.models.building import build
+from vidrobust.notation import parse_policy
+from vidrobust.training.adaptive import held_out
+from vidrobust.training.config import FitConfig
+from vidrobust.training.distributed import World
+from vidrobust.training.trainer import begin
+
+
+def test_adaptive_training_measures_on_groups_it_never_trains_on(few: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = parse_policy("AAT(ε_max=9,α=ε,i=1)")
+    rest, held = held_out(few, policy, seed=0)
+    assert held is not None
+    assert set(rest.groups).isdisjoint(held.groups) and len(rest) + len(held) <= len(few)
+    training = begin(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=8), 0, half, World())
+    training.epoch(lambda gradients: None, lambda: None)
+    assert [eps for eps, _ in training.at.losses] == list(range(10))
+    assert all(loss > 0 for _, loss in training.at.losses)
+    draws = {training._clock(step).draw for step in range(3)}
+    assert len(draws) == 3 and all(0 <= draw < 1 for draw in draws)
