@@ -12,7 +12,6 @@ import torch
 from helpers.devices import needs_cuda
 from helpers.linear_models import convolutional
 from torch import Tensor, nn
-from vidrobust.training.methods.making import fitted
 
 from vidrobust import AutoAttack
 from vidrobust.attacks.base import input_gradient, undisturbed
@@ -28,6 +27,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.threats import L1, L2, Linf, Threat
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
+from vidrobust.training.methods.table import fitted
 from vidrobust.training.trainer import begin
 
 METHODS = [
