@@ -22,7 +22,6 @@ from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 from vidrobust.study.jobs import first
 from vidrobust.study.trained import refuse_gradients
-from vidrobust.training.fitting import append_new
 
 TARGETED = "PGD(ε=8,α=2,i=20,targeted=true)"
 
@@ -69,8 +68,7 @@ class Attack(Verb):
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
         rows = examples(found.model, first(right, self.clips), aimed, folder, setting)
-        append_new(run, [found.data.row], ("kind", "name"))
-        append_new(run, rows, ("kind", "video", "file"))
+        run.append([found.data.row, *rows])
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]
             console.print(f"{row['video']}: {before[0]} ({before[1]:.2f}) → {after[0]} ({after[1]:.2f})", markup=False)

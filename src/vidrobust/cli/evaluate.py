@@ -16,11 +16,11 @@ from vidrobust.cli.terminal import show_robustness
 from vidrobust.evaluation.clips import evaluate
 from vidrobust.evaluation.defences import Defended, adaptive
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
+from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 from vidrobust.study.progress import Display
 from vidrobust.study.trained import Trained, refuse_gradients
-from vidrobust.training.fitting import append_new
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,21 +75,19 @@ class Evaluate(Verb):
                 attacks += [Blind(search) for search in searches]
                 texts += [f"{text}, blind" for text in texts]
             measured = self._measured(model, chosen, attacks, display.add)
-        about = {"model": name, "seed": found.seed, "split": self.subject.split}
+        about = {"model": name, "seed": found.seed, "split": self.subject.split, "weights": fingerprint(found.model)}
         names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
         show_robustness(name, rows, console)
-        keys = ("kind", "model", "seed", "split", "clips", "attack", "level", "views", "average", "attacked")
         if self.out is not None:
             from vidrobust.results.pages.report import report
 
             asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
             run = Run.start(self.out, "evaluate", asked, found.seed)
-            append_new(run, [found.data.row], ("kind", "name"))
-            append_new(run, rows, keys)
+            run.append([found.data.row, *rows])
             print(report([run.path]))
         elif found.run is not None:
-            append_new(found.run, rows, keys)
+            found.run.append(rows)
 
     def _defended(self, found: Trained) -> tuple[nn.Module, str]:
         """The model behind its transform, and its name."""

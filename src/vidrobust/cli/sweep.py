@@ -17,21 +17,17 @@ from vidrobust.cli.options import run as run_verb
 from vidrobust.cli.terminal import rate
 from vidrobust.errors import InputError
 from vidrobust.evaluation.sweeps import step_sizes, sweep
+from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
-from vidrobust.training.fitting import append_new
-from vidrobust.training.trainer import fingerprint
 
 if TYPE_CHECKING:
     from vidrobust.evaluation.clips import Progress
     from vidrobust.study.jobs import Place
     from vidrobust.study.trained import Trained
-
-KEYS = ("kind", "model", "seed", "split", "clips", "eps", "alpha", "steps", "surface")
-"""What tells two rows of a sweep apart."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,7 @@ class SweepAt:
         else:
             rows = step_sizes(found.model, clips, self.eps, self.steps, progress)
         about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": split}
+        about["weights"] = fingerprint(found.model)
         return [{**row, **about} for row in rows]
 
 
@@ -115,7 +112,7 @@ class Sweep(Verb):
         else:
             rows = self._by_engine(found, jobs, console)
         if found.run is not None and self.out is None:
-            append_new(found.run, rows, KEYS)
+            found.run.append(rows)
         shown(found.name, rows, self.steps, console)
 
     def _of(self) -> tuple[tuple[str, Any], ...]:
@@ -147,7 +144,7 @@ class Sweep(Verb):
             if self.out is not None:
                 from vidrobust.results.pages.report import report
 
-                append_new(run, [found.data.row], ("kind", "name"))
+                run.append([found.data.row])
                 print(report([run.path]))
         return rows
 

@@ -17,16 +17,18 @@ workers and however often the run was killed on its way.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.files import read_json, torn, write_atomic
+from vidrobust.runs.files import own, read_json, write_atomic
 from vidrobust.runs.keys import dumps
+from vidrobust.runs.lock import BRIEFLY, held
 from vidrobust.runs.provenance import package_version, provenance
-from vidrobust.runs.rows import Row, append_lines, read_lines
+from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
 
 FORMAT = 1
 """Version of the layout above; a run of another format is refused, never guessed at."""
@@ -55,19 +57,38 @@ class Run:
             RunError: the folder holds something else, or a run of another version or configuration.
         """
         run = cls(Path(path))
-        wanted = json.loads(dumps(config))
-        if (run.path / "run.json").exists():
-            run._check_kind(kind)
-        elif run.path.is_dir() and any(not torn(file) for file in run.path.iterdir()):
-            raise RunError(f"{run.path} is not empty and not a vidrobust run. Choose another --out.")
-        else:  # first, so that a folder whose making was killed is known as ours
-            run.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
-        if (run.path / "config.json").exists():
-            run._check_config(wanted)
-        else:
-            run.write_json("provenance.json", provenance(seed))
-            run.write_json("config.json", wanted)
+        run._refuse_foreign()  # before a lock is left there
+        with held(run.path, "run", BRIEFLY):
+            run._start(kind, json.loads(dumps(config)), seed)
         return run
+
+    def _start(self, kind: str, config: Mapping[str, Any], seed: int) -> None:
+        self._refuse_foreign()
+        if (self.path / "run.json").exists():
+            self._check_kind(kind)
+        else:  # first, so that a folder whose making was killed is known as ours
+            self.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
+        if (self.path / "config.json").exists():
+            self._check_config(config)
+        else:
+            self.write_json("provenance.json", provenance(seed))
+            self.write_json("config.json", config)
+
+    def _refuse_foreign(self) -> None:
+        if (self.path / "run.json").exists() or not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise RunError(f"{self.path} is a file, not a run directory. Choose another --out.")
+        if any(not own(file) for file in self.path.iterdir()):
+            raise RunError(f"{self.path} is not empty and not a vidrobust run. Choose another --out.")
+
+    def working(self) -> AbstractContextManager[None]:
+        """Hold the run while its jobs, checkpoints or weights are written, which one process at a time can do.
+
+        Raises:
+            RunError: another process works on it; the message says which.
+        """
+        return held(self.path, "work")
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -126,13 +147,32 @@ class Run:
         """Versions, seed, source revision and machine."""
         return read_json(self.path / "provenance.json")
 
-    def rows(self, kind: str | None = None) -> list[Row]:
-        """All result rows, or those of one kind, in the order in which they were written."""
-        return [row for row in read_lines(self.path / "rows.jsonl") if kind is None or row["kind"] == kind]
+    def read(self) -> Reading:
+        """The result rows that count, and what of the file was left out.
 
-    def append(self, rows: Iterable[Row]) -> None:
-        """Append result rows, forced to disk before this returns."""
-        append_lines(self.path / "rows.jsonl", rows)
+        Raises:
+            RunError: a line is not JSON.
+        """
+        return read_rows(self.path / "rows.jsonl")
+
+    def rows(self, kind: str | None = None) -> list[Row]:
+        """All result rows that count, or those of one kind: of each measurement the newest, in the order of the first.
+
+        Lines that are no rows of their kind are left out; :meth:`read` tells which.
+        """
+        return [row for row in self.read().rows if kind is None or row["kind"] == kind]
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add result rows, forced to disk before this returns; those that are there already are not written again.
+
+        Several processes may add rows at once.
+        """
+        self.row_file.append(rows)
+
+    @property
+    def row_file(self) -> RowFile:
+        """``rows.jsonl``, for who adds rows many times: it is read again only if another process has written it."""
+        return RowFile(self.path / "rows.jsonl")
 
     def job_path(self, key: str) -> Path:
         """The folder of a job."""

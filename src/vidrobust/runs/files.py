@@ -32,6 +32,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise disk_error(path, error) from error
 
 
+def own(file: Path) -> bool:
+    """Is it one of the hidden files that belong to no result: a lock, its holder's name, or a torn file?"""
+    return torn(file) or (file.name.startswith(".") and file.suffix in (".lock", ".holder"))
+
+
 def torn(file: Path) -> bool:
     """Was it being written by :func:`write_atomic` when the process was killed?"""
     return file.name.startswith(".") and file.name.endswith(".tmp")

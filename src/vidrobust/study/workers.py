@@ -1,7 +1,8 @@
 """Jobs over an engine, each begun when what it needs is there, each result stored as it comes.
 
 Rows are appended to the run in the order of the plan, whatever the order in which jobs end: a run that is killed and
-started again, on any engine with any number of workers, writes the same bytes as one that is not.
+started again, on any engine with any number of workers, writes the same bytes as one that is not. Those that are there
+already, wherever in the file, are not written again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vidrobust.runs.directory import Run
+from vidrobust.runs.jobs import stored_job
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import Row, append_lines, read_lines
+from vidrobust.runs.rows import Row, read_lines
 
 if TYPE_CHECKING:
     from vidrobust.study.engines import Engine
@@ -27,7 +29,8 @@ PATIENCE = 0.25
 class Workers:
     """An engine that fills a run.
 
-    Use it as a context manager; leaving it on an error or Ctrl-C stops the workers at once.
+    Use it as a context manager: inside, no other process can work on the run; leaving it on an error or Ctrl-C stops
+    the workers at once.
 
     Args:
         run: the run directory.
@@ -37,19 +40,26 @@ class Workers:
 
     def __init__(self, run: Run, engine: Engine, display: Display) -> None:
         self.run, self.engine, self.display = run, engine, display
-        append_lines(run.path / "rows.jsonl", [])  # cuts off a torn last line
-        self._written = len(run.rows())
+        self._rows, self._alone = run.row_file, run.working()
         self._plan: dict[str, Job] = {}
         self._found: dict[str, list[Row]] = {}
         self._waiting: list[str] = []
 
     def __enter__(self) -> Workers:
+        try:
+            self._alone.__enter__()
+        except BaseException:
+            self.engine.close(at_once=True)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.engine.close(at_once=kind is not None)
+        try:
+            self.engine.close(at_once=kind is not None)
+        finally:
+            self._alone.__exit__(None, None, None)
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Run jobs as soon as those that they need are done; those added first begin first, and of these the longest.
@@ -60,7 +70,7 @@ class Workers:
 
         new = {key: job for job in jobs if (key := job_key(job)) not in self._plan}
         self._plan |= new
-        self._found |= {key: rows for key in new if (rows := self._stored(key)) is not None}
+        self._found |= {key: rows for key in new if (rows := stored_job(self.run.job_path(key))) is not None}
         self.display.skip(sum(new[key].gradients for key in new if key in self._found))
         self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
         self._submit()
@@ -81,12 +91,12 @@ class Workers:
         done = 0
         while True:
             while done < len(keys) and keys[done] in self._found:
-                self._append(self._found[keys[done]])
+                self._rows.append(self._found[keys[done]])
                 done += 1
             if done == len(keys):
                 return [row for key in keys for row in self._found[key]]
             for key in self.engine.finished(PATIENCE):
-                rows = self._stored(key)
+                rows = stored_job(self.run.job_path(key))
                 assert rows is not None
                 self._found[key] = rows
                 self.display.done(self._plan[key].title)
@@ -99,17 +109,6 @@ class Workers:
         self._waiting = [key for key in self._waiting if key not in ready]
         for key in ready:
             self.engine.submit(key, self._plan[key], self.run.path / "jobs")
-
-    def _stored(self, key: str) -> list[Row] | None:
-        file = self.run.job_path(key) / "rows.jsonl"
-        return list(read_lines(file)) if file.exists() else None
-
-    def _append(self, rows: list[Row]) -> None:
-        """Append those rows that an earlier, killed process had not yet appended."""
-        known = min(self._written, len(rows))
-        self._written -= known
-        if rows[known:]:
-            self.run.append(rows[known:])
 
 
 def timings(run: Run) -> list[Row]:

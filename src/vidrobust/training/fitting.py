@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -20,11 +19,12 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import accuracy, device_of, silent
 from vidrobust.evaluation.sweeps import StepSizes, calibrated
 from vidrobust.models.checkpoints import description, load_tensors, save_tensors
+from vidrobust.models.fingerprint import fingerprint
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
+from vidrobust.results.numbers.sensitivity import step_size_rows
 from vidrobust.runs.directory import Run
-from vidrobust.runs.files import write_atomic
-from vidrobust.runs.keys import content_key, dumps
+from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row
 from vidrobust.training.checkpoints import take_weights, weights_of
 from vidrobust.training.config import FitConfig
@@ -33,7 +33,7 @@ from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.requirements import check_model
 from vidrobust.training.trackers import TrackerName, Trackers, scalars
-from vidrobust.training.trainer import fingerprint, train
+from vidrobust.training.trainer import train
 from vidrobust.training.watch import Watch, Watcher
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _store(run: Run, model: nn.Module, rows: list[Row], about: dict[str, object]
     """Rows first, weights last: that the weights are there says that the run is whole."""
     tensors = weights_of(model)
     if world.first:
-        write_atomic(run.path / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
+        run.append(rows)
         save_tensors(run.path / "model.safetensors", tensors, about)
         for file in (run.path / "checkpoints").glob("epoch-*.safetensors"):
             file.unlink(missing_ok=True)
@@ -324,18 +324,12 @@ def _store(run: Run, model: nn.Module, rows: list[Row], about: dict[str, object]
 
 
 def study_alpha_star(path: str | Path) -> Callable[[float, int], float]:
-    """The α*(ε, i) that a study measured.
+    """The α*(ε, i) that a study measured on its standard model, whatever was swept into its folder since.
 
     Raises:
         InputError: the run holds no step sizes.
     """
-    rows = Run.open(path).rows("step_size")
+    rows = step_size_rows(Run.open(path).rows("step_size"))
     if not rows:
         raise InputError(f"{path} holds no step sizes. Give the folder of a study, or of `vidrobust sweep`.")
-    return StepSizes(rows)
-
-
-def append_new(run: Run, rows: list[Row], keys: tuple[str, ...]) -> None:
-    """Append rows to a run, leaving out those that stand there already with the same ``keys``."""
-    known = {content_key([row.get(key) for key in keys]) for row in run.rows()}
-    run.append([json.loads(dumps(row)) for row in rows if content_key([row.get(key) for key in keys]) not in known])
+    return StepSizes([row for row in rows if "split" not in row] or rows)  # a sweep names its split, a study does not

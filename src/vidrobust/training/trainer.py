@@ -6,7 +6,6 @@ A run that was killed goes on from its last checkpoint and ends with the same we
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from vidrobust.errors import InputError, StoppedError
+from vidrobust.models.fingerprint import fingerprint
 from vidrobust.models.multibn import MultiBN
 from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.runs.keys import content_key
@@ -226,15 +226,6 @@ def begin(
     optimisers = dict(method.optimisers(learner, config))
     average = Average(model, policy)
     return Training(learner, method, trained, held, config, seed, alpha_star, optimisers, average, torch.Generator())
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A name for the weights that a training starts from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def lay_out(model: nn.Module, layout: torch.memory_format) -> None:

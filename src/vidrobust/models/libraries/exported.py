@@ -6,6 +6,7 @@ program is a program: load only those that you trust. Parts of one that are pick
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import warnings
@@ -83,11 +84,13 @@ class ExportedProgram(nn.Module):
     Attributes:
         takes: the shape of its input.
         gives: its number of classes, or None.
+        file_hash: of the file.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         refuse_pickles(path)
+        self.file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
         try:
             program: Any = torch.export.load(path)
         except Exception as error:  # whatever is wrong with the file
@@ -158,12 +161,14 @@ class OnnxModel(nn.Module):
         differentiable: no.
         takes: the shape of its input.
         gives: its number of classes, or None.
+        file_hash: of the file.
     """
 
     differentiable = False
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
         onnxruntime = library("onnxruntime", "onnx")
         try:
             options = onnxruntime.SessionOptions()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.processes import follow_parent
+from vidrobust.runs.processes import follow_parent, starting_workers
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
@@ -53,11 +53,12 @@ class Local:
         return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
 
     def submit(self, key: str, job: Job, jobs: Path) -> None:
-        try:
-            future = self._pool.submit(_work, job, jobs, key)
-        except BrokenProcessPool:  # an idle worker was killed
-            self._start_again()
-            future = self._pool.submit(_work, job, jobs, key)
+        with starting_workers():
+            try:
+                future = self._pool.submit(_work, job, jobs, key)
+            except BrokenProcessPool:  # an idle worker was killed
+                self._start_again()
+                future = self._pool.submit(_work, job, jobs, key)
         self._futures[future] = (key, job, jobs)
 
     def finished(self, seconds: float) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import InputError, RunError
+from vidrobust.runs.jobs import stored_job
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class OnSlurm:
 
     def _ended(self, key: str, running: Any, job: Job, jobs: Path) -> bool:
         """Did the job end with its rows? If it was lost, it is handed over again."""
-        if (jobs / key / "rows.jsonl").exists():
+        if stored_job(jobs / key) is not None:
             self._spent += job.gradients
             return True
         try:

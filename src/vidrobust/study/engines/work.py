@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vidrobust.runs.files import write_atomic
-from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import append_lines
+from vidrobust.runs.jobs import store_job, stored_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +34,7 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
 
     torch.set_num_threads(1)
     folder = jobs / key
-    if (folder / "rows.jsonl").exists():  # a worker held to be lost was not
+    if stored_job(folder) is not None:  # a worker held to be lost was not
         return
     folder.mkdir(parents=True, exist_ok=True)
     wall, cpu, counted = time.perf_counter(), time.process_time(), 0
@@ -55,5 +53,4 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
         "cpu_seconds": round(time.process_time() - cpu, 3),
         "gradients": job.gradients,
     }
-    append_lines(folder / "timings.jsonl", [cost])
-    write_atomic(folder / "rows.jsonl", "".join(dumps(row) + "\n" for row in rows).encode())
+    store_job(folder, rows, cost)

@@ -1,0 +1,72 @@
+"""A row belongs to what it measures: changed weights and other step sizes; two processes at one run directory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.studies import TINY, start
+
+from vidrobust.models import build, save_model
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.runs.directory import Run
+from vidrobust.runs.rows import read_lines
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def evaluate(vidrobust: Command, small_motion: Path, trained: ResNet3d, tmp_path: Path) -> Callable[..., list[object]]:
+    """`vidrobust evaluate --weights F --out R`: the rows of R as they count."""
+    save_model(tmp_path / "F.safetensors", trained, {})
+
+    def run(*options: object) -> list[object]:
+        model = ("--model", "r3d-small", "--weights", tmp_path / "F.safetensors", "--data", small_motion)
+        code, _, err = vidrobust("evaluate", *model, "--clips", 8, "--size", 16, "--out", tmp_path / "R", *options)
+        assert code == 0, err
+        return [(row["attack"], row["alpha"], row["weights"]) for row in Run(tmp_path / "R").rows("robustness")]
+
+    return run
+
+
+def test_rows_of_weights_that_have_changed_take_the_place_of_the_old(
+    evaluate: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    one, two = "PGD(ε=8,α=4,i=2)", "PGD(ε=4,α=2,i=2)"
+    before = evaluate("--attack", one)
+    assert evaluate("--attack", one) == before
+    save_model(tmp_path / "F.safetensors", build("r3d-small", 10, seed=3), {})
+    after = evaluate("--attack", two)
+    assert [(attack, alpha) for attack, alpha, _ in after] == [("none", 0), (two, 2)]  # type: ignore[misc]
+    assert {weights for _, _, weights in before}.isdisjoint({weights for _, _, weights in after})  # type: ignore[misc]
+    assert len(list(read_lines(tmp_path / "R" / "rows.jsonl"))) == 1 + 2 + 2
+
+
+def test_another_step_size_is_another_attack(evaluate: Callable[..., list[object]], tmp_path: Path) -> None:
+    for name, alpha in (("one", 4.0), ("two", 3.0)):
+        row = {"kind": "step_size", "model": "m", "seed": 0, "eps": 8.0, "steps": 2, "alpha": alpha, "clips": 9}
+        other = Run.start(tmp_path / name, "sweep", {}, 0)
+        other.append([{**row, "low": 1.0, "high": 8.0, "interior": True}])
+        found = evaluate("--attack", "PGD(ε=8,α=α*,i=2)", "--alpha_star", other.path)
+    assert [alpha for _, alpha, _ in found] == [0, 4, 3]  # type: ignore[misc]
+
+
+def test_a_second_study_is_told_who_works_there(small_motion: Path, tmp_path: Path) -> None:
+    first = start(small_motion, tmp_path / "run", "--workers", "1")
+    try:
+        while not (tmp_path / "run" / ".work.holder").exists():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        command = [sys.executable, "-m", "vidrobust", "study", "--config", str(TINY), "--data", str(small_motion)]
+        second = subprocess.run([*command, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    finally:
+        first.kill()
+        first.communicate()
+    assert second.returncode == 1
+    assert f"in use by process {first.pid} on " in second.stderr
+    assert "study --config" in second.stderr
+    assert "Traceback" not in second.stderr
