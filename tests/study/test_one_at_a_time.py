@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -70,3 +71,18 @@ def test_a_second_study_is_told_who_works_there(small_motion: Path, tmp_path: Pa
     assert f"in use by process {first.pid} on " in second.stderr
     assert "study --config" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_a_second_training_is_told_who_works_there(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
+    train = ("train", "--data", small_motion, "--epochs", 1, "--clips.size", 16, "--out", tmp_path / "run")
+    code, _, err = vidrobust(*train)
+    assert code == 0, err
+    (tmp_path / "run" / "model.safetensors").unlink()  # as if it were still at it
+    rows = (tmp_path / "run" / "rows.jsonl").read_bytes()
+    with Run(tmp_path / "run").working():
+        code, _, err = vidrobust(*train)
+        assert code == 1
+        assert f"in use by process {os.getpid()} on " in err
+    code, _, err = vidrobust(*train)
+    assert code == 0, err
+    assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows

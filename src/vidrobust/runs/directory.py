@@ -17,7 +17,7 @@ workers and however often the run was killed on its way.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,12 +162,12 @@ class Run:
         """
         return [row for row in self.read().rows if kind is None or row["kind"] == kind]
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Iterable[Row]) -> None:
         """Add result rows, forced to disk before this returns; those that are there already are not written again.
 
         Several processes may add rows at once.
         """
-        self.row_file.append(rows)
+        self.row_file.append(list(rows))
 
     @property
     def row_file(self) -> RowFile:

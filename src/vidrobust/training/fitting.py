@@ -108,7 +108,7 @@ def fit(
     Raises:
         InputError: the model has another number of classes than the data.
         NotationError: the policy does not parse.
-        RunError: ``out`` holds another run, or the disk is full.
+        RunError: ``out`` holds another run, another process works on it, or the disk is full.
         StoppedError: SIGTERM came; what is done is saved.
     """
     how = method_of(parse_policy(method) if isinstance(method, str) else method)
@@ -136,38 +136,39 @@ def fit(
     if run is not None and (run.path / "model.safetensors").exists():
         model.load_state_dict(load_tensors(run.path / "model.safetensors")[0])
         return FitRun(model.eval(), run.rows(), run.path)
-    rows = [data.row]
-    best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
-    splits = {"train": few(data.train, watch.clips), "val": few(data.val, watch.clips)}
-    after = AfterEpoch(
-        Watcher(watch, splits, policy, best.keep, best.recall),
-        few(data.val, CALIBRATION_CLIPS),
-        Trackers(run.path, track, name, asked) if run is not None and world.first else None,
-        told,
-        shown,
-    )
-    with terminating() as stopping, contextlib.closing(after):
-        rows += train(
-            model,
-            data.train,
-            how,
-            settings,
-            seed=seed,
-            alpha_star=alpha_star_of(policy, alpha_star, model, data.train),
-            checkpoints=None if run is None else run.path / "checkpoints",
-            after_epoch=after,
-            progress=progress,
-            world=world,
-            stopping=stopping,
+    with contextlib.nullcontext() if run is None or not world.first else run.working():
+        rows = [data.row]
+        best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
+        splits = {"train": few(data.train, watch.clips), "val": few(data.val, watch.clips)}
+        after = AfterEpoch(
+            Watcher(watch, splits, policy, best.keep, best.recall),
+            few(data.val, CALIBRATION_CLIPS),
+            Trackers(run.path, track, name, asked) if run is not None and world.first else None,
+            told,
+            shown,
         )
-    if watch.patience or any(row.get("stop") for row in rows):
-        best.recall(model, _last(run))
-    splits = {"train": data.train, "val": data.val, "test": data.test}
-    rows += [{**accuracy(model, clips), "split": split} for split, clips in splits.items()]
-    rows = [row if row["kind"] == "dataset" else {**row, "model": name, "seed": seed} for row in rows]
-    if run is not None:
-        about = {"classes": list(data.classes), "data": asked["data"], "policy": name}
-        _store(run, model, rows, {"model": description(model), **about}, world)
+        with terminating() as stopping, contextlib.closing(after):
+            rows += train(
+                model,
+                data.train,
+                how,
+                settings,
+                seed=seed,
+                alpha_star=alpha_star_of(policy, alpha_star, model, data.train),
+                checkpoints=None if run is None else run.path / "checkpoints",
+                after_epoch=after,
+                progress=progress,
+                world=world,
+                stopping=stopping,
+            )
+        if watch.patience or any(row.get("stop") for row in rows):
+            best.recall(model, _last(run))
+        splits = {"train": data.train, "val": data.val, "test": data.test}
+        rows += [{**accuracy(model, clips), "split": split} for split, clips in splits.items()]
+        rows = [row if row["kind"] == "dataset" else {**row, "model": name, "seed": seed} for row in rows]
+        if run is not None:
+            about = {"classes": list(data.classes), "data": asked["data"], "policy": name}
+            _store(run, model, rows, {"model": description(model), **about}, world)
     return FitRun(model, rows, None if run is None else run.path)
 
 
