@@ -172,31 +172,33 @@ def ours(path: Path) -> Any:
     return decode(path, size=_side(path), whole=True)
 
 
-REEL: list[Any] = []
+BUFFER: list[Any] = []
 """The memory of :func:`ours_again`."""
 
 
 def ours_again(path: Path) -> Any:
     """The same in the memory of the video before, as the cache is filled."""
-    from vidrobust.data.decoding.decode import FrameBuffer, decode_video
+    from vidrobust.data.decoding.decode import decode_video
+    from vidrobust.data.decoding.frames import FrameBuffer
     from vidrobust.data.decoding.geometry import Fit
     from vidrobust.data.decoding.stored import stored_at
 
-    REEL[:] = REEL or [FrameBuffer()]
-    return decode_video(stored_at(path), Fit(_side(path), whole=True), reel=REEL[0]).frames
+    BUFFER[:] = BUFFER or [FrameBuffer()]
+    return decode_video(stored_at(path), Fit(_side(path), whole=True), buffer=BUFFER[0]).frames
 
 
 def ours_dropped(path: Path) -> range:
     """Our frames one by one without keeping any, with all checks: what random access is made of."""
-    from vidrobust.data.decoding import decode
+    from vidrobust.data.decoding import streams
+    from vidrobust.data.decoding.frames import FrameConverter
     from vidrobust.data.decoding.geometry import Fit
     from vidrobust.data.decoding.stored import stored_at
 
-    source, tally, fitted = stored_at(path), decode.FrameCount(), decode.FrameConverter(Fit(_side(path), whole=True))
-    decode.check_size(source)
-    with decode.opened(source) as (container, stream):
-        found = _dropped(fitted(frame) for frame in decode.stream_frames(container, stream, tally))
-        decode.check_promises(source, container, stream, tally)
+    video, count, converter = stored_at(path), streams.FrameCount(), FrameConverter(Fit(_side(path), whole=True))
+    streams.check_size(video)
+    with streams.opened(video) as (container, stream):
+        found = _dropped(converter(frame) for frame in streams.stream_frames(container, stream, count))
+        streams.check_promises(video, container, stream, count)
     return found
 
 
@@ -364,7 +366,7 @@ def epoch(folder: Path, rounds: int) -> dict[str, Any]:
             shapes=np.array([shape] * 64, np.int64),
             labels=np.arange(64) % 10,
             videos=tuple(map(str, range(64))),
-            groups=tuple(map(str, range(64))),
+            sources=tuple(map(str, range(64))),
         )
         clips = Clips(split, tuple(map(str, range(10))), frames=frames, size_out=size, crop=crop, flip=crop != "shift")  # type: ignore[arg-type]
         optimizer, generator = torch.optim.SGD(model.parameters(), 0.01), torch.Generator().manual_seed(0)

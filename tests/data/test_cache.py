@@ -7,16 +7,17 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from vidrobust.data import cache_root, cached_frames, open_folder
-from vidrobust.data.cache import Recipe, estimate, spread
+from vidrobust.data import CachedSplit, DataConfig, VideoFolder, cache_root, cached_frames, open_folder
+from vidrobust.data.cache import estimate
 from vidrobust.data.decoding import decode
 from vidrobust.data.decoding.encode import write_video
-from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.stored import StoredVideo
+from vidrobust.data.subset import spread
 from vidrobust.data.videos import Video
 from vidrobust.errors import DataError, DecodeError, InputError, RunError
 
@@ -56,16 +57,25 @@ def fails(monkeypatch, after: int, error: BaseException) -> None:
 
 
 def place(root: Path) -> Path:
-    (found,) = root.glob("frames-*")
+    (found,) = root.glob("clips/frames-*")
     return found
 
 
+def frames_in(
+    folder: VideoFolder, split: str, cache_root: Path, workers: int = 1, progress: object = None, **fields: Any
+) -> CachedSplit:
+    """The frames of a split from a cache at some place, with videos as the fields of a configuration ask for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDROBUST_CACHE", str(cache_root))
+        return cached_frames(folder, split, DataConfig(frames=1, **fields), workers, progress)  # type: ignore[arg-type]
+
+
 def test_frames_are_those_of_the_videos(folder, tmp_path):
-    cached = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+    cached = frames_in(folder, "train", cache_root=tmp_path / "c", **SIZES)
     assert cached.pixels.dtype == np.uint8
     assert cached.shapes.tolist() == [[4, 16, 16]] * 8
     assert cached.videos == tuple(v.path for v in folder.train)
-    assert cached.groups == tuple(v.group for v in folder.train)
+    assert cached.sources == tuple(f"{folder.classes[v.label]}/{v.group}" for v in folder.train)
     assert cached.labels.tolist() == [v.label for v in folder.train]
     assert cached.skipped == cached.damaged == ()
     for index, video in enumerate(cached.videos):
@@ -77,55 +87,55 @@ def test_frames_are_those_of_the_videos(folder, tmp_path):
 def test_whole_frames_keep_their_shape(folder, tmp_path, moving):
     wide = np.concatenate([moving(6), moving(6, seed=1)], 2)
     write_video(folder.root / folder.test[0].path, wide)
-    cached = cached_frames(folder, "test", size=16, max_frames=None, whole=True, cache_root=tmp_path)
+    cached = frames_in(folder, "test", size=16, max_frames=0, resolution=16, cache_root=tmp_path)
     assert cached.shapes.tolist() == [[6, 16, 32]] + [[6, 16, 16]] * 3
     assert np.array_equal(cached.frames(0), decode.decode(folder.root / folder.test[0].path, size=16, whole=True))
 
 
 def test_a_second_call_never_decodes(folder, tmp_path, decoded):
     progress: list[tuple[int, int]] = []
-    first = cached_frames(
+    first = frames_in(
         folder, "train", cache_root=tmp_path / "c", progress=lambda done, of: progress.append((done, of)), **SIZES
     )
     assert len(decoded) == 8
     assert progress == [(n, 8) for n in range(1, 9)]
-    second = cached_frames(folder, "train", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
+    second = frames_in(folder, "train", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
     assert len(decoded) == 8
     assert np.array_equal(first.pixels, second.pixels)
-    cached_frames(folder, "train", cache_root=tmp_path / "c", size=8, max_frames=4)
-    cached_frames(folder, "train", cache_root=tmp_path / "c", size=16, max_frames=5)
+    frames_in(folder, "train", cache_root=tmp_path / "c", size=8, max_frames=4)
+    frames_in(folder, "train", cache_root=tmp_path / "c", size=16, max_frames=5)
     assert len(decoded) == 24
 
 
 def test_splits_limits_and_seeds_share_what_is_decoded(ucf, tmp_path, decoded):
     for seed in range(4):
         for split in ("train", "val"):
-            cached_frames(open_folder(ucf, seed=seed), split, cache_root=tmp_path, limit=4 + seed, **SIZES)
+            frames_in(open_folder(ucf, seed=seed), split, cache_root=tmp_path, **{split: 4 + seed}, **SIZES)
     assert len(decoded) == len(set(decoded)) <= 12
 
 
 @pytest.mark.parametrize("change", ["time", "content"])
 def test_a_changed_file_alone_is_decoded_again(folder, tmp_path, decoded, change, moving):
-    cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     file = folder.root / folder.test[1].path
     if change == "content":
         write_video(file, 255 - moving(6))
     os.utime(file, ns=(0, 12345))
-    cached = cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    cached = frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     assert decoded[4:] == [file.name]
     assert np.array_equal(cached.frames(1), decode.decode(file, **SIZES))
 
 
 def test_writing_to_the_frames_does_not_reach_the_cache(folder, tmp_path):
-    cached_frames(folder, "test", cache_root=tmp_path, **SIZES).pixels[:] = 7
-    assert not (cached_frames(folder, "test", cache_root=tmp_path, **SIZES).pixels == 7).all()
+    frames_in(folder, "test", cache_root=tmp_path, **SIZES).pixels[:] = 7
+    assert not (frames_in(folder, "test", cache_root=tmp_path, **SIZES).pixels == 7).all()
 
 
 def test_several_processes_give_the_same_bytes(tmp_path, make, avi, monkeypatch):
     monkeypatch.setattr("vidrobust.data.parallel.FEW", 1)
     folder = open_folder(make(tmp_path / "set", avi))
-    one = cached_frames(folder, "train", cache_root=tmp_path / "one", **SIZES)
-    two = cached_frames(folder, "train", cache_root=tmp_path / "two", workers=2, **SIZES)
+    one = frames_in(folder, "train", cache_root=tmp_path / "one", **SIZES)
+    two = frames_in(folder, "train", cache_root=tmp_path / "two", workers=2, **SIZES)
     assert np.array_equal(one.pixels, two.pixels)
     assert np.array_equal(one.offsets, two.offsets)
 
@@ -135,39 +145,39 @@ def test_bad_videos_are_an_error_unless_they_are_to_be_skipped(folder, tmp_path)
     bad.write_bytes(bad.read_bytes()[:3000])
     for skipped_before in (False, True):
         with pytest.raises(DecodeError, match=f"{bad.name} is truncated"):
-            cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+            frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
         if not skipped_before:
-            cached = cached_frames(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
+            cached = frames_in(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
             assert len(cached.videos) == len(cached.offsets) == len(cached.labels) == 3
             assert [file for file, _ in cached.skipped] == [folder.test[1].path]
             assert "truncated" in cached.skipped[0][1]
     for video in folder.test:
         (folder.root / video.path).write_bytes(b"")
     with pytest.raises(DataError, match="no video of split test can be used"):
-        cached_frames(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
+        frames_in(folder, "test", cache_root=tmp_path / "c", skip_bad=True, **SIZES)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), DecodeError("bad")])
 def test_an_interrupted_call_is_taken_up_again(folder, tmp_path, monkeypatch, error):
-    whole = cached_frames(folder, "train", cache_root=tmp_path / "whole", **SIZES)
+    whole = frames_in(folder, "train", cache_root=tmp_path / "whole", **SIZES)
     with monkeypatch.context() as patch:
         fails(patch, 3, error)
         with pytest.raises(type(error)):
-            cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+            frames_in(folder, "train", cache_root=tmp_path / "c", **SIZES)
     with monkeypatch.context() as patch:
         fails(patch, 5, AssertionError("more than the missing five were decoded"))
-        again = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+        again = frames_in(folder, "train", cache_root=tmp_path / "c", **SIZES)
     assert np.array_equal(again.pixels, whole.pixels)
     assert np.array_equal(again.offsets, whole.offsets)
 
 
 @pytest.mark.parametrize("torn", ["frames", "index", "zeros"])
 def test_a_torn_cache_is_mended(folder, tmp_path, monkeypatch, torn):
-    whole = cached_frames(folder, "test", cache_root=tmp_path / "whole", **SIZES)
+    whole = frames_in(folder, "test", cache_root=tmp_path / "whole", **SIZES)
     with monkeypatch.context() as patch:
         fails(patch, 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+            frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     if torn == "index":
         file = place(tmp_path / "c") / "index.jsonl"
         file.write_bytes(file.read_bytes()[:-5])
@@ -175,7 +185,7 @@ def test_a_torn_cache_is_mended(folder, tmp_path, monkeypatch, torn):
         file = place(tmp_path / "c") / "frames.u8"
         data = file.read_bytes()
         file.write_bytes(data[:-100] + (b"" if torn == "frames" else bytes(100)))
-    again = cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    again = frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     assert all(np.array_equal(again.frames(n), whole.frames(n)) for n in range(4))
 
 
@@ -184,24 +194,24 @@ def test_a_full_or_closed_disk(folder, tmp_path, monkeypatch, number, words):
     with monkeypatch.context() as patch:
         fails(patch, 2, OSError(number, os.strerror(number)))  # as the write after it would
         with pytest.raises(RunError, match=words):
-            cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
-    assert len(cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES).videos) == 4
+            frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    assert len(frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES).videos) == 4
 
 
 def test_a_disk_without_room_is_refused_beforehand(folder, tmp_path, monkeypatch, decoded):
-    videos, recipe = folder.test, Recipe(Fit(16), 4)
-    assert estimate(folder.root, videos, recipe) == 4 * 4 * 16 * 16 * 3
-    assert estimate(folder.root, videos, Recipe(Fit(16), None)) == 4 * 6 * 16 * 16 * 3
+    few, whole = DataConfig(frames=1, **SIZES), DataConfig(frames=1, size=16, max_frames=0)
+    assert estimate(folder.root, folder.test, few) == 4 * 4 * 16 * 16 * 3
+    assert estimate(folder.root, folder.test, whole) == 4 * 6 * 16 * 16 * 3
     monkeypatch.setattr("vidrobust.data.cache.room", lambda place: 12_000)
     with pytest.raises(RunError, match=r"needs about 12\.3 kB more, but its disk has 12\.0 kB"):
-        cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+        frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     assert decoded == []
 
 
 SCRIPT = """
-import hashlib, sys, time
-from pathlib import Path
-from vidrobust.data import cached_frames, open_folder
+import hashlib, os, sys, time
+os.environ["VIDROBUST_CACHE"] = sys.argv[2]
+from vidrobust.data import DataConfig, cached_frames, open_folder
 from vidrobust.data.decoding import decode
 real, calls = decode.decode_video, []
 def slow(source, *options):
@@ -210,7 +220,7 @@ def slow(source, *options):
     time.sleep(float(sys.argv[3]))
     return real(source, *options)
 decode.decode_video = slow
-cached = cached_frames(open_folder(sys.argv[1]), "train", size=16, max_frames=4, cache_root=Path(sys.argv[2]))
+cached = cached_frames(open_folder(sys.argv[1]), "train", DataConfig(size=16, frames=1, max_frames=4))
 print("result", len(calls), hashlib.sha256(cached.pixels.tobytes()).hexdigest())
 """
 
@@ -234,7 +244,7 @@ def test_a_killed_process_is_taken_up_again(folder, tmp_path, decoded):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    cached = cached_frames(folder, "train", cache_root=tmp_path / "c", **SIZES)
+    cached = frames_in(folder, "train", cache_root=tmp_path / "c", **SIZES)
     assert len(decoded) == 5
     assert all(
         np.array_equal(cached.frames(n), decode.decode(folder.root / v, **SIZES)) for n, v in enumerate(cached.videos)
@@ -243,26 +253,26 @@ def test_a_killed_process_is_taken_up_again(folder, tmp_path, decoded):
 
 @pytest.mark.parametrize("line", ["{]", '{"offset": 0}', "3"])
 def test_a_damaged_cache_is_named(folder, tmp_path, line):
-    cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+    frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
     index = place(tmp_path / "c") / "index.jsonl"
     index.write_text(f"{line}\n{index.read_text()}")
     with pytest.raises(DataError, match=f"{index.parent.name} is damaged .* Delete that folder"):
-        cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+        frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
 
 
 @pytest.mark.parametrize("gone", ["index.jsonl", "frames.u8"])
 def test_a_cache_without_one_of_its_files_is_made_again(folder, tmp_path, gone):
-    first = {split: cached_frames(folder, split, cache_root=tmp_path / "c", **SIZES) for split in ("train", "test")}
+    first = {split: frames_in(folder, split, cache_root=tmp_path / "c", **SIZES) for split in ("train", "test")}
     (place(tmp_path / "c") / gone).unlink()
     for split in ("test", "train"):  # in another order, so that no video lies where it lay
-        again = cached_frames(folder, split, cache_root=tmp_path / "c", **SIZES)
+        again = frames_in(folder, split, cache_root=tmp_path / "c", **SIZES)
         assert all(np.array_equal(again.frames(n), first[split].frames(n)) for n in range(len(again.videos)))
 
 
 def test_a_video_that_went_away_is_named(folder, tmp_path):
     (folder.root / folder.test[2].path).unlink()
     with pytest.raises(DataError, match=Path(folder.test[2].path).name):
-        cached_frames(folder, "test", cache_root=tmp_path / "c", **SIZES)
+        frames_in(folder, "test", cache_root=tmp_path / "c", **SIZES)
 
 
 def test_a_limit_is_spread_over_classes_and_groups():
@@ -285,10 +295,10 @@ def test_a_limit_is_spread_over_classes_and_groups():
 
 
 def test_a_limit_decodes_no_more(folder, tmp_path, decoded):
-    cached = cached_frames(folder, "train", cache_root=tmp_path / "c", limit=4, **SIZES)
+    cached = frames_in(folder, "train", cache_root=tmp_path / "c", train=4, **SIZES)
     assert len(decoded) == 4
     assert Counter(cached.labels.tolist()) == {0: 2, 1: 2}
-    assert len(set(cached.groups)) == 2
+    assert len(set(cached.sources)) == 4
 
 
 def test_where_caches_go(monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ def cached(lengths: tuple[int, ...] = (10, 3, 6), size: int = 24, width: int | N
         shapes=shapes,
         labels=np.arange(len(lengths)) % 2,
         videos=tuple(f"{n}.avi" for n in range(len(lengths))),
-        groups=tuple(f"g{n}" for n in range(len(lengths))),
+        sources=tuple(f"g{n}" for n in range(len(lengths))),
     )
 
 
@@ -57,7 +57,7 @@ def test_what_is_known_of_the_clips(clips):
     assert clips.size == 24
     assert clips.labels.tolist() == [0, 1, 0]
     assert clips.labels.dtype == torch.int64
-    assert (clips.classes, clips.videos, clips.groups) == (("a", "b"), ("0.avi", "1.avi", "2.avi"), ("g0", "g1", "g2"))
+    assert (clips.classes, clips.videos, clips.sources) == (("a", "b"), ("0.avi", "1.avi", "2.avi"), ("g0", "g1", "g2"))
 
 
 def test_the_generator_alone_decides(clips):
@@ -108,7 +108,7 @@ def test_an_augmented_clip_is_a_shifted_window_with_other_light():
 
 def test_a_subset_keeps_order_and_pixels(clips):
     part = clips.subset(torch.tensor([2, 0]))
-    assert (len(part), part.videos, part.groups, part.labels.tolist()) == (2, ("2.avi", "0.avi"), ("g2", "g0"), [0, 0])
+    assert (len(part), part.videos, part.sources, part.labels.tolist()) == (2, ("2.avi", "0.avi"), ("g2", "g0"), [0, 0])
     assert torch.equal(part.centre([0, 1]), clips.centre([2, 0]))
     assert part.subset([1]).videos == ("0.avi",)
     assert len(clips) == 3

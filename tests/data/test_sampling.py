@@ -33,7 +33,7 @@ def split(lengths: tuple[int, ...] = (20, 5)) -> CachedSplit:
         shapes=shapes,
         labels=np.arange(len(lengths)),
         videos=tuple(map(str, range(len(lengths)))),
-        groups=tuple(map(str, range(len(lengths)))),
+        sources=tuple(map(str, range(len(lengths)))),
     )
     for index, length in enumerate(lengths):
         frames = found.frames(index)

@@ -110,4 +110,4 @@ def test_every_kind_of_row_has_the_fields(trained: ResNet3d, small_data: VideoCl
     rows += evaluate(trained, few, [attack])
     for row in rows[2:]:
         assert {key: row[key] for key in ROW} == ROW | ({"norm": "L2"} if row["eps"] else {"search": "none"})
-    assert {row["sources"] for row in rows} == {len(set(few.groups))}
+    assert {row["sources"] for row in rows} == {len(set(few.sources))}

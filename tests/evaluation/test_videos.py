@@ -40,7 +40,7 @@ def clips(model: nn.Module) -> Clips:
         shapes=shapes,
         labels=np.zeros(30, np.int64),
         videos=tuple(map(str, range(30))),
-        groups=tuple(map(str, range(30))),
+        sources=tuple(map(str, range(30))),
     )
     found = Clips(split, ("a", "b", "c"), frames=FRAMES)
     with torch.no_grad():

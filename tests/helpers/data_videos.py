@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -72,13 +74,7 @@ def stills(folder: Path, frames: np.ndarray, pattern: str = "image_{:05d}.jpg", 
 
 def rotated(path: Path, frames: np.ndarray) -> Path:
     """An MP4 whose header asks for a quarter turn clockwise, as telephones write it."""
-    data = write(path, frames).read_bytes()
-    one, zero, minus, unit = (np.array(x, ">i4").tobytes() for x in (0x10000, 0, -0x10000, 0x40000000))
-    upright = one + zero * 3 + one + zero * 3 + unit
-    clockwise = zero + one + zero + minus + zero * 4 + unit
-    place = data.index(upright, data.index(b"tkhd"))
-    path.write_bytes(data[:place] + clockwise + data[place + 36 :])
-    return path
+    return with_matrix(write(path, frames), 0, 1, -1, 0)
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
@@ -104,3 +100,58 @@ def dies_at_three(source: object) -> object:
     if str(source).endswith("3.mp4"):
         os._exit(9)
     return Outcome("ok", "", None)
+
+
+def remux(path: Path, target: Path, edit: Callable[[list[av.Packet]], list[av.Packet | None]]) -> Path:
+    """The packets of a video's stream in another file; ``edit`` chooses and changes them, None leaves a gap."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        for packet in edit([packet for packet in source.demux(stream) if packet.size]):
+            if packet is not None:
+                packet.stream = copy
+                output.mux(packet)
+    return target
+
+
+def replaced(packet: av.Packet, content: bytes) -> av.Packet:
+    """A packet with other bytes at the same time."""
+    other = av.Packet(content)
+    other.pts, other.dts, other.time_base, other.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    other.is_keyframe = packet.is_keyframe
+    return other
+
+
+def edit_list(path: Path, entries: list[tuple[float, float]], rate: int = 25) -> Path:
+    """Let an MP4 show only these stretches (first frame, frames), a first frame of -1 being a pause.
+
+    The list grows within ``moov``, which must lie behind the frames, as it does unless ``faststart`` is asked for.
+    """
+    data = bytearray(path.read_bytes())
+    unit = struct.unpack(">I", data[data.index(b"mvhd") + 16 :][:4])[0]
+    scale = struct.unpack(">I", data[data.index(b"mdhd") + 16 :][:4])[0]
+    place = data.index(b"elst")
+    offset = struct.unpack(">i", data[place + 16 : place + 20])[0]  # the delay of B-frames, which must stay
+    new = b""
+    for first, frames in entries:
+        time = -1 if first < 0 else offset + round(first * scale / rate)
+        new += struct.pack(">IiI", round(frames * unit / rate), time, 65536)
+    old = 12 * struct.unpack(">I", data[place + 8 : place + 12])[0]
+    data[place + 8 : place + 12 + old] = struct.pack(">I", len(entries)) + new
+    assert data.index(b"moov") > data.index(b"mdat")
+    for box in (b"elst", b"edts", b"trak", b"moov"):
+        at = data.index(box, data.index(b"moov") if box != b"moov" else data.index(b"mdat")) - 4
+        data[at : at + 4] = struct.pack(">I", struct.unpack(">I", data[at : at + 4])[0] + len(new) - old)
+    path.write_bytes(bytes(data))
+    return path
+
+
+def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Let an MP4 be shown by a display matrix: the pixel (x, y) at (ax + cy, bx + dy)."""
+    data = path.read_bytes()
+    one, unit = (np.array(x, ">i4").tobytes() for x in (0x10000, 0x40000000))
+    upright = one + bytes(12) + one + bytes(12) + unit
+    place = data.index(upright, data.index(b"tkhd"))
+    first = (struct.pack(">i", 0x10000 * value) for value in (a, b, 0, c, d))
+    path.write_bytes(data[:place] + b"".join(first) + data[place + 20 :])
+    return path

@@ -18,7 +18,7 @@ def test_adaptive_training_measures_on_groups_it_never_trains_on(few: Clips, mon
     policy = parse_policy("AAT(ε_max=9,α=ε,i=1)")
     rest, held = held_out(few, policy, seed=0)
     assert held is not None
-    assert set(rest.groups).isdisjoint(held.groups) and len(rest) + len(held) <= len(few)
+    assert set(rest.sources).isdisjoint(held.sources) and len(rest) + len(held) <= len(few)
     training = begin(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=8), 0, half, World())
     training.epoch(lambda gradients: None, lambda: None)
     assert [eps for eps, _ in training.at.losses] == list(range(10))

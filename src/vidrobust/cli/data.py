@@ -148,7 +148,7 @@ class Cache(Verb):
 
     def run(self, console: Console) -> None:
         """Say how large it will be, decode, and count the clips."""
-        from vidrobust.data.cache import Recipe, estimate, missing
+        from vidrobust.data.cache import estimate, missing
         from vidrobust.data.dataset import DataConfig, load, open_videos
         from vidrobust.data.storage import cache_root, in_words, room
         from vidrobust.data.videos import SPLITS
@@ -158,10 +158,9 @@ class Cache(Verb):
         own = {name: getattr(self, name) for name in names}
         config = DataConfig(of.path, split=of.split, seed=of.seed, damaged=of.damaged, skip_bad=of.skip_bad, **own)
         folder, place = open_videos(config), cache_root() / "clips"
-        recipe = Recipe(config.fit, config.most, config.damaged, config.decoder)
         videos = [video for split in SPLITS for video in folder.split(split)]
-        left = missing(folder, videos, recipe, place)
-        large = in_words(estimate(folder.root, left, recipe))
+        left = missing(folder, videos, config)
+        large = in_words(estimate(folder.root, left, config))
         print(
             f"{len(left)} of {len(videos)} videos are to be decoded: about {large} in {place}, whose disk has "
             f"{in_words(room(place))} free"

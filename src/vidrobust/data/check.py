@@ -67,7 +67,7 @@ def _about(folder: VideoFolder) -> Report:
         "layout": folder.layout,
         "classes": per_class,
         "clips": {split: len(folder.split(split)) for split in SPLITS},
-        "groups": {split: len({(v.label, v.group) for v in folder.split(split)}) for split in SPLITS},
+        "groups": {split: len(set(map(folder.source, folder.split(split)))) for split in SPLITS},
         "missing": [{"split": split, "clip": clip} for split, clip in folder.missing],
         "notes": list(folder.notes),
     }

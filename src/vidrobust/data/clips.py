@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidrobust.data import sampling
-from vidrobust.data.sampling import Crop, Views
+from vidrobust.data.config import Crop, span
+from vidrobust.data.sampling import Views
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Clips:
         stride: frames of the video from one frame of a clip to the next.
         labels: ``N``, int64, indices into ``classes``.
         videos: paths relative to the data set's root.
-        groups: the source of each video.
+        sources: what each video was cut from; clips of one source are alike.
         of: ``N``, int64: which video of the data set each clip shows; several clips may show one (:meth:`viewed`).
         skipped: (file, reason) of the videos that could not be decoded and were left out.
         damaged: (file, what is lost) of the videos that are used though some of their frames could not be decoded.
@@ -78,7 +79,7 @@ class Clips:
         self.classes = classes
         self.frames, self.stride, self.crop, self.flip = frames, stride, crop, flip
         self.labels = torch.from_numpy(store.labels)
-        self.videos, self.groups = store.videos, store.groups
+        self.videos, self.sources = store.videos, store.sources
         self.skipped, self.damaged = store.skipped, store.damaged
         self.size = size_out or (int(store.shapes[:, 1:].min()) if len(store.shapes) else 1)
         self._store = store
@@ -128,7 +129,7 @@ class Clips:
         count = {"shift": 5, "corner": 3, "resized": 5}[self.crop]
         draws = torch.rand(len(index), count + self.flip, generator=generator)
         index, draws = (index, draws) if part is None else (index[part], draws[part])
-        start = sampling.random_start(draws[:, 0], self._shapes[index, 0], sampling.span(self.frames, self.stride))
+        start = sampling.random_start(draws[:, 0], self._shapes[index, 0], span(self.frames, self.stride))
         windows = self._windows(index, start)
         clips = self._lit(windows, draws[:, 1:5]) if self.crop == "shift" else self._cropped(index, windows, draws)
         if self.flip:
@@ -143,7 +144,7 @@ class Clips:
         part.labels, part.of = self.labels[index], self.of[index]
         part._shapes, part._start = self._shapes[index], self._start[index]
         part.videos = tuple(self.videos[i] for i in index.tolist())
-        part.groups = tuple(self.groups[i] for i in index.tolist())
+        part.sources = tuple(self.sources[i] for i in index.tolist())
         return part
 
     def viewed(self, views: Views) -> Clips:
@@ -155,14 +156,14 @@ class Clips:
         Returns:
             Clips whose ``centre`` is their own window, and whose ``of`` tells which belong together.
         """
-        reach = sampling.span(self.frames, self.stride)
+        reach = span(self.frames, self.stride)
         found = [sampling.starts(length, reach, views) for length in self._shapes[:, 0].tolist()]
         clips = self.subset(torch.tensor([row for row, many in enumerate(found) for _ in many], dtype=torch.int64))
         clips._start = torch.tensor([start for many in found for start in many], dtype=torch.int64)
         return clips
 
     def _centred(self, length: Tensor) -> Tensor:
-        return (length - sampling.span(self.frames, self.stride)).clamp_min(0) // 2
+        return (length - span(self.frames, self.stride)).clamp_min(0) // 2
 
     def _windows(self, index: Tensor, start: Tensor) -> list[np.ndarray]:
         times = sampling.window(start, self.frames, self.stride, self._shapes[index, 0])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 
 from vidrobust.data.decoding.stored import stored_video
+from vidrobust.data.freshness import COARSE, state_of
 from vidrobust.data.storage import cache_root
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, DecodeError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import content_key
 
-FORMAT = 1
+FORMAT = 2
 
 
 def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]]:
@@ -49,15 +51,17 @@ def check_contents(folder: VideoFolder) -> None:
     """
     videos = [(split, video) for split in SPLITS for video in folder.split(split)]
     try:
-        stamps = [[split, video.path, *stored_video(folder.root, video).stamp()] for split, video in videos]
+        states = [state_of(stored_video(folder.root, video)) for _, video in videos]
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}). Put it back.") from error
-    clean = cache_root() / "leaks" / content_key([FORMAT, str(folder.root.resolve()), stamps])
+    listed = [[split, video.path, *state] for (split, video), state in zip(videos, states, strict=True)]
+    clean = cache_root() / "leaks" / content_key([FORMAT, str(folder.root.resolve()), listed])
     if clean.exists():
         return
     for other, first, split, video in same_contents(folder):
         raise DataError(leak_text(folder, other, first, split, video))
-    write_atomic(clean, b"no two splits share a file\n")
+    if time.time_ns() - max(state.changed for state in states) > COARSE:  # else a file may change and keep its times
+        write_atomic(clean, b"no two splits share a file\n")
 
 
 def leak_text(folder: VideoFolder, other: str, first: Video, split: str, video: Video) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from vidrobust.data.cache import spread
+from vidrobust.data.config import DataConfig
+from vidrobust.data.decoding.decode import middle
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import Survey, read
 from vidrobust.data.decoding.stored import StoredVideo, stored_video
-from vidrobust.data.parallel import cores
+from vidrobust.data.parallel import Progress, cores
+from vidrobust.data.subset import spread
 from vidrobust.data.surveys import DAMAGED, surveyed, usable
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, DecodeError
@@ -23,21 +25,21 @@ class LiveSplit:
     """The videos of one split, read from their files whenever a clip of them is asked for.
 
     Attributes:
-        sources: where each lies.
+        stored: where each is stored.
         surveys: what is known of each.
         first: ``N``, the frame from which on each is used.
         fit: how large its frames become.
-        shapes, labels, videos, groups, skipped, damaged: as of :class:`~vidrobust.data.cache.CachedSplit`.
+        shapes, labels, videos, sources, skipped, damaged: as of :class:`~vidrobust.data.cache.CachedSplit`.
     """
 
-    sources: tuple[StoredVideo, ...]
+    stored: tuple[StoredVideo, ...]
     surveys: tuple[Survey, ...]
     first: np.ndarray
     fit: Fit
     shapes: np.ndarray
     labels: np.ndarray
     videos: tuple[str, ...]
-    groups: tuple[str, ...]
+    sources: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...]
 
@@ -49,20 +51,11 @@ class LiveSplit:
             return list(pool.map(self._window, index, times))
 
     def _window(self, index: int, times: np.ndarray) -> np.ndarray:
-        return read(self.sources[index], self.surveys[index], (times + self.first[index]).tolist(), self.fit)
+        return read(self.stored[index], self.surveys[index], (times + self.first[index]).tolist(), self.fit)
 
 
 def live_frames(
-    folder: VideoFolder,
-    split: str,
-    *,
-    fit: Fit,
-    max_frames: int | None,
-    damaged: str = "keep",
-    skip_bad: bool = False,
-    limit: int | None = None,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    folder: VideoFolder, split: str, config: DataConfig, workers: int = 1, progress: Progress | None = None
 ) -> LiveSplit:
     """The videos of a split without a cache; each is decoded once, to know its frames, and the outcome is kept.
 
@@ -72,28 +65,27 @@ def live_frames(
         DecodeError: a video cannot be decoded and ``skip_bad`` is off.
         DataError: no video is left.
     """
-    videos = folder.split(split) if limit is None else spread(folder.split(split), limit)
-    found = surveyed(folder.root, videos, damaged=damaged, workers=workers, progress=progress)
+    videos = spread(folder.split(split), config.limit(split))
+    found = surveyed(folder.root, videos, damaged=config.damaged, workers=workers, progress=progress)
     skipped = tuple((v.path, one.reason) for v, one in zip(videos, found, strict=True) if one.survey is None)
-    if skipped and not skip_bad:
+    if skipped and not config.skip_bad:
         raise DecodeError(skipped[0][1])
-    used = list(usable(found))
+    used = [(videos[place], found[place], known) for place, known in usable(found)]
     if not used:
         raise DataError(f"{folder.root}: no video of split {split} can be used ({len(skipped)} skipped).")
-    places = [place for place, _ in used]
-    kept = [min(known.frames, max_frames or known.frames) for _, known in used]
-    shapes = [(count, *_shape(known, fit)) for count, (_, known) in zip(kept, used, strict=True)]
+    kept = [middle(known.frames, config.most) for _, _, known in used]
+    shapes = [(len(window), *_shape(known, config.fit)) for window, (_, _, known) in zip(kept, used, strict=True)]
     return LiveSplit(
-        sources=tuple(stored_video(folder.root, videos[place]) for place in places),
-        surveys=tuple(known for _, known in used),
-        first=np.array([(known.frames - count) // 2 for count, (_, known) in zip(kept, used, strict=True)], np.int64),
-        fit=fit,
+        stored=tuple(stored_video(folder.root, video) for video, _, _ in used),
+        surveys=tuple(known for _, _, known in used),
+        first=np.array([window.start for window in kept], np.int64),
+        fit=config.fit,
         shapes=np.array(shapes, np.int64),
-        labels=np.array([videos[place].label for place in places], np.int64),
-        videos=tuple(videos[place].path for place in places),
-        groups=tuple(videos[place].group for place in places),
+        labels=np.array([video.label for video, _, _ in used], np.int64),
+        videos=tuple(video.path for video, _, _ in used),
+        sources=tuple(folder.source(video) for video, _, _ in used),
         skipped=skipped,
-        damaged=tuple((videos[place].path, found[place].reason) for place in places if found[place].outcome == DAMAGED),
+        damaged=tuple((video.path, one.reason) for video, one, _ in used if one.outcome == DAMAGED),
     )
 
 

@@ -113,7 +113,8 @@ def motion(root: Path | None = None, spec: Motion = Motion()) -> VideoFolder:
             f"{root} exists and was not made of {spec} by this version. Delete it, or choose another folder."
         )
     try:
-        return replace(open_folder(root, seed=spec.seed), name="motion")
+        # A photograph has the same number in all classes.
+        return replace(open_folder(root, seed=spec.seed), name="motion", global_groups=True)
     except DataError as error:
         raise DataError(f"{error} Or delete {root}: the data set is made again.") from error
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from vidrobust.errors import InputError
 
-Crop: TypeAlias = Literal["shift", "corner", "resized"]
 Views: TypeAlias = "int | Literal['sliding']"
 
 SCALES = tuple(2 ** (-step / 4) for step in range(5))
@@ -26,15 +25,6 @@ AREA, RATIO = (0.25, 1.0), (3 / 4, 4 / 3)
 """Range of the area and of the aspect ratio of a random-resized crop, as 3D-ResNets trains its Kinetics-700 models."""
 
 _MIRRORED = (("left", "right"), ("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"))
-
-
-def span(frames: int, stride: int) -> int:
-    """Frames of the video that a clip reaches over.
-
-    >>> span(16, 2)
-    31
-    """
-    return (frames - 1) * stride + 1
 
 
 def window(start: Tensor, frames: int, stride: int, length: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import accumulate
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.data.decoding.random_access import Survey, survey
-from vidrobust.data.decoding.stored import StoredVideo, stored_video
-from vidrobust.data.parallel import in_order
+from vidrobust.data.decoding.stored import FileState, StoredVideo, stored_video
+from vidrobust.data.freshness import is_fresh, stamped, state_of
+from vidrobust.data.parallel import Progress, in_order
 from vidrobust.data.storage import cache_root, locked
 from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError, RunError
@@ -19,7 +20,7 @@ from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import content_key, dumps
 from vidrobust.runs.rows import read_lines
 
-FORMAT = 2
+FORMAT = 3
 OK, DAMAGED = "ok", "damaged, used"
 CRASHES = "crashes the decoder"
 
@@ -45,7 +46,7 @@ def surveyed(
     *,
     damaged: str = "keep",
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Decode each video once, in other processes, unless that was done before and its file has not changed.
 
@@ -60,16 +61,16 @@ def surveyed(
         RunError: the disk is full or the cache cannot be written.
     """
     place = cache_root() / "surveys" / f"{content_key([FORMAT, str(root.resolve()), damaged])}.jsonl"
-    sources = [stored_video(root, video) for video in videos]
-    stamps = [_stamp(source) for source in sources]
+    stored = [stored_video(root, video) for video in videos]
+    states = [_state(one) for one in stored]
     with locked(place):
         known = _known(place)
         found = [known.get(video.path) for video in videos]
-        left = [i for i, line in enumerate(found) if line is None or line["stamp"] != stamps[i]]
-        results = in_order(partial(_surveyed, damaged), [sources[i] for i in left], workers, _crashed)
+        left = [i for i, line in enumerate(found) if line is None or not is_fresh(stored[i], states[i], line)]
+        results = in_order(partial(_surveyed, damaged), [stored[i] for i in left], workers, _crashed)
         with place.open("ab") as journal:
             for done, (i, result) in enumerate(zip(left, results, strict=True), len(videos) - len(left) + 1):
-                line = {"video": videos[i].path, "stamp": stamps[i], **_packed(result)}
+                line = {"video": videos[i].path, **stamped(stored[i], states[i]), **_packed(result)}
                 journal.write(f"{dumps(line)}\n".encode())
                 journal.flush()
                 found[i] = line
@@ -83,31 +84,33 @@ def _known(place: Path) -> dict[str, Any]:
         lines = list(read_lines(place))
         if place.exists() and not place.read_bytes().endswith(b"\n"):  # torn by a kill
             write_atomic(place, "".join(f"{dumps(line)}\n" for line in lines).encode())
+        for line in lines:  # that they are as they must be
+            (line["stamp"], line["noted"] - line["changed"], line["digest"])
         return {line["video"]: line for line in lines}
     except (RunError, KeyError, TypeError):
         place.unlink()  # it can always be made again
         return {}
 
 
-def _stamp(source: StoredVideo) -> list[int]:
+def _state(video: StoredVideo) -> FileState:
     try:
-        return source.stamp()
+        return state_of(video)
     except OSError:
-        return []
+        return FileState(("gone",), 0)
 
 
-def _surveyed(damaged: str, source: StoredVideo) -> Outcome:
+def _surveyed(damaged: str, video: StoredVideo) -> Outcome:
     try:
-        found = survey(source, damaged)  # type: ignore[arg-type]
+        found = survey(video, damaged)  # type: ignore[arg-type]
     except DecodeError as error:
         return Outcome(error.outcome, str(error), None)
     if not found.lost:
         return Outcome(OK, "", found)
-    return Outcome(DAMAGED, f"{source}: {found.lost} frame(s) cannot be decoded and are left out", found)
+    return Outcome(DAMAGED, f"{video}: {found.lost} frame(s) cannot be decoded and are left out", found)
 
 
-def _crashed(source: StoredVideo) -> Outcome:
-    return Outcome(CRASHES, f"{source} takes the decoder's process down. Delete the file.", None)
+def _crashed(video: StoredVideo) -> Outcome:
+    return Outcome(CRASHES, f"{video} takes the decoder's process down. Delete the file.", None)
 
 
 def _packed(found: Outcome) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def _unpacked(line: dict[str, Any]) -> Outcome:
     times = fields["times"]
     if len(times) == 2:
         times = [times[0]] + [times[1]] * (fields["frames"] - 1)
-    fields |= {"times": tuple(accumulate(times)), "keys": tuple(fields["keys"])}
+    fields |= {"times": tuple(accumulate(times)), "keys": tuple(fields["keys"]), "stored": tuple(fields["stored"])}
     return Outcome(line["outcome"], line["reason"], Survey(**fields))
 
 

@@ -5,6 +5,7 @@ Nothing here opens a video. Every path is relative to the root and stays inside 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -12,6 +13,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from vidrobust.errors import DataError, InputError
 
 SPLITS = ("train", "val", "test")
+
+FRAME = re.compile(r"(?P<stem>(?:image|img|frames?)?[-_]?)(?P<number>\d{1,12})\.(?:jpe?g|png)", re.IGNORECASE)
+"""``image_00001.jpg``, ``img_00001.jpg``, ``frame000001.jpg``, ``00001.jpg``; optical flow beside them is let alone."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,16 @@ class VideoFolder:
             raise InputError(f"no split {name!r}: choose train, val or test.")
         return getattr(self, name)
 
+    def source(self, video: Video) -> str:
+        """What a video was cut from, unique in the data set: the unit of chance for splits, statistics and reports.
+
+        That is its group, with the class before it where the same group of two classes is two sources (UCF-101 numbers
+        the sources of each class from ``g01``).
+        """
+        if self.global_groups or video.group == video.path:
+            return video.group
+        return f"{self.classes[video.label]}/{video.group}"
+
 
 def inside(where: str, name: str) -> PurePosixPath:
     """A path that a list names, if it stays inside the data set.
@@ -87,15 +101,22 @@ def inside(where: str, name: str) -> PurePosixPath:
     return path
 
 
+COPY = "Copy it there, or give as data set the folder in which the files really lie: nothing outside of it is read."
+
+
+def leads_out(root: Path, file: Path) -> bool:
+    """Does a path lead out of a folder, if all links are followed?"""
+    return not file.resolve().is_relative_to(root.resolve())
+
+
 def check_link(root: Path, file: Path) -> None:
     """A link may lead anywhere within the root, and must lead somewhere.
 
     Raises:
         DataError: it leads out, or to nothing.
     """
-    target = file.resolve()
-    if not target.is_relative_to(root.resolve()) or not target.exists():
-        raise DataError(f"{file} is a link out of {root}, or to nothing. Copy the video to where the link is.")
+    if leads_out(root, file) or not file.exists():
+        raise DataError(f"{file} is a link out of {root}, or to nothing. {COPY}")
 
 
 def read_lines(file: Path, remedy: str) -> list[tuple[int, str]]:
@@ -119,11 +140,10 @@ def check_sources(folder: VideoFolder) -> None:
     Raises:
         DataError: one does; the message names a video on either side.
     """
-    owners: dict[tuple[int, str], tuple[str, Video]] = {}
+    owners: dict[str, tuple[str, Video]] = {}
     for name in SPLITS:
         for video in folder.split(name):
-            source = (-1 if folder.global_groups else video.label, video.group)
-            other, first = owners.setdefault(source, (name, video))
+            other, first = owners.setdefault(folder.source(video), (name, video))
             if other != name:
                 of = "" if folder.global_groups else f" of class {folder.classes[video.label]}"
                 raise DataError(

@@ -102,7 +102,7 @@ def robustness_row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack 
     counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits}
     eps, alpha, steps = (0.0, 0.0, 0) if attack is None else budget(attack)
     setting = {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps}
-    return {**setting, **counts, "sources": len(set(clips.groups)), **attack_fields(attack, model)}
+    return {**setting, **counts, "sources": len(set(clips.sources)), **attack_fields(attack, model)}
 
 
 def robustness(

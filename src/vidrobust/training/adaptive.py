@@ -33,7 +33,7 @@ def held_out(clips: Clips, policy: Policy, seed: int) -> tuple[Clips, Clips | No
     """
     if not isinstance(policy.eps, Adaptive):
         return clips, None
-    sources = [(int(label), group) for label, group in zip(clips.labels, clips.groups, strict=True)]
+    sources = [(int(label), source) for label, source in zip(clips.labels, clips.sources, strict=True)]
     groups = sorted({group for _, group in sources}, key=lambda group: content_seed(seed, "held", group))
     if len(groups) < 2:
         raise InputError(f"{policy} needs training clips of at least two groups, to hold one out for measuring losses.")

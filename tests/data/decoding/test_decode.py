@@ -8,8 +8,9 @@ import numpy as np
 import psutil
 import pytest
 
-from vidrobust.data.decoding.decode import FrameBuffer, FrameConverter, decode, decode_video
+from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.encode import write_video
+from vidrobust.data.decoding.frames import FrameBuffer, FrameConverter
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DecodeError, InputError
@@ -187,24 +188,24 @@ def test_sizes_out_of_range(video):
 
 
 def test_a_reel_takes_memory_once_and_gives_each_video(tmp_path, moving):
-    reel = FrameBuffer()
+    buffer = FrameBuffer()
     for name, frames, side in (("long", 24, 64), ("small", 9, 48), ("larger", 24, 96), ("again", 24, 96)):
         path = tmp_path / f"{name}.avi"
         write_video(path, moving(frames, side))
-        before = reel.memory
-        found = decode_video(stored_at(path), Fit(side), reel=reel).frames
+        before = buffer.memory
+        found = decode_video(stored_at(path), Fit(side), buffer=buffer).frames
         assert np.array_equal(found, decode(path, size=side))
-        assert np.shares_memory(found, reel.memory)
-        assert (reel.memory is before) == (name in ("small", "again"))
+        assert np.shares_memory(found, buffer.memory)
+        assert (buffer.memory is before) == (name in ("small", "again"))
 
 
 def test_a_reel_grows_where_a_header_promises_too_little():
-    reel = FrameBuffer()
-    reel.start(2)
+    buffer = FrameBuffer()
+    buffer.start(2)
     frames = np.arange(7 * 4 * 4 * 3, dtype=np.uint8).reshape(7, 4, 4, 3)
     for frame in frames:
-        reel.add(frame)
-    assert np.array_equal(reel.frames, frames)
+        buffer.add(frame)
+    assert np.array_equal(buffer.frames, frames)
 
 
 def test_frames_are_converted_without_starting_threads(video):

@@ -12,10 +12,11 @@ import pytest
 from helpers.data_videos import film, stills, write
 
 from vidrobust.data.decoding import random_access
-from vidrobust.data.decoding.decode import FrameCount, decode, decode_video, stream_frames
+from vidrobust.data.decoding.decode import decode_video
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
 from vidrobust.data.decoding.stored import StoredVideo, stored_at
+from vidrobust.data.decoding.streams import FrameCount, stream_frames
 from vidrobust.errors import DecodeError, InputError
 
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
@@ -67,33 +68,15 @@ def test_no_more_is_decoded_than_is_needed(tmp_path: Path, name: str, monkeypatc
     assert len(decoded) <= 2 * 30
 
 
-def test_a_long_video_gives_its_middle_by_seeking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vidrobust.data.decoding import decode as module
-
-    path = write(tmp_path / "long.mp4", film(700, 16, 16), "libx264", g="50")
-    full, decoded = decode(path, size=16), []
-
-    def counted(*arguments: object) -> Iterator[object]:
-        for frame in stream_frames(*arguments):  # type: ignore[arg-type]
-            decoded.append(frame)
-            yield frame
-
-    monkeypatch.setattr(module, "stream_frames", counted)
-    assert np.array_equal(decode(path, size=16, max_frames=10), full[345:355])
-    assert len(decoded) <= 60
-
-
 def test_frames_that_the_decoder_marks_as_corrupt_are_left_out_and_counted() -> None:
-    frames = [SimpleNamespace(is_corrupt=number == 2, number=number) for number in range(4)]
-    packets = [
-        SimpleNamespace(pts=n, time_base=1, duration=1, stream_index=0, size=9, decode=lambda f=f: [f])
-        for n, f in enumerate(frames)
-    ]
+    frames = [SimpleNamespace(is_corrupt=n == 2, number=n, key_frame=n == 0, pict_type=1 + (n > 0)) for n in range(4)]
+    common = {"time_base": 1, "duration": 1, "stream_index": 0, "size": 99, "is_discard": False, "is_keyframe": False}
+    packets = [SimpleNamespace(**common, pts=n, decode=lambda f=f: [f]) for n, f in enumerate(frames)]
     container = SimpleNamespace(format=SimpleNamespace(name="avi"), demux=lambda stream: packets)
-    tally = FrameCount()
-    kept = list(stream_frames(container, SimpleNamespace(index=0), tally))  # type: ignore[arg-type]
+    stream, count = SimpleNamespace(index=0, codec_context=SimpleNamespace(name="mpeg4")), FrameCount()
+    kept = list(stream_frames(container, stream, count))  # type: ignore[arg-type]
     assert [frame.number for frame in kept] == [0, 1, 3]
-    assert (tally.packets, tally.frames, tally.lost) == (4, 3, 1)
+    assert (count.packets, count.frames, count.lost) == (4, 3, 1)
 
 
 def test_folders_of_frames_and_stretches_of_a_file(tmp_path: Path) -> None:

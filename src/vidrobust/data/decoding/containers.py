@@ -29,6 +29,23 @@ def is_indexed(file: BinaryIO) -> bool:
     return head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3") or head[4:8] == b"ftyp"
 
 
+def count_avi_chunks(file: BinaryIO, stream: int) -> int:
+    """Chunks of a stream of an AVI file, the empty ones included that stand for a frame like the one before."""
+    actual = file.seek(0, os.SEEK_END)
+    tags = {b"%02d%s" % (stream, kind) for kind in (b"dc", b"db")}
+    place, found = 0, 0
+    while place + 8 <= actual:
+        file.seek(place)
+        head = file.read(12)
+        tag, length = head[:4], int.from_bytes(head[4:8], "little")
+        if tag in (b"RIFF", b"LIST") and head[8:12] in (b"AVI ", b"AVIX", b"movi", b"rec "):
+            place += 12  # what follows lies within
+            continue
+        found += tag in tags
+        place += 8 + length + length % 2
+    return found
+
+
 def _end_of_chunks(file: BinaryIO, actual: int, *, riff: bool) -> int:
     """AVI: RIFF chunks (tag, then little-endian size of the rest). MP4 and MOV: boxes (big-endian full size, tag)."""
     end = 0

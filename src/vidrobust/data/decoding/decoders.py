@@ -12,7 +12,7 @@ DECODERS = ("pyav", "torchcodec")
 
 
 def decoder(name: str) -> Callable[..., Any]:
-    """A function of source, fit, most frames, what to do with damage, and reel, like :func:`decode.decode_video`.
+    """A function of video, fit, most frames, what to do with damage, and buffer, like :func:`decode.decode_video`.
 
     Raises:
         InputError: there is no decoder of that name.

@@ -44,10 +44,9 @@ class Fit:
         scale = self.side / min(width, height)
         return max(self.side, round(width * scale)), max(self.side, round(height * scale))
 
-    def cropped(self, frame: np.ndarray, turns: int = 0) -> np.ndarray:
-        """``H W 3`` cropped around its centre, then turned by so many quarters anticlockwise."""
+    def cropped(self, frame: np.ndarray) -> np.ndarray:
+        """``H W 3`` cropped around its centre."""
         all_rows, all_columns = frame.shape[:2]
         height, width = min(all_rows, self.longest), min(all_columns, self.longest)
         top, left = (all_rows - height) // 2, (all_columns - width) // 2
-        crop = frame[top : top + height, left : left + width]
-        return np.rot90(crop, turns) if turns else crop
+        return frame[top : top + height, left : left + width]

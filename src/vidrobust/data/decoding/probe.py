@@ -8,15 +8,15 @@ from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError
 
 
-def promised(source: StoredVideo) -> tuple[int, int, int]:
+def promised(video: StoredVideo) -> tuple[int, int, int]:
     """Width, height and frames by the header; 0 where it says nothing."""
     try:
-        with explained(source):
-            if source.is_folder:
-                frames = source.frames()
+        with explained(video):
+            if video.is_folder:
+                frames = video.frames()
                 width, height = size_of(frames[0][0]) or (0, 0)
                 return width, height, len(frames)
-            with opened(source) as (container, stream):
+            with opened(video) as (container, stream):
                 seconds = (container.duration or 0) / 1e6
                 frames = stream.frames or round(seconds * float(stream.average_rate or 25))
                 return stream.codec_context.width, stream.codec_context.height, max(0, frames)

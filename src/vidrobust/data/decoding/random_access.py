@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidrobust.data.decoding import stills
-from vidrobust.data.decoding.decode import (
+from vidrobust.data.decoding.frames import FrameConverter, Orientation
+from vidrobust.data.decoding.geometry import Fit
+from vidrobust.data.decoding.stored import StoredVideo
+from vidrobust.data.decoding.streams import (
     REMEDY,
     Damaged,
-    FrameConverter,
     FrameCount,
     check_promises,
     check_size,
@@ -26,8 +28,6 @@ from vidrobust.data.decoding.decode import (
     same_shape,
     stream_frames,
 )
-from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError, InputError
 
 
@@ -38,13 +38,14 @@ class Survey:
     Attributes:
         frames: how many came out.
         width, height: of the first, in pixels, upright.
-        fps: mean frames a second by the frames' own times (0 if they have none, as in a folder of images).
-        seconds: from the first frame's time to the last one's.
+        fps: mean frames a second by the frames' own times, else by the header (0: neither, as in a folder of images).
+        seconds: how long they are shown, the last one as long as the others on average.
         codec: such as ``mpeg4``; ``images`` for a folder of frames.
         lost: frames that could not be decoded.
         times: of each frame, in the stream's own unit; empty if they cannot be relied on.
-        keys: the numbers of the key frames.
+        keys: the numbers of the key frames; of a folder of frames, the places of the images that can be read.
         variable: do the times between frames differ?
+        stored: width and height of the first frame as it is stored.
     """
 
     frames: int
@@ -57,61 +58,59 @@ class Survey:
     times: tuple[int, ...]
     keys: tuple[int, ...]
     variable: bool
+    stored: tuple[int, int]
 
 
-def survey(source: StoredVideo, damaged: Damaged = "keep") -> Survey:
+def survey(video: StoredVideo, damaged: Damaged = "keep") -> Survey:
     """Decode all of a video, keeping nothing but what is needed to find its frames again.
 
     Raises:
         DecodeError: it cannot be used.
     """
-    with explained(source):
-        if source.is_folder:
-            return _survey_images(source, damaged)
-        check_size(source)
-        tally, times, keys, first, rotation = FrameCount(), [], [], None, 0
-        with opened(source) as (container, stream):
-            for frame in stream_frames(container, stream, tally):
-                first, rotation = same_shape(first, frame), frame.rotation if first is None else rotation
+    with explained(video):
+        if video.is_folder:
+            return _survey_images(video, damaged)
+        check_size(video)
+        count, times, keys, first, turned = FrameCount(), [], [], None, False
+        with opened(video) as (container, stream):
+            for frame in stream_frames(container, stream, count):
+                turned = Orientation.of(frame).exchanged if first is None else turned
+                first = same_shape(first, frame)
                 times.append(frame.pts)
                 if frame.key_frame:
-                    keys.append(tally.frames - 1)
-            check_promises(source, container, stream, tally)
-            codec, unit = stream.codec_context.name, float(stream.time_base or 0)
-    tally.check(source, damaged)
+                    keys.append(count.frames - 1)
+            check_promises(video, container, stream, count)
+            codec, unit, rate = stream.codec_context.name, float(stream.time_base or 0), stream.average_rate
+    count.check(video, damaged)
     if first is None:
-        raise DecodeError(f"{source} has a video stream but no frame in it. {REMEDY}", "no frame")
-    width, height = first
-    if rotation % 180:
-        width, height = height, width
+        raise DecodeError(f"{video} has a video stream but no frame in it. {REMEDY}", "no frame")
+    width, height = first[::-1] if turned else first
     steps = {b - a for a, b in zip(times, times[1:], strict=False)} if None not in times else {0}
-    known = [time for time in times if time is not None]
-    reliable = len(known) == len(times) and all(step > 0 for step in steps)
-    seconds = (known[-1] - known[0]) * unit if reliable else 0.0
-    fps = (len(times) - 1) / seconds if seconds > 0 else 0.0
+    reliable = None not in times and all(step > 0 for step in steps)
+    span = (times[-1] - times[0]) * unit if reliable else 0.0
+    fps = (len(times) - 1) / span if span > 0 else float(rate or 0)
     uneven = reliable and len(steps) > 1 and max(steps) - min(steps) > 1  # the unit may be coarse: a tick is no change
-    place = tuple(known) if reliable else ()
-    return Survey(len(times), width, height, fps, seconds, codec, tally.lost, place, tuple(keys), uneven)
+    place = tuple(times) if reliable else ()
+    seconds = len(times) / fps if fps else 0.0
+    return Survey(len(times), width, height, fps, seconds, codec, count.lost, place, tuple(keys), uneven, first)
 
 
-def _survey_images(source: StoredVideo, damaged: Damaged) -> Survey:
-    found = source.frames()
-    sizes = [stills.size_of(path) for path, _ in found]
-    known = [size for size in sizes if size is not None]
-    numbers = found[-1][1] - found[0][1] + 1
-    tally = FrameCount(numbers, len(known), numbers - len(known))
-    tally.check(source, damaged)
-    if len(set(known)) > 1:
-        raise DecodeError(f"{source} has frames of several shapes. Extract them again.", "ambiguous frames")
-    keys = tuple(place for place, size in enumerate(sizes) if size is not None)
-    return Survey(len(known), *known[0], 0.0, 0.0, "images", tally.lost, (), keys, False)
+def _survey_images(video: StoredVideo, damaged: Damaged) -> Survey:
+    sizes, count = stills.measure(video)
+    count.check(video, damaged)
+    known = [(place, size) for place, size in enumerate(sizes) if size is not None]
+    if not known:
+        raise DecodeError(f"{video} has no frame that can be decoded. {REMEDY}", "no frame")
+    width, height = known[0][1]
+    places = tuple(place for place, _ in known)
+    return Survey(len(known), width, height, 0.0, 0.0, "images", count.lost, (), places, False, (width, height))
 
 
-def read(source: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
+def read(video: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
     """Some frames of a surveyed video.
 
     Args:
-        source: the video.
+        video: where it is stored.
         known: its survey.
         numbers: which frames, from 0, in any order; repeated ones cost nothing.
         fit: how large.
@@ -125,23 +124,23 @@ def read(source: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -
     """
     wanted = sorted(set(map(int, numbers)))
     if not wanted or wanted[0] < 0 or wanted[-1] >= known.frames:
-        raise InputError(f"{source} has the frames 0 … {known.frames - 1}, not {list(numbers)[:5]}.")
-    with explained(source):
+        raise InputError(f"{video} has the frames 0 … {known.frames - 1}, not {list(numbers)[:5]}.")
+    with explained(video):
         if known.codec == "images":
-            frames = dict(zip(wanted, stills.pick(source, fit, [known.keys[n] for n in wanted]), strict=True))
+            frames = dict(zip(wanted, stills.pick(video, fit, [known.keys[n] for n in wanted]), strict=True))
         else:
             frames: dict[int, np.ndarray] = {}
             for back in (0, 1) if known.times else ():
                 if len(frames) < len(wanted):
-                    frames = _sought(source, known, wanted, fit, back)
+                    frames = _sought(video, known, wanted, fit, back)
             if len(frames) < len(wanted):
-                frames = _counted(source, wanted, fit)
+                frames = _counted(video, known, wanted, fit)
     if len(frames) < len(wanted):
-        raise DecodeError(f"{source} has changed since it was surveyed: {len(frames)} of {len(wanted)} frames found.")
+        raise DecodeError(f"{video} has changed since it was surveyed: {len(frames)} of {len(wanted)} frames found.")
     return np.stack([frames[int(number)] for number in numbers])
 
 
-def _sought(source: StoredVideo, known: Survey, wanted: list[int], fit: Fit, back: int) -> dict[int, np.ndarray]:
+def _sought(video: StoredVideo, known: Survey, wanted: list[int], fit: Fit, back: int) -> dict[int, np.ndarray]:
     """The wanted frames by their times; fewer if seeking did not lead to them.
 
     Where a container has no index (``.mpg``), seeking to a key frame leads behind it: then it helps to aim for the one
@@ -149,8 +148,8 @@ def _sought(source: StoredVideo, known: Survey, wanted: list[int], fit: Fit, bac
     """
     place = {known.times[number]: number for number in wanted}
     found: dict[int, np.ndarray] = {}
-    fitted = FrameConverter(fit)
-    with opened(source) as (container, stream):
+    converter = FrameConverter(fit, first=known.stored)
+    with opened(video) as (container, stream):
         reached, left = -1, list(wanted)
         while left:
             key = _key_before(known, left[0])
@@ -163,7 +162,7 @@ def _sought(source: StoredVideo, known: Survey, wanted: list[int], fit: Fit, bac
                     return found  # led beyond the key frame, or times are gone
                 reached = max(reached, bisect_right(known.times, frame.pts) - 1)
                 if (number := place.get(frame.pts)) is not None and number == left[0]:
-                    found[number] = fitted(frame)
+                    found[number] = converter(frame)
                     left.pop(0)
                 if not left or reached > left[0] or _key_before(known, left[0]) > max(key, reached + 1):
                     break  # done, or past it, or a later key frame is nearer than here
@@ -180,13 +179,14 @@ def _key_before(known: Survey, number: int) -> int:
     return known.keys[place] if place >= 0 else 0
 
 
-def _counted(source: StoredVideo, wanted: list[int], fit: Fit) -> dict[int, np.ndarray]:
+def _counted(video: StoredVideo, known: Survey, wanted: list[int], fit: Fit) -> dict[int, np.ndarray]:
+    """The wanted frames by counting from the first."""
     found: dict[int, np.ndarray] = {}
-    needed, tally, fitted = set(wanted), FrameCount(), FrameConverter(fit)
-    with opened(source) as (container, stream):
-        for frame in stream_frames(container, stream, tally):
-            if tally.frames - 1 in needed:
-                found[tally.frames - 1] = fitted(frame)
-            if len(found) == len(needed):
+    count, converter = FrameCount(), FrameConverter(fit, first=known.stored)
+    with opened(video) as (container, stream):
+        for frame in stream_frames(container, stream, count):
+            if count.frames - 1 in wanted:
+                found[count.frames - 1] = converter(frame)
+            if len(found) == len(wanted):
                 break
     return found

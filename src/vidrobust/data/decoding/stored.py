@@ -7,32 +7,46 @@ import hashlib
 import io
 import os
 import re
+import stat
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
-from vidrobust.data.layouts.files import FRAME
-from vidrobust.data.videos import Video
+from vidrobust.data.videos import COPY, FRAME, Video, leads_out
 from vidrobust.errors import DecodeError
 
 _CHUNK = 1 << 20
 
 
+class FileState(NamedTuple):
+    """What the file system tells of a video.
+
+    Attributes:
+        stamp: length and time of modification, which programs can set.
+        changed: when the system last noted a change, in nanoseconds, which they cannot.
+    """
+
+    stamp: tuple[int | str, ...]
+    changed: int
+
+
 @dataclass(frozen=True)
 class StoredVideo:
-    """The bytes of one video.
+    """Where one video is stored.
 
     Attributes:
         file: a video file, a tar file, or a folder of frames.
         name: what messages call it.
         offset, size: where in a tar file it lies; a size of 0 is all of the file.
+        root: the data set's folder, out of which no link of a frame may lead; None allows any link.
     """
 
     file: Path
     name: str
     offset: int = 0
     size: int = 0
+    root: Path | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -44,20 +58,45 @@ class StoredVideo:
 
     @contextlib.contextmanager
     def open(self) -> Generator[BinaryIO]:
-        """The bytes as a file that can be read and sought."""
+        """The bytes as a file that can be read and sought.
+
+        Raises:
+            DecodeError: it is a pipe, a device or a socket, of which reading might never end.
+        """
+        self._regular()
         with self.file.open("rb") as file:
             yield cast("BinaryIO", Stretch(file, self.offset, self.size)) if self.size else file
 
+    def _regular(self) -> os.stat_result:
+        found = self.file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DecodeError(f"{self} is no file, but a pipe or a device. Put the video there.", "unreadable")
+        return found
+
     def length(self) -> int:
-        """Bytes of the video, or of its folder's first frame."""
+        """Bytes of the video, or of its folder's first frame.
+
+        Raises:
+            DecodeError: it is a pipe, a device or a socket, or a folder without frames.
+        """
         if self.size:
             return self.size
-        return self.frames()[0][0].stat().st_size if self.is_folder else self.file.stat().st_size
+        return self.frames()[0][0].stat().st_size if self.is_folder else self._regular().st_size
 
-    def stamp(self) -> list[int]:
-        """Length and time of change: what is compared to see whether a video changed (for frames, the folder's)."""
-        stat = self.file.stat()
-        return [self.size or stat.st_size, stat.st_mtime_ns, self.offset]
+    def state(self) -> FileState:
+        """What the file system tells of it, of a folder for each frame.
+
+        Raises:
+            OSError: it is not there.
+            DecodeError: a folder's frames are not as they must be.
+        """
+        if not self.is_folder:
+            found = self.file.stat()
+            return FileState((self.size or found.st_size, found.st_mtime_ns, self.offset), found.st_ctime_ns)
+        frames = [(path.name, path.stat()) for path, _ in self.frames()]
+        listed = [(name, found.st_size, found.st_mtime_ns) for name, found in frames]
+        stamp = len(listed), hashlib.blake2b(repr(listed).encode(), digest_size=16).hexdigest()
+        return FileState(stamp, max(found.st_ctime_ns for _, found in frames))
 
     def digest(self) -> str:
         """A hash of all bytes."""
@@ -73,17 +112,18 @@ class StoredVideo:
         """The images of a folder of frames with their numbers, in numeric order.
 
         Raises:
-            DecodeError: there is none, or two series of frames, or one number twice.
+            DecodeError: there is none, or two series of frames, or one number twice, or one that is no file within the
+                data set.
         """
         series: dict[str, dict[int, Path]] = {}
         with os.scandir(self.file) as entries:
-            names = [entry.name for entry in entries]
-        for name in names:
-            if match := FRAME.fullmatch(name):
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if match := FRAME.fullmatch(entry.name):
                 numbers = series.setdefault(re.sub(r"\W", "", match["stem"]).casefold(), {})
                 if int(match["number"]) in numbers:
                     raise DecodeError(f"{self} has frame {int(match['number'])} twice. Delete one.", "ambiguous frames")
-                numbers[int(match["number"])] = self.file / name
+                numbers[int(match["number"])] = self._frame(entry)
         if not series:
             raise DecodeError(f"{self} has no frame such as image_00001.jpg. Put them back.", "no frame")
         if len(series) > 1:
@@ -91,6 +131,14 @@ class StoredVideo:
             raise DecodeError(f"{self} has several series of frames ({names}). Keep one.", "ambiguous frames")
         (numbers,) = series.values()
         return [(numbers[number], number) for number in sorted(numbers)]
+
+    def _frame(self, entry: os.DirEntry[str]) -> Path:
+        path = self.file / entry.name
+        if entry.is_symlink() and self.root is not None and leads_out(self.root, path):
+            raise DecodeError(f"{path} is a link out of {self.root}. {COPY}", "unreadable")
+        if not entry.is_file():  # a pipe, a device, or a link to nothing
+            raise DecodeError(f"{path} is no file. {COPY}", "unreadable")
+        return path
 
 
 class Stretch(io.RawIOBase):
@@ -122,12 +170,12 @@ class Stretch(io.RawIOBase):
 
 
 def stored_video(root: Path, video: Video) -> StoredVideo:
-    """Where the bytes of a video of a data set lie."""
+    """Where a video of a data set is stored."""
     if video.shard:
-        return StoredVideo(root / video.shard, str(root / video.path), video.offset, video.size)
-    return StoredVideo(root / video.path, str(root / video.path))
+        return StoredVideo(root / video.shard, str(root / video.path), video.offset, video.size, root)
+    return StoredVideo(root / video.path, str(root / video.path), root=root)
 
 
 def stored_at(place: Path | StoredVideo) -> StoredVideo:
-    """A path as a source."""
+    """A path as a stored video."""
     return place if isinstance(place, StoredVideo) else StoredVideo(place, str(place))

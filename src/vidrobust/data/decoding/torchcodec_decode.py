@@ -1,16 +1,35 @@
-"""Decoding with torchcodec, an extra, behind the signature of :func:`vidrobust.data.decoding.decode.decode_video`."""
+"""Decoding with torchcodec, an extra, behind the signature of :func:`vidrobust.data.decoding.decode.decode_video`.
+
+torchcodec tells neither of packets that give no frame nor of frames before the first key frame. So it decodes the plain
+files alone: those whose every packet ought to show a frame, from a key frame on, each at a time of its own, upright.
+All others, bare streams, folders of frames and files that it gives up on go to PyAV.
+"""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from vidrobust.data.decoding.containers import is_indexed
-from vidrobust.data.decoding.decode import REMEDY, Damaged, Decoded, FrameBuffer, check_size
+from vidrobust.data.decoding.decode import Decoded, middle
 from vidrobust.data.decoding.decode import decode_video as with_pyav
+from vidrobust.data.decoding.frames import FrameBuffer, Orientation
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.stored import StoredVideo
+from vidrobust.data.decoding.streams import (
+    Damaged,
+    FrameCount,
+    check_promises,
+    check_size,
+    explained,
+    opened,
+    promises_time,
+    shows,
+    stream_frames,
+)
 from vidrobust.errors import DecodeError
 
 AT_ONCE = 64
@@ -18,41 +37,66 @@ AT_ONCE = 64
 
 
 def decode_video(
-    source: StoredVideo,
+    video: StoredVideo,
     fit: Fit,
     max_frames: int | None = None,
     damaged: Damaged = "keep",
-    reel: FrameBuffer | None = None,
+    buffer: FrameBuffer | None = None,
 ) -> Decoded:
-    """The frames of a video, scaled and cropped; torchcodec scans the file first, so its count is that of the packets.
+    """The frames of a video, scaled and cropped; only those that PyAV decodes use the ``buffer``."""
+    frames = None
+    if not video.is_folder:
+        with explained(video):
+            check_size(video)
+            total = _plain_frames(video)
+        frames = _decoded(video, fit, max_frames, total) if total else None
+    if frames is None:
+        return with_pyav(video, fit, max_frames, damaged, buffer)
+    return Decoded(frames, 0)
 
-    A folder of frames, a bare stream, and a file that torchcodec gives up on go to PyAV, which knows what is lost; only
-    these use the ``reel``.
-    """
+
+def _plain_frames(video: StoredVideo) -> int:
+    """Packets of a plain file; 0 of any other."""
+    with video.open() as file:
+        if not is_indexed(file):  # torchcodec's own index of a bare stream misses frames at its beginning
+            return 0
+    count, times, plain = FrameCount(), [], True
+    with opened(video) as (container, stream):
+        codec = stream.codec_context.name
+        for packet in container.demux(None if promises_time(container) else stream):
+            if count.see(packet, stream) and packet.size:
+                plain = plain and shows(packet, codec) and (bool(times) or packet.is_keyframe)
+                times.append(packet.pts)
+        check_promises(video, container, stream, count)
+    if not plain or count.lost or None in times or len(set(times)) < len(times):
+        return 0
+    with opened(video) as (container, stream):
+        first = next(iter(stream_frames(container, stream, FrameCount())), None)
+        upright = first is not None and Orientation.of(first) == Orientation() and first.key_frame
+    return len(times) if upright else 0
+
+
+def _decoded(video: StoredVideo, fit: Fit, most: int | None, total: int) -> np.ndarray | None:
+    """The frames around the middle; None where torchcodec finds others than there are packets."""
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
-    if source.is_folder:
-        return with_pyav(source, fit, max_frames, damaged, reel)
     try:
-        check_size(source)
-        with source.open() as file:
-            if not is_indexed(file):  # torchcodec's own index of a bare stream misses frames at its beginning
-                return with_pyav(source, fit, max_frames, damaged, reel)
-            video = VideoDecoder(file, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
-            total = len(video)
-            start = max(0, (total - max_frames) // 2) if max_frames is not None else 0
-            stop = min(total, start + max_frames) if max_frames is not None else total
-            parts = []
-            for first in range(0, stop, AT_ONCE):  # from the beginning: where there is no index its seeks go astray
-                frames = video.get_frames_in_range(first, min(first + AT_ONCE, stop)).data[max(0, start - first) :]
+        with video.open() as file:
+            decoder = VideoDecoder(file, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
+            if len(decoder) != total:
+                return None
+            wanted, parts, times = middle(total, most), [], []
+            for first in range(0, total, AT_ONCE):  # from the beginning: where there is no index its seeks go astray
+                found = decoder.get_frames_in_range(first, min(first + AT_ONCE, total))
+                times += found.pts_seconds.tolist()
+                frames = found.data[max(0, wanted.start - first) : max(0, wanted.stop - first)]
                 parts += [_fitted(frames, fit)] if len(frames) else []
     except OSError as error:
-        raise DecodeError(f"{source} cannot be read ({error.strerror or error}). {REMEDY}", "unreadable") from error
+        raise DecodeError(f"{video} cannot be read ({error.strerror or error}).", "unreadable") from error
     except (RuntimeError, ValueError, IndexError):
-        return with_pyav(source, fit, max_frames, damaged, reel)
-    if not parts:
-        return with_pyav(source, fit, max_frames, damaged, reel)
-    return Decoded(np.concatenate(parts), 0)
+        return None
+    # A packet that gives nothing shows as a frame given twice.
+    return np.concatenate(parts) if len(times) == total and all(a < b for a, b in pairwise(times)) else None
 
 
 def _fitted(frames: torch.Tensor, fit: Fit) -> np.ndarray:

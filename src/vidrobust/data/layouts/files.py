@@ -7,14 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.videos import Video, check_link
+from vidrobust.data.videos import FRAME, Video, check_link
 from vidrobust.errors import DataError
 
 SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"})
 """What counts as a video file."""
-
-FRAME = re.compile(r"(?P<stem>(?:image|img|frames?)?[-_]?)(?P<number>\d{1,12})\.(?:jpe?g|png)", re.IGNORECASE)
-"""``image_00001.jpg``, ``img_00001.jpg``, ``frame000001.jpg``, ``00001.jpg``; optical flow beside them is let alone."""
 
 _GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
 _LOOKED_AT = 64

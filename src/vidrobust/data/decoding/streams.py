@@ -1,0 +1,243 @@
+"""The frames of a video file in the order in which they are shown, and an honest count of those that are not there.
+
+A damaged file must never become a shorter clip, or a clip of rubbish, without a word. Decoders forgive a great deal, so
+besides their errors and their own mark of a corrupt frame, this is counted:
+
+- packets that give no frame, of those that ought to show one: not those that an edit list hides (``discard``), nor
+  those that by their codec show nothing;
+- frames that depend on others and come before the first key frame: some decoders (MPEG-4, FLV, WMV) draw them over
+  grey;
+- frames that the container's own index lists and the file lacks; bytes and seconds that it promises.
+
+The number of frames of a video is always the number that decoding gives. Counts in headers serve to find truncation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+
+from vidrobust.data.decoding.containers import claimed_size, count_avi_chunks
+from vidrobust.data.decoding.stored import StoredVideo
+from vidrobust.errors import DecodeError
+
+REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
+
+Damaged = Literal["refuse", "keep"]
+"""What becomes of a video with a few lost frames: an error, or the video without these frames, which is reported."""
+
+CLOSED = {"protocol_whitelist": "none"}
+"""Options under which a file leads to no other file and not to the network, whatever it says."""
+
+MOST_LOST = 10
+"""Of a video that is kept despite damage, at most one frame in so many may be lost."""
+
+MOST_SKIPPED = 19
+"""Bytes of the longest MPEG-4 packet that may stand for "as before" (FFmpeg's MAX_NVOP_SIZE)."""
+
+WAITS_FOR_KEY = frozenset({"h264", "hevc", "vvc"})
+"""Codecs whose decoders hold frames back until they are whole; that may be without any key frame (intra refresh)."""
+
+INTRA = frozenset({PictureType.I, PictureType.SI, PictureType.BI})
+"""Pictures that depend on no other."""
+
+
+class ChangedShapeError(Exception):
+    """The frames of a stream are not all of one shape."""
+
+
+@dataclass
+class FrameCount:
+    """What reading a video has shown so far.
+
+    Attributes:
+        packets: packets that ought to show a frame.
+        frames: whole frames that came out.
+        lost: frames that ought to have come out and did not, or are rubbish. Complete at the end of the stream.
+        end: the last time that a packet of any stream reaches to, in seconds.
+    """
+
+    packets: int = 0
+    frames: int = 0
+    lost: int = 0
+    end: float = 0.0
+
+    def see(self, packet: Packet, stream: VideoStream) -> bool:
+        """Count a packet; does it belong to the stream?"""
+        if packet.pts is not None and packet.time_base is not None:
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        mine = packet.stream_index == stream.index
+        self.packets += mine and shows(packet, stream.codec_context.name)
+        return mine
+
+    def check(self, video: StoredVideo, damaged: Damaged) -> None:
+        """Refuse a video with more damage than is allowed.
+
+        Raises:
+            DecodeError: it has.
+        """
+        expected = max(self.packets, self.frames + self.lost)
+        if self.lost and (damaged == "refuse" or self.lost > max(1, expected // MOST_LOST)):
+            raise DecodeError(
+                f"{video} is damaged: {self.lost} of {expected} frames cannot be decoded. {REMEDY}", "damaged"
+            )
+
+
+def shows(packet: Packet, codec: str) -> bool:
+    """Ought this packet to show a frame?"""
+    if not packet.size or packet.is_discard:
+        return False
+    if codec == "vp8":
+        return bool(bytes(packet)[0] >> 4 & 1)  # show_frame: reference frames are packets of their own
+    # MPEG-4 says "as before" (vop_coded 0) in a few bytes, which give no frame, or a B-frame that was packed before.
+    return codec != "mpeg4" or packet.size > MOST_SKIPPED or packet.is_keyframe
+
+
+def stream_frames(container: InputContainer, stream: VideoStream, count: FrameCount) -> Iterator[VideoFrame]:
+    """The whole frames of a stream in the order in which they are shown; the others are counted and left out."""
+    codec = stream.codec_context.name
+    whole, keyed, bad = codec in WAITS_FOR_KEY, False, 0
+    for packet in container.demux(None if promises_time(container) else stream):
+        if not count.see(packet, stream):
+            continue
+        keyed = keyed or packet.is_keyframe
+        for frame in _decoded(packet):
+            if frame is None:
+                bad += not packet.is_discard
+                continue
+            untold = frame.pict_type == PictureType.NONE  # by old codecs, and of grey that stands for what is missing
+            whole = whole or frame.key_frame or frame.pict_type in INTRA or (untold and keyed)
+            if frame.is_corrupt or not whole:
+                bad += 1
+            else:
+                count.frames += 1
+                yield frame
+    count.lost += max(bad, count.packets - count.frames)
+
+
+def _decoded(packet: Packet) -> list[VideoFrame] | list[None]:
+    """What a packet gives; a None if it cannot be decoded."""
+    try:
+        return list(packet.decode())  # type: ignore[arg-type]
+    except av.error.InvalidDataError:
+        return [None]
+
+
+def count_shown(video: StoredVideo) -> int:
+    """Packets that ought to show a frame, counted without decoding.
+
+    Raises:
+        DecodeError: the file cannot be read, or has fewer packets than its index.
+    """
+    count = FrameCount()
+    with opened(video) as (container, stream):
+        for packet in container.demux(None if promises_time(container) else stream):
+            count.see(packet, stream)
+        check_promises(video, container, stream, count)
+    return count.packets
+
+
+def same_shape(first: tuple[int, int] | None, frame: VideoFrame) -> tuple[int, int]:
+    """Width and height of a stream's first frame, to which a frame's own are in proportion, but for rounding.
+
+    Raises:
+        ChangedShapeError: they are not.
+    """
+    width, height = first or (frame.width, frame.height)
+    if abs(width * frame.height - height * frame.width) > 0.02 * width * frame.height:
+        raise ChangedShapeError(f"from {width}×{height} to {frame.width}×{frame.height}")
+    return width, height
+
+
+@contextlib.contextmanager
+def explained(video: StoredVideo) -> Generator[None]:
+    """Turn what the decoder and the file system say into an error that names the file and the remedy."""
+    try:
+        yield
+    except ChangedShapeError as error:
+        raise DecodeError(
+            f"{video} changes the shape of its frames midway, {error}. Cut it in two there, or encode it again, or "
+            "pass --skip-bad to leave it out.",
+            "ambiguous frames",
+        ) from error
+    except av.error.FFmpegError as error:
+        raise DecodeError(f"{video} cannot be decoded ({error.strerror}). {REMEDY}") from error
+    except OSError as error:
+        raise DecodeError(f"{video} cannot be read ({error.strerror or error}). {REMEDY}", "unreadable") from error
+
+
+@contextlib.contextmanager
+def opened(video: StoredVideo, **options: str) -> Generator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream; ``options`` are those of FFmpeg's demuxer."""
+    # As an open file, because libav would read a name with a colon as a protocol; and with no protocol allowed, because
+    # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
+    with (
+        video.open() as file,
+        av.open(file, options={**CLOSED, **options}, metadata_errors="replace") as container,
+    ):
+        if not container.streams.video:
+            raise DecodeError(f"{video} has no video stream. {REMEDY}", "no video stream")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:  # PyAV's types deny it
+            raise DecodeError(f"{video} is of a codec that FFmpeg does not know. {REMEDY}", "unknown codec")
+        stream.codec_context.thread_count = 1  # workers already share the cores
+        yield container, stream
+
+
+def promises_time(container: InputContainer) -> bool:
+    """Matroska promises a duration, over all streams, instead of a count."""
+    return "matroska" in container.format.name
+
+
+def check_promises(video: StoredVideo, container: InputContainer, stream: VideoStream, count: FrameCount) -> None:
+    """Fewer packets, or less time, than the container promises means a truncated file; a few fewer count as lost.
+
+    Raises:
+        DecodeError: it is truncated.
+    """
+    there, promised = count.packets, stream.frames
+    if there < promised:
+        there = max(there, _stored_packets(video, container.format.name, stream.index))
+    lacking = promised - there
+    if 0 < lacking <= max(1, promised // MOST_LOST):
+        count.lost += lacking
+    elif lacking > 0:
+        raise DecodeError(f"{video} is truncated: {there} of {promised} frames are there. {REMEDY}", "truncated")
+    seconds = (container.duration or 0) / 1e6
+    if promises_time(container) and count.end < 0.98 * seconds - 0.5:
+        raise DecodeError(
+            f"{video} is truncated: {count.end:.1f} of {seconds:.1f} seconds are there. {REMEDY}", "truncated"
+        )
+
+
+def _stored_packets(video: StoredVideo, container: str, stream: int) -> int:
+    """Packets that lie in the file, those included that show nothing: hidden by an edit list, or empty (AVI)."""
+    if "avi" in container.split(","):
+        with video.open() as file:
+            return count_avi_chunks(file, stream)
+    with opened(video, ignore_editlist="1") as (whole, shown):
+        return sum(packet.size > 0 for packet in whole.demux(shown))
+
+
+def check_size(video: StoredVideo) -> None:
+    """Compare the size that the container claims for itself with the size of the file.
+
+    Raises:
+        DecodeError: the file is empty or shorter.
+    """
+    actual = video.length()
+    if actual == 0:
+        raise DecodeError(f"{video} is empty (0 bytes). {REMEDY}", "empty")
+    with video.open() as file:
+        claimed = claimed_size(file)
+    if claimed > actual:
+        raise DecodeError(f"{video} is truncated: {actual} of {claimed} bytes are there. {REMEDY}", "truncated")
