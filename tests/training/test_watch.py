@@ -16,8 +16,9 @@ from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
 from vidrobust.study.progress import Display, sparkline
-from vidrobust.training import watch as watching
+from vidrobust.training import fitting
 from vidrobust.training.fitting import fit
+from vidrobust.training.stopping import multi_step
 from vidrobust.training.trackers import JsonLines, Trackers
 from vidrobust.training.watch import Watch, Watcher, look
 
@@ -34,14 +35,14 @@ def verdicts(*counts: tuple[int, int]) -> Iterator[dict[str, Any]]:
 
 def run(data: VideoClips, monkeypatch: pytest.MonkeyPatch, watch: Watch, *counts: tuple[int, int], **how: Any) -> Any:
     found = verdicts(*counts)
-    monkeypatch.setattr(watching, "look", lambda *given: next(found))
+    monkeypatch.setattr(fitting, "look", lambda *given, watch: [next(found)])
     small = VideoClips(data.folder, data.config, data.train.subset(range(32)), data.val, data.test.subset(range(8)))
     return fit(build("r3d-small", 10), small, "FGSM-RS(ε=8)", epochs=len(counts), batch=16, watch=watch, **how)
 
 
 def test_a_look_counts_what_withstands_the_attacks(trained: ResNet3d, small_data: VideoClips) -> None:
     clips = small_data.val.subset(range(20))
-    row = look(trained, clips, Watch(every=1, eps=8, steps=5), 3, "val")
+    (row,) = look(trained, clips, "val", 3, Watch(every=1, eps=8, steps=5))
     assert row["robust"] <= row["single"] <= row["clean"] <= row["clips"] == 20
     assert row["robust_loss"] > row["loss"]
     assert (row["epoch"], row["split"], row["alpha"]) == (3, "val", 2.0)
@@ -51,13 +52,13 @@ def test_train_and_validation_are_watched_and_test_never_is(
     small_data: VideoClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[str]] = []
-    true = watching.look
+    true = fitting.look
 
-    def spy(model: Any, clips: Any, *rest: Any) -> Any:
+    def spy(model: Any, clips: Any, *rest: Any, **how: Any) -> Any:
         seen.append(set(clips.videos))
-        return true(model, clips, *rest)
+        return true(model, clips, *rest, **how)
 
-    monkeypatch.setattr(watching, "look", spy)
+    monkeypatch.setattr(fitting, "look", spy)
     small = VideoClips(small_data.folder, small_data.config, small_data.train.subset(range(32)), *rest_of(small_data))
     rows = fit(build("r3d-small", 10), small, epochs=2, batch=16, watch=WATCH).rows
     looks = [row for row in rows if row["kind"] == "watch"]
@@ -99,14 +100,14 @@ def test_it_falls_back_to_several_steps_and_goes_on(small_data: VideoClips, monk
     ],
 )
 def test_a_fallback_keeps_the_threat_and_what_goes_on_top(policy: str, several: str) -> None:
-    assert str(watching.multi_step(parse_policy(policy))) == several
+    assert str(multi_step(parse_policy(policy))) == several
 
 
 def test_the_average_is_what_is_looked_at_and_kept(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
     for method in ("AT(ε=8,α=8,i=1)", "AT(ε=8,α=8,i=1)+EMA(τ=0.9)"):
         found = verdicts((5, 5), (6, 6), (6, 6))
-        monkeypatch.setattr(watching, "look", lambda *given, found=found: next(found))
+        monkeypatch.setattr(fitting, "look", lambda *given, watch, found=found: [next(found)])
         small = VideoClips(
             small_data.folder, small_data.config, small_data.train.subset(range(32)), *rest_of(small_data)
         )
@@ -126,7 +127,7 @@ def test_robust_overfitting_ends_training_early_with_the_best_weights(
 
 
 def test_nothing_is_looked_at_unless_asked(small_data: VideoClips) -> None:
-    watcher = Watcher(Watch(), {}, parse_policy("standard"), lambda model: None, lambda model: None)
+    watcher = Watcher(0, {}, look)
     assert watcher(build("r3d-small", 10), {"kind": "epoch", "epoch": 1, "epochs": 1}, []) == []
     with pytest.raises(InputError, match="patience"):
         Watch(patience=-1)

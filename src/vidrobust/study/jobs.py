@@ -7,9 +7,9 @@ holds; it writes only into its own folder and returns rows. So it may run in any
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +32,7 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.fitting import alpha_star_of
 from vidrobust.training.methods.table import fitted
 from vidrobust.training.trainer import AfterEpoch, train
+from vidrobust.training.watch import Watcher, gaps
 
 if TYPE_CHECKING:
     from torch import nn
@@ -199,23 +200,10 @@ class Train:
     def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
             return lambda model, row, earlier: []
-        splits, sizes = (
-            {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)},
-            table(self.sizes),
-        )
-
-        def watch(model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
-            epoch = row["epoch"]
-            if epoch % gap.every and epoch not in (1, self.fit.epochs):
-                return []
-            rows = []
-            for split, clips in splits.items():
-                for row in robustness(model, clips, gap.eps, (gap.steps,), sizes, place.progress):
-                    del row["survived"]
-                    rows.append({**row, "kind": "gap", "split": split, "epoch": epoch})
-            return rows
-
-        return watch
+        splits = {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)}
+        sizes = table(self.sizes)
+        look = partial(gaps, eps=gap.eps, steps=gap.steps, alpha_star=sizes, progress=place.progress)
+        return Watcher(gap.every, splits, look)
 
 
 def pretrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.requirements import check_model
+from vidrobust.training.stopping import Overseer
 from vidrobust.training.trackers import TrackerName, Trackers, scalars
 from vidrobust.training.trainer import train
-from vidrobust.training.watch import Watch, Watcher
+from vidrobust.training.watch import Watch, Watcher, look
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,7 +143,7 @@ def fit(
         best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
         splits = {"train": few(data.train, watch.clips), "val": few(data.val, watch.clips)}
         after = AfterEpoch(
-            Watcher(watch, splits, policy, best.keep, best.recall),
+            Overseer(watch, Watcher(watch.every, splits, partial(look, watch=watch)), policy, best.keep, best.recall),
             few(data.val, CALIBRATION_CLIPS),
             Trackers(run.path, track, name, asked) if run is not None and world.first else None,
             told,
@@ -250,7 +252,7 @@ class Best:
 class AfterEpoch:
     """Watches, tells and tracks after each epoch."""
 
-    watcher: Watcher
+    watcher: Overseer
     few: Clips
     trackers: Trackers | None
     told: Callable[[str], None]
