@@ -98,7 +98,7 @@ def foolbox(model: nn.Module, steps: int) -> Attack:
     attack = library.attacks.LinfPGD(abs_stepsize=ALPHA, steps=steps, random_start=False)
     device = next(model.parameters()).device
     wrapped = library.PyTorchModel(model, bounds=(0, 1), device=device)
-    return lambda clips, labels: attack.run(wrapped, clips, labels, epsilons=EPS)[1]
+    return lambda clips, labels: attack.run(wrapped, clips, labels, epsilon=EPS)
 
 
 def art(model: nn.Module, steps: int) -> Attack:

@@ -33,6 +33,7 @@ def _problem(stage: Stage, problem: Problem, name: str) -> None:
     if stage.device.type == "cuda":
         graphs = Graphs()
         found["graphs"] = lambda point: graphs(call, point)
+        found["plain, kernels searched"] = call
         for mode in ("reduce-overhead", "default"):
             found[f"compiled, {mode}"] = _compiled(call, mode)
     runs: dict[str, Callable[[], Tensor]] = {}
@@ -41,7 +42,7 @@ def _problem(stage: Stage, problem: Problem, name: str) -> None:
             stage.add(kind="not run", row=f"{name}: {kind}", why="no time left")
             continue
         with stage.trying(f"{name}: {kind}"):
-            run = lambda view=view: _gradient(view, clips, labels)  # noqa: E731
+            run = lambda view=view, kind=kind: _gradient(view, clips, labels, "searched" in kind)  # noqa: E731
             began = time.perf_counter()
             peak = peak_bytes(run, stage.device)
             stage.add(
@@ -72,6 +73,8 @@ def _compiled(call: InferenceCopy, mode: str) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _gradient(view: Callable[[Tensor], Tensor], clips: Tensor, labels: Tensor) -> Tensor:
+def _gradient(view: Callable[[Tensor], Tensor], clips: Tensor, labels: Tensor, search: bool = False) -> Tensor:
+    """One input gradient, with cuDNN's fastest algorithms looked for by trial if ``search``."""
     point = clips.detach().requires_grad_(True)
-    return torch.autograd.grad(F.cross_entropy(view(point), labels, reduction="sum"), point)[0].clone()
+    with torch.backends.cudnn.flags(enabled=True, benchmark=search, allow_tf32=True):
+        return torch.autograd.grad(F.cross_entropy(view(point), labels, reduction="sum"), point)[0].clone()

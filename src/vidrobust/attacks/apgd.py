@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
@@ -210,11 +211,6 @@ def _climb(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
             step_size = pick(reduced, step_size / 2, step_size)
             free, gradient = pick(reduced, top, free), pick(reduced, top_gradient, gradient)
             rises, last_check, last_top = torch.zeros_like(loss), step, top_loss
-
-
-def pick(chosen: Tensor, these: Tensor, those: Tensor) -> Tensor:
-    """Row by row: of ``these`` where ``chosen`` (``B`` bool), of ``those`` elsewhere."""
-    return torch.where(chosen.view(-1, *[1] * (these.ndim - 1)), these, those)
 
 
 # ------------------------------------------------------------------------------------------------------------------ L1

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import likeliest_wrong, pick
+from vidrobust.attacks.apgd import likeliest_wrong
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, searching, unbounded
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision

@@ -20,6 +20,7 @@ from vidrobust.attacks.base import (
     uphill,
 )
 from vidrobust.attacks.counts import at_least_one, check_seed, not_negative
+from vidrobust.attacks.rows import put
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
@@ -262,7 +263,8 @@ class _Record:
         self.forwards[rows] += 1
         self.backwards[rows] += int(differentiated)
         higher = gains > self.gain[rows]
-        self.free[rows[higher]], self.gain[rows[higher]] = free[higher], gains[higher]
+        put(self.free, rows, higher, free)
+        put(self.gain, rows, higher, gains)
 
     def confirm(
         self, subject: Subject, rows: Tensor, feasible: Feasible, free: Tensor, broken: Tensor, goal: Goal

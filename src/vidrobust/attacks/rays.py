@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
+from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked, uphill
+from vidrobust.attacks.rows import put
 from vidrobust.fast.precision import Precision
 from vidrobust.threats import Linf
 from vidrobust.threats.tied import Scaled, Tied
@@ -72,6 +73,7 @@ class SearchState:
         self.limit: Tensor | None = None
         self.exploring = self.feasible.shared
         self._standing: tuple[Tensor, Feasible] | None = None
+        self._standing_of = self.broken, -1  # which state of `broken` it was made from
 
     def elsewhere(self, threat: Threat, loss: Callable[..., Tensor], *extras: Tensor) -> SearchState:
         """A search among the clips that stand within another threat, where what is misclassified does not count.
@@ -95,6 +97,9 @@ class SearchState:
 
     def standing(self) -> tuple[Tensor, Feasible]:
         """The indices of the clips that stand, and their feasible set."""
+        if self._standing is not None and self.limit is None and not self._has_moved():
+            return self._standing
+        self._standing_of = self.broken, self.broken._version
         stands = ~self.broken
         if self.limit is not None:  # a last pass is kept for the confirmation
             stands &= self.forwards < self.limit - 1
@@ -103,6 +108,11 @@ class SearchState:
             whole = len(rows) == len(stands)
             self._standing = rows, self.feasible if whole else self.feasible.narrow(rows)
         return self._standing
+
+    def _has_moved(self) -> bool:
+        """Has a clip fallen since :attr:`_standing` was made? Told without asking the device."""
+        tensor, version = self._standing_of
+        return tensor is not self.broken or version != self.broken._version
 
     def aim(self, loss: Callable[..., Tensor], *extras: Tensor) -> None:
         """Maximise another loss from here on; broken clips stay broken."""
@@ -139,12 +149,14 @@ class SearchState:
         if self.feasible.shared:  # one perturbation for all: it is as good as the loss of all clips together
             losses = losses.mean().expand_as(losses)
         better = losses > self.best_loss[rows]
-        self.best[rows[better]], self.best_loss[rows[better]] = point[better], losses[better]
+        put(self.best, rows, better, point)
+        put(self.best_loss, rows, better, losses)
         found = torch.full_like(self.best_loss, -torch.inf)
         found[rows] = losses
         if not self.exploring:
-            there = self._goal().reached(logits.argmax(1), self.labels[rows])
-            self.offer(rows[there], point[there])
+            there = self._goal().reached(logits.argmax(1), self.labels[rows]).nonzero().flatten()
+            if len(there):  # the one number that a step needs from the device
+                self.offer(rows[there], point[there])
         return found
 
     def offer(self, rows: Tensor, point: Tensor) -> None:

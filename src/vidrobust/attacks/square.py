@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import pick
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision

@@ -353,7 +353,10 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
         return None  # tracing would lose them
     try:
         with torch.no_grad():
+            version = clips._version
             wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
+            if clips._version != version:
+                return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's
             view = InferenceCopy(model, bf16)
             got = view(clips)
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works

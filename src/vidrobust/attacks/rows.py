@@ -1,0 +1,26 @@
+"""Choices row by row that no number from the device is needed for: on a GPU, the host need not wait for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def pick(chosen: Tensor, these: Tensor, those: Tensor) -> Tensor:
+    """Row by row: of ``these`` where ``chosen`` (``B`` bool), of ``those`` elsewhere."""
+    return torch.where(chosen.view(-1, *[1] * (these.ndim - 1)), these, those)
+
+
+def put(whole: Tensor, rows: Tensor, chosen: Tensor, these: Tensor) -> None:
+    """``whole[rows[chosen]] = these[chosen]``, in place, but without asking how many are chosen.
+
+    >>> whole = torch.zeros(4)
+    >>> put(whole, torch.tensor([3, 1]), torch.tensor([True, False]), torch.tensor([5.0, 7.0]))
+    >>> whole.tolist()
+    [0.0, 0.0, 0.0, 5.0]
+    """
+    whole[rows] = pick(chosen, these, whole[rows])
