@@ -64,10 +64,10 @@ def processor() -> str:
 
 
 def revision() -> str:
-    """The commit that was measured, with a + where files differ from it; unknown without git."""
+    """The commit that was measured, with a + where files differ from it; without git what $REVISION says."""
     commit = _said("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
     changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
-    return (commit or "unknown") + ("+" if changed else "")
+    return (commit or os.environ.get("REVISION", "unknown")) + ("+" if changed else "")
 
 
 def _said(*command: str) -> str:
