@@ -36,7 +36,6 @@ from vidrobust.notation.schedules import Clock
 from vidrobust.results.numbers.intervals import interval, t_interval
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import append_lines, read_lines
-from vidrobust.study.jobs import first
 from vidrobust.training.fitting import fit
 
 STRONG, WEAK = "AT(ε=8,α=2,i=5)", "AT(ε=8,α=8,i=3)"
@@ -162,7 +161,7 @@ def done(work: Work, out: Path) -> None:
 def assess(folder: Path, work: Work, data: VideoClips, seconds: float) -> None:
     """Attack the model, once."""
     file = folder / "assessed.jsonl"
-    model, clips = load_model(folder), first(data.val if work.split == "val" else data.test, CLIPS)
+    model, clips = load_model(folder), (data.val if work.split == "val" else data.test).spread(CLIPS)
     attacks: list[Any] = [from_text(text, None) for text in ATTACKS]
     names = [*ATTACKS]
     if classifier_behind(model) is not None:
@@ -170,7 +169,7 @@ def assess(folder: Path, work: Work, data: VideoClips, seconds: float) -> None:
         names += [f"{name}, blind" for name in ATTACKS]
     rows = evaluate(model, clips, attacks)
     if work.headline and work.seed == 0 and work.epochs == EPOCHS:
-        rows += evaluate(model, first(clips, STRONGEST_CLIPS), [from_text(STRONGEST, None)])[1:]
+        rows += evaluate(model, clips.spread(STRONGEST_CLIPS), [from_text(STRONGEST, None)])[1:]
         names.append(STRONGEST)
     about: dict[str, Any] = {"method": work.method, "epochs": work.epochs, "seed": work.seed, "split": work.split}
     about["cpu_seconds"] = round(seconds, 1)

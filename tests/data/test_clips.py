@@ -106,6 +106,13 @@ def test_an_augmented_clip_is_a_shifted_window_with_other_light():
         assert abs(lift + 0.5 * slope - 0.5) <= 0.1 + 1e-5
 
 
+def test_a_spread_is_as_many_as_asked_from_the_first_to_the_last():
+    many = Clips(cached(tuple(range(1, 11))), ("a", "b"), frames=6)
+    assert [many.spread(count).videos for count in (10, 99)] == [many.videos] * 2
+    assert many.spread(4).videos == ("0.avi", "3.avi", "6.avi", "9.avi")
+    assert [len(many.spread(count)) for count in range(1, 10)] == list(range(1, 10))
+
+
 def test_a_subset_keeps_order_and_pixels(clips):
     part = clips.subset(torch.tensor([2, 0]))
     assert (len(part), part.videos, part.sources, part.labels.tolist()) == (2, ("2.avi", "0.avi"), ("g2", "g0"), [0, 0])

@@ -20,7 +20,6 @@ from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.fields import budget
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
-from vidrobust.study.jobs import first
 from vidrobust.study.trained import refuse_gradients
 
 TARGETED = "PGD(ε=8,α=2,i=20,targeted=true)"
@@ -67,7 +66,7 @@ class Attack(Verb):
         setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
-        rows = examples(found.model, first(right, self.clips), aimed, folder, setting)
+        rows = examples(found.model, right.spread(self.clips), aimed, folder, setting)
         run.append([found.data.row, *rows])
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]

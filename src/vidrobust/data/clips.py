@@ -147,6 +147,12 @@ class Clips:
         part.sources = tuple(self.sources[i] for i in index.tolist())
         return part
 
+    def spread(self, count: int) -> Clips:
+        """At most ``count`` of the clips, evenly from the first to the last (a split lists class after class)."""
+        if len(self) <= count:
+            return self
+        return self.subset(torch.linspace(0, len(self) - 1, count).round().long())
+
     def viewed(self, views: Views) -> Clips:
         """Several clips of each video for evaluation, video after video.
 

@@ -37,7 +37,6 @@ from vidrobust.training.watch import Watcher, gaps
 if TYPE_CHECKING:
     from torch import nn
 
-    from vidrobust.data.clips import Clips
 
 SizeTable = tuple[tuple[float, int, float], ...]
 """α* as a job holds it: (ε, i, α*) in units of 1/255."""
@@ -94,13 +93,6 @@ def device() -> torch.device:
 def videos(data: DataConfig) -> VideoClips:
     """The data set of a configuration, opened once a process."""
     return load(data)
-
-
-def first(clips: Clips, count: int) -> Clips:
-    """At most ``count`` clips, spread evenly over the split (which lists class after class)."""
-    if len(clips) <= count:
-        return clips
-    return clips.subset(torch.linspace(0, len(clips) - 1, count).round().long())
 
 
 def table(sizes: SizeTable) -> StepSizes:
@@ -179,7 +171,7 @@ class Train:
         model = fitted(model, policy, self.seed)
         rows = train(
             model,
-            first(data.train, self.clips),
+            data.train.spread(self.clips),
             policy,
             self.fit,
             seed=self.seed,
@@ -200,7 +192,7 @@ class Train:
     def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
             return lambda model, row, earlier: []
-        splits = {"train": first(first(data.train, self.clips), gap.clips), "val": first(data.val, gap.clips)}
+        splits = {"train": data.train.spread(self.clips).spread(gap.clips), "val": data.val.spread(gap.clips)}
         sizes = table(self.sizes)
         look = partial(gaps, eps=gap.eps, steps=gap.steps, alpha_star=sizes, progress=place.progress)
         return Watcher(gap.every, splits, look)
@@ -240,7 +232,7 @@ class MeasureSensitivity:
         return (self.model,)
 
     def run(self, place: Place) -> list[Row]:
-        clips = first(videos(self.data).test, self.settings.clips)
+        clips = videos(self.data).test.spread(self.settings.clips)
         alphas, last = self.settings.alphas(self.eps), self.settings.steps
         rows = sweep(place.model(self.model), clips, self.eps, alphas, last, (last,), place.progress)
         return [{**row, "model": "standard", "seed": self.seed, "surface": True} for row in rows]
@@ -270,7 +262,7 @@ class FindStepSize:
         return (self.model,)
 
     def run(self, place: Place) -> list[Row]:
-        clips = first(videos(self.data).val, self.clips)
+        clips = videos(self.data).val.spread(self.clips)
         rows = step_sizes(place.model(self.model), clips, self.eps, self.steps, place.progress)
         return [{**row, "model": "standard", "seed": self.seed, "surface": False} for row in rows]
 
@@ -303,13 +295,13 @@ class Evaluate:
 
     def run(self, place: Place) -> list[Row]:
         data, model, sizes = videos(self.data), place.model(self.model), table(self.sizes)
-        clips = first(getattr(data, self.split), self.settings.clips)
+        clips = getattr(data, self.split).spread(self.settings.clips)
         rows = robustness(model, clips, self.settings.eps, self.settings.steps, sizes, place.progress)
         about: Row = {"model": self.name, "seed": self.seed, "kind": self.kind, "split": self.split}
         if self.kind == "difficulty":
             about["contrast"] = round(sum(self.data.contrast) / 2, 4)
             return [{**row, **about} for row in rows]
-        check = masking(model, first(clips, BATCH), sizes(8.0, 20), 20, self.seed)
+        check = masking(model, clips.spread(BATCH), sizes(8.0, 20), 20, self.seed)
         return [{**row, **about} for row in rows] + [{**check, "model": self.name, "seed": self.seed}]
 
 
@@ -339,12 +331,12 @@ class MakeExamples:
 
     def run(self, place: Place) -> list[Row]:
         data, model = videos(self.data), place.model(self.model)
-        right = first(data.test, BATCH * 2)
+        right = data.test.spread(BATCH * 2)
         right = right.subset((ranks(model, right) == 0).nonzero().flatten())
         alpha = table(self.sizes)(self.eps, self.steps)
         attack = pgd(self.eps, alpha, self.steps)
         setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
-        return examples(model, first(right, self.count), attack, place.folder, setting)
+        return examples(model, right.spread(self.count), attack, place.folder, setting)
 
 
 def single_frame(data: DataConfig) -> DataConfig:

@@ -20,7 +20,7 @@ from vidrobust.models.diagnosis import Finding, self_test
 from vidrobust.models.spec import parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
-from vidrobust.study.jobs import device, first
+from vidrobust.study.jobs import device
 from vidrobust.training.fitting import check_classes, study_alpha_star
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Trained:
     def clips(self, split: str, limit: int) -> Clips:
         """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""
         clips: Clips = getattr(self.data, split)
-        return first(clips, limit or len(clips))
+        return clips.spread(limit or len(clips))
 
     def alpha_star(self, path: Path | None) -> AlphaStar:
         """α* of the run named, of this study, or else of this model, looked for on training clips."""
@@ -167,7 +167,7 @@ class Trained:
             return study_alpha_star(path)
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
-        return calibrated(self.model, first(self.data.train, BATCH))
+        return calibrated(self.model, self.data.train.spread(BATCH))
 
 
 def refuse_gradients(model: nn.Module, attack: object) -> None:

@@ -141,10 +141,10 @@ def fit(
     with contextlib.nullcontext() if run is None or not world.first else run.working():
         rows = [data.row]
         best = Best(None if run is None else run.path / "checkpoints" / "best.safetensors", world)
-        splits = {"train": few(data.train, watch.clips), "val": few(data.val, watch.clips)}
+        splits = {"train": data.train.spread(watch.clips), "val": data.val.spread(watch.clips)}
         after = AfterEpoch(
             Overseer(watch, Watcher(watch.every, splits, partial(look, watch=watch)), policy, best.keep, best.recall),
-            few(data.val, CALIBRATION_CLIPS),
+            data.val.spread(CALIBRATION_CLIPS),
             Trackers(run.path, track, name, asked) if run is not None and world.first else None,
             told,
             shown,
@@ -185,16 +185,11 @@ def alpha_star_of(policy: Policy, given: AlphaStar | None, model: nn.Module, cli
     """The table that was given, but for ``α=auto``; without one, α* of the model as it then is."""
     if given is not None and not policy.auto:
         return given
-    return calibrated(classifier_behind(model) or model, few(clips, CALIBRATION_CLIPS))
+    return calibrated(classifier_behind(model) or model, clips.spread(CALIBRATION_CLIPS))
 
 
 def _last(run: Run | None) -> Path | None:
     return None if run is None else run.path / "checkpoints" / "last.safetensors"
-
-
-def few(clips: Clips, count: int) -> Clips:
-    """At most ``count`` clips, spread evenly."""
-    return clips.subset(range(0, len(clips), max(1, -(-len(clips) // count))))
 
 
 class terminating:  # noqa: N801 - a context manager
@@ -253,7 +248,7 @@ class AfterEpoch:
     """Watches, tells and tracks after each epoch."""
 
     watcher: Overseer
-    few: Clips
+    clips: Clips
     trackers: Trackers | None
     told: Callable[[str], None]
     shown: Callable[[Mapping[str, float]], None]
@@ -278,7 +273,7 @@ class AfterEpoch:
 
     def _tell(self, model: nn.Module, row: Row, rows: Sequence[Row]) -> None:
         """How the epoch went: on its own attacked batches, and on a few validation clips."""
-        clean, now = accuracy(model, self.few), time.perf_counter()
+        clean, now = accuracy(model, self.clips), time.perf_counter()
         attack = f"ε={row['eps']:g} α={row['alpha']:.3g} i={row['steps']}" if row["eps"] else "clean"
         robust = [
             f"{look['split']} under PGD ε={look['eps']:g} {look['robust'] / look['clips']:.0%} of {look['clips']}"
