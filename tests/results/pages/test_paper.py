@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.results.pages.paper import WIDTHS, drawings, drawn, paper_figures
+from vidrobust.results.figures.figure import Plot
+from vidrobust.results.pages.paper import WIDTHS, drawn, paper_figures, plots
 
 
 @pytest.fixture(scope="module")
@@ -15,20 +16,20 @@ def rows(synthetic):
 
 
 def test_every_figure_of_the_page_is_drawn(rows):
-    assert [name for name, _ in drawings(rows)] == [
-        "sensitivity-eps4", "sensitivity-eps8", "step-size", "robustness-i5", "robustness-i20", "gap-eps2", "gap-eps8",
-        "gap-eps12", "training-loss", "schedules-eps", "difficulty",
+    assert [plot.name for plot in plots(rows)] == [
+        "sensitivity-eps4", "sensitivity-eps8", "step-size", "robustness-i5", "robustness-i20", "schedules-eps",
+        "training-loss", "gap-eps2", "gap-eps8", "gap-eps12", "difficulty",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("width", "inches"), WIDTHS.items())
 def test_a_pdf_has_its_width_its_fonts_and_no_date(rows, width, inches):
-    draw = dict(drawings(rows))["robustness-i20"]
-    pdf = drawn(draw, inches, "pdf")
+    plot = next(plot for plot in plots(rows) if plot.name == "robustness-i20")
+    pdf = drawn(plot, inches, "pdf")
     box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
     assert box and float(box[1]) == pytest.approx(72 * inches, abs=0.1)
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf
-    assert drawn(draw, inches, "pdf") == pdf
+    assert drawn(plot, inches, "pdf") == pdf
 
 
 def test_svg_and_png(rows, synthetic, tmp_path):
@@ -43,9 +44,9 @@ def test_svg_and_png(rows, synthetic, tmp_path):
 def test_no_figure_has_a_title_and_none_touches_pyplot(rows):
     from matplotlib.figure import Figure
 
-    for _, draw in drawings(rows):
+    for plot in plots(rows):
         axes = Figure().add_subplot()
-        draw(axes)
+        plot.draw(axes)
         assert axes.get_title() == "" and axes.get_xlabel() and axes.get_ylabel()
     assert "matplotlib.pyplot" not in sys.modules
 
@@ -58,4 +59,4 @@ def test_what_cannot_be_drawn_is_said(rows, synthetic, tmp_path, monkeypatch):
         paper_figures(run, "jpg")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"vidrobust\[paper\]"):
-        drawn(lambda axes: None, 3, "pdf")
+        drawn(Plot("x", lambda axes: None), 3, "pdf")

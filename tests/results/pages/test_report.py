@@ -37,7 +37,7 @@ def test_first_screen_answers_with_counts(run):
     page = report(run).read_text()
     first = page[page.index('<section id="overview">') : page.index('<section id="standard">')]
     for told in (
-        "7 models, 5 of them adversarially trained, one seed each",
+        "7 models evaluated, 5 of them adversarially trained, 6 attacked; one seed each",
         "120 test",
         "Skipped files: 1",
         "Most robust at ε=4/255",
@@ -118,7 +118,7 @@ def test_a_killed_run_shows_the_rest(synthetic, tmp_path):
     with open(run / "rows.jsonl", "ab") as file:
         file.write(b'{"kind":"robustness","mod')
     page = report(run).read_text()
-    assert "This run lacks: standard accuracy, sensitivity, training curves, accuracy against ε" in page
+    assert "This run lacks: standard accuracy, sensitivity, accuracy against ε, training curves" in page
     assert "step 6 (accuracy against ε) is missing" in page and page.count("data-figure=") == 1
 
 

@@ -3,17 +3,17 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from vidrobust.errors import RunError
-from vidrobust.results.pages.show import list_runs, show, sparkline
+from vidrobust.results.pages.console import SafeConsole, sparkline
+from vidrobust.results.pages.show import list_runs, show
 
 
 def printed(act, *arguments, terminal=False, width=100):
     file = io.StringIO()
     act(
         *arguments,
-        Console(file=file, force_terminal=terminal, width=width, color_system="standard" if terminal else None),
+        SafeConsole(file=file, force_terminal=terminal, width=width, color_system="standard" if terminal else None),
     )
     return file.getvalue()
 
@@ -29,8 +29,8 @@ def run(synthetic, tmp_path_factory):
 def test_the_answers_are_there_and_plain_without_a_terminal(run):
     text = printed(show, run)
     assert text.isprintable() or set(text) - {"\n"} == {c for c in text if c.isprintable()}
-    for told in ("synthetic, 4 classes", "most robust at ε=4 under PGD(i=20)", "Accuracy (%) on 120 test clips",
-                 "Claims of the slides", "undecided", "36 of 36 passed", "loss over α at ε=8",
+    for told in ("synthetic, 4 classes", "most robust at ε=4 under PGD(i=20)", "of 120 clips each",
+                 "Accuracy (%) on test clips under PGD(i=20)", "Claims of the slides", "undecided", "36 of 36 passed", "loss over α at ε=8",
                  "360,000 gradients"):  # fmt: skip
         assert told in text
     assert "│" not in text and "─" not in text and "█" in text

@@ -1,25 +1,29 @@
 """Rows to interactive plotly figures, for a notebook, the page and the deck.
 
-Each function takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` where there are none for it.
+Each public function takes the rows of a run, kinds mixed, and raises ``MissingRowsError`` where there are none for it.
+A figure lies in the file of its x axis. :data:`FIGURES` lists them with their words, tables and drawings for papers:
+what the page, the deck, the export and the terminal show is this list.
 """
 
 from __future__ import annotations
 
+from vidrobust.results.figures.attacks import ATTACKS, published_radar, radar
+from vidrobust.results.figures.contrast import CONTRAST, difficulty
+from vidrobust.results.figures.epochs import GAP, SCHEDULES, TRAINING, WATCHED, gap, schedules, training, watched
+from vidrobust.results.figures.epsilon import ROBUSTNESS, STEP_SIZE, robustness, step_size
+from vidrobust.results.figures.figure import Figure
+from vidrobust.results.figures.iterations import SENSITIVITY, published_sensitivity, sensitivity, sensitivity_map
 from vidrobust.results.figures.plots import MISSING_STEP
-from vidrobust.results.figures.study import (
-    difficulty,
-    gap,
-    published_radar,
-    radar,
-    robustness,
-    schedules,
-    training,
-    watched,
-)
-from vidrobust.results.figures.surfaces import published_sensitivity, sensitivity, sensitivity_map, step_size
-from vidrobust.results.figures.views import views
+from vidrobust.results.figures.standard import STANDARD
+from vidrobust.results.figures.videos import VIEWS, views
+
+FIGURES: tuple[Figure, ...] = (
+    STANDARD, SENSITIVITY, STEP_SIZE, ROBUSTNESS, SCHEDULES, TRAINING, WATCHED, GAP, ATTACKS, VIEWS, CONTRAST,
+)  # fmt: skip
+"""All figures, in the order of the slides."""
 
 __all__ = [
+    "FIGURES",
     "MISSING_STEP",
     "difficulty",
     "gap",

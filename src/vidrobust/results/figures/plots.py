@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from vidrobust.results.numbers.accuracy import Point
+import numpy as np
+
+from vidrobust.results.numbers.accuracy import Curve, Point
+from vidrobust.results.numbers.masking import UNATTACKED
 from vidrobust.results.numbers.selection import CONTROLS
 
 Trace = dict[str, Any]
@@ -14,9 +18,13 @@ Trace = dict[str, Any]
 COLOURS = ("#0077bb", "#ee7733", "#009988", "#ee3377", "#33bbee", "#cc3311")
 """Tol's vibrant scheme: told apart by colour-blind readers, legible on light and dark."""
 GREY = "#8a8a8a"
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
+MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x": "x", "star": "*", "cross": "+",
+           "triangle-down": "v"}  # fmt: skip
+"""The symbols of plotly, and matplotlib's names of the same."""
+SYMBOLS = tuple(MARKERS)
 PUBLISHED = "published (slides): "
 MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
+SPLITS = {"train": "training clips", "val": "validation clips"}
 
 
 def style(models: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -28,6 +36,15 @@ def style(models: Sequence[str]) -> dict[str, dict[str, str]]:
     return looks
 
 
+def words(alt: str) -> dict[str, str]:
+    """What there is to see, for a drawing's ``meta``: in full for screen readers, and as a caption.
+
+    >>> words("Accuracy of two models. standard: 90 %. AT: 80 %.")["caption"]
+    'Accuracy of two models. standard: 90 %. AT: 80 %.'
+    """
+    return {"alt": alt, "caption": alt if len(alt) < 300 else alt.split(". ")[0].rstrip(".") + "."}
+
+
 def new_figure(title: str, alt: str, x: str, y: str, **layout: Any) -> Any:
     """An empty figure: transparent, with its words in ``meta``; typed loosely, as plotly's own types are."""
     import plotly.graph_objects as go
@@ -35,7 +52,7 @@ def new_figure(title: str, alt: str, x: str, y: str, **layout: Any) -> Any:
     figure: Any = go.Figure()
     figure.update_layout(
         title={"text": title}, xaxis={"title": {"text": x}}, yaxis={"title": {"text": y}}, template="plotly_white",
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", meta={"alt": alt}, hovermode="closest",
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", meta=words(alt), hovermode="closest",
         legend={"itemclick": "toggleothers", "itemdoubleclick": "toggle"}, margin={"l": 60, "r": 20, "t": 50, "b": 50},
     ).update_layout(**layout)  # fmt: skip
     return figure
@@ -58,18 +75,28 @@ def add(figure: Any, traces: Iterable[Trace]) -> None:
         figure.add_trace(go.Scatter(trace))
 
 
-def slide(figure: Any, prefix: str, states: dict[str, tuple[list[Trace], dict[str, Any]]], active: int) -> None:
-    """Put a slider under a figure: each state gives the new data of every trace, and changes to the layout."""
+@dataclass(frozen=True)
+class Stop:
+    """What a figure shows at one stop of its slider: new data of every trace, what there is to see, and the axes."""
+
+    data: list[Trace]
+    alt: str
+    layout: dict[str, Any] = field(default_factory=dict)
+
+
+def slide(figure: Any, prefix: str, stops: Mapping[str, Stop], active: int) -> None:
+    """Put a slider under a figure; its words are those of the stop that is shown."""
     traces = list(range(len(figure.data)))
     steps = []
-    for label, (data, layout) in states.items():
-        keys = list(data[0]) if data else []
-        moved = {key: [one[key] for one in data] for key in keys}
+    for label, stop in stops.items():
+        moved = {key: [one[key] for one in stop.data] for key in (stop.data[0] if stop.data else ())}
+        layout = {**stop.layout, "meta": words(stop.alt)}
         steps.append({"label": label, "method": "update", "args": [moved, layout, traces]})
-    for trace, values in zip(figure.data, list(states.values())[active][0], strict=True):
+    first = list(stops.values())[active]
+    for trace, values in zip(figure.data, first.data, strict=True):
         for key, value in values.items():
             trace[key] = value
-    figure.update_layout(list(states.values())[active][1])
+    figure.update_layout(first.layout | {"meta": words(first.alt)})
     figure.update_layout(
         sliders=[{"active": active, "currentvalue": {"prefix": prefix}, "pad": {"t": 40}, "steps": steps}]
     )
@@ -94,10 +121,13 @@ def accuracy_data(points: Sequence[Point], name: str, x: str, of: str = "clips")
 
 
 def _point_text(point: Point, bound: tuple[float, float], name: str, x: str, of: str) -> str:
-    seeds = ", ".join(f"{seed}: {100 * value:.1f} %" for seed, value in point.per_seed)
+    seeds = ", ".join(f"{seed}: {100 * value:.1f} %" for seed, value in point.per_seed[:20])
+    more = f", and {len(point.per_seed) - 20} more" if len(point.per_seed) > 20 else ""
+    lacking = f"<br>{point.unattacked} of them {UNATTACKED}" if point.unattacked else ""
     return (
         f"{escape(name)}<br>{x} = {point.x:g}: {100 * point.accuracy:.1f} % "
-        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} {of}<br>by seed {seeds}"
+        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} {of}<br>"
+        f"by seed {seeds}{more}{lacking}"
     )
 
 
@@ -118,3 +148,23 @@ def accuracy_trace(name: str, key: str, colour: str, symbol: str, dash: str = "s
         "line": {"color": colour, "dash": dash, "width": 2}, "marker": {"symbol": symbol, "size": 8, "color": colour},
         "error_y": bars([], []), "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
+
+
+def clip_counts(points: Iterable[Point]) -> str:
+    """How many clips stand behind each seed of some points, with the noun.
+
+    >>> clip_counts([Point(4, 9, 20, ((0, 0.45),)), Point(8, 50, 100, ((0, 0.5),))])
+    '20 to 100 clips'
+    """
+    counts = sorted({point.clips // len(point.per_seed) for point in points})
+    told = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    return f"{told} clips"
+
+
+def plot_curve(axes: Any, curve: Curve, name: str, colour: str, marker: str, dash: str = "-") -> None:
+    """A curve of accuracies with its intervals, into matplotlib's axes."""
+    shares = np.array([100 * point.accuracy for point in curve.points])
+    low, high = (np.array([100 * point.interval[n] for point in curve.points]) for n in (0, 1))
+    x = [point.x for point in curve.points]
+    bounds = np.maximum([shares - low, high - shares], 0)
+    axes.errorbar(x, shares, bounds, label=name, color=colour, marker=marker, linestyle=dash, elinewidth=0.6)

@@ -16,8 +16,8 @@ from vidrobust.results.numbers.accuracy import evaluated, main_steps
 from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, common_eps, gap_growth
 from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
 from vidrobust.results.numbers.intervals import bootstrap_mean
-from vidrobust.results.numbers.selection import of_kind
-from vidrobust.results.numbers.sensitivity import step_size_rows, surface_eps, surface_rows
+from vidrobust.results.numbers.selection import grouped, of_kind
+from vidrobust.results.numbers.sensitivity import step_size_rows, surface_rows
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
@@ -127,18 +127,19 @@ def sensitivity_claims(rows: Sequence[Row]) -> list[Claim]:
     """Has the loss an optimum inside the grid of step sizes, and does it fall at the largest?"""
     name = "step size has an interior optimum"
     statement = "PGD's loss has an optimum in α and falls at large α."
-    if not surface_eps(rows):
+    by_eps = grouped(surface_rows(rows), "eps")
+    if not by_eps:
         return [_undecided(name, statement, "no trajectories: step 3 (sensitivity) is missing", _published_fall(8))]
-    return [_sensitivity_claim(rows, eps, name, f"{statement} (ε={eps:g})") for eps in surface_eps(rows)]
+    return [_sensitivity_claim(by_eps[eps], eps, name, f"{statement} (ε={eps:g})") for eps in sorted(by_eps)]
 
 
 def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: str) -> Claim:
     shown = _published_fall(eps)
-    chosen = [row for row in surface_rows(rows, eps) if row.get("clip_loss")]
-    if not chosen:
+    chosen = [row for row in rows if row.get("clip_loss")]
+    steps = max(set.intersection(*(set(row["clip_loss"]) for row in chosen)), key=_number, default="") if chosen else ""
+    if not steps.isdigit():
         return _undecided(name, statement, "no per-clip losses: step 3 (sensitivity) is missing", shown)
-    steps = min(max(int(step) for step in row["clip_loss"]) for row in chosen)
-    alphas, losses = _clip_losses(chosen, str(steps))
+    alphas, losses = _clip_losses(chosen, steps)
     if len(alphas) < 3 or losses.shape[1] < 2:
         return _undecided(
             name, statement, "fewer than 3 step sizes or 2 clips: step 3 (sensitivity) ended early", shown
@@ -163,15 +164,20 @@ def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: st
     return Claim(name, statement, statistic, value, low, high, 0, losses.shape[1], verdict, reason, shown)
 
 
+def _number(step: str) -> int:
+    return int(step) if step.isdigit() else -1
+
+
 def _clip_losses(rows: Sequence[Row], steps: str) -> tuple[np.ndarray, np.ndarray]:
     """Step sizes ``A`` and per-clip losses ``A × N`` after so many steps; the clips of all seeds side by side."""
     alphas = sorted({row["alpha"] for row in rows})
-    seeds = sorted({row.get("seed", 0) for row in rows})
     cells = {(row["alpha"], row.get("seed", 0)): row["clip_loss"][steps] for row in rows}
-    whole = [seed for seed in seeds if all((alpha, seed) in cells for alpha in alphas)]
+    seeds = sorted({seed for _, seed in cells})
+    every = {seed: [cells.get((alpha, seed), ()) for alpha in alphas] for seed in seeds}
+    whole = [losses for losses in every.values() if len({len(clips) for clips in losses}) == 1]  # of the same clips
     if not whole:
         return np.array(alphas), np.zeros((len(alphas), 0))
-    return np.array(alphas), np.array([[loss for seed in whole for loss in cells[alpha, seed]] for alpha in alphas])
+    return np.array(alphas), np.concatenate([np.array(losses, float) for losses in whole], axis=1)
 
 
 def _cross_fitted_fall(losses: np.ndarray) -> np.ndarray:
@@ -207,8 +213,8 @@ def linearity_claims(rows: Sequence[Row]) -> list[Claim]:
     found = step_size_rows(rows)
     if not found:
         return [_undecided(name, statement, "no step sizes: step 4 (α* against ε) is missing", _published_line())]
-    every = sorted({row["steps"] for row in found})
-    return [_linearity_claim([r for r in found if r["steps"] == i], name, f"{statement} (i={i})") for i in every]
+    by_steps = grouped(found, "steps")
+    return [_linearity_claim(by_steps[steps], name, f"{statement} (i={steps})") for steps in sorted(by_steps)]
 
 
 def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:

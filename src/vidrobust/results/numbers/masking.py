@@ -47,6 +47,7 @@ def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     return flags
 
 
+ATTACKED_CHECK = "every clip attacked"
 ATTACKED = ("robustness", "difficulty", "views")
 """Kinds of rows that count the clips which survived without having been attacked."""
 
@@ -58,7 +59,7 @@ def _attacked_flag(model: str, rows: Sequence[Row]) -> Flag:
     sentence = "every clip that survived had a gradient"
     if count:
         sentence = f"{count} of {worst['clips']} clips under {attack_label(worst)} {UNATTACKED}"
-    return Flag(model, "every clip attacked", count == 0, sentence)
+    return Flag(model, ATTACKED_CHECK, count == 0, sentence)
 
 
 UNATTACKED = "survived without having been attacked: their gradient was zero or not finite at every step"

@@ -5,12 +5,12 @@ All ε and α are in units of 1/255.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vidrobust.results.numbers.selection import MissingRowsError
+from vidrobust.results.numbers.selection import MissingRowsError, grouped, of_kind
 from vidrobust.runs.rows import Row
 
 
@@ -44,14 +44,14 @@ def attacked_model(rows: Iterable[Row], kind: str) -> str:
 
 def surface_rows(rows: Iterable[Row], eps: float | None = None) -> list[Row]:
     """The trajectories on the grid of the slides, at one ε or at all."""
-    chosen = [row for row in rows if row["kind"] == "trajectory" and row.get("surface")]
+    chosen = [row for row in of_kind(rows, "trajectory") if row.get("surface") and row["alpha"] > 0]
     model = attacked_model(chosen, "trajectory")
     return [row for row in chosen if row.get("model", "standard") == model and (eps is None or row["eps"] == eps)]
 
 
 def step_size_rows(rows: Iterable[Row]) -> list[Row]:
     """The estimates of α* for one model."""
-    chosen = [row for row in rows if row["kind"] == "step_size"]
+    chosen = [row for row in of_kind(rows, "step_size") if row["eps"] > 0 and row["alpha"] > 0]
     model = attacked_model(chosen, "step_size")
     return [row for row in chosen if row.get("model", "standard") == model]
 
@@ -59,6 +59,12 @@ def step_size_rows(rows: Iterable[Row]) -> list[Row]:
 def surface_eps(rows: Iterable[Row]) -> list[float]:
     """The ε for which there is a surface, ascending."""
     return sorted({row["eps"] for row in surface_rows(rows)})
+
+
+def surfaces(rows: Iterable[Row]) -> list[Surface]:
+    """The sensitivity surface at every ε that was swept, ascending."""
+    by_eps = grouped(surface_rows(rows), "eps")
+    return [_surface(by_eps[eps], eps) for eps in sorted(by_eps)]
 
 
 def surface(rows: Iterable[Row], eps: float) -> Surface:
@@ -70,9 +76,14 @@ def surface(rows: Iterable[Row], eps: float) -> Surface:
     chosen = surface_rows(rows, eps)
     if not chosen:
         raise MissingRowsError(f"no sensitivity trajectories at ε={eps:g}: run the study's step 3 (sensitivity).")
-    length = min(len(row["loss"]) for row in chosen)
-    alphas = sorted({row["alpha"] for row in chosen})
-    groups = [[row for row in chosen if row["alpha"] == alpha] for alpha in alphas]
+    return _surface(chosen, eps)
+
+
+def _surface(rows: Sequence[Row], eps: float) -> Surface:
+    length = min(min(len(row["loss"]), len(row["correct"])) for row in rows)
+    by_alpha = grouped(rows, "alpha")
+    alphas = sorted(by_alpha)
+    groups = [by_alpha[alpha] for alpha in alphas]
     clips = [sum(row["clips"] for row in group) for group in groups]
     loss = [np.average([r["loss"][:length] for r in g], axis=0, weights=[r["clips"] for r in g]) for g in groups]
     correct = [np.sum([row["correct"][:length] for row in group], axis=0) for group in groups]

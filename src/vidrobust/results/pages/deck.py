@@ -8,21 +8,24 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.results import figures
+from vidrobust.results.figures import FIGURES
+from vidrobust.results.figures.iterations import SENSITIVITY, surface_panels
 from vidrobust.results.numbers.accuracy import share
-from vidrobust.results.numbers.claims import claims
-from vidrobust.results.numbers.selection import of_kind
-from vidrobust.results.numbers.sensitivity import surface_eps
-from vidrobust.results.pages.drawings import Board, resource, scripts
+from vidrobust.results.numbers.selection import MissingRowsError, of_kind
+from vidrobust.results.numbers.sensitivity import surface, surface_eps
+from vidrobust.results.pages.content import RunContent
+from vidrobust.results.pages.embedded import Embedded, resource, scripts
 from vidrobust.results.pages.formulas import FORMULAS
 from vidrobust.results.pages.markup import Html, missing, table, tag, text
 from vidrobust.results.pages.overview import single_frame
 from vidrobust.results.pages.slides import Slide, Writer, split
+from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
@@ -45,9 +48,8 @@ def deck(run: str | Path, out: str | Path | None = None, script: str | Path | No
         RunError: the folder is not a run directory, or a file cannot be written.
         InputError: the script asks for something that there is not, or reveal.js is not installed.
     """
-    opened = Run.open(run)
-    rows = opened.rows()
-    words, folder = standard_script(rows), None
+    content = RunContent(Run.open(run))
+    words, folder = standard_script(content.rows), None
     if script is not None:
         path = Path(script)
         folder = path.parent
@@ -55,11 +57,11 @@ def deck(run: str | Path, out: str | Path | None = None, script: str | Path | No
             words = _read(path)
         else:
             write_atomic(path, words.encode())
-    board = Board()
-    writer = Writer(_blocks(opened, rows, board), _values(opened, rows), folder)
+    page = Embedded()
+    writer = Writer(_blocks(content, page), _values(content), folder)
     slides = "\n".join(writer.section(slide) for slide in _checked(split(words), script))
-    target = Path(out) if out is not None else opened.path / "deck.html"
-    write_atomic(target, _assemble(opened, slides, board).encode())
+    target = Path(out) if out is not None else content.run.path / "deck.html"
+    write_atomic(target, _assemble(content, slides, page).encode("utf-8", "replace"))
     return target
 
 
@@ -94,35 +96,35 @@ def standard_script(rows: Sequence[Row]) -> str:
 # ------------------------------------------------------------------------------------------------------ directives
 
 
-def _blocks(run: Run, rows: Sequence[Row], board: Board) -> dict[str, Callable[[str], Html]]:
+def _blocks(content: RunContent, page: Embedded) -> dict[str, Callable[[str], Html]]:
     return {
-        "figure": lambda words: _figure(run, rows, board, words),
+        "figure": lambda words: _figure(content, page, words),
         "formula": lambda words: _named(FORMULAS, words, "formula"),
-        "accuracies": lambda words: _accuracies(rows),
-        "claims": lambda words: _claims(rows),
-        "player": lambda words: board.player(run, rows),
+        "accuracies": lambda words: _accuracies(content.rows),
+        "claims": lambda words: _claims(content),
+        "player": lambda words: _or_missing(lambda: page.player(content)),
     }
 
 
-_DRAWN: dict[str, Callable[..., Any]] = {
-    "step-size": figures.step_size, "robustness": figures.robustness, "gap": figures.gap, "training": figures.training,
-    "schedules": figures.schedules, "radar": figures.radar, "views": figures.views, "difficulty": figures.difficulty,
-}  # fmt: skip
-
-
-def _figure(run: Run, rows: Sequence[Row], board: Board, words: str) -> Html:
+def _figure(content: RunContent, page: Embedded, words: str) -> Html:
+    """A figure by its key; of the sensitivity the drawings at one ε."""
     name, *rest = words.split() or [""]
-    if name == "sensitivity":
+    figure = _named({figure.key: figure for figure in FIGURES if figure.panels is not None}, name, "figure")
+    if name == SENSITIVITY.key:
         try:
             (eps,) = map(float, rest)
         except ValueError:
             raise InputError(f"{{{{figure {words}}}}} needs one ε, such as {{{{figure sensitivity 8}}}}.") from None
-        both = (figures.sensitivity, figures.sensitivity_map)
-        drawn = [board.figure(f"sensitivity {eps:g}", draw, run, rows, eps, caption=False) for draw in both]
-        same = drawn[0].startswith('<p class="missing">')
-        return drawn[0] if same else Html(f'<div class="pair">{drawn[0]}{drawn[1]}</div>')
-    draw = _named(_DRAWN | {"sensitivity": figures.sensitivity}, name, "figure")
-    return board.figure(name, draw, run, rows, caption=False)
+        figure = replace(figure, panels=lambda rows: surface_panels(surface(rows, eps)))
+    return _or_missing(lambda: page.figure(figure, content, caption=False) or Html(""))
+
+
+def _or_missing(made: Callable[[], Html]) -> Html:
+    """What the run has, or what it lacks."""
+    try:
+        return made()
+    except MissingRowsError as error:
+        return missing(error)
 
 
 def _named(known: dict[str, Any], name: str, what: str) -> Any:
@@ -131,8 +133,8 @@ def _named(known: dict[str, Any], name: str, what: str) -> Any:
     return known[name]
 
 
-def _values(run: Run, rows: Sequence[Row]) -> dict[str, str]:
-    found = next(iter(of_kind(rows, "dataset")), None)
+def _values(content: RunContent) -> dict[str, str]:
+    found = next(iter(of_kind(content.rows, "dataset")), None)
     about = "no data row: step 1 (data) is missing"
     if found is not None:
         clips = ", ".join(
@@ -142,29 +144,48 @@ def _values(run: Run, rows: Sequence[Row]) -> dict[str, str]:
             f"Data: {found['name']}, {len(found['classes'])} classes, {found['frames']} frames of "
             f"{found['size']}×{found['size']} pixels; clips: {clips}"
         )
-    return {"run": run.path.resolve().name, "data": about, "architecture": str(run.config.get("model", "unknown"))}
+    gaps = list(dict.fromkeys(row["model"] for row in of_kind(content.rows, "gap")))
+    return {
+        "run": content.name,
+        "data": about,
+        "architecture": str(content.config.get("model", "unknown")),
+        "training": _stages(content),
+        "gap-model": ", ".join(gaps) or f"{published.GAP_MODEL} (not measured)",
+        "published-model": published.MODEL,
+        "published-training": published.TRAINING,
+        "published-gap-model": published.GAP_MODEL_AS_PUBLISHED,
+    }
+
+
+def _stages(content: RunContent) -> str:
+    """How the standard model of a run was trained, in words: in one stage, or from the weights of another data set."""
+    epochs = [row for row in of_kind(content.rows, "epoch") if row["model"] == "standard"]
+    length = f"{max(row['epoch'] for row in epochs)} epochs" if epochs else "no epochs yet"
+    weights = content.config.get("weights")
+    if weights:
+        return f"Two stages: pretrained weights {weights}, fine-tuned here for {length}"
+    return f"One stage: trained here from random weights for {length}"
 
 
 def _accuracies(rows: Sequence[Row]) -> Html:
-    """Train and test accuracy of the standard-trained model, as the slides give them."""
+    """Train and test accuracy of the standard-trained model, as the slides give them, beside the published ones."""
     found = [row for row in of_kind(rows, "accuracy") if row["model"] == "standard"]
-    if not found:
-        return missing("no clean accuracies: step 2 (standard training) is missing.")
     items = []
-    for split_, name in (("train", "Train"), ("test", "Test")):
-        mine = [row for row in found if row["split"] == split_]
+    for name, theirs in published.STANDARD_ACCURACY.items():
+        mine = [row for row in found if row["split"] == name]
+        ours = "not measured: step 2 (standard training) is missing"
         if mine:
             clips = sum(row["clips"] for row in mine)
             first, more = (share(sum(row[key] for row in mine), clips) for key in ("top1", "top5"))
-            items.append(
-                f"<li>{name} accuracy: <b>top-1 = {text(first)}</b>; <i>top-{mine[0]['k']} = {text(more)}</i></li>"
-            )
+            ours = Html(f"<b>top-1 = {text(first)}</b>; <i>top-{mine[0]['k']} = {text(more)}</i>")
+        beside = f"published (slides): top-1 = {theirs['top1']:g} %; top-5 = {theirs['top5']:g} %"
+        items.append(f"<li>{name.capitalize()} accuracy: {text(ours)}<br>{tag('span', beside, 'soft')}</li>")
     return Html(f"<ul>{''.join(items)}</ul>{single_frame(rows)}")
 
 
-def _claims(rows: Sequence[Row]) -> Html:
+def _claims(content: RunContent) -> Html:
     lines = []
-    for one in claims(rows):
+    for one in content.claims:
         verdict = tag("span", one.verdict, f"verdict {one.verdict.replace(' ', '-')}")
         lines.append((one.statement, verdict, one.reason))
     kind = "stack many" if len(lines) > 10 else "stack"  # all of them shall be seen, also on paper
@@ -174,13 +195,13 @@ def _claims(rows: Sequence[Row]) -> Html:
 # -------------------------------------------------------------------------------------------------------- the file
 
 
-def _assemble(run: Run, slides: str, board: Board) -> str:
+def _assemble(content: RunContent, slides: str, page: Embedded) -> str:
     values = {
-        "title": escape(f"Challenges on Adversarial Training for Videos: {run.path.resolve().name}"),
+        "title": escape(f"Challenges on Adversarial Training for Videos: {content.name}"),
         "version": escape(package_version()), "slides": slides,
         "css": "\n".join([resource("page.css"), _reveal("dist/reveal.css"), resource("deck.css")]),
         "reveal": _script("dist/reveal.js"), "notes": _script("plugin/notes/notes.js"),
-        "js": scripts("common.js", "figures.js", "player.js", "deck.js"), **board.data(),
+        "js": scripts("common.js", "figures.js", "player.js", "deck.js"), **page.data(),
     }  # fmt: skip
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("deck.html"))
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from vidrobust.results.figures.table import Cell, Table
+
 
 class Html(str):
     """Text that is markup already; any other string is escaped before it reaches the page."""
@@ -27,8 +29,8 @@ def packed_plotly() -> str:
 
 
 def embedded_json(value: object) -> str:
-    """JSON that may stand inside a script element: no ``<`` can end it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    """JSON that may stand inside a script element: no ``<`` can end it, and no NaN, which browsers refuse."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def text(value: object) -> Html:
@@ -61,6 +63,24 @@ def folded(summary: str, content: str, kind: str = "") -> Html:
     """What opens when its summary is pressed."""
     attribute = f' class="{escape(kind)}"' if kind else ""
     return Html(f"<details{attribute}><summary>{text(summary)}</summary>{content}</details>")
+
+
+def numbers(of: Table) -> Html:
+    """A figure's table: every number with its interval and its clips."""
+    lines = [[policy(line[0].text), *map(_cell, line[1:])] for line in of.lines]
+    return table(of.head, lines, of.caption, "grid")
+
+
+def _cell(cell: Cell) -> Html:
+    if cell.value is None:
+        return text(cell.text)
+    below = [f"({cell.interval})"] if cell.interval else []
+    if cell.correct is not None:
+        below.append(f"<br>{cell.correct} of {cell.clips} {text(cell.of)}")
+    if cell.text:
+        below.append(f"<br><b>{text(cell.text)}</b>")
+    number = f"<b>{cell.number}</b>" if cell.best else cell.number
+    return Html(f"{number} <small>{' '.join(below).replace(' <br>', '<br>')}</small>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, kind: str = "stack") -> Html:

@@ -7,76 +7,86 @@ from collections.abc import Sequence
 
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
-from vidrobust.results.figures.plots import MISSING_STEP
+from vidrobust.results.figures import FIGURES, MISSING_STEP
 from vidrobust.results.numbers.accuracy import Curve, Point, main_steps, robustness_curves, share
 from vidrobust.results.numbers.attacks import attack_points
-from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.intervals import interval
-from vidrobust.results.numbers.masking import masking_flags
+from vidrobust.results.numbers.masking import ATTACKED_CHECK, masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
+from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.markup import Html, folded, missing, policy, tag, text
-from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 
 VERDICTS = ("reproduced", "not reproduced", "undecided")
 
 _STEPS = {
-    "dataset": "data", "accuracy": "standard accuracy", "trajectory": "sensitivity", "step_size": "α* against ε",
-    "epoch": "training curves", "robustness": "accuracy against ε", "masking": "checks for masked gradients",
-    "gap": "generalisation gap", "example": "clips to watch",
+    "dataset": "data", **{figure.kind: figure.step for figure in FIGURES if figure.step},
+    "masking": "checks for masked gradients", "example": "clips to watch",
 }  # fmt: skip
+"""The kinds of rows that a study makes, and what the step that makes them is called."""
+
+_FOR_EACH_MODEL = {"epoch": "training", "robustness": "accuracy against ε"}
 
 
-def overview(run: Run, rows: Sequence[Row], judged: Sequence[Claim]) -> Html:
-    """Four answers, and what the run lacks."""
+def overview(content: RunContent) -> Html:
+    """What was left out of the run's files, what the run lacks, and four answers."""
+    rows = content.rows
     cards = [
-        ("What was studied", _studied(run, rows)),
+        ("What was studied", _studied(content)),
         ("On what", _data(rows)),
         ("How robust", _robust(rows)),
-        ("Can it be trusted", _trust(run, rows, judged)),
+        ("Can it be trusted", _trust(content)),
     ]
-    lacking = lacks(run, rows)
+    lacking = lacks(content)
     told = missing(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
-    told += _left(run, rows)
+    told += _left_out(content) + _unfinished_models(content)
     body = "".join(f'<div class="card"><h3>{text(title)}</h3>{html}</div>' for title, html in cards)
     return Html(f'{told}<div class="cards">{body}</div>')
 
 
-def lacks(run: Run, rows: Sequence[Row]) -> list[str]:
+def lacks(content: RunContent) -> list[str]:
     """What a study was asked for and has not (yet): whole steps, then models that were not trained or evaluated."""
-    if run.kind != "study":
+    if content.run.kind != "study":
         return []
-    present = {row["kind"] for row in rows}
+    present = {row["kind"] for row in content.rows}
     told = [name for kind, name in _STEPS.items() if kind not in present]
-    wanted = len(run.config.get("policies", ())) * run.config.get("seeds", 1)
-    for kind, what in _PARTS.items():
-        left = _unfinished(run, rows, kind)
+    for kind, what in _FOR_EACH_MODEL.items():
+        left = _unfinished(content, kind)
         if kind in present and left:
-            told.append(f"{what} of {len(left)} of {wanted} models and seeds")
+            told.append(f"{what} of {len(left)} of {len(content.asked)} models and seeds")
     return told
 
 
-_PARTS = {"epoch": "training", "robustness": "accuracy against ε"}
-
-
-def _unfinished(run: Run, rows: Sequence[Row], kind: str) -> list[tuple[str, int]]:
+def _unfinished(content: RunContent, kind: str) -> list[tuple[str, int]]:
     """The models and seeds that a study was asked for and that have no rows of a kind."""
-    have = {(row["model"], row["seed"]) for row in of_kind(rows, kind)}
-    seeds = range(run.config.get("seeds", 1))
-    return [one for model in run.config.get("policies", ()) for seed in seeds if (one := (model, seed)) not in have]
+    have = {(row["model"], row["seed"]) for row in of_kind(content.rows, kind)}
+    return [one for one in content.asked if one not in have]
 
 
-def _left(run: Run, rows: Sequence[Row]) -> str:
+def _unfinished_models(content: RunContent) -> str:
     """The names of the models that a killed study has not come to."""
-    if run.kind != "study" or not rows:
+    if content.run.kind != "study" or not content.rows:
         return ""
     told = ""
-    for kind, what in _PARTS.items():
-        left = _unfinished(run, rows, kind)
-        seeds = {model: [seed for name, seed in left if name == model] for model, _ in left}
+    for kind, what in _FOR_EACH_MODEL.items():
+        left = _unfinished(content, kind)
+        seeds: dict[str, list[int]] = {}
+        for model, seed in left:
+            seeds.setdefault(model, []).append(seed)
         items = "".join(f"<li>{policy(m)}, seeds {', '.join(map(str, some))}</li>" for m, some in seeds.items())
         told += folded(f"no {what} yet: {len(left)}", f"<ul>{items}</ul>") if left else ""
     return told
+
+
+def _left_out(content: RunContent, most: int = 50) -> str:
+    """Which lines of the run's files no number is made of, and why."""
+    if not content.left_out:
+        return ""
+    listed = "".join(tag("li", one) for one in content.left_out[:most])
+    if len(content.left_out) > most:
+        listed += tag("li", f"and {len(content.left_out) - most} more")
+    told = f"Left out of this page, as damaged or measured anew: {len(content.left_out)} lines."
+    return Html(f'<div class="missing">{tag("p", told)}{folded("which lines, and why", f"<ul>{listed}</ul>")}</div>')
 
 
 def hardened(name: str) -> bool:
@@ -92,16 +102,26 @@ def hardened(name: str) -> bool:
         return False
 
 
-def _studied(run: Run, rows: Sequence[Row]) -> Html:
-    models = model_order(row["model"] for row in rows if "model" in row and row["kind"] in ("accuracy", "robustness"))
-    seeds = {row["seed"] for row in rows if row.get("model") in models and "seed" in row}
-    profile = f", profile {run.config['profile']}" if "profile" in run.config else ""
-    told = f"Run {run.path.resolve().name}: {run.kind}{profile}."
+def _studied(content: RunContent) -> Html:
+    """How many models were evaluated, attacked and trained: the figures below show no others."""
+    rows, config = content.rows, content.config
+    of = {kind: {row["model"] for row in of_kind(rows, kind)} for kind in ("accuracy", "robustness", "epoch")}
+    attacked = {row["model"] for row in of_kind(rows, "robustness") if row["eps"] > 0}
+    models = model_order(row["model"] for row in rows if row["kind"] in ("accuracy", "robustness"))
+    profile = f", profile {config['profile']}" if "profile" in config else ""
+    told = f"Run {content.name}: {content.run.kind}{profile}."
     if not models:
         return Html(tag("p", told) + tag("p", "No model has been evaluated yet."))
-    trained = [name for name in models if hardened(name)]
-    told += f" {len(models)} model{'s' if len(models) > 1 else ''}, {len(trained)} of them adversarially trained, "
+    known = set(models)
+    seeds = {row["seed"] for row in rows if row.get("model") in known and "seed" in row}
+    hard = sum(map(hardened, models))
+    told += f" {len(models)} model{'s' if len(models) > 1 else ''} evaluated, {hard} of them adversarially trained, "
+    told += f"{len(attacked)} attacked; " if len(attacked) != len(models) else "all attacked; "
     told += "one seed each." if len(seeds) == 1 else f"up to {len(seeds)} seeds each."
+    further = model_order(of["epoch"] - known)
+    if further:
+        told += f" {len(further)} more trained, and not evaluated as such: {', '.join(further[:5])}"
+        told += f" and {len(further) - 5} others." if len(further) > 5 else "."
     listed = "".join(f"<li>{policy(name)}</li>" for name in models)
     return Html(f"{tag('p', told)}<details><summary>the models</summary><ul>{listed}</ul></details>")
 
@@ -121,7 +141,7 @@ def _data(rows: Sequence[Row]) -> Html:
         for name in ("clips", "groups")
     )
     told = f"Data set {row['name']}: {len(row['classes'])} classes; clips: {clips}"
-    told += f"; from groups: {groups}." if groups else "."
+    told += f"; from sources: {groups}." if groups else "."
     contrast = row.get("contrast")
     told += f" {row['frames']} frames of {row['size']}×{row['size']} pixels"
     told += f", contrast {contrast[0]:g} to {contrast[1]:g}." if contrast else "."
@@ -204,9 +224,9 @@ def _strip(curve: Curve, eps: float) -> str:
 # ---------------------------------------------------------------------------------------------------- can I trust it
 
 
-def _trust(run: Run, rows: Sequence[Row], judged: Sequence[Claim]) -> Html:
-    told = []
-    if run.kind == "study":
+def _trust(content: RunContent) -> Html:
+    rows, judged, told = content.rows, content.claims, []
+    if content.run.kind == "study":
         chips = "".join(
             tag(
                 "span",
@@ -222,6 +242,9 @@ def _trust(run: Run, rows: Sequence[Row], judged: Sequence[Claim]) -> Html:
         kind = "passed" if passed == len(flags) else "failed"
         chip = tag("span", f"{passed} of {len(flags)} passed", f"chip {kind}")
         told.append(tag("p", Html(f'Checks for masked gradients: {chip} <a href="#checks">which</a>')))
+        told += [
+            missing(f"{one.model}: {one.sentence}.") for one in flags if one.check == ATTACKED_CHECK and not one.passed
+        ]
     told.append(single_frame(rows))
     return Html("".join(told))
 

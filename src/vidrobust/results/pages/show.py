@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.errors import RunError
-from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, main_steps, pooled, share
-from vidrobust.results.numbers.claims import claims
+from vidrobust.results import figures
+from vidrobust.results.figures.table import Cell
+from vidrobust.results.figures.table import Table as Numbers
+from vidrobust.results.numbers.accuracy import share
 from vidrobust.results.numbers.costs import costs
 from vidrobust.results.numbers.masking import masking_flags
-from vidrobust.results.numbers.selection import model_order, of_kind
-from vidrobust.results.numbers.sensitivity import step_size_rows, surface, surface_eps
-from vidrobust.results.pages.overview import headline, lacks
+from vidrobust.results.numbers.selection import CONTROLS, of_kind
+from vidrobust.results.pages.content import RunContent
+from vidrobust.results.pages.overview import at, headline, lacks
 from vidrobust.runs.directory import Run
-from vidrobust.runs.rows import Row
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from vidrobust.results.pages.console import SafeConsole
 
-BARS = "▁▂▃▄▅▆▇█"
 _COLOURS = {"reproduced": "green", "not reproduced": "red", "undecided": "yellow"}
+_COLUMNS = 12
+"""Columns of a table that a terminal has room for."""
+_LINES = 60
+"""Lines of a table that a terminal shows; the page has all."""
 
 
-def sparkline(values: Sequence[float], low: float | None = None, high: float | None = None) -> str:
-    """Numbers as a row of bars.
-
-    Args:
-        values: one bar each.
-        low: the value of the lowest bar; the least value if not given.
-        high: the value of the highest; the greatest value if not given.
-
-    >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7])
-    '▁▂▃▄▅▆▇█'
-    >>> sparkline([5, 5]), sparkline([])
-    ('▁▁', '')
-    """
-    if not values:
-        return ""
-    least = min(values) if low is None else low
-    span = (max(values) if high is None else high) - least
-    return "".join(BARS[min(7, max(0, int(8 * (value - least) / span)))] if span > 0 else BARS[0] for value in values)
-
-
-def show(run: str | Path, console: Console | None = None) -> None:
+def show(run: str | Path, console: SafeConsole | None = None) -> None:
     """Print what a run found: accuracies, claims, checks, curves and cost.
 
     Args:
@@ -56,36 +40,22 @@ def show(run: str | Path, console: Console | None = None) -> None:
     Raises:
         RunError: the folder is not a run directory, or damaged.
     """
-    opened, console = Run.open(run), console or _console()
-    rows = opened.rows()
-    data = next(iter(of_kind(rows, "dataset")), None)
-    about = (
-        f"{data['name']}, {len(data['classes'])} classes, {data['clips']['test']} test clips" if data else "no data yet"
-    )
-    _print(console, f"{opened.path.resolve().name}: {opened.kind}; {about}")
-    found = headline(rows)
-    if found:
-        steps, eps, ranked = found
-        best = next((curve for curve in ranked if not curve.model.startswith(("standard", "single"))), ranked[0])
-        point = next(point for point in best.points if point.x == eps)
-        _print(
-            console, f"most robust at ε={eps:g} under PGD(i={steps}): {best.model}, {share(point.correct, point.clips)}"
-        )
-    for lacking in lacks(opened, rows):
-        _print(console, f"missing: {lacking}")
-    parts = (_accuracies(rows, console), _claims(opened, rows, console), _checks(rows, console), _curves(rows, console))
-    for title, table in (part for part in parts if part is not None):
+    content, console = RunContent(Run.open(run)), console or _console()
+    for line in _summary(content):
+        console.print(line)
+    for title, table in (*_tables(content, console), *_claims(content, console), *_checks(content, console),
+                         *_series(content, console)):  # fmt: skip
         console.print()
-        _print(console, title)
+        console.print(title)
         if table.row_count:
             console.print(table)
-    spent = costs(opened)
+    spent = costs(content.run)
     if spent:
         gradients, minutes = sum(one.gradients for one in spent), sum(one.seconds for one in spent) / 60
-        _print(console, f"cost: {gradients:,} gradients of single clips, {minutes:.1f} minutes of work")
+        console.print(f"cost: {gradients:,} gradients of single clips, {minutes:.1f} minutes of work")
 
 
-def list_runs(folder: str | Path, console: Console | None = None) -> None:
+def list_runs(folder: str | Path, console: SafeConsole | None = None) -> None:
     """Print the run directories in a folder, however deep, with what they are and how far they came.
 
     Args:
@@ -103,7 +73,7 @@ def list_runs(folder: str | Path, console: Console | None = None) -> None:
     for path in found:
         table.add_row(*_listed(path, where))
     if not found:
-        _print(console, f"no runs in {where}")
+        console.print(f"no runs in {where}")
         return
     console.print(table)
 
@@ -111,43 +81,46 @@ def list_runs(folder: str | Path, console: Console | None = None) -> None:
 def _listed(path: Path, where: Path) -> list[str]:
     name = str(path.relative_to(where)) if path != where else str(path)
     try:
-        run = Run.open(path)
-        rows = run.rows()
-        models = len({row["model"] for row in of_kind(rows, "accuracy") + of_kind(rows, "robustness")})
-        version = str(run.provenance.get("versions", {}).get("vidrobust", "?"))
-        return [
-            _plain(name),
-            run.kind,
-            version,
-            str(models),
-            str(len(rows)),
-            _plain(", ".join(lacks(run, rows)) or "–"),
-        ]
+        content = RunContent(Run.open(path))
+        models = len({row["model"] for row in content.rows if row["kind"] in ("accuracy", "robustness")})
+        version = content.provenance.get("versions", {})
+        version = str(version.get("vidrobust", "?")) if isinstance(version, dict) else "?"
+        lacking = ", ".join(lacks(content)) or "–"
+        return [name, content.run.kind, version, str(models), str(len(content.rows)), lacking]
     except RunError as error:
-        return [_plain(name), "damaged", "", "", "", _plain(str(error))]
+        return [name, "damaged", "", "", "", str(error)]
 
 
 # ------------------------------------------------------------------------------------------------------------ parts
 
 
-def _console() -> Console:
-    from rich.console import Console
+def _console() -> SafeConsole:
+    from vidrobust.results.pages.console import SafeConsole
 
-    return Console(emoji=False)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    return SafeConsole()
 
 
-def _plain(text: str) -> str:
-    """Text in which nothing is markup, and nothing moves the cursor."""
-    from rich.markup import escape
+def _summary(content: RunContent) -> Iterator[str]:
+    """What the run is, its most robust model, and what it lacks."""
+    data = next(iter(of_kind(content.rows, "dataset")), None)
+    clips = data["clips"].get("test", 0) if data else 0
+    about = f"{data['name']}, {len(data['classes'])} classes, {clips} test clips" if data else "no data yet"
+    yield f"{content.name}: {content.run.kind}; {about}"
+    found = headline(content.rows)
+    if found:
+        steps, eps, ranked = found
+        best = next((curve for curve in ranked if not curve.model.startswith(CONTROLS)), ranked[0])
+        point = at(best, eps)
+        assert point is not None  # a headline has this ε in every curve
+        told = share(point.correct, point.clips)
+        yield f"most robust at ε={eps:g} under PGD(i={steps}): {best.model}, {told}"
+    for lacking in lacks(content):
+        yield f"missing: {lacking}"
+    if content.left_out:
+        yield f"left out, as damaged or measured anew: {len(content.left_out)} lines, the first: {content.left_out[0]}"
 
-    return escape("".join(character if character.isprintable() else "�" for character in text))
 
-
-def _table(console: Console, *head: str) -> Table:
+def _table(console: SafeConsole, *head: str) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -158,71 +131,69 @@ def _table(console: Console, *head: str) -> Table:
     return table
 
 
-def _accuracies(rows: Sequence[Row], console: Console) -> tuple[str, Table] | None:
-    steps = main_steps(rows)
-    if steps is None:
-        return None
-    split = evaluated_split(rows)
-    chosen = evaluated(rows, steps, split=split)
-    eps = sorted({row["eps"] for row in chosen})
-    sizes = sorted({pooled(0, [r for r in chosen if (r["model"], r["eps"]) == one]).clips
-                    for one in {(r["model"], r["eps"]) for r in chosen}})  # fmt: skip
-    clips = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    title = f"Accuracy (%) on {clips} {split} clips under PGD(i={steps}), by ε; 95 % intervals, seeds pooled"
-    table = _table(console, "Model", *(f"ε={e:g}" for e in eps), "Curve")
-    for model in model_order(row["model"] for row in chosen):
-        found = [[row for row in chosen if (row["model"], row["eps"]) == (model, e)] for e in eps]
-        points = [pooled(e, some) if some else None for e, some in zip(eps, found, strict=True)]
-        cells = [
-            f"{100 * p.accuracy:.0f}\n{100 * p.interval[0]:.0f}–{100 * p.interval[1]:.0f}" if p else "–" for p in points
-        ]
-        curve = sparkline([p.accuracy for p in points if p], 0, 1)
-        table.add_row(_plain(model), *cells, curve)
-    return title, table
+def _tables(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+    """The main table of each figure that is not shown as a row of bars."""
+    from vidrobust.results.pages.console import sparkline
+
+    for figure in figures.FIGURES:
+        tables = [] if figure.series(content.rows) else figure.tables(content.rows)
+        for numbers in tables[:1]:
+            shown = _columns(numbers)
+            counts = {(cell.clips, cell.of) for line in numbers.lines for cell in line if cell.clips is not None}
+            each = "; of {} {} each".format(*next(iter(counts))) if len(counts) == 1 else ""
+            table = _table(console, *(numbers.head[n] for n in shown), *(["Curve"] if numbers.stop else []))
+            for line in numbers.lines[:_LINES]:
+                values = [cell.value for cell in line if cell.value is not None]
+                bars = [sparkline(values, 0, 100)] if numbers.stop else []
+                table.add_row(*(_cell(line[n], not each) for n in shown), *bars)
+            left = len(numbers.lines) - _LINES
+            more = f" ({left} further lines on the page)" if left > 0 else ""
+            yield numbers.caption.removesuffix(". Bold: the best defence.") + each + more, table
 
 
-def _claims(run: Run, rows: Sequence[Row], console: Console) -> tuple[str, Table] | None:
-    judged = [one for one in claims(rows) if run.kind == "study" or one.value is not None]
-    if not judged:
-        return None
+def _columns(numbers: Numbers) -> list[int]:
+    """The columns that a terminal has room for: the name, then those with numbers."""
+    filled = [n for n in range(1, len(numbers.head)) if any(line[n].value is not None for line in numbers.lines)]
+    words = [n for n in range(1, len(numbers.head)) if n not in filled and numbers.head[n] != "Seeds"]
+    return [0, *words, *filled][:_COLUMNS]
+
+
+def _cell(cell: Cell, counted: bool) -> str:
+    """A number, its interval and, where they differ from cell to cell, its clips below each other."""
+    if cell.value is None or cell.low is None or cell.high is None:
+        return cell.text
+    below = [f"{cell.low:.0f}–{cell.high:.0f}", f"of {cell.clips}" if counted else "", cell.text]
+    return "\n".join([f"{cell.value:.0f}", *(one for one in below if one)])
+
+
+def _claims(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+    from rich.text import Text
+
     table = _table(console, "Claim", "Verdict", "Why")
-    for one in judged:
-        colour = _COLOURS[one.verdict]
-        table.add_row(_plain(one.statement), f"[{colour}]{one.verdict}[/{colour}]", _plain(one.reason))
-    return "Claims of the slides", table
+    for one in content.judged:
+        table.add_row(one.statement, Text(one.verdict, _COLOURS[one.verdict]), one.reason)
+    if table.row_count:
+        yield "Claims of the slides", table
 
 
-def _checks(rows: Sequence[Row], console: Console) -> tuple[str, Table] | None:
-    flags = masking_flags(rows)
-    if not flags:
-        return None
+def _checks(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+    flags = masking_flags(content.rows)
     failed = [flag for flag in flags if not flag.passed]
-    title = f"Checks for masked gradients: {len(flags) - len(failed)} of {len(flags)} passed"
     table = _table(console, "Model", "Not passed", "Measured")
-    for flag in failed:
-        table.add_row(_plain(flag.model), flag.check, _plain(flag.sentence))
-    return title, table
+    for flag in failed[:_LINES]:
+        table.add_row(flag.model, flag.check, flag.sentence)
+    if flags:
+        yield f"Checks for masked gradients: {len(flags) - len(failed)} of {len(flags)} passed", table
 
 
-def _curves(rows: Sequence[Row], console: Console) -> tuple[str, Table] | None:
-    """Sensitivity, α* and training as sparklines."""
+def _series(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+    """Sensitivity, α* and training as rows of bars."""
+    from vidrobust.results.pages.console import sparkline
+
     table = _table(console, "What", "Curve", "From", "To")
-
-    def add(what: str, values: Sequence[float], form: str) -> None:
-        if values:
-            table.add_row(_plain(what), sparkline(values), format(values[0], form), format(values[-1], form))
-
-    for eps in surface_eps(rows):
-        data = surface(rows, eps)
-        add(f"loss over α at ε={eps:g}, i={data.steps[-1]}", data.loss[:, -1].tolist(), ".2f")
-    sizes = step_size_rows(rows)
-    for steps in sorted({row["steps"] for row in sizes}):
-        mine = sorted((row for row in sizes if row["steps"] == steps), key=lambda row: row["eps"])
-        add(f"α* over ε, i={steps}", [row["alpha"] for row in mine], ".2f")
-    epochs = of_kind(rows, "epoch")
-    for model in model_order(row["model"] for row in epochs):
-        mine = [row for row in epochs if row["model"] == model]
-        seed = min(row["seed"] for row in mine)
-        losses = [row["loss"] for row in sorted(mine, key=lambda row: row["epoch"]) if row["seed"] == seed]
-        add(f"training loss, {model}, seed {seed}", losses, ".2f")
-    return ("Curves", table) if table.row_count else None
+    every = [one for figure in figures.FIGURES for one in figure.series(content.rows)]
+    for one in every[:_LINES]:
+        table.add_row(one.name, sparkline(one.values, width=48), f"{one.values[0]:.2f}", f"{one.values[-1]:.2f}")
+    if table.row_count:
+        left = len(every) - _LINES
+        yield "Curves" + (f" ({left} further ones on the page)" if left > 0 else ""), table

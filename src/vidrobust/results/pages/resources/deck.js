@@ -22,19 +22,25 @@ function show(slide) { // hidden slides have no size to draw into
   for (const holder of (slide || document).querySelectorAll("figure[data-figure]")) drawNow(holder);
 }
 
+function switches() { // the published numbers belong to the figures of a slide
+  document.getElementById("published").hidden = !Reveal.getCurrentSlide().querySelector("figure");
+}
+
 function switchTheme() { setTheme(root.dataset.theme === "dark" ? "light" : "dark"); }
 
 async function present() {
   setTheme(!printed && matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   const any = await figures();
   players();
-  const keyboard = { 68: switchTheme }; // D
+  document.getElementById("published").addEventListener("click", publish);
+  const keyboard = { 68: switchTheme, 80: publish }; // D, P
   await Reveal.initialize({ width: 1280, height: 720, margin: 0.02, hash: true, slideNumber: "c/t", transition: "none", center: true,
     pdfMaxPagesPerSlide: 1, pdfSeparateFragments: false, keyboard, plugins: [RevealNotes] });
   for (const input of document.querySelectorAll("input[type=range]")) input.addEventListener("pointerup", () => input.blur()); // arrows move slides again
   if (printed) return any ? print() : void (root.dataset.printable = "true");
   if (Reveal.isScrollView()) return watch();
-  Reveal.on("slidechanged", (event) => show(event.currentSlide));
+  Reveal.on("slidechanged", (event) => { switches(); show(event.currentSlide); });
+  switches();
   show(Reveal.getCurrentSlide());
 }
 

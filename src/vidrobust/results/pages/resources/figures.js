@@ -59,20 +59,32 @@ function unescaped(text) {
 
 function buildLegend(figure) {
   if (figure.spec.data.some((trace) => isSolid(trace) || trace.type === "contour")) return;
-  const theirs = figure.spec.data.filter(isPublished);
+  const theirs = figure.spec.data.filter(isPublished), ours = new Set(figure.spec.data.filter((trace) => !isPublished(trace)).map(keyOf));
   const many = theirs.length > 4; // one line says it all: pressing a model also isolates its published curve
-  for (const trace of figure.spec.data) {
-    if (!trace.mode || (many && isPublished(trace))) continue;
-    const button = element("button", { type: "button", "data-key": keyOf(trace), "aria-pressed": "false" }, swatch(trace), unescaped(trace.name));
+  const note = (text) => figure.legend.append(element("li", { "data-published": "true" }, element("span", { class: "note" }, swatch(theirs[0]), text)));
+  const entry = (trace, name) => {
+    const button = element("button", { type: "button", "data-key": keyOf(trace), "aria-pressed": "false" }, swatch(trace), name);
     button.addEventListener("click", () => {
       figure.alone = figure.alone === keyOf(trace) ? null : keyOf(trace);
       refresh(figure);
     });
     figure.legend.append(element("li", { "data-published": String(isPublished(trace)) }, button));
-  }
+  };
+  for (const trace of figure.spec.data) if (trace.mode && !(many && isPublished(trace))) entry(trace, unescaped(trace.name));
   if (!many) return;
-  const note = element("span", { class: "note" }, swatch(theirs[0]), "published (slides): the same symbols, hollow, grey and dashed");
-  figure.legend.append(element("li", { "data-published": "true" }, note));
+  if (theirs.some((trace) => ours.has(keyOf(trace)))) note("published (slides) of these: the same symbols, hollow, grey and dashed");
+  const others = theirs.filter((trace) => !ours.has(keyOf(trace)));
+  if (others.length) note("published (slides) of other models:");
+  for (const trace of others) entry(trace, keyOf(trace));
+}
+
+// what stands beside a drawing follows it: caption, words for screen readers, and the table of this stop
+function describe(figure, step) {
+  const { alt, caption } = step.args[1].meta;
+  figure.plot.setAttribute("aria-label", alt);
+  const below = figure.element.querySelector("figcaption");
+  if (below) below.textContent = caption;
+  for (const part of figure.element.parentElement.children) if (part.dataset.stop !== undefined) part.hidden = part.dataset.stop !== step.label;
 }
 
 function buildSlider(figure) {
@@ -88,17 +100,22 @@ function buildSlider(figure) {
     const step = slider.steps[Number(input.value)];
     output.textContent = slider.currentvalue.prefix + step.label;
     input.setAttribute("aria-valuetext", step.label);
+    describe(figure, step);
+    return step;
+  };
+  const move = () => { // the drawing, then all that stands beside it
+    const step = show();
+    Plotly.update(figure.plot, ...structuredClone(step.args));
     return step;
   };
   figure.slideTo = (wanted) => { // the same figure of another run was moved
     const at = slider.steps.findIndex((step) => step.label === wanted);
     if (at < 0 || at === Number(input.value)) return;
     input.value = at;
-    Plotly.update(figure.plot, ...structuredClone(show().args));
+    move();
   };
   input.addEventListener("input", () => {
-    const step = show();
-    Plotly.update(figure.plot, ...structuredClone(step.args));
+    const step = move();
     for (const other of drawn) if (other !== figure && link && other.element.dataset.link === link && other.slideTo) other.slideTo(step.label);
   });
   show();
@@ -242,7 +259,7 @@ function draw(holder, spec) {
   if (spec.layout.xaxis2) spec.layout.xaxis2.visible = published;
   const first = spec.data.map((trace) => ({ ...trace, visible: visible(figure, trace) }));
   plot.classList.remove("waiting");
-  const config = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const config = { displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   return Plotly.newPlot(plot, first, spec.layout, config).then(() => { drawn.push(figure); refresh(figure); hover3d(figure); sizes.observe(plot); return figure; });
 }
 

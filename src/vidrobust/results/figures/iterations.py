@@ -1,4 +1,4 @@
-"""The figures of PGD's sensitivity: its loss over step size × iterations, as a surface and as a map; and α*(ε)."""
+"""Figures over the iterations of PGD: its mean loss over step size × iterations, as a surface and as a map."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidrobust.results.figures.plots import (
-    COLOURS,
-    MISSING_STEP,
-    PUBLISHED,
-    Trace,
-    add,
-    bars,
-    new_figure,
-    published_trace,
-)  # fmt: skip
-from vidrobust.results.numbers.claims import POINTS_NEEDED
-from vidrobust.results.numbers.fits import linear_fit, power_fit
+from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
+from vidrobust.results.figures.plots import COLOURS, MISSING_STEP, PUBLISHED, add, new_figure
 from vidrobust.results.numbers.selection import MissingRowsError
-from vidrobust.results.numbers.sensitivity import Surface, step_size_rows, surface
+from vidrobust.results.numbers.sensitivity import Surface, surface, surfaces
 from vidrobust.results.published import numbers as published
-from vidrobust.runs.rows import Row
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from vidrobust.runs.rows import Row
 
 RIDGE = COLOURS[5]
 _CELL = "α = %{y:.3g}<br>iterations = %{x}<br>mean loss = %{z:.3f}<br>accuracy = %{customdata:.1%}<extra></extra>"
@@ -42,10 +32,13 @@ def sensitivity(rows: Iterable[Row], eps: float) -> go.Figure:
     Raises:
         MissingRowsError: there is no trajectory at this ε.
     """
+    return _solid(surface(rows, eps))
+
+
+def _solid(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
-    data = surface(rows, eps)
-    figure = new_figure(f"PGD loss at ε={eps:g} ({data.clips} clips)", f"Surface of {_said(data)}", "", "")
+    figure = new_figure(f"PGD loss at ε={data.eps:g} ({data.clips} clips)", f"Surface of {_said(data)}", "", "")
     figure.add_traces([
         go.Surface(
             x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis",
@@ -65,10 +58,13 @@ def sensitivity_map(rows: Iterable[Row], eps: float) -> go.Figure:
     Raises:
         MissingRowsError: there is no trajectory at this ε.
     """
+    return _map(surface(rows, eps))
+
+
+def _map(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
-    data = surface(rows, eps)
-    title = f"PGD loss at ε={eps:g} ({data.clips} clips)"
+    title = f"PGD loss at ε={data.eps:g} ({data.clips} clips)"
     alt = f"Heat map with contour lines of {_said(data)} The line is the ridge: the best α after each iteration."
     figure = new_figure(title, alt, "iterations i", "step size α (1/255)", yaxis_type="log", showlegend=False)
     figure.add_trace(
@@ -83,7 +79,7 @@ def sensitivity_map(rows: Iterable[Row], eps: float) -> go.Figure:
     hover = "best α = %{y:.3g} after %{x} steps<extra></extra>"
     casing = {"line": {"color": "white", "width": 6, "shape": "hv"}, "hoverinfo": "skip"}
     add(figure, [ridge | casing, ridge | {"line": {"color": RIDGE, "width": 3, "shape": "hv"}, "hovertemplate": hover}])
-    values = [value for value in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if data.alphas[0] <= value <= data.alphas[-1]]
+    values = _ticks(data)
     return figure.update_layout(
         yaxis={"tickvals": values, "ticktext": [f"{value:g}" for value in values]}, xaxis_range=[0, int(data.steps[-1])]
     )
@@ -136,58 +132,67 @@ def _scene(z: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def step_size(rows: Iterable[Row]) -> go.Figure:
-    """α* against ε for every number of iterations, with 95 % intervals, and a line and a power law through each."""
-    found = step_size_rows(rows)
+def _ticks(data: Surface) -> list[float]:
+    """Step sizes to write at a logarithmic axis."""
+    return [value for value in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if data.alphas[0] <= value <= data.alphas[-1]]
+
+
+def sensitivity_panels(rows: Sequence[Row]) -> list[Panel]:
+    """Surface and map at each ε that was swept, and the published surface where there is one."""
+    found = surfaces(rows)
     if not found:
-        raise MissingRowsError(f"no step sizes: step 4 (α* against ε) is missing. {MISSING_STEP}")
-    traces, said = [], []
-    for number, steps in enumerate(sorted({row["steps"] for row in found})):
-        mine = sorted((row for row in found if row["steps"] == steps), key=lambda row: row["eps"])
-        traces += _step_size_traces(mine, steps, COLOURS[number % len(COLOURS)])
-        ends = [mine[0], mine[-1]] if mine[0]["eps"] < mine[-1]["eps"] else [mine[0]]
-        said.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
-    clips = max(row["clips"] for row in found)
-    alt = f"Optimal step size α* against ε, {clips} clips. {'; '.join(said)}."
-    figure = new_figure(f"Optimal step size ({clips} clips)", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")
-    x, y = published.step_sizes()
-    line = linear_fit(x, y)
-    traces.append(
-        published_trace("α*", "published", x=x, y=y, mode="markers", hovertemplate="published α* = %{y}<br>ε = %{x}")
-    )
-    traces.append(published_trace(f"line, R² = {line.r2:.2f}", "published", x=x, y=line(x), mode="lines"))
-    add(figure, traces)
-    return figure
+        raise MissingRowsError(f"no trajectories: step 3 (sensitivity) is missing. {MISSING_STEP}")
+    panels = []
+    for data in found:
+        panels += surface_panels(data)
+        if published.sensitivity(data.eps):
+            theirs = published_sensitivity(data.eps)
+            panels.append(Panel(f"published {data.eps:g}", theirs, f"{PUBLISHED}ε = {data.eps:g}", published=True))
+    return panels
 
 
-def _step_size_traces(rows: Sequence[Row], steps: int, colour: str) -> list[Trace]:
-    eps, alpha = np.array([row["eps"] for row in rows], float), np.array([row["alpha"] for row in rows])
-    common = {"legendgroup": f"i={steps}", "meta": {"key": f"i={steps}", "published": False}}
-    symbols = ["circle" if row["interior"] else "circle-open" for row in rows]
-    traces: list[Trace] = [common | {
-        "name": f"i = {steps}", "x": eps, "y": alpha, "mode": "markers",
-        "marker": {"color": colour, "size": 8, "symbol": symbols},
-        "error_y": bars([row["high"] - row["alpha"] for row in rows], [row["alpha"] - row["low"] for row in rows]),
-        "text": [_step_size_text(row) for row in rows], "hovertemplate": "%{text}<extra></extra>",
-    }]  # fmt: skip
-    inside = np.array([row["interior"] for row in rows], bool)
-    if inside.sum() >= POINTS_NEEDED:
-        grid = np.linspace(eps.min(), eps.max(), 40)
-        line, power = linear_fit(eps[inside], alpha[inside]), power_fit(eps[inside], alpha[inside])
-        fits = (("line", line, line.r2, "solid"), (f"power {power.exponent:.2f}", power, power.r2, "dot"))
-        traces += [
-            common | {
-                "name": f"i = {steps}: {name}, R² = {r2:.3f}", "x": grid, "y": fit(grid), "mode": "lines",
-                "line": {"color": colour, "dash": dash, "width": 1.5}, "hoverinfo": "name",
-            }
-            for name, fit, r2, dash in fits
-        ]  # fmt: skip
-    return traces
+def surface_panels(data: Surface) -> list[Panel]:
+    """Surface and map at one ε, side by side."""
+    name, group = f"sensitivity {data.eps:g}", f"ε = {data.eps:g}"
+    return [Panel(f"{name} surface", _solid(data), group), Panel(f"{name} map", _map(data), group)]
 
 
-def _step_size_text(row: Row) -> str:
-    edge = "" if row["interior"] else "<br>on the edge of the grid: a bound, left out of the fits"
-    return (
-        f"ε = {row['eps']:g}, i = {row['steps']}<br>α* = {row['alpha']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
-        f"<br>{row['clips']} clips{edge}"
-    )
+def sensitivity_plots(rows: Sequence[Row]) -> list[Plot]:
+    """The map at each ε for papers."""
+    found = [data for data in surfaces(rows) if min(data.loss.shape) > 1]  # contours need both
+    return [Plot(f"sensitivity-eps{data.eps:g}", lambda axes, data=data: _plot_map(axes, data)) for data in found]
+
+
+def _plot_map(axes: Any, data: Surface) -> None:
+    axes.grid(visible=False)
+    mesh = axes.contourf(data.steps, data.alphas, data.loss, levels=24, cmap="viridis")
+    lines = axes.contour(data.steps, data.alphas, data.loss, levels=7, colors="white", linewidths=0.4, alpha=0.7)
+    axes.clabel(lines, fontsize=5)
+    for colour, width in (("white", 2.4), (RIDGE, 1.2)):
+        axes.step(data.steps[1:], data.ridge[1:], where="mid", color=colour, linewidth=width)
+    axes.set(yscale="log", xlabel="iterations i", ylabel="step size α (1/255)")
+    ticks = _ticks(data)
+    axes.set_yticks(ticks, [f"{value:g}" for value in ticks])
+    axes.minorticks_off()
+    axes.figure.colorbar(mesh, ax=axes, label=f"mean loss at ε={data.eps:g}", pad=0.02)
+
+
+def sensitivity_series(rows: Sequence[Row]) -> list[Series]:
+    """The loss over α after the last iteration, at each ε."""
+    return [
+        Series(f"loss over α at ε={one.eps:g}, i={one.steps[-1]}", one.loss[:, -1].tolist()) for one in surfaces(rows)
+    ]
+
+
+SENSITIVITY = Figure(
+    "sensitivity",
+    "Sensitivity of PGD's parameters",
+    "Sensitivity",
+    "trajectory",
+    "Mean loss after every step of PGD, one run of PGD for each step size; which iterate is best does not enter. "
+    "The ridge is the step size of the greatest loss after each step.",
+    sensitivity_panels,
+    plots=sensitivity_plots,
+    series=sensitivity_series,
+    step="sensitivity",
+)

@@ -1,0 +1,112 @@
+"""The figure over the contrast of the data: which training wins where the task is harder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrobust.results.figures.figure import Figure, Panel, Plot
+from vidrobust.results.figures.plots import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    SYMBOLS,
+    Stop,
+    Trace,
+    accuracy_trace,
+    add,
+    new_figure,
+    slide,
+)
+from vidrobust.results.numbers.advantages import DifficultyPoint, difficulty_points
+from vidrobust.results.numbers.claims import DIFFICULTY
+from vidrobust.results.numbers.selection import MissingRowsError, of_kind
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from vidrobust.runs.rows import Row
+
+
+def difficulty(rows: Iterable[Row]) -> go.Figure:
+    """Advantage of a rising over a fixed ε, and of a small over a large one, against the contrast of the data."""
+    pairs = _pairs(rows)
+    if not pairs:
+        raise MissingRowsError(
+            "no accuracies at several contrasts: this run has no difficulty rows; the full profile measures them."
+        )
+    every = [None, *sorted({point.eps for points in pairs.values() for point in points if point.eps is not None})]
+    stops = {}
+    for eps in every:
+        label = "mean over ε" if eps is None else f"ε={eps:g}"
+        shown = {name: [point for point in points if point.eps == eps] for name, points in pairs.items()}
+        stops[label] = Stop([_data(points) for points in shown.values()], _told(label, shown))
+    figure = new_figure(
+        "Advantage against difficulty", "", "mean contrast (less is harder)", "difference of accuracy (points)"
+    )
+    figure.add_hline(y=0, line={"color": GREY, "width": 1})
+    for label, colour, symbol in zip(pairs, COLOURS, SYMBOLS, strict=False):
+        add(figure, [accuracy_trace(label, label, colour, symbol)])
+    slide(figure, "", stops, 0)
+    return figure
+
+
+def _pairs(rows: Iterable[Row]) -> dict[str, list[DifficultyPoint]]:
+    rows = of_kind(rows, "difficulty")
+    found = {label: difficulty_points(rows, first, second) for label, first, second in DIFFICULTY}
+    return {label: points for label, points in found.items() if points}
+
+
+def _told(stop: str, shown: dict[str, list[DifficultyPoint]]) -> str:
+    said = []
+    for label, points in shown.items():
+        each = [f"{100 * p.advantage.value:+.1f} points at contrast {p.contrast:g}" for p in points]
+        said.append(f"{label}: {', '.join(each) or 'not measured'}.")
+    return f"Difference of accuracy under attack, {stop}, against the contrast of the clips. {' '.join(said)}"
+
+
+def _data(points: Sequence[DifficultyPoint]) -> Trace:
+    found = [(point.contrast, point.advantage) for point in points]
+    return {
+        "x": [contrast for contrast, _ in found], "y": [100 * one.value for _, one in found],
+        "error_y.array": [100 * (one.high - one.value) for _, one in found],
+        "error_y.arrayminus": [100 * (one.value - one.low) for _, one in found],
+        "text": [
+            f"contrast {contrast:g}: {100 * one.value:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+            f"<br>{len(one.per_seed)} seeds, {one.clips} clips each, "
+            f"interval over {'seeds' if one.over_seeds else 'clips'}"
+            for contrast, one in found
+        ],
+    }  # fmt: skip
+
+
+def difficulty_plots(rows: Sequence[Row]) -> list[Plot]:
+    """The mean advantage against the contrast for papers."""
+    pairs = _pairs(rows)
+
+    def draw(axes: Any) -> None:
+        axes.axhline(0, color=GREY, linewidth=0.6)
+        for (label, points), colour, symbol in zip(pairs.items(), COLOURS, SYMBOLS, strict=False):
+            means = [point for point in points if point.eps is None]
+            values = np.array([100 * point.advantage.value for point in means])
+            low = np.array([100 * point.advantage.low for point in means])
+            high = np.array([100 * point.advantage.high for point in means])
+            x, bounds = [point.contrast for point in means], [values - low, high - values]
+            axes.errorbar(x, values, bounds, label=label, color=colour, marker=MARKERS[symbol])
+        axes.set(xlabel="mean contrast (less is harder)", ylabel="difference of accuracy (points)")
+
+    return [Plot("difficulty", draw)] if pairs else []
+
+
+CONTRAST = Figure(
+    "difficulty",
+    "Advantage against difficulty",
+    "Difficulty",
+    "difficulty",
+    "Both models on the same clips of each contrast, difference by seed. Bars: Student's t over three seeds or "
+    "more, else resampled clips.",
+    lambda rows: [Panel("difficulty", difficulty(rows))],
+    plots=difficulty_plots,
+)

@@ -1,0 +1,347 @@
+"""Figures over the epochs of a training: losses and accuracies, the attack as drawn, and the generalisation gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
+from vidrobust.results.figures.plots import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    MISSING_STEP,
+    SPLITS,
+    Stop,
+    Trace,
+    accuracy_data,
+    accuracy_trace,
+    add,
+    clip_counts,
+    new_figure,
+    plot_curve,
+    published_data,
+    published_trace,
+    slide,
+    style,
+)
+from vidrobust.results.numbers.accuracy import Curve, Point, gap_curves
+from vidrobust.results.numbers.selection import MissingRowsError, grouped, model_order, of_kind
+from vidrobust.results.published import numbers as published
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from vidrobust.runs.rows import Row
+
+Value = Callable[["Row"], "float | None"]
+"""A number of a row; None where the row has none, such as ε of an epoch without attack."""
+Line = tuple[list[int], "list[float | None]"]
+"""Epochs, and the mean over the seeds in each."""
+
+_TRAINED: dict[str, tuple[str, str, Value]] = {
+    "loss": ("loss on the training batches", "loss {:.2f}", lambda row: row["loss"]),
+    "accuracy": (
+        "accuracy on the training batches as attacked (%)", "{:.0f} %", lambda row: 100 * row["correct"] / row["clips"],
+    ),
+}  # fmt: skip
+_SCHEDULED: dict[str, tuple[str, str, Value]] = {
+    "ε": ("ε as drawn (1/255)", "ε {:.3g}", lambda row: row["eps"]),
+    "α": ("α as drawn (1/255)", "α {:.3g}", lambda row: row["alpha"] if row["eps"] else None),
+    "i": ("iterations as drawn", "{:.3g} iterations", lambda row: row["steps"] if row["eps"] else None),
+}
+"""What a slider moves between: the axis, how a value is said, and the value of a row."""
+
+
+def training(rows: Iterable[Row]) -> go.Figure:
+    """Training by epoch, with a slider over what is drawn: the loss, or the accuracy as attacked."""
+    found = of_kind(rows, "epoch")
+    if not found:
+        raise MissingRowsError(f"no training epochs: steps 2 and 5 (training) are missing. {MISSING_STEP}")
+    return _by_epoch("Training", "Training curves", found, _TRAINED)
+
+
+def schedules(rows: Iterable[Row]) -> go.Figure:
+    """What the training attack was in every epoch, with a slider over ε, α and the iterations."""
+    found = _attacked(of_kind(rows, "epoch"))
+    if not found:
+        raise MissingRowsError(f"no epochs under attack: step 5 (adversarial training) is missing. {MISSING_STEP}")
+    return _by_epoch("Schedules", "Schedules of the training attack", found, _SCHEDULED)
+
+
+def _attacked(rows: Sequence[Row]) -> list[Row]:
+    """The epochs of models that were trained under attack in any of them."""
+    models = {row["model"] for row in rows if row["eps"] or row["alpha"]}
+    return [row for row in rows if row["model"] in models]
+
+
+def _by_epoch(title: str, what: str, rows: Sequence[Row], shown: Mapping[str, tuple[str, str, Value]]) -> go.Figure:
+    by_model = grouped(rows, "model")
+    models = model_order(by_model)
+    looks, stops, about = style(models), {}, f"{what} {_trainings(by_model)}."
+    for label, (axis, form, value) in shown.items():
+        lines = {model: _means(by_model[model], value) for model in models}
+        data: list[Trace] = [{"x": epochs, "y": means} for epochs, means in lines.values()]
+        said = " ".join(_ends(model, line, form) for model, line in lines.items())
+        stops[label] = Stop(data, f"{about} {said}", {"yaxis.title.text": axis})
+    figure = new_figure(title, "", "epoch", next(iter(shown.values()))[0])
+    for model in models:
+        trace = accuracy_trace(model, model, **looks[model])
+        del trace["error_y"]
+        add(figure, [trace | {"hovertemplate": f"{escape(model)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"}])
+    slide(figure, "showing ", stops, 0)
+    return figure
+
+
+def _trainings(by_model: Mapping[str, Sequence[Row]]) -> str:
+    """How many models were trained for how long, those of another length apart.
+
+    >>> _trainings({"a": [{"epoch": 16, "clips": 100}], "b": [{"epoch": 12, "clips": 400}]})
+    'of 2 models: 1 over 16 epochs of 100 clips, 1 over 12 epochs of 400 clips'
+    """
+    lengths: dict[tuple[int, int], int] = {}
+    for rows in by_model.values():
+        length = max(row["epoch"] for row in rows), max(row["clips"] for row in rows)
+        lengths[length] = lengths.get(length, 0) + 1
+    counted = f"of {len(by_model)} models" if len(by_model) != 1 else "of one model"
+    told = [(number, f"over {epochs} epochs of {clips} clips") for (epochs, clips), number in lengths.items()]
+    if len(told) == 1:
+        return f"{counted} {told[0][1]}"
+    return f"{counted}: " + ", ".join(f"{number} {length}" for number, length in told)
+
+
+def _means(rows: Sequence[Row], value: Value) -> Line:
+    """Mean over the seeds, epoch by epoch; an epoch without an attack has no ε, α and i."""
+    by_epoch = grouped(rows, "epoch")
+    epochs, means = sorted(by_epoch), []
+    for epoch in epochs:
+        values = [one for row in by_epoch[epoch] if (one := value(row)) is not None]
+        means.append(float(np.mean(values)) if values else None)
+    return epochs, means
+
+
+def _ends(model: str, line: Line, form: str) -> str:
+    known = [value for value in line[1] if value is not None]
+    if not known:
+        return f"{model}: none."
+    return f"{model}: {form.format(known[0])} to {form.format(known[-1])}."
+
+
+def epoch_plots(kind: str) -> Callable[[Sequence[Row]], list[Plot]]:
+    """The training loss, or the ε as drawn, for papers."""
+    name, shown = {"loss": ("training-loss", _TRAINED["loss"]), "eps": ("schedules-eps", _SCHEDULED["ε"])}[kind]
+    axis, _, value = shown
+
+    def plots(rows: Sequence[Row]) -> list[Plot]:
+        found = of_kind(rows, "epoch")
+        found = _attacked(found) if kind == "eps" else found
+        by_model = grouped(found, "model")
+        looks = style(model_order(by_model))
+
+        def draw(axes: Any) -> None:
+            for model in model_order(by_model):
+                epochs, means = _means(by_model[model], value)
+                look = looks[model]
+                axes.plot(epochs, means, label=model, color=look["colour"], marker=MARKERS[look["symbol"]])
+            axes.set(xlabel="epoch", ylabel=axis)
+
+        return [Plot(name, draw)] if found else []
+
+    return plots
+
+
+def training_series(rows: Sequence[Row]) -> list[Series]:
+    """The training loss of each model's first seed."""
+    by_model = grouped(of_kind(rows, "epoch"), "model")
+    found = []
+    for model in model_order(by_model):
+        seed = min(row["seed"] for row in by_model[model])
+        mine = sorted((row for row in by_model[model] if row["seed"] == seed), key=lambda row: row["epoch"])
+        found.append(Series(f"training loss, {model}, seed {seed}", [row["loss"] for row in mine]))
+    return found
+
+
+SCHEDULES = Figure(
+    "schedules",
+    "Schedules as drawn",
+    "Schedules",
+    "epoch",
+    "The attack that the batches of each epoch were trained under, mean over the seeds.",
+    lambda rows: [Panel("schedules", schedules(rows))],
+    plots=epoch_plots("eps"),
+    step="training curves",
+)
+TRAINING = Figure(
+    "training",
+    "Training",
+    "Training",
+    "epoch",
+    "Mean over the batches of each epoch, as the attack left them, then over the seeds.",
+    lambda rows: [Panel("training", training(rows))],
+    plots=epoch_plots("loss"),
+    series=training_series,
+    step="training curves",
+)
+
+
+# ------------------------------------------------------------------------------------------------------- watched
+
+
+def watched(rows: Iterable[Row]) -> go.Figure:
+    """Train and validation by epoch on the same footing, with a slider over what is drawn.
+
+    Raises:
+        MissingRowsError: no training was watched.
+    """
+    found = of_kind(rows, "watch")
+    if not found:
+        raise MissingRowsError("no training was watched: `vidrobust train` does so unless --watch.every is 0.")
+    by_pair = grouped(found, "model", "split")
+    pairs = [(model, split) for model in model_order(model for model, _ in by_pair) for split in SPLITS]
+    lines = {pair: grouped(by_pair.get(pair, ()), "epoch") for pair in pairs}
+    attacks = list(dict.fromkeys(f"PGD(ε={row['eps']:g},α={row['alpha']:g},i={row['steps']})" for row in found))
+    attack = attacks[0] if len(attacks) == 1 else "PGD, of each training its own,"
+    stops = {}
+    for name, (label, axis, what) in _WATCHED.items():
+        data = [_watched_data(lines[pair], name) for pair in pairs]
+        ends = zip(pairs, data, strict=True)
+        said = " ".join(f"{model}, {split}: {one['text'][-1]}." for (model, split), one in ends if one["text"])
+        stops[label] = Stop(data, f"{what.format(attack=attack)} by epoch. {said}", {"yaxis.title.text": axis})
+    figure = new_figure(f"Watched under {attack}", "", "epoch", _WATCHED["robust"][1])
+    _add_pairs(figure, pairs, lambda model, split: f"{model}, {split}")
+    slide(figure, "showing ", stops, 0)
+    return figure
+
+
+_WATCHED = {
+    "robust": ("several steps", "accuracy under PGD (%)", "Accuracy under {attack}"),
+    "single": ("one step", "accuracy under one step of ε (%)", "Accuracy under one step of ε"),
+    "clean": ("clean", "clean accuracy (%)", "Clean accuracy"),
+    "robust_loss": ("robust loss", "loss under PGD", "Loss under {attack}"),
+    "loss": ("clean loss", "clean loss", "Clean loss"),
+}
+"""What the slider moves between: its label, the axis, and how the caption calls it."""
+
+
+def _watched_data(by_epoch: Mapping[int, Sequence[Row]], name: str) -> Trace:
+    """Counts of all seeds with their Wilson interval, or mean losses, epoch by epoch."""
+    epochs = sorted(by_epoch)
+    if name.endswith("loss"):
+        means = [float(np.mean([row[name] for row in by_epoch[epoch]])) for epoch in epochs]
+        texts = [f"epoch {epoch}: {mean:.3f}" for epoch, mean in zip(epochs, means, strict=True)]
+        none = [0.0] * len(epochs)
+        return {"x": epochs, "y": means, "error_y.array": none, "error_y.arrayminus": none, "text": texts}
+    points = []
+    for epoch in epochs:
+        correct, clips = (sum(row[what] for row in by_epoch[epoch]) for what in (name, "clips"))
+        points.append(Point(epoch, correct, clips, ()))
+    bounds = [(100 * low, 100 * high) for low, high in (point.interval for point in points)]
+    shares = [100 * point.accuracy for point in points]
+    return {
+        "x": epochs, "y": shares,
+        "error_y.array": [high - one for (_, high), one in zip(bounds, shares, strict=True)],
+        "error_y.arrayminus": [one - low for (low, _), one in zip(bounds, shares, strict=True)],
+        "text": [
+            f"epoch {point.x}: {one:.1f} % ({low:.1f} to {high:.1f}), {point.clips} clips"
+            for point, one, (low, high) in zip(points, shares, bounds, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def _add_pairs(figure: Any, pairs: Sequence[tuple[str, str]], name: Callable[[str, str], str]) -> None:
+    """A trace for training and one for validation of each model: one colour, told apart by symbol and dash."""
+    for number, (model, split) in enumerate(pairs):
+        colour, symbol = COLOURS[number // 2 % len(COLOURS)], ("circle", "diamond-open")[number % 2]
+        add(figure, [accuracy_trace(name(model, split), model, colour, symbol, ("solid", "dash")[number % 2])])
+
+
+def _endings(rows: Sequence[Row]) -> list[str]:
+    """How trainings ended that did not run to their last epoch."""
+    ended = [row for row in rows if row["kind"] in ("stopped", "fallback")]
+    return [f"{row['kind']} after epoch {row['epoch']}: {row['reason']}" for row in ended]
+
+
+WATCHED = Figure(
+    "watched",
+    "Training, watched",
+    "Watched",
+    "watch",
+    "After each epoch, in evaluation mode, on the same centre clips of train and validation, under the same attack. "
+    "Bars: 95 % Wilson intervals over the clips, seeds pooled. Test clips are not looked at.",
+    lambda rows: [Panel("watched", watched(rows))],
+    notes=_endings,
+)
+
+
+# ----------------------------------------------------------------------------------------------------------- gap
+
+
+def gap(rows: Iterable[Row]) -> go.Figure:
+    """Train and validation accuracy by epoch, with a slider over ε.
+
+    The published run took 175 epochs: its curves are drawn on an axis of their own, at the top.
+    """
+    curves = gap_curves(rows)
+    if not curves:
+        raise MissingRowsError(f"no accuracies by epoch: step 7 (generalisation gap) is missing. {MISSING_STEP}")
+    models, every = model_order(curve.model for curve in curves), sorted({curve.eps or 0.0 for curve in curves})
+    pairs = [(model, split) for model in models for split in SPLITS]
+    found = {((curve.model, curve.split), curve.eps or 0.0): curve for curve in curves}
+    stops = {}
+    for eps in every:
+        shown = {pair: found[pair, eps] for pair in pairs if (pair, eps) in found}
+        data = [
+            accuracy_data(shown[pair].points if pair in shown else (), f"{pair[0]}, {SPLITS[pair[1]]}", "epoch")
+            for pair in pairs
+        ]
+        data += [published_data(published.gap().get((eps, split), {}), name) for split, name in SPLITS.items()]
+        stops[f"ε={eps:g}"] = Stop(data, _gap_told(eps, list(shown.values())))
+    figure = new_figure("Generalisation gap", "", "epoch", "accuracy (%)", yaxis_range=[-2, 102])
+    _add_pairs(figure, pairs, lambda model, split: f"{model}, {SPLITS[split]}")
+    for (_, name), dash in zip(SPLITS.items(), ("dash", "dot"), strict=True):
+        look = {"xaxis": "x2", "line": {"color": GREY, "dash": dash, "width": 1.5}}
+        add(figure, [published_trace(name, published.GAP_MODEL, hovertemplate="%{text}<extra></extra>", **look)])
+    top = {"overlaying": "x", "side": "top", "title": {"text": "epoch (published)"}, "showgrid": False, "dtick": 25}
+    figure.update_layout(xaxis2=top)
+    slide(figure, "under PGD at ", stops, 0)
+    return figure
+
+
+def _gap_told(eps: float, curves: Sequence[Curve]) -> str:
+    steps = " and ".join(f"i={steps}" for steps in sorted({curve.steps for curve in curves}))
+    clips = clip_counts(point for curve in curves for point in curve.points)
+    said = " ".join(
+        f"{curve.model}, {SPLITS[curve.split]}: {100 * curve.points[-1].accuracy:.0f} % at the end." for curve in curves
+    )
+    return f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}. {said}"
+
+
+def gap_plots(rows: Sequence[Row]) -> list[Plot]:
+    """Train and validation accuracy by epoch for papers, a drawing for each ε."""
+    curves = gap_curves(rows)
+    models = model_order(curve.model for curve in curves)
+
+    def draw(eps: float, axes: Any) -> None:
+        for curve in (curve for curve in curves if curve.eps == eps):
+            colour, trained = COLOURS[models.index(curve.model) % len(COLOURS)], curve.split == "train"
+            name = f"{curve.model}, {SPLITS.get(curve.split, curve.split)}"
+            plot_curve(axes, curve, name, colour, "o" if trained else "D", "-" if trained else "--")
+        axes.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(-2, 102))
+
+    every = sorted({curve.eps or 0.0 for curve in curves})
+    return [Plot(f"gap-eps{eps:g}", lambda axes, eps=eps: draw(eps, axes)) for eps in every]
+
+
+GAP = Figure(
+    "gap",
+    "Generalisation gap",
+    "Gap",
+    "gap",
+    "The same training and validation clips attacked after every few epochs. Bars: 95 % Wilson intervals.",
+    lambda rows: [Panel("gap", gap(rows))],
+    plots=gap_plots,
+    step="generalisation gap",
+)

@@ -1,0 +1,48 @@
+"""Accuracy without attack, a table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidrobust.results.figures.figure import Figure
+from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell, with_best
+from vidrobust.results.numbers.accuracy import pooled
+from vidrobust.results.numbers.selection import grouped, model_order, of_kind
+from vidrobust.runs.rows import Row
+
+
+def clean_tables(rows: Sequence[Row]) -> list[Table]:
+    """Top-1 and top-k of every model on each split."""
+    found = of_kind(rows, "accuracy")
+    if not found:
+        return []
+    met = {row["split"] for row in found}
+    splits = [split for split in ("train", "val", "test") if split in met]
+    k = max(row["k"] for row in found)
+    cells, by_model = grouped(found, "model", "split"), grouped(found, "model")
+    lines = []
+    for model in model_order(by_model):
+        seeds = len({row["seed"] for row in by_model[model]})
+        counts = [_cell(cells.get((model, split), []), top) for split in splits for top in ("top1", "top5")]
+        lines.append((Cell(model), Cell(str(seeds)), *counts))
+    head = ["Model", "Seeds", *(f"{split} top-{top}" for split in splits for top in (1, k))]
+    caption = (
+        "Accuracy (%) on clean clips, with 95 % Wilson intervals over the clips; seeds pooled. Bold: the best defence."
+    )
+    return [Table("clean", caption, tuple(head), with_best(lines))]
+
+
+def _cell(rows: Sequence[Row], top: str) -> Cell:
+    return accuracy_cell(pooled(0, [row | {"correct": row[top]} for row in rows])) if rows else NONE
+
+
+STANDARD = Figure(
+    "standard",
+    "Standard training, and every model without attack",
+    "Standard",
+    "accuracy",
+    "Top-1 and top-k of the centre clips, seeds pooled.",
+    None,
+    clean_tables,
+    step="standard accuracy",
+)

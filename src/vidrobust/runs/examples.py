@@ -1,0 +1,98 @@
+"""Stored clips of a run: one ``npz`` a clip, read within bounds, since files come from elsewhere."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from vidrobust.errors import RunError
+
+LARGEST_FILE = 256 << 20
+"""Bytes of a file that are opened at all."""
+LARGEST_ARRAY = 64 << 20
+"""Bytes of an array as it says of itself: the perturbation of 64 frames of 400 × 400 pixels fits."""
+_ENTRIES = 16
+_HEADER = 10_000
+
+_DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, struct.error,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What reading a damaged zip file or array header ends in."""
+
+
+def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Clean pixels and perturbation of an example.
+
+    Args:
+        run: the run directory.
+        name: the file in it.
+
+    Returns:
+        ``T H W 3`` uint8, and ``T H W 3`` floating point in units of 1/255, finite.
+
+    Raises:
+        RunError: the file is missing, outside the run, damaged, larger than :data:`LARGEST_FILE` or not such a clip.
+    """
+    try:
+        path = (run / name).resolve()
+        inside, regular = path.is_relative_to(run.resolve()), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links in a circle
+        raise RunError(f"the example {name!r} cannot be read ({error}); it is not shown.") from error
+    if not inside:
+        raise RunError(f"the example {name!r} lies outside the run directory and is not shown.")
+    if not regular:
+        raise RunError(f"the example {name!r} is missing or no regular file; it is not shown.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise RunError(f"the example {name!r} has more than {LARGEST_FILE >> 20} MiB and is not shown.")
+    try:
+        clean, delta = _arrays(path)
+    except _DAMAGE as error:
+        raise RunError(f"the example {name!r} cannot be read ({error}); it is not shown.") from error
+    return clean, delta
+
+
+def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        if len(archive.infolist()) > _ENTRIES:
+            raise ValueError(f"it holds {len(archive.infolist())} files instead of clean and delta")
+        clean, delta = (_array(archive, name) for name in ("clean", "delta"))
+    if clean.dtype != np.uint8 or clean.ndim != 4 or clean.shape[-1] != 3 or not clean.size:
+        raise ValueError(f"clean is {clean.dtype} {clean.shape} instead of uint8 (T, H, W, 3)")
+    if not np.issubdtype(delta.dtype, np.floating) or delta.shape != clean.shape:
+        raise ValueError(f"delta is {delta.dtype} {delta.shape} instead of floating point {clean.shape}")
+    if not np.isfinite(delta).all():
+        raise ValueError("its perturbation is not finite")
+    return clean, delta
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of plain numbers; how much is read is known from its header, and bounded."""
+    if f"{name}.npy" not in archive.namelist():
+        raise ValueError(f"it has no array {name!r}")
+    with archive.open(f"{name}.npy") as file:
+        shape, fortran, dtype = _header(file)
+        if dtype.hasobject or dtype.kind not in "uif":
+            raise ValueError(f"{name} is {dtype}, no plain numbers")
+        size = dtype.itemsize
+        for length in shape:
+            size *= length  # of Python, which does not overflow
+        if not 0 <= size <= LARGEST_ARRAY:
+            raise ValueError(f"{name} says that it has {size} bytes, more than {LARGEST_ARRAY}")
+        data = file.read(size)
+    if len(data) != size:
+        raise ValueError(f"{name} has {len(data)} bytes instead of {size}")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):  # later ones may have a header of 4 GB, which is read before it is looked at
+        raise ValueError(f"an array of format {version}")
+    return np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER)
