@@ -22,7 +22,7 @@ def test_the_page_is_one_small_file_in_the_run(run):
     path = report([run])
     assert path == run / "report.html"
     assert path.stat().st_size < 6e6
-    assert [child.name for child in run.iterdir() if child.name.startswith(".")] == []
+    assert [child.name for child in run.iterdir() if child.name.endswith(".tmp")] == []
     assert report([run], run / "other.html").read_bytes() == path.read_bytes()  # and nothing in it is of the hour
 
 

@@ -29,9 +29,11 @@ def run(synthetic, tmp_path_factory):
 def test_the_answers_are_there_and_plain_without_a_terminal(run):
     text = printed(show, run)
     assert text.isprintable() or set(text) - {"\n"} == {c for c in text if c.isprintable()}
-    for told in ("synthetic, 4 classes", "most robust at ε=4 under PGD(i=20)", "of 120 clips each",
-                 "Accuracy (%) on test clips under PGD(i=20)", "Claims of the slides", "undecided", "36 of 36 passed", "loss over α at ε=8",
-                 "360,000 gradients"):  # fmt: skip
+    for told in (
+        "synthetic, 4 classes", "most robust at ε=4 under PGD(i=20)", "Accuracy (%) on test clips under PGD(i=20)",
+        "of 120 clips each", "Claims of the slides", "undecided", "36 of 36 passed", "loss over α at ε=8",
+        "360,000 gradients",
+    ):  # fmt: skip
         assert told in text
     assert "│" not in text and "─" not in text and "█" in text
     assert "[red]x�[2J" in text  # a name is text: no colour, no command for the terminal
