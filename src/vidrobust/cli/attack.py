@@ -19,8 +19,11 @@ from vidrobust.evaluation.clips import BATCH, ranks
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.fields import budget
 from vidrobust.runs.directory import Run
+from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
+from vidrobust.study.config import check_count
 from vidrobust.study.trained import refuse_gradients
+from vidrobust.training.fitting import study_alpha_star
 
 TARGETED = "PGD(ε=8,α=2,i=20,targeted=true)"
 
@@ -45,13 +48,18 @@ class Attack(Verb):
     alpha_star: Path | None = None
     target: str = ""
 
+    def __post_init__(self) -> None:
+        check_count("--clips", self.clips)
+
     def run(self, console: Console) -> None:
         """Attack, store, and print the path of the page."""
         from vidrobust.results.pages.report import report
 
         checked(self.attack, aimed=bool(self.target))
+        known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
+        check_writable(self.out)
         found = self.subject.found(console)
-        attack = from_text(self.attack, found.alpha_star(self.alpha_star))
+        attack = from_text(self.attack, known or found.alpha_star())
         refuse_gradients(found.model, attack)
         aimed = self._aimed(attack, found.data.classes)
         asked = {"attack": self.attack, "model": found.name, "split": self.subject.split, "clips": self.clips}

@@ -18,9 +18,12 @@ from vidrobust.evaluation.defences import Defended, adaptive
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
+from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
+from vidrobust.study.config import check_count
 from vidrobust.study.progress import Display
 from vidrobust.study.trained import Trained, refuse_gradients
+from vidrobust.training.fitting import study_alpha_star
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,18 +61,28 @@ class Evaluate(Verb):
     level: Level = "clip"
     average: Average = "logits"
 
+    def __post_init__(self) -> None:
+        check_count("--clips", self.clips, 0)
+        if not isinstance(self.views, str):
+            check_count("--views", self.views)
+
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
         texts = ["".join(text.split()) for text in self.attack]
         steps = sum(getattr(checked(text), "steps", 1) for text in texts)
+        transform = object_from_text(self.defence) if self.defence else None
+        known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
+        if self.out is not None:
+            check_writable(self.out)
         found = self.subject.found(console)
+        run = found.run if self.out is None else self._started(self.out, found)
         chosen = found.clips(self.subject.split, self.clips)
         with Display(steps * len(chosen), console) as display:
-            alpha_star = found.alpha_star(self.alpha_star)
+            alpha_star = known or found.alpha_star()
             searches = [from_text(text, alpha_star) for text in texts]
             for search in searches:
                 refuse_gradients(found.model, search)
-            model, name = self._defended(found)
+            model, name = (found.model, found.name) if transform is None else defended(found, transform)
             attacks = [adaptive(search, model) for search in searches]
             if classifier_behind(model) is not None and (self.views, self.level) == (1, "clip"):
                 attacks += [Blind(search) for search in searches]
@@ -79,28 +92,30 @@ class Evaluate(Verb):
         names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
         show_robustness(name, rows, console)
+        if run is not None:
+            run.append(rows)
         if self.out is not None:
             from vidrobust.results.pages.report import report
 
-            asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
-            run = Run.start(self.out, "evaluate", asked, found.seed)
-            run.append([found.data.row, *rows])
-            print(report([run.path]))
-        elif found.run is not None:
-            found.run.append(rows)
+            print(report([self.out]))
 
-    def _defended(self, found: Trained) -> tuple[nn.Module, str]:
-        """The model behind its transform, and its name."""
-        if not self.defence:
-            return found.model, found.name
-        transform = object_from_text(self.defence)
-        return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
+    def _started(self, out: Path, found: Trained) -> Run:
+        """The run directory of its own, refused before anything is measured."""
+        asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
+        run = Run.start(out, "evaluate", asked, found.seed)
+        run.append([found.data.row])
+        return run
 
     def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
         if self.views == 1 and self.level == "clip":
             return evaluate(model, clips, attacks, progress)
         asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}
         return evaluate_views(model, clips, attacks, **asked, progress=progress)
+
+
+def defended(found: Trained, transform: Any) -> tuple[nn.Module, str]:
+    """The model behind an input transform, and its name."""
+    return Defended(found.model, transform).eval(), f"{found.name} behind {transform}"
 
 
 def main(arguments: list[str]) -> None:

@@ -13,6 +13,7 @@ from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import refuse_targets
 from vidrobust.models.conventions import Convention
+from vidrobust.study.config import check_count
 from vidrobust.study.trained import Source, Trained
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class ModelUnderTest:
     size: int | None = None
     split: Split = "test"
     skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "size"):
+            if getattr(self, name) is not None:
+                check_count(f"--{name}", getattr(self, name))
 
     def found(self, console: Console) -> Trained:
         """The model and its data.

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrobust.cli.options import Verb, flat, flattened, run
+from vidrobust.data.dataset import DataConfig
+from vidrobust.errors import InputError
+from vidrobust.runs.directory import Run
+from vidrobust.study.config import StudyConfig
 from vidrobust.study.engines import Where
-from vidrobust.study.plan import cost, study
-from vidrobust.study.recipes import PROFILES, StudyConfig
+from vidrobust.study.plan import check, cost, study
+from vidrobust.study.recipes import PROFILES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +48,25 @@ class Study(Verb):
 
     def run(self, console: Console) -> None:
         """The cost, then the study, then the path of its page."""
-        data, clips = self.data, self.config.clips
-        clips = replace(clips, name=data or clips.name, skip_bad=self.skip_bad or clips.skip_bad, seed=self.config.seed)
-        config = replace(self.config, clips=clips)
+        config, out = self._whole(), self.out or Path("runs") / self.config.profile
+        check(config, self.where)
+        Run.check(out, "study", asdict(config))
         told = cost(config, self.where.processes)
         console.print(f"study, profile {config.profile}: {told}", highlight=False, soft_wrap=True)
         if not self.dry_run:
-            print(study(config, self.out or Path("runs") / config.profile, self.where, console))
+            print(study(config, out, self.where, console))
+
+    def _whole(self) -> StudyConfig:
+        """The configuration with what has a shorter spelling.
+
+        Raises:
+            InputError: the data were to have another seed than the study.
+        """
+        config, clips = self.config, self.config.clips
+        if clips.seed not in (DataConfig().seed, config.seed):
+            raise InputError(f"--clips.seed {clips.seed}: the data have the seed of the study, which is {config.seed}.")
+        own = {"name": self.data or clips.name, "skip_bad": self.skip_bad or clips.skip_bad, "seed": config.seed}
+        return replace(config, clips=replace(clips, **own))
 
 
 def main(arguments: list[str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -15,11 +15,15 @@ from vidrobust.cli.model_under_test import ModelUnderTest
 from vidrobust.cli.options import Verb, flat
 from vidrobust.cli.options import run as run_verb
 from vidrobust.cli.terminal import rate
-from vidrobust.errors import InputError
+from vidrobust.data.parallel import in_order
+from vidrobust.errors import InputError, RunError
+from vidrobust.evaluation.clips import silent
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
+from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
+from vidrobust.study.config import LARGEST_EPS, check_budgets, check_count, check_distinct, check_steps
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
@@ -63,8 +67,12 @@ class SweepAt:
 
     def run(self, place: Place) -> list[Row]:
         """Do it, in whatever process."""
+        return self.measured(self.found(), place.progress)
+
+    def found(self) -> Trained:
+        """Its model and data, wherever it runs."""
         given: dict[str, Any] = {name: Path(value) if name == "run_dir" and value else value for name, value in self.of}
-        return self.measured(ModelUnderTest(**given).found(Console(quiet=True)), place.progress)
+        return ModelUnderTest(**given).found(Console(quiet=True))
 
     def measured(self, found: Trained, progress: Progress) -> list[Row]:
         """The rows of a model that is at hand."""
@@ -101,18 +109,34 @@ class Sweep(Verb):
     out: Path | None = None
     where: Where = flat(Where())
 
+    def __post_init__(self) -> None:
+        check_budgets("--eps", self._budgets)
+        check_steps("--steps", self.steps)
+        check_count("--clips", self.clips, 0)
+        check_distinct("--alpha", self.alpha)
+        for alpha in self.alpha:
+            if not 0 < alpha <= LARGEST_EPS:
+                raise InputError(f"--alpha: α must lie above 0 to {LARGEST_EPS}, in units of 1/255, but is {alpha:g}.")
+        if self.where.engine != "local" and self.out is None:
+            raise InputError(f"--engine {self.where.engine} needs --out DIR, on a disk that all workers see.")
+
+    @property
+    def _budgets(self) -> tuple[float, ...]:
+        return self.eps if isinstance(self.eps, tuple) else (self.eps,)
+
     def run(self, console: Console) -> None:
         """Sweep, and print what was found."""
+        self.where.check()
+        if self.out is not None:
+            check_writable(self.out)
         found = self.subject.found(console)
-        budgets = self.eps if isinstance(self.eps, tuple) else (self.eps,)
-        jobs = [SweepAt(self._of(), eps, self.steps, self.alpha, self.clips) for eps in dict.fromkeys(budgets)]
-        if len(jobs) == 1 and self.out is None and self.where.engine == "local":
-            with Display(jobs[0].gradients, console) as display:
-                rows = jobs[0].measured(found, display.add)
+        jobs = [SweepAt(self._of(), eps, self.steps, self.alpha, self.clips) for eps in self._budgets]
+        if self.out is not None:
+            rows = self._by_engine(found, jobs, self.out, console)
         else:
-            rows = self._by_engine(found, jobs, console)
-        if found.run is not None and self.out is None:
-            found.run.append(rows)
+            rows = self._here(found, jobs, console)
+            if found.run is not None:
+                found.run.append(rows)
         shown(found.name, rows, self.steps, console)
 
     def _of(self) -> tuple[tuple[str, Any], ...]:
@@ -132,21 +156,38 @@ class Sweep(Verb):
             "jobs": [[job.eps, job.steps, job.alpha, job.clips] for job in jobs],
         }
 
-    def _by_engine(self, found: Trained, jobs: Sequence[SweepAt], console: Console) -> list[Row]:
-        if self.where.engine != "local" and self.out is None:
-            raise InputError(f"--engine {self.where.engine} needs --out DIR, on a disk that all workers see.")
-        with TemporaryDirectory() as scratch:
-            run = Run.start(self.out or Path(scratch) / "sweep", "sweep", self._asked(found, jobs), found.seed)
-            total = sum(job.gradients for job in jobs)
-            engine = open_engine(self.where, run.path)
-            with Display(total, console) as display, Workers(run, engine, display) as pool:
-                rows = pool.do(jobs)
-            if self.out is not None:
-                from vidrobust.results.pages.report import report
+    def _by_engine(self, found: Trained, jobs: Sequence[SweepAt], out: Path, console: Console) -> list[Row]:
+        """Into a run directory of its own."""
+        from vidrobust.results.pages.report import report
 
-                run.append([found.data.row])
-                print(report([run.path]))
+        run = Run.start(out, "sweep", self._asked(found, jobs), found.seed)
+        engine = open_engine(self.where, run.path)
+        with Display(sum(job.gradients for job in jobs), console) as display, Workers(run, engine, display) as pool:
+            rows = pool.do(jobs)
+        run.append([found.data.row])
+        print(report([run.path]))
         return rows
+
+    def _here(self, found: Trained, jobs: Sequence[SweepAt], console: Console) -> list[Row]:
+        """In processes of this machine that leave nothing on the disk; one ε alone, or one worker, in this one."""
+        workers, rows = min(len(jobs), self.where.processes), []
+        with Display(sum(job.gradients for job in jobs), console) as display:
+            if workers == 1:
+                return [row for job in jobs for row in job.measured(found, display.add)]
+            for job, more in zip(jobs, in_order(_measured, jobs, workers, _lost), strict=True):
+                display.add(job.gradients)
+                rows += more
+        return rows
+
+
+def _measured(job: SweepAt) -> list[Row]:
+    """In another process: with one thread, as all workers."""
+    torch.set_num_threads(1)
+    return job.measured(job.found(), silent)
+
+
+def _lost(job: SweepAt) -> list[Row]:
+    raise RunError(f"the process of the {job.title} died, perhaps for want of memory: try fewer --workers.")
 
 
 def shown(name: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +24,8 @@ from vidrobust.models.spec import parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock
+from vidrobust.runs.files import check_writable
+from vidrobust.study.checks import blank_clips, rehearse
 from vidrobust.study.jobs import device
 from vidrobust.study.progress import Display
 from vidrobust.study.recipes import TRAININGS
@@ -31,8 +34,7 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined
 from vidrobust.training.dry_run import Estimate
 from vidrobust.training.fitting import fit, study_alpha_star
-from vidrobust.training.learner import frozen_before
-from vidrobust.training.trackers import TrackerName
+from vidrobust.training.trackers import TrackerName, missing
 from vidrobust.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -118,8 +120,8 @@ class Train(Verb):
 
     def _train(self, console: Console, world: World) -> None:
         policy = parse_policy(self.method)
-        if policy.warm and self.init is None:
-            raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
+        self._refuse(policy)
+        alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
         if self.dry_run:
             print(self._estimate(policy, how))
@@ -135,7 +137,6 @@ class Train(Verb):
         if not isinstance(model, ResNet3d):
             for finding in examined(model, data):
                 told(f"self-test of {self.model}: {finding}")
-        alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
         with Display(each * len(data.train), console) as display:
             done = fit(
@@ -157,6 +158,27 @@ class Train(Verb):
         if world.first:
             print(self.out)
 
+    def _refuse(self, policy: Policy) -> None:
+        """Refuse what can be known before the data are decoded.
+
+        Raises:
+            InputError: the options do not go together, or a tracker is not installed.
+            RunError: the run directory cannot be made.
+        """
+        if policy.warm and self.init is None:
+            raise InputError(f"{policy} starts from a standard-trained model: give its run directory with --init.")
+        if self.init is not None and self.weights is not None:
+            raise InputError("--init and --weights both name weights to start from: leave one out.")
+        if self.watch.patience and policy.family == "standard":
+            raise InputError("patience watches robust accuracy, which standard training does not raise: leave it at 0.")
+        for name in self.track:
+            if find_spec(name) is None:
+                raise missing(name)
+        if self.init is not None and not self.init.exists():
+            raise InputError(f"--init {self.init} does not exist: there are no weights to start from.")
+        if self.out is not None:
+            check_writable(self.out)
+
     def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
         """What it would cost; the data need not be there if a recipe knows how large it is."""
         if self.recipe and not self.data:
@@ -165,12 +187,12 @@ class Train(Verb):
         else:
             folder = open_videos(replace(self.clips, name=self.data))
             classes, clips = len(folder.classes), len(folder.train)
-        model = build(self.model, classes)
+        model, clips = build(self.model, classes), self.clips.train or clips
         data = fitting_clips(model, self.clips)
-        frozen_before(model, how.freeze)  # marks what is trained
+        rehearse(model, blank_clips(data, clips, classes), policy, how)  # marks what is trained, too
         spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))
         counted = count(model, data.frames, data.size)
-        return Estimate(self.model, counted, how, data, self.clips.train or clips, spent, gpu_named(self.gpu))
+        return Estimate(self.model, counted, how, data, clips, spent, gpu_named(self.gpu))
 
     def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
         """The model to start from."""

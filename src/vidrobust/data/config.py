@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -74,6 +75,14 @@ class DataConfig:
                 f"frames, size and stride must be at least 1, max_frames and resolution at least 0, not {self.frames}, "
                 f"{self.size}, {self.stride}, {self.max_frames} and {self.resolution}."
             )
+        if min(self.train, self.val, self.test) < 0:
+            raise InputError(
+                f"train, val and test must be at least 0 (all clips), not {self.train}, {self.val} and {self.test}."
+            )
+        if self.split < 1 or self.seed < 0:
+            raise InputError(f"split must be at least 1 and seed at least 0, not {self.split} and {self.seed}.")
+        if not 0 < self.contrast[0] <= self.contrast[1] < math.inf:
+            raise InputError(f"contrast must be a range above 0, the lower end first, not {self.contrast}.")
         if 0 < self.resolution < self.size:
             raise InputError(f"resolution {self.resolution} must not be below the size {self.size} of the clips.")
         if self.live and self.decoder != "pyav":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.files import own, read_json, write_atomic
+from vidrobust.runs.files import check_writable, own, read_json, write_atomic
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.lock import BRIEFLY, held
 from vidrobust.runs.provenance import package_version, provenance
@@ -61,6 +61,24 @@ class Run:
         with held(run.path, "run", BRIEFLY):
             run._start(kind, json.loads(dumps(config)), seed)
         return run
+
+    @classmethod
+    def check(cls, path: str | Path, kind: str, config: Mapping[str, Any]) -> None:
+        """Refuse what :meth:`start` would refuse, and a folder that cannot be made or written, without writing.
+
+        Args:
+            path, kind, config: as :meth:`start` takes them.
+
+        Raises:
+            RunError: see there.
+        """
+        run = cls(Path(path))
+        run._refuse_foreign()
+        if (run.path / "run.json").exists():
+            run._check_kind(kind)
+        if (run.path / "config.json").exists():
+            run._check_config(json.loads(dumps(config)))
+        check_writable(run.path)
 
     def _start(self, kind: str, config: Mapping[str, Any], seed: int) -> None:
         self._refuse_foreign()

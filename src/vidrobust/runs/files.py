@@ -32,6 +32,21 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise disk_error(path, error) from error
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file or a folder that cannot be made or written, before what it is to hold is computed.
+
+    Raises:
+        RunError: the disk or its permissions do not allow it.
+    """
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    if there != path.absolute() and not there.is_dir():
+        raise RunError(f"cannot write {path}: {there} is no folder. Choose another --out.")
+    if not os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)):
+        raise RunError(f"cannot write {path}: {there} cannot be written. Check its permissions, or choose --out.")
+
+
 def own(file: Path) -> bool:
     """Is it one of the hidden files that belong to no result: a lock, its holder's name, or a torn file?"""
     return torn(file) or (file.name.startswith(".") and file.suffix in (".lock", ".holder"))

@@ -27,7 +27,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row
-from vidrobust.study.recipes import Gap, Robustness, Sensitivity
+from vidrobust.study.config import Gap, Robustness, Sensitivity
 from vidrobust.training.config import FitConfig
 from vidrobust.training.fitting import alpha_star_of
 from vidrobust.training.methods.table import fitted
@@ -163,10 +163,8 @@ class Train:
         data = videos(self.data)
         if self.start is not None:
             model = place.model(self.start)
-        elif self.weights:
-            model = pretrained(self.model, self.weights, len(data.classes), self.seed).to(device())
         else:
-            model = build(self.model, len(data.classes), self.seed).to(device())
+            model = untrained(self.model, self.weights, len(data.classes), self.seed).to(device())
         policy = parse_policy(self.policy)
         model = fitted(model, policy, self.seed)
         rows = train(
@@ -198,8 +196,14 @@ class Train:
         return Watcher(gap.every, splits, look)
 
 
-def pretrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:
-    """A model with another data set's weights and a last layer of its own."""
+def untrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:
+    """What standard training starts from: new weights, or another data set's with a last layer of its own.
+
+    Raises:
+        InputError: there is no such model, or the weights are not its.
+    """
+    if not weights:
+        return build(model, classes, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VidrobustWarning)  # a study asks for a new head
         return load_model(model, weights, classes, new_head=True, seed=seed)

@@ -16,6 +16,8 @@ from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
+from vidrobust.study.checks import check_study
+from vidrobust.study.config import Robustness, StudyConfig
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import (
     Evaluate,
@@ -31,7 +33,6 @@ from vidrobust.study.jobs import (
     single_frame,
 )
 from vidrobust.study.progress import Display
-from vidrobust.study.recipes import Robustness, StudyConfig
 from vidrobust.study.workers import Workers
 
 STANDARD = "standard"
@@ -252,6 +253,17 @@ def size_table(rows: Sequence[Row]) -> SizeTable:
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
 
 
+def check(config: StudyConfig, where: Where) -> None:
+    """Refuse a study that could not be carried through, before its first job and before anything is written.
+
+    Raises:
+        VidrobustError: see :func:`vidrobust.study.checks.check_study`.
+        InputError: the engine is not here.
+    """
+    where.check()
+    check_study(config, [job for job in Plan(config).all() if isinstance(job, Train)])
+
+
 def study(config: StudyConfig, out: Path, where: Where | None = None, console: Console | None = None) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
@@ -265,14 +277,17 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
         The path of ``report.html``.
 
     Raises:
-        VidrobustError: bad data, a full disk, a run of another configuration; what was finished is kept.
+        VidrobustError: a study that cannot be carried through, before anything is written; bad data, a full disk, a
+            run of another configuration; what was finished is kept.
     """
     from vidrobust.results.pages.report import report
 
+    where = where or Where()
+    check(config, where)
     plan = Plan(config)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
-    engine = open_engine(where or Where(), run.path)
+    engine = open_engine(where, run.path)
     with Display(total, console) as display, Workers(run, engine, display) as pool:
         pool.do(plan.data())
         for jobs in (plan.standard(), plan.attacks(), plan.early()):

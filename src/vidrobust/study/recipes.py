@@ -1,174 +1,27 @@
-"""Recipes: functions that return the typed configuration of a study.
+"""Recipes: functions that return the typed configuration of a study, and published trainings.
 
-A recipe is a plain value. The command line starts from the one that ``--profile`` names, lets a YAML file and options
-override it, and stores the result in the run directory.
+A recipe is a plain value. The command line starts from the one that ``--profile`` or ``--recipe`` names, lets a YAML
+file and options override it, and stores the result in the run directory.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from vidrobust.data.dataset import DataConfig
-from vidrobust.errors import InputError
-from vidrobust.notation import POLICIES, parse_policy
+from vidrobust.study.config import (
+    FALLING,
+    RISING,
+    STRONG,
+    WEAK,
+    Difficulty,
+    Gap,
+    Robustness,
+    Sensitivity,
+    StepSizeSearch,
+    StudyConfig,
+)
 from vidrobust.training.config import FitConfig
-
-RISING = "CAL(ε~U(0,12),α=ε,i=i*)"
-FALLING = "CAL(ε~rU(12,0),α=ε,i=i*)"
-WEAK = "AT(ε=8,α=8,i=3)"
-STRONG = "AT(ε=8,α=2,i=10)"
-SMALL = "AT(ε=4,α=4,i=5)"
-LARGE = "AT(ε=12,α=12,i=2)"
-GAP = "CAL(ε~U(0,12),α=α*,i=5)"
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """Mean PGD loss and accuracy over α × i.
-
-    Attributes:
-        eps: budgets, in units of 1/255.
-        steps: the largest number of iterations; one trajectory yields all smaller ones.
-        clips: test clips attacked.
-    """
-
-    eps: tuple[float, ...] = (4.0, 8.0)
-    steps: int = 30
-    clips: int = 100
-
-    @staticmethod
-    def alphas(eps: float) -> tuple[float, ...]:
-        """The step sizes of the slides: ten even ones up to 2, then four up to 2ε + 2; 0 is replaced by 0.05."""
-        fine = [round(2 * index / 9, 4) for index in range(1, 10)]
-        coarse = [round(2.2 + index * (2 * eps - 0.2) / 3, 4) for index in range(4)]
-        return (0.05, *fine, *coarse)
-
-
-@dataclass(frozen=True)
-class StepSizeSearch:
-    """α*(ε) at stated iteration counts, measured on validation clips.
-
-    Attributes:
-        eps: budgets, in units of 1/255.
-        steps: iteration counts.
-        clips: validation clips attacked.
-    """
-
-    eps: tuple[float, ...] = tuple(float(eps) for eps in range(1, 13))
-    steps: tuple[int, ...] = (5, 10, 20)
-    clips: int = 100
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """Accuracy against ε under PGD(α=α*, i).
-
-    Attributes:
-        eps: budgets, in units of 1/255; 0 is the clean accuracy.
-        steps: iteration counts.
-        clips: test clips attacked.
-    """
-
-    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0, 15.0)
-    steps: tuple[int, ...] = (5, 20)
-    clips: int = 200
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Train and validation accuracy by epoch, both in evaluation mode on centre clips.
-
-    Attributes:
-        policy: the training policy watched.
-        epochs: epochs trained; long enough that a gap can open.
-        train: training clips (few of them let the gap open sooner).
-        every: epochs between measurements.
-        eps: budgets of the evaluation, in units of 1/255.
-        steps: iterations of the evaluation, with α = α*.
-        clips: clips evaluated of each split.
-        seeds: repetitions.
-    """
-
-    policy: str = GAP
-    epochs: int = 30
-    train: int = 200
-    every: int = 2
-    eps: tuple[float, ...] = (2.0, 8.0, 12.0)
-    steps: int = 5
-    clips: int = 100
-    seeds: int = 1
-
-
-@dataclass(frozen=True)
-class Difficulty:
-    """How the training claims depend on how hard ε is: the same policies on data of lower and higher contrast.
-
-    Attributes:
-        contrasts: ranges of contrast of the embedded data set; none switches the step off.
-        policies: trained at each contrast.
-        eps: budgets of the evaluation, in units of 1/255.
-        steps: iterations of the evaluation, with α = α* of the study.
-        clips: clips evaluated.
-        split: of the data the clips come from; the search for the regime looks at ``val`` alone.
-        seeds: repetitions.
-    """
-
-    contrasts: tuple[tuple[float, float], ...] = ()
-    policies: tuple[str, ...] = (RISING, FALLING, WEAK, SMALL, LARGE, STRONG)
-    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0)
-    steps: int = 10
-    clips: int = 160
-    split: Literal["val", "test"] = "test"
-    seeds: int = 1
-
-
-@dataclass(frozen=True)
-class StudyConfig:
-    """All that determines the results of a study.
-
-    Attributes:
-        profile: the recipe it started from.
-        seed: of the data, the weights, the order of clips.
-        seeds: repetitions of every training, with seeds ``seed``, ``seed + 1``, ….
-        model: as ``--model`` takes it: ``r3d-18``, ``torchvision:r3d_18``, ….
-        weights: a checkpoint that standard training starts from, with a new last layer; none starts from new weights.
-        clips: the data.
-        standard: standard training.
-        adversarial: adversarial training.
-        start: ``warm`` starts AT and CAL from the standard-trained model, ``scratch`` from new weights; ``fAT`` is
-            always warm (our reading of the slides' term).
-        policies: trained besides the standard model.
-        sensitivity: the mean loss of PGD and the accuracy over α × i.
-        step_sizes: the search for α*.
-        robustness: accuracy against ε of every model.
-        gap: the training that is watched by epoch.
-        difficulty: the same policies on data of lower and higher contrast.
-        examples: clips in the gallery.
-    """
-
-    profile: Literal["quick", "full"] = "quick"
-    seed: int = 0
-    seeds: int = 1
-    model: str = "r3d-small"
-    weights: str = ""
-    clips: DataConfig = field(default_factory=DataConfig)
-    standard: FitConfig = field(default_factory=FitConfig)
-    adversarial: FitConfig = field(default_factory=FitConfig)
-    start: Literal["warm", "scratch"] = "warm"
-    policies: tuple[str, ...] = POLICIES
-    sensitivity: Sensitivity = field(default_factory=Sensitivity)
-    step_sizes: StepSizeSearch = field(default_factory=StepSizeSearch)
-    robustness: Robustness = field(default_factory=Robustness)
-    gap: Gap = field(default_factory=Gap)
-    difficulty: Difficulty = field(default_factory=Difficulty)
-    examples: int = 6
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"seeds must be at least 1, but is {self.seeds}.")
-        for text in (*self.policies, self.gap.policy, *self.difficulty.policies):
-            parse_policy(text)
 
 
 def quick() -> StudyConfig:

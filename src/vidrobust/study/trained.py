@@ -161,10 +161,8 @@ class Trained:
         clips: Clips = getattr(self.data, split)
         return clips.spread(limit or len(clips))
 
-    def alpha_star(self, path: Path | None) -> AlphaStar:
-        """α* of the run named, of this study, or else of this model, looked for on training clips."""
-        if path is not None:
-            return study_alpha_star(path)
+    def alpha_star(self) -> AlphaStar:
+        """α* of this study, or else of this model, looked for on training clips."""
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, self.data.train.spread(BATCH))

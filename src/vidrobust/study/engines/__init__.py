@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from shutil import which
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 from vidrobust.data.parallel import cores
@@ -75,6 +77,18 @@ class Where:
             raise InputError(f"--workers must be at least 1, but is {self.workers}.")
         if not 0 <= self.gpus < math.inf:
             raise InputError(f"--gpus must be at least 0, but is {self.gpus}.")
+
+    def check(self) -> None:
+        """Refuse an engine that is not here, before anything is done.
+
+        Raises:
+            InputError: its extra is not installed, or there is no Slurm.
+        """
+        needed = {"ray": "ray", "slurm": "submitit"}.get(self.engine)
+        if needed is not None and find_spec(needed) is None:
+            raise InputError(f'{needed} is not installed: pip install "vidrobust[{self.engine}]".')
+        if self.engine == "slurm" and self.address != "local" and which("srun") is None:
+            raise InputError("there is no Slurm here. Use --engine local or ray, or --address local.")
 
     @property
     def processes(self) -> int:

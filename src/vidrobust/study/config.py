@@ -1,0 +1,284 @@
+"""What a study does, as typed values: each refuses what cannot be carried through when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from vidrobust.data.dataset import DataConfig
+from vidrobust.errors import InputError
+from vidrobust.notation import POLICIES, parse_policy
+from vidrobust.training.config import FitConfig
+
+RISING = "CAL(ε~U(0,12),α=ε,i=i*)"
+FALLING = "CAL(ε~rU(12,0),α=ε,i=i*)"
+WEAK = "AT(ε=8,α=8,i=3)"
+STRONG = "AT(ε=8,α=2,i=10)"
+SMALL = "AT(ε=4,α=4,i=5)"
+LARGE = "AT(ε=12,α=12,i=2)"
+GAP = "CAL(ε~U(0,12),α=α*,i=5)"
+
+Profile: TypeAlias = Literal["quick", "full"]
+
+LARGEST_EPS = 255
+"""A budget in units of 1/255 that reaches every pixel value."""
+
+LONGEST = 1000
+"""Iterations, as policies have them at most."""
+
+LARGEST_SEED = 2**32 - 1
+
+
+def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> None:
+    """Refuse a number of things that is out of its range.
+
+    Raises:
+        InputError: it is.
+    """
+    if value < least or (most is not None and value > most):
+        upper = "" if most is None else f" and at most {most}"
+        raise InputError(f"{name} must be at least {least}{upper}, but is {value}.")
+
+
+def check_distinct(name: str, values: Sequence[object]) -> None:
+    """Refuse a list that names something twice: its rows would be there twice.
+
+    Raises:
+        InputError: it does.
+    """
+    twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    if twice:
+        raise InputError(f"{name} names {', '.join(map(str, twice))} twice.")
+
+
+def check_budgets(name: str, eps: Sequence[float], *, clean: bool = False, none: bool = False) -> None:
+    """Refuse values of ε that are no budgets.
+
+    Args:
+        name: of the field.
+        eps: in units of 1/255.
+        clean: is 0, the clean accuracy, one of the values it may take?
+        none: may the list be empty?
+
+    Raises:
+        InputError: a value is out of range or named twice, or there is none.
+    """
+    if not eps and not none:
+        raise InputError(f"{name} is empty: name at least one ε.")
+    for value in eps:
+        if not (0 <= value <= LARGEST_EPS) or (value == 0 and not clean):
+            low = "from 0" if clean else "above 0"
+            raise InputError(f"{name}: ε must lie {low} to {LARGEST_EPS}, in units of 1/255, but is {value:g}.")
+    check_distinct(name, eps)
+
+
+def check_steps(name: str, steps: Sequence[int]) -> None:
+    """Refuse iteration counts that no attack can have.
+
+    Raises:
+        InputError: one is out of range or named twice, or there is none.
+    """
+    if not steps:
+        raise InputError(f"{name} is empty: name at least one number of iterations.")
+    for count in steps:
+        check_count(name, count, 1, LONGEST)
+    check_distinct(name, steps)
+
+
+def check_policies(name: str, policies: Sequence[str]) -> None:
+    """Refuse texts that are no policies, the standard training that a study has in any case, and a policy named twice.
+
+    Raises:
+        InputError: there is one.
+        NotationError: a text does not parse.
+    """
+    parsed = [parse_policy(text) for text in policies]
+    if any(policy.family == "standard" for policy in parsed):
+        raise InputError(f"{name}: the standard model is trained in any case: leave it out.")
+    check_distinct(name, [str(policy) for policy in parsed])
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Mean PGD loss and accuracy over α × i.
+
+    Attributes:
+        eps: budgets, in units of 1/255; none leaves the step out.
+        steps: the largest number of iterations; one trajectory yields all smaller ones.
+        clips: test clips attacked.
+    """
+
+    eps: tuple[float, ...] = (4.0, 8.0)
+    steps: int = 30
+    clips: int = 100
+
+    def __post_init__(self) -> None:
+        check_budgets("sensitivity.eps", self.eps, none=True)
+        check_steps("sensitivity.steps", (self.steps,))
+        check_count("sensitivity.clips", self.clips)
+
+    @staticmethod
+    def alphas(eps: float) -> tuple[float, ...]:
+        """The step sizes of the slides: ten even ones up to 2, then four up to 2ε + 2; 0 is replaced by 0.05."""
+        fine = [round(2 * index / 9, 4) for index in range(1, 10)]
+        coarse = [round(2.2 + index * (2 * eps - 0.2) / 3, 4) for index in range(4)]
+        return (0.05, *fine, *coarse)
+
+
+@dataclass(frozen=True)
+class StepSizeSearch:
+    """α*(ε) at stated iteration counts, measured on validation clips.
+
+    Attributes:
+        eps: budgets, in units of 1/255.
+        steps: iteration counts.
+        clips: validation clips attacked.
+    """
+
+    eps: tuple[float, ...] = tuple(float(eps) for eps in range(1, 13))
+    steps: tuple[int, ...] = (5, 10, 20)
+    clips: int = 100
+
+    def __post_init__(self) -> None:
+        check_budgets("step_sizes.eps", self.eps)
+        check_steps("step_sizes.steps", self.steps)
+        check_count("step_sizes.clips", self.clips)
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Accuracy against ε under PGD(α=α*, i).
+
+    Attributes:
+        eps: budgets, in units of 1/255; 0 is the clean accuracy.
+        steps: iteration counts.
+        clips: test clips attacked.
+    """
+
+    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0, 15.0)
+    steps: tuple[int, ...] = (5, 20)
+    clips: int = 200
+
+    def __post_init__(self) -> None:
+        check_budgets("robustness.eps", self.eps, clean=True)
+        check_steps("robustness.steps", self.steps)
+        check_count("robustness.clips", self.clips)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Train and validation accuracy by epoch, both in evaluation mode on centre clips.
+
+    Attributes:
+        policy: the training policy watched.
+        epochs: epochs trained; long enough that a gap can open.
+        train: training clips (few of them let the gap open sooner).
+        every: epochs between measurements.
+        eps: budgets of the evaluation, in units of 1/255.
+        steps: iterations of the evaluation, with α = α*.
+        clips: clips evaluated of each split.
+        seeds: repetitions; 0 leaves the step out.
+    """
+
+    policy: str = GAP
+    epochs: int = 30
+    train: int = 200
+    every: int = 2
+    eps: tuple[float, ...] = (2.0, 8.0, 12.0)
+    steps: int = 5
+    clips: int = 100
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        parse_policy(self.policy)
+        check_budgets("gap.eps", self.eps, clean=True)
+        check_steps("gap.steps", (self.steps,))
+        for name, least in {"epochs": 1, "train": 2, "every": 1, "clips": 1, "seeds": 0}.items():
+            check_count(f"gap.{name}", getattr(self, name), least)
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How the training claims depend on how hard ε is: the same policies on data of lower and higher contrast.
+
+    Attributes:
+        contrasts: ranges of contrast of the embedded data set; none switches the step off.
+        policies: trained at each contrast.
+        eps: budgets of the evaluation, in units of 1/255.
+        steps: iterations of the evaluation, with α = α* of the study.
+        clips: clips evaluated.
+        split: of the data the clips come from; the search for the regime looks at ``val`` alone.
+        seeds: repetitions.
+    """
+
+    contrasts: tuple[tuple[float, float], ...] = ()
+    policies: tuple[str, ...] = (RISING, FALLING, WEAK, SMALL, LARGE, STRONG)
+    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0)
+    steps: int = 10
+    clips: int = 160
+    split: Literal["val", "test"] = "test"
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        check_policies("difficulty.policies", self.policies)
+        check_budgets("difficulty.eps", self.eps, clean=True)
+        check_steps("difficulty.steps", (self.steps,))
+        check_count("difficulty.clips", self.clips)
+        check_count("difficulty.seeds", self.seeds)
+        check_distinct("difficulty.contrasts", self.contrasts)
+        for contrast in self.contrasts:
+            DataConfig(contrast=contrast)
+        if self.split not in ("val", "test"):
+            raise InputError(f"difficulty.split must be val or test, but is {self.split!r}.")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """All that determines the results of a study.
+
+    Attributes:
+        profile: the recipe it started from.
+        seed: of the data, the weights, the order of clips.
+        seeds: repetitions of every training, with seeds ``seed``, ``seed + 1``, ….
+        model: as ``--model`` takes it: ``r3d-18``, ``torchvision:r3d_18``, ….
+        weights: a checkpoint that standard training starts from, with a new last layer; none starts from new weights.
+        clips: the data.
+        standard: standard training.
+        adversarial: adversarial training.
+        start: ``warm`` starts AT and CAL from the standard-trained model, ``scratch`` from new weights; ``fAT`` is
+            always warm (our reading of the slides' term).
+        policies: trained besides the standard model.
+        sensitivity: the mean loss of PGD and the accuracy over α × i.
+        step_sizes: the search for α*.
+        robustness: accuracy against ε of every model.
+        gap: the training that is watched by epoch.
+        difficulty: the same policies on data of lower and higher contrast.
+        examples: clips in the gallery.
+    """
+
+    profile: Profile = "quick"
+    seed: int = 0
+    seeds: int = 1
+    model: str = "r3d-small"
+    weights: str = ""
+    clips: DataConfig = field(default_factory=DataConfig)
+    standard: FitConfig = field(default_factory=FitConfig)
+    adversarial: FitConfig = field(default_factory=FitConfig)
+    start: Literal["warm", "scratch"] = "warm"
+    policies: tuple[str, ...] = POLICIES
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    step_sizes: StepSizeSearch = field(default_factory=StepSizeSearch)
+    robustness: Robustness = field(default_factory=Robustness)
+    gap: Gap = field(default_factory=Gap)
+    difficulty: Difficulty = field(default_factory=Difficulty)
+    examples: int = 6
+
+    def __post_init__(self) -> None:
+        check_count("seeds", self.seeds)
+        check_count("seed", self.seed, 0, LARGEST_SEED - max(self.seeds, self.gap.seeds, self.difficulty.seeds))
+        check_count("examples", self.examples, 0)
+        check_policies("policies", self.policies)
+        for name, known in {"profile": get_args(Profile), "start": ("warm", "scratch")}.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
