@@ -14,8 +14,9 @@ from helpers.linear_models import convolutional
 from torch import Tensor, nn
 
 from vidrobust import AutoAttack
-from vidrobust.attacks.base import input_gradient, undisturbed
+from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.evaluation.clips import accuracy, evaluate, pgd
 from vidrobust.fast import graphs
 from vidrobust.fast.inference import current_copy
@@ -52,8 +53,8 @@ class Few:
         generator = torch.Generator().manual_seed(0)
         self.clips = torch.rand(count, 3, 8, 16, 16, generator=generator)
         self.labels = torch.arange(count) % 10
-        self.classes, self.groups = tuple("abcdefghij"), tuple(map(str, range(count)))
-        self.videos = self.groups
+        self.classes, self.sources = tuple("abcdefghij"), tuple(map(str, range(count)))
+        self.videos = self.sources
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -107,9 +108,9 @@ def test_the_fast_copy_answers_and_differentiates_as_the_model(device: torch.dev
         assert current_copy(model, clips) is not None
         fast, exact = (inference_view(model, clips, precision) for precision in ("auto", "exact"))
         for _ in range(3):  # plain, captured, replayed
-            losses, logits, gradient = input_gradient(fast, clips, labels)
+            losses, logits, gradient, _ = input_gradient(fast, clips, labels)
         with full_float32(device):
-            wanted_losses, wanted_logits, wanted = input_gradient(exact, clips, labels)
+            wanted_losses, wanted_logits, wanted, _ = input_gradient(exact, clips, labels)
     share = 0.05 if has_bf16(device) else 1e-3
     assert (logits - wanted_logits).abs().max() <= share * wanted_logits.abs().max()
     assert (losses - wanted_losses).abs().max() <= share * wanted_losses.abs().max()

@@ -2,7 +2,8 @@
 
 A loss goes from logits ``B K`` and labels ``B`` to one number a clip, which is large where the model is wrong. A
 targeted loss takes the classes aimed at as well. Cross-entropy is what models are trained on; the others do not
-saturate on confident logits, and are above 0 exactly where the clip is misclassified.
+saturate on confident logits, and are above 0 exactly where the clip is misclassified. What is right is decided by
+:func:`predicted`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,43 @@ if TYPE_CHECKING:
 
     TargetedLoss: TypeAlias = Callable[[Logits, Labels, Labels], Tensor]
     """From logits ``B K``, labels ``B`` and targets ``B`` to a loss ``B`` that is large where the target wins."""
+
+
+def predicted(logits: Logits) -> Tensor:
+    """The class that logits name: the one of the largest, of several equal ones the first, as ``torch.argmax`` has it.
+
+    This decides everywhere what is right and what an attack has broken. A clip with a logit that is NaN has no class.
+
+    Args:
+        logits: ``B K``.
+
+    Returns:
+        ``B`` int64, in 0…K-1; -1, which no label equals, where a logit is NaN.
+
+    >>> import torch
+    >>> predicted(torch.tensor([[1.0, 3.0, 2.0], [2.0, 2.0, 0.0], [torch.nan, 1.0, 0.0]])).tolist()
+    [1, 0, -1]
+    """
+    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
+
+
+def ranks(logits: Logits, labels: Labels) -> Tensor:
+    """How many classes stand before the true one, 0 being right: of equal logits the first, as in :func:`predicted`.
+
+    Args:
+        logits: ``B K``.
+        labels: ``B``, in 0…K-1.
+
+    Returns:
+        ``B`` int64; K, which is behind every class, where a logit is NaN.
+
+    >>> import torch
+    >>> ranks(torch.zeros(3, 3), torch.tensor([0, 1, 2])).tolist()
+    [0, 1, 2]
+    """
+    true, place = logits.gather(1, labels[:, None]), torch.arange(logits.shape[1], device=logits.device)
+    before = (logits > true) | ((logits == true) & (place < labels[:, None]))
+    return before.sum(1).masked_fill(logits.isnan().any(1), logits.shape[1])
 
 
 def cross_entropy(logits: Logits, labels: Labels) -> Tensor:

@@ -18,7 +18,7 @@ from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
-from vidrobust.losses import cross_entropy, targeted_dlr
+from vidrobust.losses import cross_entropy, predicted, targeted_dlr
 from vidrobust.threats import L1, Threat
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
     if logits.shape[1] < 2:
         raise InputError("the model has 1 class: there is no wrong one to mistake it for.")
     if not run.exploring:
-        wrong = ((logits.argmax(1) != run.labels) & ~run.broken).nonzero().flatten()
+        wrong = ((predicted(logits) != run.labels) & ~run.broken).nonzero().flatten()
         run.offer(wrong, start[wrong])
     ranked = logits.scatter(1, run.labels[:, None], -torch.inf).argsort(dim=1, descending=True, stable=True)
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)

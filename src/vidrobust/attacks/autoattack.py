@@ -236,5 +236,5 @@ class Progress:
         return progress
 
 
-KEPT = ("best", "best_loss", "broken", "forwards", "backwards")
+KEPT = ("best", "best_loss", "broken", "forwards", "backwards", "asked", "moved")
 """What of a search outlives a kill."""

@@ -1,25 +1,23 @@
-"""What every attack needs: checked inputs, a model left as it was, logits and input gradients."""
+"""What every search shares: its goal and its result, a model held still, and the model's word in float32."""
 
 from __future__ import annotations
 
 import contextlib
-import random
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import nn
 
-from vidrobust.attacks.enclosed import moving_buffers, put_back
-from vidrobust.errors import InputError
-from vidrobust.fast.inference import are_probabilities
+from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
+from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.errors import VidrobustWarning
 from vidrobust.fast.memory import in_parts
 from vidrobust.fast.precision import full_float32
-from vidrobust.fast.view import View, answers, inference_view
-from vidrobust.losses import cross_entropy
+from vidrobust.fast.view import View, answers
+from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats.rounding import towards
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from vidrobust.types import Clips, Labels, Logits
 
 
-class RobustnessWarning(UserWarning):
+class RobustnessWarning(VidrobustWarning):
     """The measured robustness may be wrong: what an attack noticed."""
 
 
@@ -43,10 +41,13 @@ class AttackResult:
         clips: ``B C T H W`` float32 in [0, 1], the perturbed clips, within the threat with no tolerance.
         success: ``B`` bool, is the clip misclassified (targeted: classified as the target) in float32.
         loss: ``B`` float32, the loss of the returned clips in float32.
-        predicted: ``B`` int64, the class the model gives them.
+        predicted: ``B`` int64, the class the model gives them (:func:`~vidrobust.losses.predicted`); -1 where it gives
+            NaN, which counts as misclassified.
         forwards, backwards: ``B`` int64, passes spent on each clip.
         queries: ``B`` int64, the answers of the model that the search used: all forward passes but the closing verdict,
             which only reports.
+        no_gradient: ``B`` bool, clips that were not broken and whose gradient was zero, rounded away or not finite at
+            every step: that they survive says nothing of the model.
     """
 
     clips: Clips
@@ -56,179 +57,46 @@ class AttackResult:
     forwards: Tensor
     backwards: Tensor
     queries: Tensor
+    no_gradient: Tensor = field(kw_only=True, default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.no_gradient is None:  # of a search that needs none
+            object.__setattr__(self, "no_gradient", torch.zeros_like(self.success))
 
 
-def check_inputs(clips: Clips, labels: Labels) -> None:
-    """Refuse what would give a silent wrong number.
-
-    Raises:
-        InputError: wrong layout, type or range of the clips or the labels, NaN, an empty batch.
-    """
-    for name, given in (("clips", clips), ("labels", labels)):
-        if not torch.is_tensor(given):
-            raise InputError(f"{name} must be a tensor, but are {type(given).__name__}. Use torch.as_tensor.")
-    if clips.ndim != 5:
-        hint = " For one clip alone use clips[None]." if clips.ndim == 4 else ""
-        raise InputError(f"clips must have the shape B C T H W, but have {tuple(clips.shape)}.{hint}")
-    if clips.numel() == 0:
-        raise InputError(f"the batch is empty (its shape is {tuple(clips.shape)}): there is nothing to attack.")
-    if not clips.is_floating_point():
-        raise InputError(f"clips must be floats in [0, 1], but are {clips.dtype}. Divide 8-bit pixels by 255.")
-    if clips.shape[1] not in (1, 3) and clips.shape[2] in (1, 3):
-        raise InputError(
-            f"clips of shape {tuple(clips.shape)} look like B T C H W; this library takes B C T H W. "
-            "Use clips.transpose(1, 2)."
-        )
-    if clips.shape[1] not in (1, 3) and clips.shape[4] in (1, 3):
-        raise InputError(
-            f"clips of shape {tuple(clips.shape)} look like B T H W C; this library takes B C T H W. "
-            "Use clips.permute(0, 4, 1, 2, 3)."
-        )
-    low, high = clips.detach().aminmax()
-    if not (low >= 0 and high <= 1):  # also catches NaN
-        raise InputError(
-            f"pixels must lie in [0, 1], but lie in [{low.item():.4g}, {high.item():.4g}]. Divide 8-bit pixels by 255 "
-            "and leave normalisation to the model."
-        )
-    if labels.shape != clips.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise InputError(
-            f"labels must be {len(clips)} class indices (int64), but are {labels.dtype} {tuple(labels.shape)}."
-        )
-    if labels.min() < 0:
-        raise InputError(f"labels are class indices from 0, but the smallest is {labels.min().item()}.")
-
-
-def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
-    """Refuse a model whose output cannot be logits for these labels.
-
-    Raises:
-        InputError: wrong shape, labels beyond the last class, NaN, or probabilities instead of logits.
-    """
-    if not torch.is_tensor(logits) or logits.ndim != 2 or len(logits) != len(clips):
-        found = tuple(logits.shape) if torch.is_tensor(logits) else type(logits).__name__
-        raise InputError(f"the model must give logits of shape ({len(clips)}, classes), but gives {found}.")
-    low, high = labels.min().item(), labels.max().item()
-    if low < 0 or high >= logits.shape[1]:
-        raise InputError(f"labels lie in {low}…{high}, but the model has {logits.shape[1]} classes (0…).")
-    values = logits.detach().float()
-    if not torch.isfinite(values).all():
-        raise InputError("the model gives NaN or infinite logits for these clips: check its weights.")
-    if are_probabilities(values):
-        raise InputError(
-            "the model gives probabilities (they sum to 1), whose gradients vanish: return the logits before softmax."
-        )
-
-
-def check_first_answer(view: View, clips: Clips, labels: Labels) -> None:
-    """Have the first answer of a view checked, as :func:`check_logits` does; a pass of its own would cost half a step.
-
-    A search may first ask at the edge of what is allowed, where a sound model can fail (one that divides by the
-    contrast of a clip that is all white). So a bad answer is held against the one for the clips themselves.
-    """
-
-    def check(logits: Logits, asked: Clips) -> None:
-        try:
-            check_logits(logits, asked, labels)
-        except InputError:
-            few = clips[: len(asked)]
-            with torch.no_grad():
-                check_logits(view(few), few, labels)
-
-    view.check_first(check)
-
-
-def steady(clips: Clips, labels: Labels) -> tuple[Clips, Labels]:
-    """Clips without a graph, and int64 labels beside them; neither from inference mode, which knows no gradients."""
-    given = clips.clone() if clips.is_inference() else clips.detach()
-    return given, labels.to(clips.device, torch.int64, copy=labels.is_inference())
+_counted_by_caller: ContextVar[bool] = ContextVar("counted_by_caller", default=False)
 
 
 @contextlib.contextmanager
-def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
-    """Evaluation mode and frozen parameters inside; afterwards all is as it was, also after an exception.
+def counting() -> Iterator[None]:
+    """Within, clips without a gradient are not warned of one search at a time: the caller counts them, and says so."""
+    before = _counted_by_caller.set(True)
+    try:
+        yield
+    finally:
+        _counted_by_caller.reset(before)
 
-    That is: the train/eval flag of every sub-module, ``requires_grad`` and ``.grad`` of every parameter, and the global
-    random states of PyTorch, NumPy and Python. Buffers do not move in evaluation mode. A model that draws random
-    numbers draws the same ones in every attack that starts from the same state. A function is asked as it is: modules
-    behind it keep their modes, and get their buffers back.
+
+def warn_of_no_gradient(count: int, clips: int, loss: object = None, what: str = "") -> None:
+    """Say that clips survived which no search could attack, and what to do about it.
+
+    Args:
+        count: how many.
+        clips: of how many.
+        loss: what was maximised.
+        what: what attacked them, for the beginning of the text.
     """
-    module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)  # of a bound method
-    module = module if isinstance(module, nn.Module) else nn.Module()
-    modes = [
-        (part, part.training) for part in module.modules() if hasattr(part, "training")
-    ]  # frozen scripts have none
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    moving = [] if isinstance(model, nn.Module) else moving_buffers(model)
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        try:
-            if modes:
-                module.eval()
-            for parameter, _ in flags:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
-            for parameter, required in flags:
-                parameter.requires_grad_(required)
-            put_back(moving)
-            random.setstate(drawn)
-            np.random.set_state(drawn_by_numpy)
-
-
-def input_gradient(
-    view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss = cross_entropy
-) -> tuple[Tensor, Logits, Clips]:
-    """Loss ``B``, logits ``B K`` and the loss's gradient with respect to the clips, at ``point``.
-
-    A :class:`~vidrobust.fast.view.View` knows how many clips fit into memory at once, and gets them in parts.
-    """
-    if not isinstance(view, View):
-        return _input_gradient(view, point, labels, loss)
-    parts = view.in_parts(lambda clips, labels: _input_gradient(view, clips, labels, loss), point, labels)
-    if len(parts) == 1:
-        return parts[0]
-    losses, logits, gradients = (torch.cat(found) for found in zip(*parts, strict=True))
-    return losses, logits, gradients
-
-
-def _input_gradient(
-    view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss
-) -> tuple[Tensor, Logits, Clips]:
-    point = point.detach().requires_grad_(True)
-    with torch.enable_grad():
-        logits = view(point)
-        losses = loss(logits, labels)
-        if losses.shape != (len(point),):
-            raise InputError(
-                f"the loss must give one number a clip, {len(point)} in all, but gives the shape "
-                f'{tuple(losses.shape)}: no mean (reduction="none").'
-            )
-        if not losses.requires_grad:
-            raise InputError(
-                "the model has no gradient, as an ONNX file has none: only black-box attacks can attack it, such as "
-                '"Square(ε=8,queries=1000)" and "RayS(ε=8,queries=1000)".'
-            )
-        (gradient,) = torch.autograd.grad(losses.sum(), point)
-    return losses.detach(), logits.detach(), gradient
-
-
-def uphill(
-    view: Callable[[Clips], Logits], feasible: Feasible, free: Tensor, labels: Labels, loss: Loss = cross_entropy
-) -> tuple[Tensor, Logits, Tensor]:
-    """Loss ``B`` (less the support's penalty), logits ``B K``, and that loss's gradient in the free variables."""
-    free = free.detach().requires_grad_(True)
-    with torch.enable_grad():
-        point, charge = feasible.clips(free), feasible.penalty(free)
-    losses, logits, gradient = input_gradient(view, point, labels, loss)
-    if point is not free:
-        (gradient,) = torch.autograd.grad(point, free, gradient)
-    if charge.requires_grad:
-        (falling,) = torch.autograd.grad(charge, free, torch.ones_like(charge))
-        gradient = gradient - falling
-    return losses - charge.detach(), logits, gradient
+    if not count or _counted_by_caller.get():
+        return
+    saturated = "Cross-entropy has no gradient left where a model is very sure: take loss=margin or loss=dlr. "
+    warnings.warn(
+        f"{what}the gradient of {count} of {clips} clips was zero or not finite at every step: these were not "
+        f"attacked, and that they survive says nothing. {saturated if loss is cross_entropy else ''}Look for a "
+        "saturated or quantised output, a detached layer (BPDA), a division by 0 or an overflow; Square and RayS need "
+        "no gradient.",
+        RobustnessWarning,
+        stacklevel=3,
+    )
 
 
 @torch.no_grad()
@@ -251,7 +119,7 @@ def verdict(
     with torch.autocast(point.device.type, enabled=False), full_float32(point.device):
         found = in_parts(lambda part: answers(model)(part).float(), (point,), parts)
     logits = found[0] if len(found) == 1 else torch.cat(found)
-    return loss(logits, labels), logits.argmax(1)
+    return loss(logits, labels), predicted(logits)
 
 
 @dataclass(frozen=True)
@@ -270,9 +138,9 @@ class Goal:
         """``B``: what the attack maximises."""
         return -self.loss(logits, labels) if self.targeted else self.loss(logits, labels)
 
-    def reached(self, predicted: Tensor, labels: Labels) -> Tensor:
-        """``B`` bool: is the attack there?"""
-        return predicted == labels if self.targeted else predicted != labels
+    def reached(self, classes: Tensor, labels: Labels) -> Tensor:
+        """``B`` bool: is the attack there, where the model gives these classes?"""
+        return classes == labels if self.targeted else classes != labels
 
 
 @dataclass(frozen=True)
@@ -304,21 +172,32 @@ class Subject:
         """Those of the search, as long as no part is one clip; a forward pass alone holds little at once."""
         return min(self.view.parts(clips), max(1, len(clips) // 2))
 
-    def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor) -> AttackResult:
-        """The result of a search that ended at ``free``, with the closing verdict."""
+    def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor, unmoved: Tensor) -> AttackResult:
+        """The result of a search that ended at ``free``, with the closing verdict.
+
+        Args:
+            free: the free variables found.
+            goal: what was sought.
+            forwards, backwards: ``B``, the passes spent.
+            unmoved: ``B`` bool, which clips never had a usable gradient.
+        """
         clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
         shown = clips.float()
-        loss, predicted = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
-        reached = goal.reached(predicted, self.labels)
+        loss, classes = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
+        reached = goal.reached(classes, self.labels)
         silent = int(loss.isnan().sum())
         if silent:
             warnings.warn(
                 f"the model gives NaN for {silent} of {len(shown)} perturbed clips: that is no class, and counts as "
-                "whatever argmax makes of it. Look for a division by 0 or an overflow.",
+                "misclassified. Look for a division by 0 or an overflow.",
                 RobustnessWarning,
                 stacklevel=3,
             )
-        return AttackResult(clips.detach(), reached, loss, predicted, forwards + 1, backwards, forwards)
+        lacking = unmoved & ~reached
+        warn_of_no_gradient(int(lacking.sum()), len(shown), goal.loss)
+        return AttackResult(
+            clips.detach(), reached, loss, classes, forwards + 1, backwards, forwards, no_gradient=lacking
+        )
 
 
 @contextlib.contextmanager
@@ -334,7 +213,7 @@ def attacked(
     with undisturbed(model), torch.inference_mode(False), torch.no_grad():
         given, labels = steady(clips, labels)
         pixels = given.float()
-        view = inference_view(model, pixels, precision)
+        view = attack_view(model, pixels, precision)
         check_first_answer(view, pixels, labels)
         pixels = pixels.contiguous(memory_format=view.layout)
         yield Subject(model, view, threat.around(pixels), pixels, labels, given)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vidrobust.attacks.base import AttackResult, Goal, undisturbed, verdict
+from vidrobust.attacks.base import AttackResult, Goal, verdict
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from vidrobust.attacks.base import (
-    AttackResult,
-    check_first_answer,
-    check_inputs,
-    input_gradient,
-    steady,
-    undisturbed,
-)
+from vidrobust.attacks.base import AttackResult, counting, warn_of_no_gradient
 from vidrobust.attacks.counts import at_least_one
+from vidrobust.attacks.gradients import input_gradient
+from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
+from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
-from vidrobust.fast.view import inference_view
+from vidrobust.losses import margin
 from vidrobust.threats import Frames, Threat, WholeClip
 
 if TYPE_CHECKING:
@@ -93,19 +89,24 @@ class FrameSaliency:
         check_inputs(clips, labels)
         if self.frames > clips.shape[2]:
             raise InputError(f"there are {clips.shape[2]} frames, of which {self.frames} cannot be chosen.")
-        if not self.iterative:
-            chosen = frame_saliency(model, clips, labels).topk(self.frames, dim=1).indices
-            return _spend(self._attack(model, clips, labels, chosen), 1)
-        return self._one_by_one(model, clips, labels)
+        with counting():
+            found = (self._one_by_one if self.iterative else self._at_once)(model, clips, labels)
+        warn_of_no_gradient(int(found.no_gradient.sum()), len(clips), getattr(self.search, "loss", None))
+        return found
+
+    def _at_once(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+        seen = frame_saliency(model, clips, labels)
+        return seen.charge(self._attack(model, clips, labels, seen.frames.topk(self.frames, dim=1).indices))
 
     def _one_by_one(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         rows = torch.arange(len(clips), device=clips.device)
         chosen = torch.empty(len(clips), 0, dtype=torch.int64, device=clips.device)
         found, point = None, clips
         for _ in range(self.frames):
-            saliency = frame_saliency(model, point[rows], labels[rows]).scatter(1, chosen, -1.0)
-            chosen = torch.cat([chosen, saliency.argmax(1, keepdim=True)], dim=1)
-            part = _spend(self._attack(model, clips, labels, chosen, rows), 1)
+            seen = frame_saliency(model, point[rows], labels[rows])
+            salient = seen.frames.scatter(1, chosen, -1.0).argmax(1, keepdim=True)
+            chosen = torch.cat([chosen, salient], dim=1)
+            part = seen.charge(self._attack(model, clips, labels, chosen, rows))
             found = part if found is None else _merge(found, part, rows)
             point, left = found.clips, ~found.success[rows]
             rows, chosen = rows[left], chosen[left]
@@ -133,21 +134,41 @@ class FrameSaliency:
         return search(model, clips[rows], labels[rows])
 
 
-def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Tensor:
-    """How much the loss depends on each frame: the sum of the absolute input gradient, ``B T``."""
+@dataclass(frozen=True)
+class Saliency:
+    """How much the loss depends on each frame.
+
+    Attributes:
+        frames: ``B T``, the sum of the absolute input gradient.
+        unusable: ``B`` bool, of which clips there is no gradient, so that the frames are as good as chosen at random.
+        passes: ``B`` int64, gradients spent on each clip.
+    """
+
+    frames: Tensor
+    unusable: Tensor
+    passes: Tensor
+
+    def charge(self, result: AttackResult) -> AttackResult:
+        """The result of an attack on the frames that this led to, with the gradients spent here."""
+        counts = {name: getattr(result, name) + self.passes for name in ("forwards", "backwards", "queries")}
+        return replace(result, **counts, no_gradient=result.no_gradient | (self.unusable & ~result.success))
+
+
+def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Saliency:
+    """The saliency of each frame under cross-entropy, and under the margin of clips where that has no gradient."""
     with undisturbed(model), torch.inference_mode(False):
         given, labels = steady(clips, labels)
         pixels = given.float()
-        view = inference_view(model, pixels, "exact")
+        view = attack_view(model, pixels, "exact")
         check_first_answer(view, pixels, labels)
-        _, _, gradient = input_gradient(view, pixels, labels)  # a few clips at a time
-    return gradient.abs().sum((1, 3, 4))
-
-
-def _spend(result: AttackResult, passes: int) -> AttackResult:
-    """The result, with the gradients of the saliency counted."""
-    counts = {name: getattr(result, name) + passes for name in ("forwards", "backwards", "queries")}
-    return replace(result, **counts)
+        _, logits, gradient, usable = input_gradient(view, pixels, labels)  # a few clips at a time
+        frames, passes = gradient.abs().sum((1, 3, 4)), torch.ones_like(labels)
+        rows = (~usable).nonzero().flatten()
+        if len(rows) and logits.shape[1] > 1:
+            _, _, gradient, usable[rows] = input_gradient(view, pixels[rows], labels[rows], margin)
+            frames[rows] = gradient.abs().sum((1, 3, 4))
+            passes[rows] += 1
+    return Saliency(frames, ~usable, passes)
 
 
 def _merge(found: AttackResult, part: AttackResult, rows: Tensor) -> AttackResult:

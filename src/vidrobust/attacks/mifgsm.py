@@ -108,8 +108,9 @@ class MIFGSM:
         """The mean of the gradients on clips rolled along time, nearer ones with more weight."""
         total = torch.zeros_like(free)
         for shift, view in enumerate(views, -self.shifts):
-            run.view = view
+            run.view, moved = view, run.moved
             total += (1 - abs(shift) / (self.shifts + 1)) * run.gradient(free)[1]
+            run.moved = run.moved if shift == 0 else moved  # what moves the clip is its own gradient
         return total
 
 

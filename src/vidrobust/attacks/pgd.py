@@ -8,24 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vidrobust.attacks.base import (
-    AttackResult,
-    Goal,
-    Subject,
-    attacked,
-    check_first_answer,
-    check_inputs,
-    steady,
-    undisturbed,
-    uphill,
-)
+from vidrobust.attacks.base import AttackResult, Goal, warn_of_no_gradient
 from vidrobust.attacks.counts import at_least_one, check_seed, not_negative
-from vidrobust.attacks.rows import put
+from vidrobust.attacks.gradients import may_change, uphill
+from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
+from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
+from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
-from vidrobust.fast.view import View, inference_view
-from vidrobust.losses import cross_entropy
+from vidrobust.fast.view import View
+from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
@@ -38,12 +31,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Iterate:
-    """One point of a trajectory: the clips after ``step`` steps, with the loss and the class they get there."""
+    """One point of a trajectory: the clips after ``step`` steps, with the loss and the class they get there.
+
+    Attributes:
+        step: from 0, the start.
+        clips: ``B C T H W``.
+        loss, predicted: ``B``, as in :class:`~vidrobust.attacks.base.AttackResult`.
+        no_gradient: ``B`` bool, had they no usable gradient at any step so far? (At the last iterate: and stand.)
+    """
 
     step: int
     clips: Clips
     loss: Tensor
     predicted: Tensor
+    no_gradient: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,17 +111,19 @@ class PGD:
         """
         if self.alpha == "auto":
             return resolved(self, model, clips, labels)(model, clips, labels)
-        with attacked(model, self.threat, clips, labels, self.precision) as subject:
+        with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             if self.keep == "last":
-                free = self._end(subject.view, subject.feasible, subject.labels, self._start(subject.feasible))
-                spent = torch.full_like(subject.labels, self.steps)
-                return subject.result(free, self._goal, spent, spent)
-            record = _Record(subject)
-            search = self._together if subject.feasible.shared else self._each
+                run.best, run.moved = self._end(run.view, run.feasible, run.labels, self._start(run.feasible))
+                run.forwards, run.backwards, run.asked = (
+                    run.forwards + self.steps,
+                    run.backwards + self.steps,
+                    ~run.asked,
+                )
+                return run.result()
             for restart in range(self.restarts):
-                if record.standing.any():
-                    search(subject, record, self._start(subject.feasible, restart))
-            return subject.result(record.free, self._goal, record.forwards, record.backwards)
+                if not run.over:
+                    self._climb(run, self._start(run.feasible, restart))
+            return run.result()
 
     def trajectory(
         self,
@@ -147,18 +150,24 @@ class PGD:
             yield iterate
 
     def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
-        view = inference_view(model, clips, self.precision)
+        view = attack_view(model, clips, self.precision)
         check_first_answer(view, clips, labels)
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
-        free, memory = self._start(feasible), None
+        free, memory, movable = self._start(feasible), None, feasible.movable
+        lacking = may_change(feasible)
         for step in range(self.steps):
-            gains, logits, gradient = uphill(view, feasible, free, labels, self._goal.gain)
-            yield Iterate(step, feasible.clips(free), -gains if self.targeted else gains, logits.argmax(1))
+            gains, logits, gradient, usable = uphill(view, feasible, free, labels, self._goal.gain, movable)
+            lacking = lacking & ~usable
+            losses = -gains if self.targeted else gains
+            yield Iterate(step, feasible.clips(free), losses, predicted(logits), lacking)
             free, memory = self._moved(feasible, free, gradient, memory)
         clips = feasible.clips(free)
         with torch.no_grad():
             logits = view(clips)
-        yield Iterate(self.steps, clips, self.loss(logits, labels), logits.argmax(1))
+        classes = predicted(logits)
+        lacking = lacking & ~self._goal.reached(classes, labels)
+        warn_of_no_gradient(int(lacking.sum()), len(lacking), self.loss)
+        yield Iterate(self.steps, clips, self.loss(logits, labels), classes, lacking)
 
     def perturb(
         self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, start: Tensor | None = None
@@ -172,10 +181,10 @@ class PGD:
         """
         attack = resolved(self, model, clips, labels)
         with undisturbed(model):
-            view = inference_view(model, clips, self.precision)
+            view = attack_view(model, clips, self.precision)
             feasible = self.threat.around(clips.detach().contiguous(memory_format=view.layout))
             start = attack._start(feasible) if start is None else start
-            return feasible.clips(attack._end(view, feasible, labels, start)).detach().contiguous()
+            return feasible.clips(attack._end(view, feasible, labels, start)[0]).detach().contiguous()
 
     @property
     def _goal(self) -> Goal:
@@ -198,92 +207,44 @@ class PGD:
         assert self.alpha != "auto"  # resolved before the first step
         return feasible.step(free, gradient, self.alpha), memory
 
-    def _end(self, view: View, feasible: Feasible, labels: Labels, free: Tensor) -> Tensor:
-        """The free variables after the last step from ``free``."""
-        memory = None
+    def _end(self, view: View, feasible: Feasible, labels: Labels, free: Tensor) -> tuple[Tensor, Tensor]:
+        """The free variables after the last step from ``free``, and which clips had a usable gradient on the way."""
+        memory, movable = None, feasible.movable
+        moved = torch.zeros(len(free), dtype=torch.bool, device=free.device)
         for _ in range(self.steps):
-            # No name for the gradient: it would outlive the step and add to the peak of the next one's memory.
-            free, memory = self._moved(feasible, free, uphill(view, feasible, free, labels, self._goal.gain)[2], memory)
-        return free
+            free, memory, usable = self._stepped(view, feasible, free, labels, memory, movable)
+            moved |= usable
+        return free, moved
 
-    def _each(self, subject: Subject, record: _Record, free: Tensor) -> None:
-        """One run, in which clips leave the batch when a float32 forward pass confirms that they are broken."""
-        alive, feasible, goal, memory = record.standing.nonzero().flatten(), subject.feasible, self._goal, None
-        if len(alive) < len(free):
-            free, feasible = free[alive], feasible.narrow(alive)
-        for step in range(self.steps + 1):
-            labels = subject.labels[alive]
-            last = step == self.steps
-            gains, logits, gradient = _seen(subject.view, feasible, free, labels, goal, last)
-            record.note(alive, free, gains, differentiated=not last)
-            broken = goal.reached(logits.argmax(1), labels)
-            if broken.any():
-                broken = record.confirm(subject, alive, feasible, free, broken, goal)
-                keep = ~broken
-                alive, free, gradient, feasible = alive[keep], free[keep], gradient[keep], feasible.narrow(keep)
-                memory = None if memory is None else memory[keep]
-            if last or not len(alive):
-                break
+    def _stepped(
+        self,
+        view: View,
+        feasible: Feasible,
+        free: Tensor,
+        labels: Labels,
+        memory: Tensor | None,
+        movable: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """One step in a frame of its own, so that its gradient does not add to the peak of the next one's memory."""
+        found = uphill(view, feasible, free, labels, self._goal.gain, movable)
+        return *self._moved(feasible, free, found.gradient, memory), found.usable
+
+    def _climb(self, run: SearchState, free: Tensor) -> None:
+        """One run from ``free``, in which clips leave the batch as they are broken."""
+        (rows, feasible), memory = run.standing(), None
+        if len(rows) < len(free):
+            free = free[rows]
+        for _ in range(self.steps):
+            _, gradient = run.ascend(rows, feasible, free)
+            left, feasible = run.standing()
+            if left is not rows:
+                stands = torch.isin(rows, left)
+                rows, free, gradient = left, free[stands], gradient[stands]
+                memory = None if memory is None else memory[stands]
+            if not len(rows):
+                return
             free, memory = self._moved(feasible, free, gradient, memory)
-
-    def _together(self, subject: Subject, record: _Record, free: Tensor) -> None:
-        """One run of a perturbation that all clips share: the iterate counts that breaks the most of them."""
-        memory, goal = None, self._goal
-        for step in range(self.steps + 1):
-            last = step == self.steps
-            gains, logits, gradient = _seen(subject.view, subject.feasible, free, subject.labels, goal, last)
-            broken = goal.reached(logits.argmax(1), subject.labels).sum()
-            record.note_all(free, gains.mean(), broken, differentiated=not last)
-            if not last:
-                free, memory = self._moved(subject.feasible, free, gradient, memory)
-
-
-def _seen(
-    view: View, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal, last: bool
-) -> tuple[Tensor, Logits, Tensor]:
-    """What :func:`uphill` gives; of the last iterate no gradient is needed, and none (``free`` instead) is made."""
-    if not last:
-        return uphill(view, feasible, free, labels, goal.gain)
-    logits = view(feasible.clips(free))
-    return goal.gain(logits, labels) - feasible.penalty(free), logits, free
-
-
-class _Record:
-    """The best free variables so far, which clips still stand, and what was spent on each."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.free = subject.feasible.start.clone()
-        self.gain = torch.full(subject.labels.shape, -torch.inf, device=self.free.device)
-        self.standing = torch.ones_like(subject.labels, dtype=torch.bool)
-        self.forwards, self.backwards = torch.zeros_like(subject.labels), torch.zeros_like(subject.labels)
-        self.broken = -1
-
-    def note(self, rows: Tensor, free: Tensor, gains: Tensor, differentiated: bool) -> None:
-        """Take over what is better than the best so far."""
-        self.forwards[rows] += 1
-        self.backwards[rows] += int(differentiated)
-        higher = gains > self.gain[rows]
-        put(self.free, rows, higher, free)
-        put(self.gain, rows, higher, gains)
-
-    def confirm(
-        self, subject: Subject, rows: Tensor, feasible: Feasible, free: Tensor, broken: Tensor, goal: Goal
-    ) -> Tensor:
-        """Which of the ``broken`` are so in float32; they are final, and stand no longer."""
-        self.forwards[rows[broken]] += 1
-        confirmed = broken.clone()
-        labels = subject.labels[rows[broken]]
-        confirmed[broken] = subject.judge(feasible.narrow(broken), free[broken], labels, goal)
-        self.free[rows[confirmed]], self.standing[rows[confirmed]] = free[confirmed], False
-        return confirmed
-
-    def note_all(self, free: Tensor, gain: Tensor, broken: Tensor, differentiated: bool) -> None:
-        """Take over a shared perturbation that breaks more clips, or as many with a greater mean gain."""
-        self.forwards += 1
-        self.backwards += int(differentiated)
-        if (int(broken), float(gain)) > (self.broken, float(self.gain[0])):
-            self.free, self.broken = free, int(broken)
-            self.gain.fill_(gain)
+        run.look(rows, feasible, free)
 
 
 @dataclass(frozen=True)
@@ -310,13 +271,11 @@ class FGSM:
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``)."""
-        goal = Goal(self.loss, self.targeted)
-        with attacked(model, self.threat, clips, labels, self.precision) as subject:
-            feasible, free = subject.feasible, subject.feasible.start
+        with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
+            run.exploring, free = True, run.feasible.start
             if self.random_start:
-                free = feasible.random(torch.Generator().manual_seed(self.seed))
-            _, _, gradient = uphill(subject.view, feasible, free, subject.labels, goal.gain)
-            eps = self.threat.over_frames(subject.pixels).float()[:, None, :, None, None]
-            free = feasible.step(free, gradient, eps * 1.25 if self.random_start else eps)
-            spent = torch.ones_like(subject.labels)
-            return subject.result(free, goal, spent, spent)
+                free = run.feasible.random(torch.Generator().manual_seed(self.seed))
+            _, gradient = run.gradient(free)
+            eps = self.threat.over_frames(run.subject.pixels).float()[:, None, :, None, None]
+            run.best = run.feasible.step(free, gradient, eps * 1.25 if self.random_start else eps)
+            return run.result()

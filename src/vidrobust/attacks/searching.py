@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked, uphill
+from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked
+from vidrobust.attacks.gradients import may_change, uphill
 from vidrobust.attacks.rows import put
 from vidrobust.fast.precision import Precision
+from vidrobust.losses import predicted
 from vidrobust.threats import Linf
 from vidrobust.threats.tied import Scaled, Tied
 
@@ -58,6 +60,8 @@ class SearchState:
         best_loss: ``B``.
         broken: ``B`` bool, which clips are misclassified at :attr:`best`.
         forwards, backwards: ``B`` int64, what each clip has cost.
+        asked, moved: ``B`` bool, of which clips a gradient was asked for, and which of them had a usable one at least
+            once: finite, and not zero where the clip may change.
         limit: ``B``, the forward passes after which a clip is left alone, or None.
         exploring: if so, clips stay when they are misclassified.
     """
@@ -70,8 +74,11 @@ class SearchState:
         self.best_loss = torch.full(self.labels.shape, -torch.inf, device=self.best.device)
         self.broken = torch.zeros_like(self.labels, dtype=torch.bool)
         self.forwards, self.backwards = torch.zeros_like(self.labels), torch.zeros_like(self.labels)
+        self.asked, self.moved = torch.zeros_like(self.broken), torch.zeros_like(self.broken)
         self.limit: Tensor | None = None
         self.exploring = self.feasible.shared
+        self._most = -1
+        self._movable = self.feasible.movable
         self._standing: tuple[Tensor, Feasible] | None = None
         self._standing_of = self.broken, -1  # which state of `broken` it was made from
 
@@ -86,9 +93,15 @@ class SearchState:
         return other
 
     def pay(self, *others: SearchState) -> None:
-        """Count the passes that searches elsewhere have cost."""
+        """Count the passes that searches elsewhere have cost, and the gradients they had."""
         for other in others:
             self.forwards, self.backwards = self.forwards + other.forwards, self.backwards + other.backwards
+            self.asked, self.moved = self.asked | other.asked, self.moved | other.moved
+
+    @property
+    def unmoved(self) -> Tensor:
+        """``B`` bool: which clips never had a gradient to follow, though one was asked for and they may change."""
+        return self.asked & ~self.moved & may_change(self.feasible)
 
     @property
     def over(self) -> bool:
@@ -122,18 +135,30 @@ class SearchState:
     def gradient(self, free: Tensor) -> tuple[Tensor, Tensor]:
         """The loss ``B`` and its gradient at free points; -∞ and 0 for clips that stand no longer."""
         rows, feasible = self.standing()
-        losses, logits, found = uphill(self.view, feasible, free[rows], self._aims(rows), self._losses)
-        self.backwards[rows] += 1
+        losses, found = self.ascend(rows, feasible, free[rows])
         gradient = torch.zeros_like(free)
         gradient[rows] = found.mean(0, keepdim=True) if self.feasible.shared else found
-        return self._record(rows, free[rows], losses, logits), gradient
+        return losses, gradient
 
     def value(self, free: Tensor) -> Tensor:
         """The loss ``B`` at free points, by a forward pass alone; -∞ for clips that stand no longer."""
         rows, feasible = self.standing()
-        logits = self.view(feasible.clips(free[rows]))
-        losses = self._losses(logits, self._aims(rows)) - feasible.penalty(free[rows])
-        return self._record(rows, free[rows], losses, logits)
+        return self.look(rows, feasible, free[rows])
+
+    def ascend(self, rows: Tensor, feasible: Feasible, free: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`gradient`, of the clips ``rows`` alone (``R``): their free points and gradients have ``R`` rows."""
+        movable = None if self._movable is None else self._movable[rows]
+        losses, logits, gradient, usable = uphill(self.view, feasible, free, self._aims(rows), self._losses, movable)
+        self.backwards[rows] += 1
+        self.asked = self.asked.index_fill(0, rows, True)
+        self.moved = self.moved.index_put((rows,), self.moved[rows] | usable)
+        return self._record(rows, free, losses, logits), gradient
+
+    def look(self, rows: Tensor, feasible: Feasible, free: Tensor) -> Tensor:
+        """As :meth:`value`, of the clips ``rows`` alone."""
+        logits = self.view(feasible.clips(free))
+        losses = self._losses(logits, self._aims(rows)) - feasible.penalty(free)
+        return self._record(rows, free, losses, logits)
 
     def _aims(self, rows: Tensor) -> Tensor:
         """Labels and extras side by side, so that what splits a batch splits them alike."""
@@ -146,18 +171,27 @@ class SearchState:
     def _record(self, rows: Tensor, point: Tensor, losses: Tensor, logits: Logits) -> Tensor:
         """Keep what is better than before, and take confirmed clips out of the search."""
         self.forwards[rows] += 1
-        if self.feasible.shared:  # one perturbation for all: it is as good as the loss of all clips together
+        there = self._goal().reached(predicted(logits), self.labels[rows])
+        if self.feasible.shared:
             losses = losses.mean().expand_as(losses)
-        better = losses > self.best_loss[rows]
+            better = self._is_better_for_all(int(there.sum()), losses)
+        else:
+            better = losses > self.best_loss[rows]
         put(self.best, rows, better, point)
         put(self.best_loss, rows, better, losses)
         found = torch.full_like(self.best_loss, -torch.inf)
         found[rows] = losses
         if not self.exploring:
-            there = self._goal().reached(logits.argmax(1), self.labels[rows]).nonzero().flatten()
+            there = there.nonzero().flatten()
             if len(there):  # the one number that a step needs from the device
                 self.offer(rows[there], point[there])
         return found
+
+    def _is_better_for_all(self, there: int, losses: Tensor) -> Tensor:
+        """``R`` bool, all alike: does a shared perturbation break more clips than the best, or raise the loss more?"""
+        better = (there, float(losses[0])) > (self._most, float(self.best_loss[0]))
+        self._most = there if better else self._most
+        return torch.full_like(losses, better, dtype=torch.bool)
 
     def offer(self, rows: Tensor, point: Tensor) -> None:
         """Let the model judge free points of the clips ``rows`` in float32; those it gets wrong stand no longer."""
@@ -198,7 +232,8 @@ class SearchState:
         def loss(logits: Logits, labels: Labels) -> Tensor:
             return self.loss(logits, labels, *self.extras)
 
-        return self.subject.result(self.best, Goal(loss, self.targeted), self.forwards, self.backwards)
+        goal = Goal(self.loss if not self.extras else loss, self.targeted)
+        return self.subject.result(self.best, goal, self.forwards, self.backwards, self.unmoved)
 
     def _goal(self) -> Goal:
         return Goal(targeted=self.targeted)

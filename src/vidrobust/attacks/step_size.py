@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import Goal
+from vidrobust.attacks.base import Goal, warn_of_no_gradient
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import model_state
@@ -127,6 +127,8 @@ def calibrate(
             return trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS]
 
         found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
+        lacking = run.unmoved[:CLIPS]
+        warn_of_no_gradient(int(lacking.sum()), len(lacking), loss, "α* rests on clips that cannot be attacked: ")
     alphas = [eps * RATIO**power for power in found]
     best = {count: _estimate(alphas, torch.stack([losses[count] for losses in found.values()])) for count in counts}
     if isinstance(model, nn.Module):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from vidrobust.attacks.base import AttackResult, undisturbed
+from vidrobust.attacks.base import AttackResult
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.view import answers
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import AttackResult, check_logits, input_gradient, undisturbed
+from vidrobust import losses
+from vidrobust.attacks.base import RobustnessWarning, counting, warn_of_no_gradient
+from vidrobust.attacks.gradients import input_gradient
+from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
+from vidrobust.evaluation.attempts import Attack, Outcome, attempt
 from vidrobust.evaluation.fields import attack_fields, budget, layers
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -34,14 +40,6 @@ def silent(gradients: int) -> None:
     """Reports progress to nobody."""
 
 
-class Attack(Protocol):
-    """Anything called with a model, clips and labels that says which clips it broke."""
-
-    def __call__(self, model: nn.Module, clips: Tensor, labels: Tensor, /) -> AttackResult:
-        """Attack the clips."""
-        ...
-
-
 def batches(clips: Clips, indices: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(indices, clips, labels) on the device, batch by batch, each clip at its centre."""
     for part in indices.split(BATCH) if len(indices) else ():  # an empty tensor splits into one empty part
@@ -54,20 +52,37 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def ranks(model: nn.Module, clips: Clips) -> Tensor:
-    """``N`` int64: how many classes the model puts above the true one, 0 being right.
+    """``N`` int64: how many classes stand before the true one, 0 being right (:func:`vidrobust.losses.ranks`).
+
+    A clip for which the model gives NaN is wrong, and told of.
 
     Raises:
         InputError: there are no clips, or the output cannot be logits for these labels.
     """
     if len(clips) == 0:
         raise InputError("there are no clips to evaluate.")
-    found = torch.empty(len(clips), dtype=torch.int64)
+    found, silent = torch.empty(len(clips), dtype=torch.int64), torch.zeros(len(clips), dtype=torch.bool)
     with undisturbed(model), torch.no_grad():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
             logits = model(x).float()
-            check_logits(logits, x, y)
-            found[part] = (logits > logits.gather(1, y[:, None])).sum(1).cpu()
+            silent[part] = check_some_logits(logits, x, y).cpu()
+            found[part] = losses.ranks(logits, y).cpu()
+    warn_of_no_answer(silent)
     return found
+
+
+def warn_of_no_answer(silent: Tensor) -> None:
+    """Say of how many clips (``N`` bool) the model gives no finite logits.
+
+    Raises:
+        InputError: of all.
+    """
+    count = int(silent.sum())
+    if count == len(silent):
+        raise InputError("the model gives NaN or infinite logits for all clips: check its weights.")
+    if count:
+        text = f"the model gives NaN or infinite logits for {count} of {len(silent)} clips; NaN counts as wrong."
+        warnings.warn(text, RobustnessWarning, stacklevel=3)
 
 
 def accuracy(model: nn.Module, clips: Clips) -> Row:
@@ -86,18 +101,32 @@ def pgd(eps: float, alpha: float, steps: int) -> PGD:
     return PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps)
 
 
-def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Tensor:
-    """``N`` bool: which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified."""
-    left = torch.zeros_like(alive)
+def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Outcome:
+    """Which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified.
+
+    Clips without a usable gradient under cross-entropy are attacked again under the margin loss; of those that had none
+    there either a warning tells.
+    """
+    found = Outcome.start(len(clips))
     for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
-        result = attack(model, x, y)
-        left[part] = ~result.success.cpu()
-        progress(int(result.backwards.sum()))
-    return left
+        tried = attempt(attack, model, x, y)
+        found.note(part, ~tried.broken, tried)
+        progress(tried.spent)
+    warn_of_no_gradient(int(found.no_gradient.sum()), int(alive.sum()), what=f"{type(attack).__name__}: ")
+    return found
 
 
-def robustness_row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack | None = None) -> Row:
-    """A ``robustness`` row from the mask of surviving clips, or videos; without an attack, of the clean ones."""
+def robustness_row(mask: Tensor, clips: Clips, model: nn.Module) -> Row:
+    """A ``robustness`` row of clean clips or videos, from the mask of those that are right."""
+    return _row(mask, clips, model, None) | {"no_gradient": 0}
+
+
+def attacked_row(found: Outcome, clips: Clips, model: nn.Module, attack: Attack) -> Row:
+    """A ``robustness`` row of attacked clips or videos."""
+    return _row(found.survived, clips, model, attack) | found.row
+
+
+def _row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack | None) -> Row:
     digits = "".join("1" if alive else "0" for alive in mask.tolist())
     counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits}
     eps, alpha, steps = (0.0, 0.0, 0) if attack is None else budget(attack)
@@ -134,8 +163,8 @@ def robustness(
                 continue
             alpha = alpha_star(asked, count)
             attack = pgd(asked, alpha, count)
-            mask = survivors(model, clips, attack, clean, progress)
-            rows.append({**robustness_row(mask, clips, model, attack), "eps": asked, "alpha": alpha})
+            found = survivors(model, clips, attack, clean, progress)
+            rows.append({**attacked_row(found, clips, model, attack), "eps": asked, "alpha": alpha})
     return rows
 
 
@@ -158,8 +187,8 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
     clean = ranks(model, clips) == 0
     rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
-        mask = survivors(model, clips, attack, clean, progress)
-        rows.append({**robustness_row(mask, clips, model, attack), "attack": repr(attack)})
+        found = survivors(model, clips, attack, clean, progress)
+        rows.append({**attacked_row(found, clips, model, attack), "attack": repr(attack)})
     return rows
 
 
@@ -181,8 +210,8 @@ def refuse_targets(*attacks: object) -> None:
 def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int = 0) -> Row:
     """Signs that gradients are masked rather than the model robust (Athalye et al. 2018; Carlini et al. 2019).
 
-    Counts clips whose input gradient is exactly zero, clips that survive random noise of ±ε against those that survive
-    PGD at the same ε, and clips that survive PGD at a budget no classifier can withstand.
+    Counts clips whose input gradient is zero or not finite, clips that survive random noise of ±ε against those that
+    survive PGD at the same ε, and clips that survive PGD at a budget no classifier can withstand.
 
     Args:
         model: the model, left as it was.
@@ -195,19 +224,19 @@ def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int 
     zero = 0
     with undisturbed(model):
         for _, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            _, _, gradient = input_gradient(model, x, y)
-            zero += int((gradient.flatten(1).abs().amax(1) == 0).sum())
-    under_pgd = survivors(model, clips, pgd(NOISE_EPS, alpha, steps), clean)
-    huge = survivors(model, clips, pgd(HUGE_EPS, alpha * HUGE_EPS / NOISE_EPS, steps), clean)
+            zero += int((~input_gradient(attack_view(model, x, "exact"), x, y).usable).sum())
+    with counting():  # that there is no gradient is what the row says
+        under_pgd = survivors(model, clips, pgd(NOISE_EPS, alpha, steps), clean)
+        huge = survivors(model, clips, pgd(HUGE_EPS, alpha * HUGE_EPS / NOISE_EPS, steps), clean)
     return {
         "kind": "masking",
         "clips": len(clips),
         "zero_gradient": zero,
         "noise_eps": NOISE_EPS,
         "noise_correct": int(_under_noise(model, clips, clean, seed).sum()),
-        "pgd_correct": int(under_pgd.sum()),
+        "pgd_correct": int(under_pgd.survived.sum()),
         "huge_eps": HUGE_EPS,
-        "huge_correct": int(huge.sum()),
+        "huge_correct": int(huge.survived.sum()),
     }
 
 
@@ -219,5 +248,5 @@ def _under_noise(model: nn.Module, clips: Clips, alive: Tensor, seed: int) -> Te
         for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
             signs = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
             moved = (x + signs * (NOISE_EPS * PIXEL)).clamp(0, 1)
-            left[part] = (model(moved).argmax(1) == y).cpu()
+            left[part] = (losses.predicted(model(moved)) == y).cpu()
     return left

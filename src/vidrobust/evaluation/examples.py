@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.fields import attack_fields
 from vidrobust.runs.files import write_atomic
@@ -36,7 +37,7 @@ def examples(
     device = device_of(model)
     x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
     result = attack(model, x, y)
-    with torch.no_grad():
+    with undisturbed(model), torch.no_grad():
         before, after = model(x).float().softmax(1).cpu(), model(result.clips).float().softmax(1).cpu()
     rows = []
     for index, video in enumerate(clips.videos):
@@ -49,6 +50,7 @@ def examples(
                 "video": video,
                 "label": clips.classes[int(clips.labels[index])],
                 **attack_fields(attack, model),
+                "no_gradient": int(result.no_gradient[index]),
                 **setting,
                 "clean_top": _top(before[index], clips.classes),
                 "adversarial_top": _top(after[index], clips.classes),

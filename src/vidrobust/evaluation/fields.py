@@ -15,7 +15,7 @@ from vidrobust.types import PIXEL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vidrobust.runs.directory import Row
+    from vidrobust.runs.rows import Row
 
 
 def layers(attack: Any) -> Iterator[Any]:

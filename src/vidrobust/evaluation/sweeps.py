@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from vidrobust.attacks.base import counting, warn_of_no_gradient
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation.clips import batches, device_of, silent
@@ -46,13 +47,16 @@ def trajectory(
         A ``trajectory`` row.
     """
     attack = PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps, keep="last")
-    losses = np.zeros((steps + 1, len(clips)))
+    losses, lacking = np.zeros((steps + 1, len(clips))), torch.zeros(len(clips), dtype=torch.bool)
     correct = np.zeros(steps + 1, dtype=int)
-    for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-        for iterate in attack.trajectory(model, x, y):
-            losses[iterate.step, part.numpy()] = iterate.loss.cpu().numpy()
-            correct[iterate.step] += int((iterate.predicted == y).sum())
-        progress(len(part) * steps)
+    with counting():
+        for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
+            for iterate in attack.trajectory(model, x, y):
+                losses[iterate.step, part.numpy()] = iterate.loss.cpu().numpy()
+                correct[iterate.step] += int((iterate.predicted == y).sum())
+                lacking[part] = iterate.no_gradient.cpu()
+            progress(len(part) * steps)
+    warn_of_no_gradient(int(lacking.sum()), len(clips), attack.loss)
     return {
         "kind": "trajectory",
         "eps": eps,
@@ -60,6 +64,7 @@ def trajectory(
         "loss": [round(value, 5) for value in losses.mean(1).tolist()],
         "correct": correct.tolist(),
         "clips": len(clips),
+        "no_gradient": int(lacking.sum()),
         "clip_loss": {str(step): [round(value, 4) for value in losses[step].tolist()] for step in at},
     }
 

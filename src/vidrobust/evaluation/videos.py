@@ -17,18 +17,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import check_logits, undisturbed
+from vidrobust.attacks.base import warn_of_no_gradient
+from vidrobust.attacks.inputs import check_some_logits
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
+from vidrobust.evaluation.attempts import Attack, Outcome, attempt
 from vidrobust.evaluation.clips import (
     BATCH,
-    Attack,
     Progress,
+    attacked_row,
     device_of,
     evaluate,
     refuse_targets,
     robustness_row,
     silent,
 )
+from vidrobust.losses import predicted
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
@@ -139,8 +143,9 @@ def evaluate_views(
     for attack in attacks:
         row = {**about, "attack": repr(attack)}
         for what, left in (("clip", videos.clip_by_clip), ("video", videos.as_one)):
-            mask = left(attack, clean, progress)
-            rows.append({**robustness_row(mask, clips, model, attack), **row, "attacked": what})
+            found = left(attack, clean, progress)
+            warn_of_no_gradient(int(found.no_gradient.sum()), int(clean.sum()), what=f"{type(attack).__name__}: ")
+            rows.append({**attacked_row(found, clips, model, attack), **row, "attacked": what})
     return rows
 
 
@@ -171,27 +176,27 @@ class _Videos:
             right[part] = self._right(count, joined(x, count), y)
         return right
 
-    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Tensor:
-        """``N`` bool: which videos in ``alive`` survive that each of their clips is attacked on its own."""
-        left = torch.zeros_like(alive)
+    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Outcome:
+        """Which videos in ``alive`` (``N`` bool) survive that each of their clips is attacked on its own."""
+        found = Outcome.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
-            result = attack(self.model, x, y.repeat_interleave(count))
-            left[part] = self._right(count, joined(result.clips, count), y)
-            progress(int(result.backwards.sum()))
-        return left
+            tried = attempt(attack, self.model, x, y.repeat_interleave(count))
+            found.note(part, self._right(count, joined(tried.clips, count), y), tried)
+            progress(tried.spent)
+        return found
 
-    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Tensor:
-        """``N`` bool: which videos in ``alive`` survive an attack on their own answer."""
-        left = torch.zeros_like(alive)
+    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Outcome:
+        """Which videos in ``alive`` (``N`` bool) survive an attack on their own answer."""
+        found = Outcome.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
-            result = each_view(attack, count)(self.classifiers[count], joined(x, count), y)
-            left[part] = ~result.success.cpu()
-            progress(int(result.backwards.sum()) * count)
-        return left
+            tried = attempt(each_view(attack, count), self.classifiers[count], joined(x, count), y)
+            found.note(part, ~tried.broken, tried)
+            progress(tried.spent * count)
+        return found
 
     def _right(self, count: int, videos: Tensor, labels: Tensor) -> Tensor:
         classifier: Any = self.classifiers[count]
         with undisturbed(classifier), torch.no_grad():
             logits = classifier(videos)
-            check_logits(logits, videos, labels)
-            return (logits.argmax(1) == labels).cpu()
+            check_some_logits(logits, videos, labels)
+            return (predicted(logits) == labels).cpu()

@@ -68,6 +68,11 @@ class View:
         self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
         self._check: Callable[[Logits, Clips], None] | None = None
 
+    @property
+    def copied(self) -> bool:
+        """Is it a copy, with weights of its own that need no gradient?"""
+        return isinstance(self._call, InferenceCopy)
+
     def check_first(self, check: Callable[[Logits, Clips], None]) -> None:
         """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
         self._check = check
@@ -83,7 +88,8 @@ class View:
         if self._check is None:
             return self._answer(clips)
         check, self._check = self._check, None
-        asked = clips if clips.requires_grad else clips.clone()  # of which a model cannot write into the former
+        # A model cannot write into a leaf of a graph; what it shall be seen to write into must be laid out as it asks.
+        asked = clips if clips.requires_grad else clips.clone(memory_format=self.layout)
         with _unchanged(asked):
             logits = self._answer(asked)
         check(logits, clips)

@@ -31,6 +31,11 @@ class Feasible(Protocol):
         """Do all clips share one perturbation? Then none may leave the batch, and none has an iterate of its own."""
         ...
 
+    @property
+    def movable(self) -> Tensor | None:
+        """Which free variables can change at all (bool, like them); None if all can."""
+        ...
+
     def clips(self, free: Tensor) -> Clips:
         """The perturbed clips, in [0, 1] and within the budget with no tolerance; differentiable in ``free``."""
         ...
@@ -80,6 +85,10 @@ class Interval:
     @property
     def shared(self) -> bool:
         return False
+
+    @property
+    def movable(self) -> Tensor | None:
+        return _none_if_all(self.low < self.high)
 
     def clips(self, free: Clips) -> Clips:
         return free
@@ -157,6 +166,11 @@ class Ball:
     def shared(self) -> bool:
         return False
 
+    @property
+    def movable(self) -> Tensor | None:
+        budgets = self.eps.repeat_interleave(self.start.shape[2] // self.eps.shape[1], 1)[:, None, :, None, None]
+        return _none_if_all((self.low < self.high) & (budgets > 0))
+
     def clips(self, free: Clips) -> Clips:
         return free
 
@@ -198,3 +212,7 @@ class Ball:
         if self.eps.shape[1] == 1:
             return rows.view(self.start.shape)
         return rows.view(batch, frames, channels, *place).transpose(1, 2).contiguous()
+
+
+def _none_if_all(mask: Tensor) -> Tensor | None:
+    return None if mask.all() else mask

@@ -76,6 +76,10 @@ class Tied:
     def start(self) -> Tensor:
         return self.inner.start
 
+    @property
+    def movable(self) -> Tensor | None:
+        return self.inner.movable
+
     def clips(self, free: Tensor) -> Clips:
         return Added.apply(self.origin, free.expand_as(self.origin))
 
@@ -156,6 +160,10 @@ class Scaled:
     @property
     def start(self) -> Tensor:
         return torch.zeros_like(self.ball.start)
+
+    @property
+    def movable(self) -> Tensor | None:
+        return self.ball.movable
 
     def clips(self, free: Tensor) -> Clips:
         scaled = self._scaled(free)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.blind import classifier_behind
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy
 from vidrobust.notation.schedules import Adaptive

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed, uphill
+from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.text import threat_from_text
-from vidrobust.fast.view import inference_view
-from vidrobust.losses import cross_entropy
+from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.losses import cross_entropy, predicted
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -128,14 +128,14 @@ def friendly_clips(
     if setting.eps <= 0:
         return clips
     with undisturbed(model):
-        view = inference_view(model, clips, precision)
+        view = attack_view(model, clips, precision)
         whole = threat.around(clips.detach().contiguous(memory_format=view.layout))
         free = whole.start.clone()
         alive, left = torch.arange(len(labels), device=labels.device), torch.full_like(labels, tau)
         for _ in range(setting.steps):
             narrow: Feasible = whole.narrow(alive)
-            _, logits, gradient = uphill(view, narrow, free[alive], labels[alive])
-            wrong = logits.argmax(1) != labels[alive]
+            _, logits, gradient, _ = uphill(view, narrow, free[alive], labels[alive])
+            wrong = predicted(logits) != labels[alive]
             on = ~(wrong & (left[alive] == 0))
             left[alive] -= wrong.long()
             alive, gradient = alive[on], gradient[on]

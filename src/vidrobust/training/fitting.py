@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.blind import classifier_behind
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import accuracy, device_of, silent
 from vidrobust.evaluation.sweeps import StepSizes, calibrated

@@ -15,6 +15,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from vidrobust.errors import InputError, RunError
+from vidrobust.losses import predicted
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.notation.schedules import Adaptive, Clock
@@ -186,7 +187,7 @@ class Training:
             for part, (outcome, batch) in enumerate(shown):
                 if outcome.logits is not None:
                     loss = outcome.loss.double() + (loss if part else 0)
-                    right = (outcome.logits.argmax(1) == batch.labels).sum().double() + (right if part else 0)
+                    right = (predicted(outcome.logits) == batch.labels).sum().double() + (right if part else 0)
 
     def _micro_batches(self, indices: Tensor, clips: Tensor, clock: Clock) -> list[Batch]:
         device = self.learner.device

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.fast.precision import has_bf16
 
 if TYPE_CHECKING:

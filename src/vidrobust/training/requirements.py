@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.parameter import is_lazy
 
-from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError, VidrobustError
 from vidrobust.fast.inference import are_probabilities
 

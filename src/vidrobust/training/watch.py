@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.pgd import FGSM, PGD
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import robustness
-from vidrobust.losses import cross_entropy
+from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -106,7 +106,7 @@ def look(model: nn.Module, clips: Clips, split: str, epoch: int, watch: Watch) -
         many, single = several(model, x, y), FGSM(threat)(model, x, y)
         with undisturbed(model), torch.no_grad():
             logits = model(x).float()
-        clean, loss = logits.argmax(1) == y, cross_entropy(logits, y)
+        clean, loss = predicted(logits) == y, cross_entropy(logits, y)
         found.append(torch.stack([clean, clean & ~single.success, clean & ~many.success, loss, many.loss], 1).cpu())
     clean, single, robust, loss, robust_loss = torch.cat(found).double().sum(0).tolist()
     row = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.fast.view import inference_view
 from vidrobust.losses import boosted_cross_entropy, divergence, smoothed
 from vidrobust.training.crafting import from_random, training_clips

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import smoothed
 from vidrobust.models.purifier import Critic, Purified, Purifier, purified
