@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row, append_lines
-from vidrobust.study.jobs import Place, job_key
+from vidrobust.study.jobs import Job, Place, job_key
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
 
-if TYPE_CHECKING:
-    from vidrobust.study.jobs import Job
-
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Job):
     """A job that does nothing."""
 
-    title: str
-    gradients: int = 1
-    needs: tuple[str, ...] = ()
+    name: str
+    cost: int = 1
+    after: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def gradients(self) -> int:
+        return self.cost
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.after
 
     def run(self, place: Place) -> list[Row]:
         raise AssertionError("the engine of these tests runs nothing")
@@ -64,7 +72,7 @@ def written(out: Path) -> list[str]:
 
 
 MODEL = Piece("model")
-JUDGED = Piece("judged", needs=(job_key(MODEL),))
+JUDGED = Piece("judged", after=(job_key(MODEL),))
 
 
 def test_a_job_waits_for_what_it_needs_and_others_do_not_wait_with_it(tmp_path: Path) -> None:

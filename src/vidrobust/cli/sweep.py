@@ -25,6 +25,7 @@ from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
 from vidrobust.study.config import LARGEST_EPS, check_budgets, check_count, check_distinct, check_steps
 from vidrobust.study.engines import Where, open_engine
+from vidrobust.study.jobs import Job
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SweepAt:
+class SweepAt(Job):
     """The sweep of one ε, as a job that finds its model by itself.
 
     Attributes:
@@ -59,11 +60,6 @@ class SweepAt:
     def gradients(self) -> int:
         """About how many clip-gradients it costs, if there are so many clips."""
         return (len(self.alpha) or 8) * max(self.steps) * (self.clips or 1000)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """No other job."""
-        return ()
 
     def run(self, place: Place) -> list[Row]:
         """Do it, in whatever process."""

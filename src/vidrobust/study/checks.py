@@ -17,7 +17,7 @@ from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.motion import CLASSES
 from vidrobust.errors import InputError, VidrobustError
 from vidrobust.notation import parse_policy
-from vidrobust.study.jobs import Train, untrained
+from vidrobust.study.trainings import TrainModel, untrained
 from vidrobust.training.crafting import random_start, threat_of
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import fitted
@@ -80,7 +80,7 @@ def blank_clips(data: DataConfig, count: int, classes: int) -> Clips:
     return Clips(store, tuple(map(str, range(classes))), frames=data.frames, size_out=data.size)
 
 
-def check_study(config: StudyConfig, trainings: Iterable[Train]) -> None:
+def check_study(config: StudyConfig, trainings: Iterable[TrainModel]) -> None:
     """Refuse a study that could not be carried through.
 
     Args:
@@ -115,7 +115,7 @@ def count_classes(data: DataConfig) -> int:
     return classes
 
 
-def _check_training(job: Train, classes: int, ask: bool) -> None:
+def _check_training(job: TrainModel, classes: int, ask: bool) -> None:
     """Begin a training and leave it; ``ask`` its model for the logits of one clip.
 
     Raises:
@@ -128,7 +128,7 @@ def _check_training(job: Train, classes: int, ask: bool) -> None:
         raise InputError(f"{job.title} with {job.model} on {clips} cannot be done: {error}") from error
 
 
-def _begin(job: Train, classes: int, ask: bool) -> None:
+def _begin(job: TrainModel, classes: int, ask: bool) -> None:
     model = untrained(job.model, job.weights, classes, seed=0)
     rehearse(model, blank_clips(job.data, job.clips, classes), parse_policy(job.policy), job.fit, ask)
 

@@ -19,20 +19,10 @@ from vidrobust.runs.rows import Row
 from vidrobust.study.checks import check_study
 from vidrobust.study.config import Robustness, StudyConfig
 from vidrobust.study.engines import Where, open_engine
-from vidrobust.study.jobs import (
-    Evaluate,
-    FindStepSize,
-    Job,
-    MakeExamples,
-    MeasureSensitivity,
-    PrepareData,
-    SizeTable,
-    Train,
-    device,
-    job_key,
-    single_frame,
-)
+from vidrobust.study.jobs import Job, PrepareData, SizeTable, device, job_key, single_frame
+from vidrobust.study.measurements import FindStepSize, MakeExamples, MeasureRobustness, MeasureSensitivity
 from vidrobust.study.progress import Display
+from vidrobust.study.trainings import TrainModel
 from vidrobust.study.workers import Workers
 
 STANDARD = "standard"
@@ -74,11 +64,13 @@ class Plan:
         jobs += [self._standard(data, seed) for data in self.variants for seed in self.difficulty_seeds]
         return jobs
 
-    def _standard(self, data: DataConfig, seed: int) -> Train:
+    def _standard(self, data: DataConfig, seed: int) -> TrainModel:
         config = self.config
         clips = count_train(data)
         name = self._named(STANDARD, data)
-        return Train(data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights)
+        return TrainModel(
+            data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights
+        )
 
     @property
     def difficulty_seeds(self) -> range:
@@ -120,13 +112,13 @@ class Plan:
 
     def early(self) -> list[Job]:
         """Those of phase 4 that need no step sizes, so that no worker is idle while these are looked for."""
-        jobs = [job for job in self.defences(()) if isinstance(job, Train) and job.gap is None]
+        jobs = [job for job in self.defences(()) if isinstance(job, TrainModel) and job.gap is None]
         return [job for job in jobs if not parse_policy(job.policy).needs_alpha_star]
 
-    def _defence(self, data: DataConfig, text: str, seed: int, sizes: SizeTable) -> Train:
+    def _defence(self, data: DataConfig, text: str, seed: int, sizes: SizeTable) -> TrainModel:
         policy = parse_policy(text)
         warm = self.config.start == "warm" or policy.warm
-        return Train(
+        return TrainModel(
             data=data,
             model=self.config.model,
             name=self._named(str(policy), data),
@@ -148,7 +140,8 @@ class Plan:
             for seed in self.seeds
         ]
         jobs: list[Job] = [
-            Evaluate(config.clips, job_key(job), name, seed, sizes, config.robustness) for name, seed, job in trained
+            MeasureRobustness(config.clips, job_key(job), name, seed, sizes, config.robustness)
+            for name, seed, job in trained
         ]
         jobs += self._difficulties(sizes)
         defended = next((item for item in trained if "CAL" in item[0]), trained[-1])
@@ -166,7 +159,7 @@ class Plan:
                 trained = [(STANDARD, self._standard(data, seed))]
                 trained += [(str(parse_policy(t)), self._defence(data, t, seed, sizes)) for t in step.policies]
                 jobs += [
-                    Evaluate(data, job_key(job), name, seed, sizes, settings, step.split, "difficulty")
+                    MeasureRobustness(data, job_key(job), name, seed, sizes, settings, step.split, "difficulty")
                     for name, job in trained
                 ]
         return jobs
@@ -222,7 +215,7 @@ def cost(config: StudyConfig, workers: int) -> Cost:
     jobs = Plan(config).all()
     model = build(config.model, 10)
     weights = sum(parameter.numel() for parameter in model.parameters()) * 4
-    trained = sum(isinstance(job, Train) for job in jobs)
+    trained = sum(isinstance(job, TrainModel) for job in jobs)
     data = config.clips
     pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
     sets = sum(isinstance(job, PrepareData) for job in jobs)
@@ -261,7 +254,7 @@ def check(config: StudyConfig, where: Where) -> None:
         InputError: the engine is not here.
     """
     where.check()
-    check_study(config, [job for job in Plan(config).all() if isinstance(job, Train)])
+    check_study(config, [job for job in Plan(config).all() if isinstance(job, TrainModel)])
 
 
 def study(config: StudyConfig, out: Path, where: Where | None = None, console: Console | None = None) -> Path:

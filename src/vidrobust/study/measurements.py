@@ -1,0 +1,123 @@
+"""The jobs that measure the models of a study, and keep clips of them for the gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from vidrobust.evaluation.clips import BATCH, masking, pgd, ranks, robustness
+from vidrobust.evaluation.examples import examples
+from vidrobust.evaluation.sweeps import step_sizes, sweep
+from vidrobust.study.config import Robustness, Sensitivity
+from vidrobust.study.jobs import ModelJob, Place, SizeTable, table, videos
+
+if TYPE_CHECKING:
+    from vidrobust.runs.rows import Row
+
+
+@dataclass(frozen=True)
+class MeasureSensitivity(ModelJob):
+    """One surface: loss and accuracy over α × i at one ε, on test clips."""
+
+    seed: int
+    eps: float
+    settings: Sensitivity
+
+    @property
+    def title(self) -> str:
+        return f"sensitivity at ε={self.eps:g}"
+
+    @property
+    def gradients(self) -> int:
+        return len(self.settings.alphas(self.eps)) * self.settings.steps * self.settings.clips
+
+    def run(self, place: Place) -> list[Row]:
+        clips = videos(self.data).test.spread(self.settings.clips)
+        alphas, last = self.settings.alphas(self.eps), self.settings.steps
+        rows = sweep(place.model(self.model), clips, self.eps, alphas, last, (last,), place.progress)
+        return [{**row, "model": "standard", "seed": self.seed, "surface": True} for row in rows]
+
+
+@dataclass(frozen=True)
+class FindStepSize(ModelJob):
+    """α*(ε, i) at one ε, on validation clips: it is used in training, so test clips must not set it."""
+
+    seed: int
+    eps: float
+    steps: tuple[int, ...]
+    clips: int
+
+    @property
+    def title(self) -> str:
+        return f"α* at ε={self.eps:g}"
+
+    @property
+    def gradients(self) -> int:
+        return 8 * max(self.steps) * self.clips
+
+    def run(self, place: Place) -> list[Row]:
+        clips = videos(self.data).val.spread(self.clips)
+        rows = step_sizes(place.model(self.model), clips, self.eps, self.steps, place.progress)
+        return [{**row, "model": "standard", "seed": self.seed, "surface": False} for row in rows]
+
+
+@dataclass(frozen=True)
+class MeasureRobustness(ModelJob):
+    """Accuracy against ε of one trained model, with its masking checks."""
+
+    CALLED: ClassVar = "Evaluate"
+
+    name: str
+    seed: int
+    sizes: SizeTable
+    settings: Robustness
+    split: str = "test"
+    kind: str = "robustness"
+
+    @property
+    def title(self) -> str:
+        return f"evaluate {self.name}, seed {self.seed}"
+
+    @property
+    def gradients(self) -> int:
+        budgets = sum(eps > 0 for eps in self.settings.eps)
+        return budgets * sum(self.settings.steps) * self.settings.clips // 2  # broken clips leave early
+
+    def run(self, place: Place) -> list[Row]:
+        data, model, sizes = videos(self.data), place.model(self.model), table(self.sizes)
+        clips = getattr(data, self.split).spread(self.settings.clips)
+        rows = robustness(model, clips, self.settings.eps, self.settings.steps, sizes, place.progress)
+        about: Row = {"model": self.name, "seed": self.seed, "kind": self.kind, "split": self.split}
+        if self.kind == "difficulty":
+            about["contrast"] = round(sum(self.data.contrast) / 2, 4)
+            return [{**row, **about} for row in rows]
+        check = masking(model, clips.spread(BATCH), sizes(8.0, 20), 20, self.seed)
+        return [{**row, **about} for row in rows] + [{**check, "model": self.name, "seed": self.seed}]
+
+
+@dataclass(frozen=True)
+class MakeExamples(ModelJob):
+    """Clips for the gallery: clean, perturbation, adversarial, with the model's answers."""
+
+    name: str
+    sizes: SizeTable
+    eps: float
+    steps: int
+    count: int
+
+    @property
+    def title(self) -> str:
+        return f"examples of {self.name}"
+
+    @property
+    def gradients(self) -> int:
+        return self.count * self.steps
+
+    def run(self, place: Place) -> list[Row]:
+        data, model = videos(self.data), place.model(self.model)
+        right = data.test.spread(BATCH * 2)
+        right = right.subset((ranks(model, right) == 0).nonzero().flatten())
+        alpha = table(self.sizes)(self.eps, self.steps)
+        attack = pgd(self.eps, alpha, self.steps)
+        setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
+        return examples(model, right.spread(self.count), attack, place.folder, setting)
