@@ -37,11 +37,11 @@ def measure(stage: Stage) -> None:
                 release(stage.device)
                 limit = (torch.cuda.memory_reserved() + share * whole) / total
                 try:
-                    torch.cuda.set_per_process_memory_fraction(limit, stage.device)
+                    torch.cuda.set_per_process_memory_fraction(limit, torch.cuda.current_device())
                     taken = seconds(lambda run=run: run(clips, labels), stage.device)
                     found = run(clips, labels)
                 finally:
-                    torch.cuda.set_per_process_memory_fraction(1.0, stage.device)
+                    torch.cuda.set_per_process_memory_fraction(1.0, torch.cuda.current_device())
                 words = [str(word.message) for word in said if issubclass(word.category, MemoryWarning)]
                 alike = (found - wanted).abs().le(1e-6).float().mean().item()
                 value = {"seconds": round(taken, 4), "pixels alike": alike, "words": words}

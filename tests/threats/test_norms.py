@@ -81,7 +81,8 @@ def test_no_feasible_point_is_nearer(name: str, scale: float, seed: int, spread:
     for other in others:
         inner = (outward * (other - found)).flatten(1).sum(1)
         scale_of = outward.flatten(1).norm(dim=1) * (other - found).flatten(1).norm(dim=1)
-        assert (inner <= 3e-7 * scale_of + 1e-7 * outward.flatten(1).abs().sum(1)).all()
+        rounding = 2.5e-7 * outward.flatten(1).abs().sum(1)  # of a pixel of each of the three points in float32
+        assert (inner <= 3e-7 * scale_of + rounding).all()
 
 
 @pytest.mark.parametrize("name", ["l2", "l1"])

@@ -106,8 +106,12 @@ def verdict(
     labels: Labels,
     loss: Loss = cross_entropy,
     parts: int = 1,
+    exact: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The float32 word on perturbed clips: loss ``B`` and predicted class ``B``, without autocast.
+
+    It is what the caller's own ``model(clips)`` gives: on a GPU with the TF32 that PyTorch is set to, by default in
+    convolutions.
 
     Args:
         model: the model itself, not its fast copy.
@@ -115,8 +119,10 @@ def verdict(
         labels: ``B``.
         loss: to report.
         parts: in how many parts of about one size to run the clips.
+        exact: without TF32, whatever PyTorch is set to.
     """
-    with torch.autocast(point.device.type, enabled=False), full_float32(point.device):
+    numbers = full_float32(point.device) if exact else contextlib.nullcontext()
+    with torch.autocast(point.device.type, enabled=False), numbers:
         found = in_parts(lambda part: answers(model)(part).float(), (point,), parts)
     logits = found[0] if len(found) == 1 else torch.cat(found)
     return loss(logits, labels), predicted(logits)
@@ -166,7 +172,9 @@ class Subject:
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
         """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
         clips = feasible.clips(free)
-        return goal.reached(verdict(self.model, clips, labels, parts=self._parts(clips))[1], labels)
+        return goal.reached(
+            verdict(self.model, clips, labels, parts=self._parts(clips), exact=self.view.exact)[1], labels
+        )
 
     def _parts(self, clips: Clips) -> int:
         """Those of the search, as long as no part is one clip; a forward pass alone holds little at once."""
@@ -183,7 +191,7 @@ class Subject:
         """
         clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
         shown = clips.float()
-        loss, classes = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown))
+        loss, classes = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown), self.view.exact)
         reached = goal.reached(classes, self.labels)
         silent = int(loss.isnan().sum())
         if silent:

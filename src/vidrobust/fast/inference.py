@@ -21,6 +21,7 @@ from torch import fx, nn
 
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.graphs import Graphs
+from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
@@ -91,7 +92,8 @@ class InferenceCopy:
         graph = fx.symbolic_trace(model)
         pairs = _pairs(graph)
         # Captured graphs need weights that stay where they are, and a GPU's memory goes into activations.
-        apart = bf16 or any(tensor.is_cuda for tensor in _tensors(model))
+        on_gpu = any(tensor.is_cuda for tensor in _tensors(model))
+        apart = bf16 or on_gpu
         shared = set() if apart else {conv for conv, _ in pairs.values() if _can_share(graph.get_submodule(conv))}
         _own_parts(graph, shared, bf16)
         self._folded = _fold(graph, model, pairs, shared)
@@ -101,6 +103,7 @@ class InferenceCopy:
         if bf16:
             _keep_head(graph)
         self._stems = _unshuffle(graph)
+        self._merged = merge_groups(graph) if bf16 and on_gpu else []
         _freeze(graph, self._folded)
         self.graph = graph
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
@@ -125,8 +128,8 @@ class InferenceCopy:
         with torch.no_grad():
             for target, source in self._copied:
                 target.copy_(source)
-        for stem in self._stems:
-            stem.refresh()
+        for rewritten in (*self._stems, *self._merged):
+            rewritten.refresh()
         self._state = state
 
     def __call__(self, clips: Clips) -> Logits:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import partial
 from itertools import accumulate, pairwise, takewhile
 from typing import TYPE_CHECKING, Any
@@ -193,8 +194,20 @@ def saving(weights: set[int]) -> Iterator[list[int]]:
     def note(tensor: Tensor) -> None:
         handed.append(0 if _storage(tensor) in weights else tensor.nbytes)
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda _: torch.empty(0)):
-        yield handed
+    token = _measuring.set(True)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda _: torch.empty(0)):
+            yield handed
+    finally:
+        _measuring.reset(token)
+
+
+_measuring: ContextVar[bool] = ContextVar("measuring", default=False)
+
+
+def is_measuring() -> bool:
+    """Is this within :func:`saving`? Then what a forward pass keeps is gone: no backward pass may follow."""
+    return _measuring.get()
 
 
 def cheapest_cuts(saved: list[int], alive: list[int], allowed: list[int]) -> list[int]:

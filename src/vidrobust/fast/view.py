@@ -16,7 +16,7 @@ from vidrobust.fast import graphs
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
 from vidrobust.fast.precision import Precision, full_float32
-from vidrobust.fast.segments import lean, saving, storages
+from vidrobust.fast.segments import is_measuring, lean, saving, storages
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +98,7 @@ class View:
     def _answer(self, clips: Clips) -> Logits:
         kept = torch.is_grad_enabled() and clips.requires_grad
         call = self._call
-        if isinstance(call, InferenceCopy) and clips.is_cuda and self._is_small(clips):
+        if isinstance(call, InferenceCopy) and clips.is_cuda and not is_measuring() and self._is_small(clips):
             return call.graphs(call, clips)
         return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
 

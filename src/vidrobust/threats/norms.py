@@ -26,6 +26,10 @@ WITHIN = 1 - 2.0**-40
 """Projections aim at this share of the budget, so that rounding in float64 cannot leave the ball."""
 
 
+AT_ONCE = 2**22
+"""Pixels whose bounds are computed at once: float64 takes twice the memory, and each call of few pixels takes time."""
+
+
 class Norm(Protocol):
     """How the size of a perturbation is measured."""
 
@@ -60,10 +64,11 @@ class Linf:
         """The interval of each pixel: ``[x-ε, x+ε]`` cut with the given one, as exact float32 bounds."""
         near, far = torch.empty_like(clips), torch.empty_like(clips)
         radius = below(eps).double()[:, None, :, None, None]
-        for index in range(len(clips)):  # one by one: float64 is twice the memory
-            exact = clips[index].double()
-            torch.maximum(above(exact - radius[index]), low[index], out=near[index])
-            torch.minimum(below(exact + radius[index]), high[index], out=far[index])
+        for start in range(0, len(clips), few := max(1, AT_ONCE // max(1, clips[:1].numel()))):
+            part = slice(start, start + few)
+            exact = clips[part].double()
+            torch.maximum(above(exact - radius[part]), low[part], out=near[part])
+            torch.minimum(below(exact + radius[part]), high[part], out=far[part])
         return Interval(clips, near, far)
 
     def largest(self, count: float) -> float:
