@@ -78,7 +78,7 @@ def test_catastrophic_overfitting_stops_training_with_the_best_weights(
     assert [(row["epoch"], row["best_epoch"]) for row in stopped] == [(3, 2)]
     assert "catastrophic overfitting" in stopped[0]["reason"]
     assert max(row["epoch"] for row in done.rows if row["kind"] == "epoch") == 3
-    assert (tmp_path / "run" / "checkpoints" / "last.safetensors").exists()
+    assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.safetensors"]
     epochs = [json.loads(line) for line in (tmp_path / "run" / "training.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in epochs if row["kind"] == "epoch"] == [1, 2, 3]
 

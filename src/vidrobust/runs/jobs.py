@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,23 @@ def stored_job(folder: Path) -> list[Row] | None:
     except RunError:
         return None
     return None if any(map(fault, rows)) else rows
+
+
+def clear_checkpoints(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Remove the checkpoints of a training that is finished and stored, and their folder if nothing is left in it.
+
+    Args:
+        folder: of the job or the run, whose ``checkpoints`` they are.
+        keep: names of files that stay.
+    """
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.is_dir():
+        return
+    for file in list(checkpoints.iterdir()):
+        if file.name not in keep and file.is_file():
+            file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something is left
+        checkpoints.rmdir()
 
 
 def _known(timings: Path) -> str | None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrobust.data.dataset import DataConfig, VideoClips
 from vidrobust.errors import VidrobustWarning
-from vidrobust.evaluation.clips import accuracy
 from vidrobust.models.building import build
-from vidrobust.models.checkpoints import load_model, save_model
+from vidrobust.models.checkpoints import load_model
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.study.config import Gap
 from vidrobust.study.jobs import Job, Place, SizeTable, device, table, videos
 from vidrobust.training.config import FitConfig
-from vidrobust.training.fitting import alpha_star_of
 from vidrobust.training.methods.table import fitted
+from vidrobust.training.stages import accuracies, alpha_star_of, store_weights
 from vidrobust.training.trainer import AfterEpoch, train
 from vidrobust.training.watch import Watcher, gaps
 
@@ -82,11 +81,9 @@ class TrainModel(Job):
             after_epoch=self._watch(data, place),
             progress=place.progress,
         )
-        about = {"classes": list(data.classes), "data": asdict(self.data), "policy": self.policy}
-        save_model(place.folder / "model.safetensors", model, about)
+        store_weights(place.folder, model, data, self.policy)
         if not self.gap:
-            splits = {"train": data.train, "val": data.val, "test": data.test}
-            rows += [{**accuracy(model, clips), "split": split} for split, clips in splits.items()]
+            rows += accuracies(model, data)
         watched = f"{self.name}, watched" if self.gap else self.name
         names = {"epoch": watched}  # the same policy may also be trained unwatched, on other clips
         return [{**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows]

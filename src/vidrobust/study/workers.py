@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vidrobust.runs.directory import Run
-from vidrobust.runs.jobs import stored_job
+from vidrobust.runs.jobs import clear_checkpoints, stored_job
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.rows import Row, read_lines
 
@@ -71,6 +71,8 @@ class Workers:
         new = {key: job for job in jobs if (key := job_key(job)) not in self._plan}
         self._plan |= new
         self._found |= {key: rows for key in new if (rows := stored_job(self.run.job_path(key))) is not None}
+        for key in filter(self._found.__contains__, new):
+            clear_checkpoints(self.run.job_path(key))  # a kill came between its rows and this
         self.display.skip(sum(new[key].gradients for key in new if key in self._found))
         self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
         self._submit()

@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, RunError, VidrobustError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others; one that dies ends the others at once."""
@@ -102,6 +104,24 @@ class World:
         shared = [value]
         dist.broadcast_object_list(shared, 0)
         return shared[0]
+
+    def once(self, do: Callable[[], T]) -> T:
+        """What the first process gets by doing something, for all; what it refuses, all refuse.
+
+        Raises:
+            VidrobustError: the first process met one.
+        """
+        found: Any = None
+        refused: VidrobustError | None = None
+        if self.first:
+            try:
+                found = do()
+            except VidrobustError as error:
+                refused = error
+        found, text = self.agreed((found, None if refused is None else str(refused)))
+        if text is not None:
+            raise refused or RunError(text)
+        return found
 
     def wait(self) -> None:
         """Until all processes are here."""

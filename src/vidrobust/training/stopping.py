@@ -1,4 +1,4 @@
-"""What follows from looks at a training: its best weights are kept, and it stops or falls back when it overfits.
+"""When a training ends early: it overfits, by what looks at it show, or the process is told to stop.
 
 Two things can go wrong on the way, and each shows on the validation clips: *catastrophic overfitting* (Wong, Rice and
 Kolter, ICLR 2020), when a model withstands one step of ε and falls to several small ones; and *robust overfitting*
@@ -7,9 +7,11 @@ Kolter, ICLR 2020), when a model withstands one step of ε and falls to several 
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidrobust.notation.families import FAMILIES
 from vidrobust.notation.policies import Policy
@@ -118,3 +120,26 @@ def multi_step(policy: Policy) -> Policy:
     taken = {option.symbol for option in FAMILIES[family].options}
     options = tuple((symbol, value) for symbol, value in policy.options if symbol in taken)
     return replace(policy, family=family, options=options, **several)
+
+
+class terminating:  # noqa: N801 - a context manager
+    """Inside, SIGTERM asks training to save and stop instead of ending the process; gives the question.
+
+    Schedulers send it some seconds before they take a machine away. Only a main thread can listen.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Callable[[], bool]:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+        return lambda: self._asked
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self._asked = True
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vidrobust.runs.jobs import store_job, stored_job
+from vidrobust.runs.jobs import clear_checkpoints, store_job, stored_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,7 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
     torch.set_num_threads(1)
     folder = jobs / key
     if stored_job(folder) is not None:  # a worker held to be lost was not
+        clear_checkpoints(folder)
         return
     folder.mkdir(parents=True, exist_ok=True)
     wall, cpu, counted = time.perf_counter(), time.process_time(), 0
@@ -54,3 +55,4 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
         "gradients": job.gradients,
     }
     store_job(folder, rows, cost)
+    clear_checkpoints(folder)
