@@ -11,7 +11,7 @@ import torch
 from vidrobust.data.dataset import DataConfig
 from vidrobust.runs.files import write_atomic
 from vidrobust.study.engines.work import work
-from vidrobust.study.trainings import Train
+from vidrobust.study.trainings import TrainModel
 from vidrobust.training.config import FitConfig
 
 
@@ -25,7 +25,7 @@ def _threads() -> Iterator[None]:
 
 def test_a_finished_training_keeps_its_weights_and_no_checkpoints(small_motion: Path, tmp_path: Path) -> None:
     data = DataConfig(name=str(small_motion), size=16, max_frames=10)
-    job = Train(data, "r3d-small", "m", "standard", FitConfig(epochs=1, batch=8), 0, None, (), clips=16)
+    job = TrainModel(data, "r3d-small", "m", "standard", FitConfig(epochs=1, batch=8), 0, None, (), clips=16)
     work(job, tmp_path, "key")
     left = ["model.safetensors", "rows.jsonl", "timings.jsonl"]
     assert sorted(file.name for file in (tmp_path / "key").iterdir()) == left
