@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vidrobust.data.dataset import DataConfig
 from vidrobust.runs.keys import content_key
-from vidrobust.study.jobs import job_key
+from vidrobust.study.jobs import PrepareData, job_key
 from vidrobust.study.plan import Plan
 from vidrobust.study.recipes import PROFILES
 
@@ -20,3 +21,8 @@ def test_the_keys_of_a_study_are_those_of_version_0_1(profile: str, jobs: int, h
     phases = plan.data(), plan.standard(), plan.attacks(), plan.defences(SIZES), plan.evaluations(SIZES)
     keys = sorted({job_key(job) for phase in phases for job in phase})
     assert (len(keys), content_key(keys)) == (jobs, hashed)
+
+
+def test_a_field_that_came_later_does_not_change_the_keys_of_older_runs() -> None:
+    assert job_key(PrepareData(DataConfig())) == "d8b3269aa9670966"  # as version 0.1.0 has it
+    assert job_key(PrepareData(DataConfig(classes="classes.txt"))) != "d8b3269aa9670966"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidrobust.data.layouts import kinetics
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import leak_text, same_contents
 from vidrobust.data.surveys import OK, Outcome, surveyed
@@ -46,7 +47,7 @@ def check(
         ``missing``, ``leaks``, ``notes``.
     """
     try:
-        folder = open_folder(path, split=split, seed=seed)
+        folder = open_folder(path, split=split, seed=seed, allow_missing=True)
     except DataError as error:
         outcomes = {CLOSED: 1}
         return {"path": str(path), "usable": False, "errors": [str(error)], "layout": None, "outcomes": outcomes}
@@ -68,7 +69,7 @@ def _about(folder: VideoFolder) -> Report:
         "classes": per_class,
         "clips": {split: len(folder.split(split)) for split in SPLITS},
         "groups": {split: len(set(map(folder.source, folder.split(split)))) for split in SPLITS},
-        "missing": [{"split": split, "clip": clip} for split, clip in folder.missing],
+        "missing": [{"split": one.split, "clip": one.name} for one in folder.missing],
         "notes": list(folder.notes),
     }
 
@@ -106,10 +107,16 @@ def _outcomes(videos: Sequence[Video], found: Sequence[Outcome]) -> Report:
 
 
 def _unusable(folder: VideoFolder, videos: Sequence[Video], found: Sequence[Outcome], skip_bad: bool) -> list[str]:
-    """What stands in the way of training: videos that cannot be decoded."""
+    """What stands in the way of training: videos that are missing or cannot be decoded."""
     outcome = {video.path: one for video, one in zip(videos, found, strict=True)}
     bad = [one for one in found if one.survey is None]
     errors = []
+    if folder.missing and folder.layout != kinetics.LAYOUT and not skip_bad:
+        first = folder.missing[0]
+        errors.append(
+            f"{first.where}: {first.name} does not exist; {len(folder.missing)} of the listed videos are missing. With "
+            "--skip-bad they are left out."
+        )
     if bad and not skip_bad:
         errors.append(
             f"{len(bad)} of {len(found)} videos cannot be used: training stops at the first, {bad[0].reason} With "

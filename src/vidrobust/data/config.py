@@ -46,8 +46,11 @@ class DataConfig:
         contrast: of ``motion`` alone: the range of each clip's contrast, 1 being a standard deviation of a quarter of
             the pixel range. The lower it is, the harder a given ε.
         train, val, test: the most clips to use of each split, spread evenly over classes and groups; 0 uses all.
-        skip_bad: leave out videos that cannot be decoded, and list them, instead of stopping.
+        skip_bad: leave out videos that cannot be decoded, or that a list names and the disk lacks, and list them,
+            instead of stopping.
         seed: of the embedded data set, or of the choice of validation groups.
+        classes: a file with the names of a model's classes in the order of its outputs
+            (:func:`vidrobust.data.classes.read_classes`): labels count in that list, of which the data may lack some.
     """
 
     name: str = "motion"
@@ -68,6 +71,7 @@ class DataConfig:
     test: int = 0
     skip_bad: bool = False
     seed: int = 0
+    classes: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.frames, self.size, self.stride) < 1 or min(self.max_frames, self.resolution) < 0:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.data.cache import cached_frames
+from vidrobust.data.classes import read_classes, with_classes
 from vidrobust.data.clips import Clips
 from vidrobust.data.config import DataConfig
 from vidrobust.data.layouts.opening import open_folder
@@ -82,11 +84,13 @@ def open_videos(config: DataConfig) -> VideoFolder:
     """The videos that a configuration names; the embedded data set is made on first use.
 
     Raises:
-        DataError: the folder is not as it must be.
+        DataError: the folder or the list of classes is not as it must be.
     """
     if config.name == "motion":
-        return motion(spec=Motion(seed=config.seed, contrast=config.contrast))
-    return open_folder(config.name, split=config.split, seed=config.seed)
+        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast))
+    else:
+        folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
+    return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
 
 
 def load(config: DataConfig, progress: Callable[[str, int, int], None] | None = None, workers: int = 1) -> VideoClips:

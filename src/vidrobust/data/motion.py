@@ -114,7 +114,7 @@ def motion(root: Path | None = None, spec: Motion = Motion()) -> VideoFolder:
         )
     try:
         # A photograph has the same number in all classes.
-        return replace(open_folder(root, seed=spec.seed), name="motion", global_groups=True)
+        return replace(open_folder(root, seed=spec.seed), name="motion", global_groups=True, notes=())
     except DataError as error:
         raise DataError(f"{error} Or delete {root}: the data set is made again.") from error
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 from vidrobust.errors import DataError, InputError
 
@@ -38,6 +40,20 @@ class Video:
     size: int = 0
 
 
+class Missing(NamedTuple):
+    """A video that a list names and the disk lacks: its split, its name, and the place in the list."""
+
+    split: str
+    name: str
+    where: str = ""
+
+
+def present(videos: Iterable[Video], missing: Iterable[Missing]) -> tuple[Video, ...]:
+    """The videos that are not missing."""
+    gone = {one.name for one in missing}
+    return tuple(video for video in videos if video.path not in gone)
+
+
 @dataclass(frozen=True)
 class VideoFolder:
     """A data set of videos in three disjoint splits.
@@ -48,9 +64,10 @@ class VideoFolder:
         classes: the class names, in the order of the labels.
         train, val, test: the videos.
         layout: how it was recognised, such as ``UCF-101``.
-        missing: the videos that the lists name and the disk lacks, where that is normal (Kinetics): split and name.
-        notes: what a reader should know, such as a list that was left unused.
+        missing: the videos that its lists name and the disk lacks.
+        notes: what a reader should know, such as what lies there and is not used.
         global_groups: does a group mean the same source in every class (a YouTube id), or only within one (``g07``)?
+        lists: the files, and the folders of files, that say what there is.
     """
 
     name: str
@@ -60,9 +77,10 @@ class VideoFolder:
     val: tuple[Video, ...]
     test: tuple[Video, ...]
     layout: str = ""
-    missing: tuple[tuple[str, str], ...] = ()
+    missing: tuple[Missing, ...] = ()
     notes: tuple[str, ...] = ()
     global_groups: bool = False
+    lists: tuple[Path, ...] = ()
 
     def split(self, name: str) -> tuple[Video, ...]:
         """The videos of ``train``, ``val`` or ``test``.
@@ -86,17 +104,20 @@ class VideoFolder:
 
 
 def inside(where: str, name: str) -> PurePosixPath:
-    """A path that a list names, if it stays inside the data set.
+    r"""A path that a list names, if it stays inside the data set; Windows' separators are read as well.
 
     Args:
         where: file and line, for the message.
         name: the path as it stands there.
 
     Raises:
-        DataError: it is absolute, has a drive or a backslash, climbs with ``..``, or is empty.
+        DataError: it is absolute, has a drive, climbs with ``..``, or is empty.
+
+    >>> str(inside("a.txt, line 1", r"Archery\v_Archery_g01_c01.avi"))
+    'Archery/v_Archery_g01_c01.avi'
     """
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or PureWindowsPath(name).drive or "\\" in name or ".." in path.parts:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts or path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
         raise DataError(f"{where}: {name!r} leads out of the data set. Only paths within its folder may stand here.")
     return path
 
@@ -105,8 +126,11 @@ COPY = "Copy it there, or give as data set the folder in which the files really 
 
 
 def leads_out(root: Path, file: Path) -> bool:
-    """Does a path lead out of a folder, if all links are followed?"""
-    return not file.resolve().is_relative_to(root.resolve())
+    """Does a path lead out of a folder, or to nothing, if all links are followed?"""
+    try:
+        return not file.resolve(strict=True).is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # not there, or links that lead in a circle
+        return True
 
 
 def check_link(root: Path, file: Path) -> None:
@@ -115,23 +139,8 @@ def check_link(root: Path, file: Path) -> None:
     Raises:
         DataError: it leads out, or to nothing.
     """
-    if leads_out(root, file) or not file.exists():
+    if leads_out(root, file):
         raise DataError(f"{file} is a link out of {root}, or to nothing. {COPY}")
-
-
-def read_lines(file: Path, remedy: str) -> list[tuple[int, str]]:
-    """The lines of a list that are not blank, numbered from 1; line ends may be Unix or Windows.
-
-    Raises:
-        DataError: the file cannot be read as text.
-    """
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as text ({error}). {remedy}") from error
-    if "\0" in text:
-        raise DataError(f"{file} cannot be read as text (it holds zero bytes). {remedy}")
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def check_sources(folder: VideoFolder) -> None:
@@ -164,7 +173,7 @@ def check_classes(folder: VideoFolder, *, complete: bool) -> None:
             clips[video.label] += 1
         empty = [title for label, title in enumerate(folder.classes) if not clips[label]]
         if len(empty) == len(folder.classes) or (empty and complete):
-            lost = f" {len(folder.missing)} clips of its lists are missing." if folder.missing else ""
+            lost = f" {len(folder.missing)} videos of its lists are missing." if folder.missing else ""
             raise DataError(
                 f"{folder.root}: no {name} clips of class {', '.join(empty[:5])}.{lost} Add videos (and lines in the "
                 "lists), hold out less for validation, or leave the class out."

@@ -121,7 +121,7 @@ def test_kinetics(tmp_path, placed) -> None:
     folder = open_folder(root)
     assert (folder.layout, folder.classes) == ("Kinetics", miniatures.KINETICS)
     assert counts(root) == [15, 3, 6]
-    assert Counter(split for split, _ in folder.missing) == {"train": 3}
+    assert Counter(one.split for one in folder.missing) == {"train": 3}
     assert folder.missing[0][1] == "-0_Xy3aBc-Z_000021_000031"
     assert any("3 clips of the test list have no label" in note for note in folder.notes)
     assert any("validation list is the test split" in note for note in folder.notes)
@@ -254,7 +254,9 @@ def test_manifest_rows_that_are_wrong(videos, suffix, change, words) -> None:
     [
         ("a.csv", "", "lists no video"),
         ("a.csv", "path,label\n", "lists no video"),
-        ("a.csv", "file,class\nx.mp4,run\n", "path and label must not be empty"),
+        ("a.csv", "clip,kind\nx,run\n", "path and label must not be empty"),
+        ("a.csv", "x.mp4,run,3,fast\ny.mp4,walk,4,slow\n", "in a way that is not understood"),
+        ("train.csv", "videos/1.mp4 0\nvideos/2.mp4 1\n", "of the split train alone"),
         ("a.csv", "path,path,label\n", "stands there twice"),
         ("a.csv", 'path,label\n"videos/1.mp4,run\n', "Quotation marks"),
         ("a.csv", "path,label\nvideos/1.mp4,run,3\n", "3 cells, but 2 columns"),
@@ -265,7 +267,8 @@ def test_manifest_rows_that_are_wrong(videos, suffix, change, words) -> None:
         ("a.jsonl", '{"path": "videos/1.mp4", "label": ["a"]}\n', "must be a text or a whole number"),
         ("a.jsonl", '{"path": \n', "line 1"),
         ("a.jsonl", "[" * 100000, "line 1"),
-        ("a.txt", "x", "is a file, not a folder"),
+        ("a.txt", "x", "path and label must not be empty"),
+        ("a.doc", "x", "is a file, not a folder"),
     ],
 )
 def test_lists_that_are_none(videos, name, content, words) -> None:
@@ -380,3 +383,33 @@ def test_links_in_a_shard_are_refused(tmp_path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     assert "b.mp4 is no plain file" in complaint(file)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{0..9}" * 30 + ".tar",
+        "{0..99999}{0..99999}.tar",
+        "{a,b}" * 200 + ".tar",
+        "{0..999999999999}.tar",
+        "::".join(["{0..60000}.tar"] * 2),
+        "{" + ",".join(map(str, range(200_000))) + "}.tar",
+        "{9..1}.tar",
+    ],
+)
+def test_braces_are_counted_before_they_are_expanded(pattern: str) -> None:
+    message = complaint(pattern)
+    assert "100,000 shards" in message
+    assert len(message) < 500
+
+
+def test_braces_that_no_range_can_be_are_names(tmp_path: Path) -> None:
+    assert "does not exist" in complaint(f"{tmp_path}/{{{'9' * 5000}..1}}.tar"[:250] + ".tar")
+    assert "does not exist" in complaint(f"{tmp_path}/{{0..{{1..2}}}}.tar")
+
+
+def test_samples_without_a_video_are_named(tmp_path: Path) -> None:
+    others = [("9.cls", b"1"), ("9.npy", b"x"), ("__MACOSX/1.mp4", b"x"), ("._1.mp4", b"x")]
+    folder = open_folder(shard(tmp_path / "a.tar", [*samples(0, 8), *others]))
+    assert folder.notes == ("not used: 1 samples of the shards without a video (9, …).",)
+    assert sum(len(folder.split(name)) for name in ("train", "val", "test")) == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vidrobust.data.classes import class_order
 from vidrobust.data.layouts.files import by_class, folders, holds_frames
 from vidrobust.data.layouts.splitting import cut_three, cut_validation
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
@@ -31,9 +32,9 @@ def read(root: Path, val_fraction: float, seed: int) -> VideoFolder:
     if is_split(root / "train") or is_split(root / "test"):
         classes, (train, val, test) = _splits(root)
         if not val:
-            train, val = cut_validation(train, val_fraction, seed)
+            train, val = cut_validation(train, val_fraction, seed, str(root))
     else:
-        classes = tuple(folder.name for folder in folders(root))
+        classes = class_order((folder.name for folder in folders(root)), str(root))
         videos = [video for found in by_class(root, root, classes) for video in found]
         train, val, test = cut_three(videos, classes, str(root), seed)
     return VideoFolder(root.resolve().name, root, classes, tuple(train), tuple(val), tuple(test), LAYOUT)
@@ -43,7 +44,7 @@ def _splits(root: Path) -> tuple[tuple[str, ...], list[list[Video]]]:
     for name in ("train", "test"):
         if not is_split(root / name):
             raise DataError(f"{root / name} is missing or holds no class folders, though {root} is cut into splits.")
-    classes = tuple(folder.name for folder in folders(root / "train"))
+    classes = class_order((folder.name for folder in folders(root / "train")), str(root))
     parts: list[list[Video]] = []
     for name in SPLITS:
         if name == "val" and not (root / name).is_dir():

@@ -10,8 +10,16 @@ from pathlib import Path, PurePosixPath
 from vidrobust.data.videos import FRAME, Video, check_link
 from vidrobust.errors import DataError
 
-SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"})
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in "avi mp4 mkv mov webm mpg mpeg m4v wmv asf flv 3gp 3g2 ts mts m2ts ogv vob divx".split()  # noqa: SIM905
+)
 """What counts as a video file."""
+
+SYSTEM = frozenset(
+    ("__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
+)
+"""What operating systems leave in folders and archives; like hidden files, it is passed over."""
 
 _GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
 _LOOKED_AT = 64
@@ -24,9 +32,44 @@ def group_of(path: str) -> str:
     return match[1].lower() if match else path
 
 
+def is_hidden(name: str) -> bool:
+    """Is this hidden, or what an operating system leaves?"""
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, in order, without what is hidden.
+
+    Raises:
+        DataError: a name is no UTF-8, so that no list and no report could name it.
+    """
+    found = sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
+    for entry in found:
+        check_name(entry)
+    return found
+
+
+def check_name(path: Path) -> None:
+    """A path must be text.
+
+    Raises:
+        DataError: it is no UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise DataError(f"the name of {shown} is no UTF-8. Rename it (convmv does so for whole folders).") from error
+
+
 def folders(base: Path) -> list[Path]:
     """The folders in a folder, hidden ones left out, in order."""
-    return sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return [entry for entry in entries(base) if entry.is_dir()]
+
+
+def files(base: Path) -> list[Path]:
+    """The regular files in a folder, hidden ones left out, in order."""
+    return [entry for entry in entries(base) if entry.is_file()]
 
 
 def is_video_file(path: Path) -> bool:
@@ -37,9 +80,10 @@ def is_video_file(path: Path) -> bool:
 def holds_frames(folder: Path) -> bool:
     """Is this a folder of frames: images with numbers, and no folders?"""
     found = False
-    with os.scandir(folder) as entries:
-        for _, entry in zip(range(_LOOKED_AT), entries, strict=False):
-            if entry.is_dir():
+    with os.scandir(folder) as listed:
+        for _, entry in zip(range(_LOOKED_AT), listed, strict=False):
+            followed = Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+            if followed and not is_hidden(entry.name):
                 return False
             found = found or FRAME.fullmatch(entry.name) is not None
     return found
@@ -52,9 +96,7 @@ def clips_in(root: Path, folder: Path) -> list[Path]:
         DataError: one is a link out of the root.
     """
     found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
+    for entry in entries(folder):
         if is_video_file(entry):
             check_link(root, entry)
             if entry.is_dir() and not holds_frames(entry):
@@ -93,9 +135,11 @@ def by_class(root: Path, base: Path, classes: Iterable[str]) -> list[list[Video]
     for label, name in enumerate(classes):
         paths = [file.relative_to(root).as_posix() for file in clips_in(root, base / name)]
         if not paths:
+            deeper = next(iter(walk_clips(base / name)), None)
+            said = "" if deeper is None else f"; {deeper.relative_to(base)} lies too deep"
             raise DataError(
                 f"class folder {base / name} has no video ({', '.join(sorted(SUFFIXES))}, or folders of frames such as "
-                "image_00001.jpg). Add some, or delete it."
+                f"image_00001.jpg{said}). Add some, or delete it."
             )
         found.append([Video(path, label, group_of(path)) for path in paths])
     return found
@@ -112,10 +156,15 @@ class VideoIndex:
     """
 
     def __init__(self, root: Path, base: Path) -> None:
+        self._prefix = base.relative_to(root)
         found = [clip for folder in folders(base) if not holds_frames(folder) for clip in clips_in(root, folder)]
         self._exact = {clip.relative_to(base).as_posix(): clip.relative_to(root).as_posix() for clip in found}
         self._folded = {name.casefold(): path for name, path in self._exact.items()}
         self.classes = {name.split("/")[0].casefold() for name in self._exact}
+
+    def path_of(self, name: str) -> str:
+        """Where a video of this name would lie, relative to the root."""
+        return (self._prefix / name).as_posix()
 
     def find(self, name: str) -> str | None:
         """The path relative to the root, or None."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.layouts.files import VideoIndex, folders
+from vidrobust.data.classes import class_order
+from vidrobust.data.layouts.files import VideoIndex, files, folders
 from vidrobust.data.layouts.splitting import cut_validation
-from vidrobust.data.videos import Video, VideoFolder, inside, read_lines
+from vidrobust.data.layouts.text import read_lines
+from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, inside, present
 from vidrobust.errors import DataError
 
 LAYOUT = "HMDB-51"
@@ -27,7 +29,7 @@ def find_lists(root: Path) -> Path | None:
     if any(root.glob("*/*_np*_*_*_*")):
         places += [root.resolve().parent / name for name in LIST_FOLDERS]
     for place in places:
-        if place.is_dir() and any(_LIST.fullmatch(file.name) for file in place.iterdir()):
+        if place.is_dir() and any(_LIST.fullmatch(file.name) for file in files(place)):
             return place
     return None
 
@@ -53,35 +55,38 @@ def read(root: Path, lists: Path, split: int, val_fraction: float, seed: int) ->
     Raises:
         DataError: a list or a video is not as it must be.
     """
-    files = _class_lists(lists, split)
-    classes = tuple(files)
+    class_lists = _class_lists(lists, split)
+    classes = tuple(class_lists)
     on_disk = VideoIndex(root, _base(root, classes))
     videos: dict[str, list[Video]] = {UNUSED: [], TRAIN: [], TEST: []}
-    for label, (name, file) in enumerate(files.items()):
+    missing: list[Missing] = []
+    for label, (name, file) in enumerate(class_lists.items()):
         if name.casefold() not in on_disk.classes:
             raise DataError(f"{root}: class {name} has no video, though {file.name} lists it. Put its clips there.")
-        for use, video in _read_list(file, name, label, on_disk):
+        for use, video in _read_list(file, name, label, on_disk, missing):
             videos[use].append(video)
-    train, val = cut_validation(videos[TRAIN], val_fraction, seed)
+    train, val = cut_validation(videos[TRAIN], val_fraction, seed, str(lists))
     unused = len(videos[UNUSED])
     notes = (f"{unused} clips are marked 0 in split {split}: they belong to neither side.",) if unused else ()
     name = root.resolve().name
-    return VideoFolder(name, root, classes, tuple(train), tuple(val), tuple(videos[TEST]), LAYOUT, notes=notes)
+    train, val, test = (present(part, missing) for part in (train, val, videos[TEST]))
+    return VideoFolder(name, root, classes, train, val, test, LAYOUT, tuple(missing), notes, lists=(lists,))
 
 
 def _class_lists(lists: Path, split: int) -> dict[str, Path]:
     """The list of each class for a split; every class that has one for any split must have it."""
     found: dict[str, dict[int, Path]] = {}
-    for file in sorted(lists.iterdir()):
+    for file in files(lists):
         if match := _LIST.fullmatch(file.name):
+            check_link(lists, file)
             found.setdefault(match["name"], {})[int(match["split"])] = file
-    lacking = [name for name, files in found.items() if split not in files]
+    lacking = [name for name, numbered in found.items() if split not in numbered]
     if lacking:
         file = lists / f"{lacking[0]}_test_split{split}.txt"
         raise DataError(f"{file} is missing. {_WHERE}: put the file there, or choose another split.")
     if len(found) < 2:
         raise DataError(f"{lists} has the lists of {len(found)} class(es); at least 2 are needed. {_WHERE}.")
-    return {name: files[split] for name, files in found.items()}
+    return {name: found[name][split] for name in class_order(found)}
 
 
 def _base(root: Path, classes: tuple[str, ...]) -> Path:
@@ -93,7 +98,9 @@ def _base(root: Path, classes: tuple[str, ...]) -> Path:
     raise DataError(f"{root} holds none of the class folders {', '.join(classes[:3])} … that its lists name.")
 
 
-def _read_list(file: Path, name: str, label: int, on_disk: VideoIndex) -> list[tuple[str, Video]]:
+def _read_list(
+    file: Path, name: str, label: int, on_disk: VideoIndex, missing: list[Missing]
+) -> list[tuple[str, Video]]:
     """``April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1`` a line: 1 is train, 2 test, 0 unused."""
     videos: dict[str, tuple[str, Video]] = {}
     for number, line in read_lines(file, f"{_WHERE}: put it there again."):
@@ -108,7 +115,8 @@ def _read_list(file: Path, name: str, label: int, on_disk: VideoIndex) -> list[t
         if found is None:
             if words[1] == UNUSED:
                 continue
-            raise DataError(f"{where}: {name}/{entry} does not exist. Put the video there, or delete the line.")
+            found = on_disk.path_of(f"{name}/{entry}")
+            missing.append(Missing("train" if words[1] == TRAIN else "test", found, where))
         if found in videos:
             raise DataError(f"{where}: {entry} is listed twice. Delete the line.")
         videos[found] = (words[1], Video(found, label, source_of(found)))

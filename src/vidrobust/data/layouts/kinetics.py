@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidrobust.data.layouts.files import folders, walk_clips
+from vidrobust.data.classes import class_order
+from vidrobust.data.layouts.files import files, folders, walk_clips
 from vidrobust.data.layouts.splitting import cut_validation
-from vidrobust.data.layouts.tables import SPLIT_NAMES, header, rows, split_of
-from vidrobust.data.videos import SPLITS, Video, VideoFolder
+from vidrobust.data.layouts.tables import SPLIT_NAMES, csv_rows, header, split_of
+from vidrobust.data.videos import SPLITS, Missing, Video, VideoFolder, check_link
 from vidrobust.errors import DataError
 
 LAYOUT = "Kinetics"
@@ -41,15 +42,24 @@ def find_lists(root: Path) -> list[Path]:
     if any(_CLIP.fullmatch(file.stem) for pattern in ("*", "*/*") for file in root.glob(pattern)):
         places += [parent, parent / "annotations"]
     for place in places:
-        found = [file for file in sorted(place.glob("*.csv")) if is_list(file)]
+        if not place.is_dir():
+            continue
+        found = [file for file in files(place) if file.suffix.lower() in (".csv", ".tsv") and is_list(file)]
         if found:
             return found
     return []
 
 
 def is_list(file: Path) -> bool:
-    """Has this CSV file Kinetics' columns?"""
-    return set(COLUMNS) <= set(header(file))
+    """Has this CSV file Kinetics' columns?
+
+    Raises:
+        DataError: it has, and is a link out of its folder.
+    """
+    found = set(COLUMNS) <= set(header(file))
+    if found and file.is_symlink():
+        check_link(file.parent, file)
+    return found
 
 
 def read(root: Path, lists: Iterable[Path], val_fraction: float, seed: int) -> VideoFolder:
@@ -67,26 +77,27 @@ def read(root: Path, lists: Iterable[Path], val_fraction: float, seed: int) -> V
     Raises:
         DataError: a list is not as it must be, or nothing of it is there.
     """
+    lists = tuple(lists)
     entries, notes = _read_lists(lists)
-    classes = tuple(sorted({entry.label for entry in entries if entry.label is not None}))
+    classes = class_order({entry.label for entry in entries if entry.label is not None})
     if len(classes) < 2:
         raise DataError(f"{root}: its lists name {len(classes)} class(es); at least 2 are needed.")
     labels = {name: label for label, name in enumerate(classes)}
     on_disk = _index(root)
     parts: dict[str, list[Video]] = {name: [] for name in SPLITS}
-    missing: list[tuple[str, str]] = []
+    missing: list[Missing] = []
     unlabelled = 0
     for entry in entries:
         places = on_disk.get(entry.clip)
         if entry.label is None:
             unlabelled += 1
         elif places is None:
-            missing.append((entry.split, entry.clip))
+            missing.append(Missing(entry.split, entry.clip))
         else:
             parts[entry.split].append(Video(_best(places, entry.split), labels[entry.label], entry.source))
     if unlabelled:
         notes.append(f"{unlabelled} clips of the test list have no label: they are not used.")
-    train, val, test = _assigned(parts, val_fraction, seed, notes)
+    train, val, test = _assigned(parts, val_fraction, seed, notes, str(root))
     if not train or not test:
         raise DataError(
             f"{root}: {len(missing)} of {len(entries)} clips of the lists are missing, so that no "
@@ -95,17 +106,17 @@ def read(root: Path, lists: Iterable[Path], val_fraction: float, seed: int) -> V
         )
     name = root.resolve().name
     splits = tuple(train), tuple(val), tuple(test)
-    return VideoFolder(name, root, classes, *splits, LAYOUT, tuple(missing), tuple(notes), global_groups=True)
+    return VideoFolder(name, root, classes, *splits, LAYOUT, tuple(missing), tuple(notes), True, lists)
 
 
 def _assigned(
-    parts: dict[str, list[Video]], val_fraction: float, seed: int, notes: list[str]
+    parts: dict[str, list[Video]], val_fraction: float, seed: int, notes: list[str], where: str
 ) -> tuple[list[Video], list[Video], list[Video]]:
     if parts["test"] and parts["val"]:
         return parts["train"], parts["val"], parts["test"]
     if not parts["test"]:
         notes.append("The official validation list is the test split; validation is cut from the training list.")
-    train, val = cut_validation(parts["train"], val_fraction, seed) if parts["train"] else ([], [])
+    train, val = cut_validation(parts["train"], val_fraction, seed, where) if parts["train"] else ([], [])
     return train, val, parts["test"] or parts["val"]
 
 
@@ -115,7 +126,7 @@ def _read_lists(lists: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     for file in lists:
         if not is_list(file):
             raise DataError(f"{file}: Kinetics' columns {', '.join(COLUMNS)} are not in its first line.")
-        for where, cells in rows(file):
+        for where, cells in csv_rows(file):
             entry = _entry(where, file, cells)
             first = found.setdefault(entry.clip, entry)
             seen[entry.clip] += 1

@@ -17,7 +17,7 @@ def members(videos: Iterable[Video]) -> list[str]:
     return sorted({video.group for video in videos})
 
 
-def cut_validation(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
+def cut_validation(videos: Sequence[Video], fraction: float, seed: int, where: str) -> tuple[list[Video], list[Video]]:
     """Hold out groups for validation; never all of a class.
 
     Where classes share group numbers, as in UCF-101, the same ones are held out for all classes, so that a source
@@ -27,6 +27,7 @@ def cut_validation(videos: Sequence[Video], fraction: float, seed: int) -> tuple
         videos: of training.
         fraction: part of the groups to hold out, at least one.
         seed: which.
+        where: the place of the data set, for messages.
 
     Raises:
         DataError: there are too few groups to hold one out.
@@ -51,7 +52,8 @@ def cut_validation(videos: Sequence[Video], fraction: float, seed: int) -> tuple
                 for label in owned[group]:
                     left[label] -= 1
     if not held:
-        raise DataError(f"no group of the training videos can be held out: {', '.join(groups[:5])} is all. Add others.")
+        all_of_them = ", ".join(groups[:5]) or "there is none"
+        raise DataError(f"{where}: no group of training videos can be held out of {all_of_them}. Add others.")
     return [v for v in videos if v.group not in held], [v for v in videos if v.group in held]
 
 

@@ -1,84 +1,252 @@
-"""Lists with named columns: CSV and JSON lines, read row by row with the place of each row for messages."""
+"""Lists of videos as tables, in the dialects that are in use: each row with its place, for messages.
+
+| dialect | example |
+| --- | --- |
+| columns named in the first line, separated by ``,``, ``;``, a tab or blanks | ``path;label;split`` |
+| no such line: a path, and behind it a label (SlowFast, mmaction2) | ``cat/1.mp4 0`` |
+| a path, how many frames its folder has, a label (mmaction2's raw frames) | ``cat/1 120 0`` |
+| a path, a label, a split, and maybe a group | ``cat/1.mp4,cat,train`` |
+| a path alone: the label is its folder's name | ``cat/1.mp4`` |
+| JSON: an object a line, or a list of objects | ``{"path": "cat/1.mp4", "label": "cat"}`` |
+
+Cells may stand in quotation marks, lines end as on Unix or Windows.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
+from vidrobust.data.layouts.files import SUFFIXES
+from vidrobust.data.layouts.text import read_text
 from vidrobust.errors import DataError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 """How lists call the splits."""
 
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson", ".jsonlines")
+LIST_SUFFIXES = (".csv", ".tsv", ".txt", ".lst", ".list", *JSON_SUFFIXES)
+
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path", "video_name"),
+    "label": ("label", "class", "class_name", "category", "action", "target"),
+    "split": ("split", "subset", "partition"),
+    "group": ("group", "source"),
+}
+"""How lists call their columns."""
+
+_OURS = {name: ours for ours, names in COLUMNS.items() for name in names}
+_SEPARATORS = (",", ";", "\t", " ")
+_SNIFFED = 1 << 16
+_LINES = 50
 
 Cells = dict[str, str]
+Exists = Callable[[str], bool]
+"""Is there a video of this name? For lists whose paths have no suffix, as those of folders of frames."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a list is written.
+
+    Attributes:
+        separator: between the cells; a blank stands for any number of blanks.
+        columns: what each cell holds, in our names or its own.
+        header: are they named in the first line?
+    """
+
+    separator: str
+    columns: tuple[str, ...]
+    header: bool
+
+
+def column_name(name: str) -> str:
+    """Our name of a column.
+
+    >>> column_name(" Video_Path"), column_name("fps")
+    ('path', 'fps')
+    """
+    plain = name.strip().casefold()
+    return _OURS.get(plain, plain)
 
 
 def header(file: Path) -> list[str]:
-    """The column names of a CSV file, in lower case; none if it is not text."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            return [name.strip().casefold() for name in next(csv.reader(lines), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
+    """The names in the first line of a table, in lower case; none if it is not text."""
+    lines = _first_lines(file)
+    best = max((_cells(lines[0], separator) for separator in _SEPARATORS), key=len) if lines else []
+    return [name.strip().casefold() for name in best]
 
 
-def rows(file: Path) -> Iterator[tuple[str, Cells]]:
-    """Place (``FILE, line 7``) and cells of each row; a missing or empty cell is left out.
+def dialect_of(file: Path, exists: Exists) -> Dialect | None:
+    """How a list of videos is written; None if it is none.
 
     Raises:
-        DataError: the file is not text, a row has more cells than columns, or a line is no JSON object.
+        DataError: it names videos, but not in a way that is known.
     """
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as text ({error}). Save it as UTF-8.") from error
-    if "\0" in text:
-        raise DataError(f"{file} cannot be read as text (it holds zero bytes). Save it as UTF-8.")
-    yield from _json(file, text) if file.suffix.lower() in JSON_SUFFIXES else _csv(file, text)
+    lines = _first_lines(file)
+    if not lines:
+        return None
+    for separator in _SEPARATORS:
+        columns = tuple(column_name(name) for name in _cells(lines[0], separator))
+        if "path" in columns and (len(columns) > 1 and "label" in columns):
+            return Dialect(separator, columns, header=True)
+    for separator in _SEPARATORS:
+        columns = _columns([_cells(line, separator) for line in lines], exists)
+        if columns:
+            return Dialect(separator, columns, header=False)
+    named = [line for line in lines if _VIDEO.search(line)]
+    if 2 * len(named) > len(lines):
+        raise DataError(
+            f"{file} names videos in a way that is not understood, such as {named[0][:80]!r}. Give it a first line "
+            "with the names of its columns (path,label,split,group), or move it out of the data set."
+        )
+    return None
 
 
-def _csv(file: Path, text: str) -> Iterator[tuple[str, Cells]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+_VIDEO = re.compile("|".join(rf"{re.escape(suffix)}\b" for suffix in sorted(SUFFIXES)), re.IGNORECASE)
+
+
+def _first_lines(file: Path) -> list[str]:
+    """The first lines that are not blank, the last of which may be cut off."""
     try:
-        names = [name.strip().casefold() for name in next(reader, [])]
-        if len(set(names)) < len(names):
-            raise DataError(f"{file}, line 1: a column stands there twice: {', '.join(names)}.")
+        lines = [line for line in read_text(file, most=_SNIFFED).splitlines() if line.strip()]
+    except DataError:
+        return []
+    return lines[:-1][:_LINES] if file.stat().st_size > _SNIFFED else lines[:_LINES]
+
+
+def _columns(rows: Sequence[Sequence[str]], exists: Exists) -> tuple[str, ...]:
+    """What the cells of rows without a header hold; none if they are no list of videos."""
+    width = len(rows[0])
+    if any(len(row) != width for row in rows) or 2 * sum(_names_video(row[0], exists) for row in rows) <= len(rows):
+        return ()
+    rest = [[row[place].strip() for row in rows] for place in range(1, width)]
+    splits = [all(cell.casefold() in SPLIT_NAMES for cell in column) for column in rest]
+    if width == 1:
+        return ("path",)
+    if width == 2:
+        return ("path", "split") if splits[0] else ("path", "label")
+    if width in (3, 4) and splits[1]:
+        return ("path", "label", "split", "group")[:width]
+    if width in (3, 4) and splits[0]:
+        return ("path", "split", "label", "group")[:width]
+    of_folders = not any(PurePosixPath(row[0].strip()).suffix.lower() in SUFFIXES for row in rows)
+    if width == 3 and of_folders and all(cell.isdecimal() for column in rest for cell in column):
+        return ("path", "frames", "label")
+    return ()
+
+
+def _names_video(name: str, exists: Exists) -> bool:
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    return path.suffix.lower() in SUFFIXES or exists(name.strip())
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    if separator != " " or '"' in line:
+        try:
+            cells = next(csv.reader([line], delimiter=separator, skipinitialspace=separator == " "), [])
+        except csv.Error:  # a cell too long for any path
+            return [line]
+        return cells if separator != " " else [cell for cell in cells if cell]
+    words = line.split()
+    suffixed = [place for place, word in enumerate(words) if PurePosixPath(word).suffix.lower() in SUFFIXES]
+    # "air drumming/a.mp4 0": blanks within a path end with its suffix.
+    return [line.strip()[: _end(line.strip(), suffixed[-1])], *words[suffixed[-1] + 1 :]] if suffixed else words
+
+
+def _end(line: str, word: int) -> int:
+    """Where a word of a line ends."""
+    return [match.end() for match in re.finditer(r"\S+", line)][word]
+
+
+def rows(file: Path, dialect: Dialect) -> Iterator[tuple[str, Cells]]:
+    """Place (``FILE, line 7``) and cells of each row of a text; a missing or empty cell is left out.
+
+    Raises:
+        DataError: the file is not text, or a row has more cells than columns.
+    """
+    text = read_text(file)
+    if dialect.header and len(set(dialect.columns)) < len(dialect.columns):
+        raise DataError(f"{file}, line 1: a column stands there twice: {', '.join(dialect.columns)}.")
+    for number, cells in _records(file, text, dialect.separator):
+        where = f"{file}, line {number}"
+        if not any(cell.strip() for cell in cells) or (number == 1 and dialect.header):
+            continue
+        if len(cells) > len(dialect.columns):
+            raise DataError(
+                f"{where}: {len(cells)} cells, but {len(dialect.columns)} columns. Put text with a separator in "
+                "quotation marks."
+            )
+        yield where, {name: cell.strip() for name, cell in zip(dialect.columns, cells, strict=False) if cell.strip()}
+
+
+def _records(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    if separator == " ":
+        yield from ((number, _cells(line, " ")) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    try:
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"{file}, line {reader.line_num}"
-            if len(cells) > len(names):
-                raise DataError(
-                    f"{where}: {len(cells)} cells, but {len(names)} columns. Put text with a comma in quotation marks."
-                )
-            yield where, {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
+            yield reader.line_num, cells
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: {error}. Quotation marks must be closed.") from error
 
 
-def _json(file: Path, text: str) -> Iterator[tuple[str, Cells]]:
+def csv_rows(file: Path) -> Iterator[tuple[str, Cells]]:
+    """The rows of a table whose first line names its columns, whatever it is about.
+
+    Raises:
+        DataError: the file is not text, or a row has more cells than columns.
+    """
+    lines = _first_lines(file) or [""]
+    separator = max((",", ";", "\t"), key=lambda one: len(_cells(lines[0], one)))
+    columns = tuple(name.strip().casefold() for name in _cells(lines[0], separator))
+    return rows(file, Dialect(separator, columns, header=True))
+
+
+def json_rows(file: Path) -> Iterator[tuple[str, Cells]]:
+    """Place and cells of each object: one a line, or in a list.
+
+    Raises:
+        DataError: the file is not text, or something in it is no object of plain values.
+    """
+    text = read_text(file)
+    if file.suffix.lower() == ".json":
+        found = _parsed(str(file), text)
+        if not isinstance(found, list):
+            raise DataError(f'{file}: this is no list of objects, such as [{{"path": "a.mp4", "label": "run"}}].')
+        yield from ((f"{file}, entry {n}", _object(f"{file}, entry {n}", one)) for n, one in enumerate(found, 1))
+        return
     for number, line in enumerate(text.splitlines(), 1):
-        where = f"{file}, line {number}"
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: this is no JSON object on one line ({error}).") from error
-        if not isinstance(found, dict):
-            raise DataError(f'{where}: this is no JSON object, such as {{"path": "a.mp4", "label": "run"}}.')
-        cells: Cells = {}
-        for name, value in found.items():
-            if isinstance(value, (dict, list, bool, float)):
-                raise DataError(f"{where}: {name} must be a text or a whole number, not {json.dumps(value)[:60]}.")
-            if value is not None and str(value).strip():
-                cells[name.strip().casefold()] = str(value).strip()
-        yield where, cells
+        if line.strip():
+            where = f"{file}, line {number}"
+            yield where, _object(where, _parsed(where, line))
+
+
+def _parsed(where: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: this is no JSON object on one line ({error}).") from error
+
+
+def _object(where: str, found: object) -> Cells:
+    if not isinstance(found, dict):
+        raise DataError(f'{where}: this is no JSON object, such as {{"path": "a.mp4", "label": "run"}}.')
+    cells: Cells = {}
+    for name, value in found.items():
+        ours = column_name(name)
+        whole = isinstance(value, float) and value.is_integer()
+        if ours in COLUMNS and isinstance(value, (dict, list, bool, float)) and not whole:
+            raise DataError(f"{where}: {name} must be a text or a whole number, not {json.dumps(value)[:60]}.")
+        if value is not None and str(value).strip():
+            cells[ours] = str(value).strip()
+    return cells
 
 
 def split_of(where: str, name: str) -> str:

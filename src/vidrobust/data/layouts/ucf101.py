@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vidrobust.data.layouts.files import VideoIndex, group_of
+from vidrobust.data.layouts.files import VideoIndex, files, group_of
 from vidrobust.data.layouts.splitting import cut_validation
-from vidrobust.data.videos import Video, VideoFolder, inside, read_lines
+from vidrobust.data.layouts.text import read_lines
+from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, inside, present
 from vidrobust.errors import DataError
 
 LAYOUT = "UCF-101"
@@ -25,7 +26,7 @@ def find_lists(root: Path) -> Path | None:
     if any(root.glob("*/v_*_g*_c*")):  # else a neighbour's lists would capture an unrelated folder
         places.append(root.resolve().parent / LIST_FOLDER)
     for place in places:
-        if place.is_dir() and any(_LIST.fullmatch(file.name) for file in place.iterdir()):
+        if place.is_dir() and any(_LIST.fullmatch(file.name) for file in files(place)):
             return place
     videos_apart = any((root / name).is_dir() for name in ("UCF-101", "UCF101", LIST_FOLDER))
     return root / LIST_FOLDER if videos_apart else None
@@ -47,15 +48,21 @@ def read(root: Path, lists: Path, split: int, val_fraction: float, seed: int) ->
     for name in names:
         if not (lists / name).is_file():
             raise DataError(f"{lists / name} is missing. {_WHERE}: put the file there, or choose another split.")
+        check_link(lists, lists / name)
     base = next((root / name for name in VIDEO_FOLDERS if (root / name).is_dir()), root)
     classes = _read_class_index(lists / names[0])
     on_disk = VideoIndex(root, base)
     for name in classes:
         if name.casefold() not in on_disk.classes:
             raise DataError(f"class folder {base / name} has no video. Put its clips there.")
-    train, test = (_read_list(base, lists / name, classes, on_disk) for name in names[1:])
-    train, val = cut_validation(train, val_fraction, seed)
-    return VideoFolder(root.resolve().name, root, classes, tuple(train), tuple(val), tuple(test), LAYOUT)
+    missing: list[Missing] = []
+    train, test = (
+        _read_list(base, lists / name, classes, on_disk, split, missing)
+        for name, split in zip(names[1:], ("train", "test"), strict=True)
+    )
+    train, val = cut_validation(train, val_fraction, seed, str(lists))
+    train, val, test = (present(part, missing) for part in (train, val, test))
+    return VideoFolder(root.resolve().name, root, classes, train, val, test, LAYOUT, tuple(missing), lists=(lists,))
 
 
 def _read_class_index(file: Path) -> tuple[str, ...]:
@@ -75,8 +82,10 @@ def _read_class_index(file: Path) -> tuple[str, ...]:
     return tuple(names[index] for index in sorted(names))
 
 
-def _read_list(base: Path, file: Path, classes: tuple[str, ...], on_disk: VideoIndex) -> list[Video]:
-    """``Archery/v_Archery_g08_c01.avi 3`` a line, the label (from 1) optional."""
+def _read_list(
+    base: Path, file: Path, classes: tuple[str, ...], on_disk: VideoIndex, split: str, missing: list[Missing]
+) -> list[Video]:
+    """``Archery/v_Archery_g08_c01.avi 3`` a line, the label (from 1) optional; what is not there is ``missing``."""
     # The class is the folder's name: UCF-101 itself spells HandstandPushups/v_HandStandPushups_g01_c01.avi.
     labels = {name.casefold(): label for label, name in enumerate(classes)}
     videos: dict[str, Video] = {}
@@ -91,7 +100,8 @@ def _read_list(base: Path, file: Path, classes: tuple[str, ...], on_disk: VideoI
             raise DataError(f"{where}: label {label} contradicts classInd.txt, where that class is {expected + 1}.")
         found = on_disk.find(name)
         if found is None:
-            raise DataError(f"{where}: {base / name} does not exist. Put the video there, or delete the line.")
+            found = on_disk.path_of(name)
+            missing.append(Missing(split, found, where))
         if found in videos:
             raise DataError(f"{where}: {name} is listed twice. Delete the line.")
         videos[found] = Video(found, expected, group_of(found))
