@@ -7,7 +7,7 @@ import torch
 from helpers.fake_graphs import FakeGraph, fake_cuda_graphs
 from torch import Tensor, nn
 
-from vidrobust.fast.graphs import Graphs, GraphWarning
+from vidrobust.fast.graphs import Graphs, GraphWarning, Repeated
 from vidrobust.fast.inference import InferenceCopy
 from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
 
@@ -141,3 +141,35 @@ def test_a_batch_beyond_the_largest_size_is_called_plainly(fakes: type[FakeGraph
     for _ in range(3):
         assert len(graphs(net, torch.rand(300, 1, 1, 1, 1))) == 300
     assert fakes.replays == 0
+
+
+def test_repeated_work_is_a_graph_from_its_third_time_on_and_a_new_one_elsewhere(fakes: type[FakeGraph]) -> None:
+    source, target, calls = torch.zeros(3), torch.zeros(3), []
+
+    def work() -> None:
+        calls.append(1)
+        target.copy_(source * 2)
+
+    repeated, replays = Repeated(work), []
+    for number, place in enumerate((1, 1, 1, 1, 2, 2, 2)):
+        source.fill_(number)
+        before = fakes.replays
+        repeated((place,))
+        replays.append(fakes.replays - before)
+        assert torch.equal(target, torch.full((3,), 2.0 * number))
+    assert replays == [0, 0, 1, 1, 0, 0, 1]
+    assert len(calls) == 2 + 1 + 2 + 1  # twice, and once while it is captured, at each place
+
+
+def test_work_that_cannot_be_a_graph_goes_on_as_it_is(fakes: type[FakeGraph], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise RuntimeError("not permitted")
+
+    monkeypatch.setattr(torch.cuda, "graph", refuses)
+    done: list[int] = []
+    repeated = Repeated(lambda: done.append(1))
+    repeated((1,))
+    with pytest.warns(GraphWarning, match="not permitted"):
+        repeated((1,))
+    repeated((1,))
+    assert len(done) == 3

@@ -95,6 +95,42 @@ class Graphs:
         return self._captured[key]
 
 
+class Repeated:
+    """Work without arguments on tensors that stay where they are: as one CUDA graph once it has been done twice.
+
+    Args:
+        work: reads and writes GPU tensors, asks none for its numbers and draws none at random.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._places: tuple[int, ...] = ()
+        self._failed = False
+
+    def __call__(self, places: tuple[int, ...]) -> None:
+        """Do it.
+
+        Args:
+            places: where the tensors lie that it reads: others need a new graph.
+        """
+        known, self._places = places == self._places, places
+        if known and self._graph is not None:
+            self._graph.replay()
+            return
+        self._graph = None
+        self.work()
+        if known and not self._failed:
+            try:
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    self.work()
+                self._graph = graph
+            except Exception as error:  # noqa: BLE001 - whatever a capture stumbles over, the plain call still works
+                self._failed = True
+                warnings.warn(f"no CUDA graph for a model's weights: {error}", GraphWarning, stacklevel=2)
+
+
 class Captured:
     """Both passes for one size of batch."""
 

@@ -20,7 +20,7 @@ import torch
 from torch import fx, nn
 
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
-from vidrobust.fast.graphs import Graphs
+from vidrobust.fast.graphs import Graphs, Repeated
 from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
@@ -111,6 +111,7 @@ class InferenceCopy:
         self._parts = _parts(model)
         self._segmented: dict[torch.Size, Segmented] = {}
         self.graphs = Graphs()
+        self._taking_over = Repeated(self._take_over)
         self._state: tuple[float, ...] | None = None
         self.refresh(model)
 
@@ -123,14 +124,21 @@ class InferenceCopy:
         state = model_state(model)
         if state == self._state:
             return
+        tensors = _tensors(model)
+        if all(tensor.is_cuda for tensor in tensors):
+            self._taking_over(tuple(tensor.data_ptr() for tensor in tensors))
+        else:
+            self._take_over()
+        self._state = state
+
+    @torch.no_grad()
+    def _take_over(self) -> None:
         for item in self._folded:
             item.refresh()
-        with torch.no_grad():
-            for target, source in self._copied:
-                target.copy_(source)
+        for target, source in self._copied:
+            target.copy_(source)
         for rewritten in (*self._stems, *self._merged):
             rewritten.refresh()
-        self._state = state
 
     def __call__(self, clips: Clips) -> Logits:
         return self._run(self.graph, clips)
@@ -168,6 +176,9 @@ def _constants(module: nn.Module) -> list[tuple[str, object]]:
     return [(name, value) for name, value in vars(module).items() if name not in _OF_ALL and _is_plain(value)]
 
 
+FEW_WEIGHTS = 4 * 2**20
+"""Numbers of a model that are laid side by side to tell whether one has changed."""
+
 _OF_ALL = frozenset(vars(nn.Module()))
 """What every module holds, such as its mode and its hooks."""
 
@@ -186,7 +197,20 @@ def model_state(model: nn.Module) -> tuple[float, ...]:
     if not tensors:
         return ()
     counters = (number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
-    return (*counters, *torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).tolist())
+    return (*counters, *_sums(tensors).tolist())
+
+
+def _sums(tensors: list[Tensor]) -> Tensor:
+    """A number a tensor; on a GPU, which each number would keep waiting, two a type where all is little."""
+    if not all(tensor.is_cuda for tensor in tensors) or sum(tensor.numel() for tensor in tensors) > FEW_WEIGHTS:
+        return torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors])
+    return torch.cat([_two_sums(kind, tensors) for kind in dict.fromkeys(tensor.dtype for tensor in tensors)])
+
+
+def _two_sums(kind: torch.dtype, tensors: list[Tensor]) -> Tensor:
+    """The sum of all numbers of a type, and one that knows their places."""
+    numbers = torch.cat([tensor.reshape(-1) for tensor in tensors if tensor.dtype == kind]).float()
+    return torch.stack([numbers.sum(), numbers @ torch.linspace(1, 2, len(numbers), device=numbers.device)])
 
 
 def _has_hooks(model: nn.Module) -> bool:
