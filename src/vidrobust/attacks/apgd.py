@@ -224,7 +224,7 @@ def _climb_sparse(run: SearchState, free: Tensor, threat: Threat, steps: int) ->
     feasible, every = run.feasible, max(int(0.04 * steps), 1)
     count, radius = free[0].numel(), radii(threat, feasible, run.subject.pixels)
     changed = _changed(free, feasible.start)
-    share = torch.where(changed < count, changed / count / SHARPER, 0.2)  # a start of no sparsity says nothing
+    share = torch.where(changed < count, changed.float() / count / SHARPER, 0.2)  # a start of no sparsity says nothing
     step_size, sparsity = radius.clone(), changed
     loss, gradient = run.gradient(free)
     top, top_loss, top_gradient = free, loss, gradient
@@ -242,7 +242,7 @@ def _climb_sparse(run: SearchState, free: Tensor, threat: Threat, steps: int) ->
         if step % every == 0:
             now = _changed(top, feasible.start)
             sparser = now < 0.95 * sparsity
-            share, sparsity = now / count / SHARPER, now
+            share, sparsity = now.float() / count / SHARPER, now
             slower = torch.maximum(step_size / SHARPER, radius / SLOWEST)
             step_size = pick(sparser, radius.expand_as(step_size), slower)
             free, gradient = pick(sparser, top, free), pick(sparser, top_gradient, gradient)

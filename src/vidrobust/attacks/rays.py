@@ -142,7 +142,7 @@ class Rays:
         over = done & (self.block >= (2**self.level).clamp(max=count))
         level = torch.where(2**self.level < count, self.level + 1, 0)
         self.level, self.block = torch.where(over, level, self.level), torch.where(over, 0, self.block)
-        long = (count / 2.0**self.level).clamp(min=1).view(-1, *[1] * self.order.ndim)
+        long = (count / 2.0 ** self.level.float()).clamp(min=1).view(-1, *[1] * self.order.ndim)
         flip = (self.order / long).floor() == self.block.view(long.shape)
         self.trial = pick(done, torch.where(flip, -self.signs, self.signs), self.trial)
 

@@ -71,7 +71,7 @@ class SearchState:
         self.view, self.feasible, self.labels = subject.view, subject.feasible, subject.labels
         self.extras: tuple[Tensor, ...] = ()
         self.best = self.feasible.start.detach().clone()
-        self.best_loss = torch.full(self.labels.shape, -torch.inf, device=self.best.device)
+        self.best_loss = torch.full(self.labels.shape, -torch.inf, dtype=torch.float32, device=self.best.device)
         self.broken = torch.zeros_like(self.labels, dtype=torch.bool)
         self.forwards, self.backwards = torch.zeros_like(self.labels), torch.zeros_like(self.labels)
         self.asked, self.moved = torch.zeros_like(self.broken), torch.zeros_like(self.broken)
@@ -217,14 +217,15 @@ class SearchState:
     def uniform(self, generators: list[Generator], *shape: int) -> Tensor:
         """``B`` × ``shape`` uniform numbers in [0, 1), each clip's from its own generator; shared ones are the same."""
         own = generators[:1] if self.feasible.shared else generators
-        drawn = torch.stack([torch.rand(shape, generator=generator) for generator in own])
+        drawn = torch.stack([torch.rand(shape, generator=generator, dtype=torch.float32) for generator in own])
         return drawn.expand(len(self.labels), *shape).to(self.best.device)
 
     def normal(self, generators: list[Generator]) -> Tensor:
         """Normal noise like the free points, each clip's from its own generator; shared ones are the same."""
         shape = self.feasible.start.shape
         own = generators[:1] if self.feasible.shared else generators
-        return torch.stack([torch.randn(shape[1:], generator=one) for one in own]).expand(shape).to(self.best.device)
+        drawn = torch.stack([torch.randn(shape[1:], generator=one, dtype=torch.float32) for one in own])
+        return drawn.expand(shape).to(self.best.device)
 
     def result(self) -> AttackResult:
         """The best points as clips, judged by the model in float32 with the loss of the search."""

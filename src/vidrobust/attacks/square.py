@@ -123,7 +123,7 @@ def window_share(query: int, queries: int) -> float:
 
 def random_signs(uniform: Tensor) -> Tensor:
     """±1 from uniform numbers."""
-    return torch.where(uniform < 0.5, -1.0, 1.0)
+    return 1 - 2 * (uniform < 0.5).to(uniform.dtype)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Window:
         wide = (volume / (long * tall)).clamp(max=width)
         tall = (volume / (long * wide)).clamp(max=height)
         limits = torch.tensor(shape[2:], dtype=uniform.dtype, device=uniform.device)[:, None]
-        least = torch.tensor([1.0, least_side, least_side], device=uniform.device)[:, None]
+        least = torch.tensor([1.0, least_side, least_side], dtype=uniform.dtype, device=uniform.device)[:, None]
         size = torch.stack([long, tall, wide]).round().maximum(least).minimum(limits)
         begin = (uniform[:, 2:5].T * (limits - size + 1)).floor()
         return cls(begin, size, uniform[:, 5] < 0.5, shape)
@@ -175,7 +175,7 @@ class Window:
     def _places(self) -> list[Tensor]:
         """Where the middle of each frame, row and column lies in the box, 0 … 1 inside: ``B T``, ``B H``, ``B W``."""
         return [
-            (torch.arange(count, device=begin.device) + 0.5 - begin[:, None]) / size[:, None]
+            (torch.arange(count, dtype=torch.float32, device=begin.device) + 0.5 - begin[:, None]) / size[:, None]
             for count, begin, size in zip(self.shape[2:], self.begin, self.size, strict=True)
         ]
 
@@ -237,12 +237,12 @@ class Bumps:
     def start(self, signs: Tensor) -> Tensor:
         """A bump in each of about 5 × 5 tiles, with a sign a channel and column of tiles, ``B C W``."""
         height, width = self.shape[3:]
-        delta = torch.zeros(self.shape, device=signs.device)
+        delta = torch.zeros(self.shape, dtype=signs.dtype, device=signs.device)
         rows, columns = max(height // 5, 1), max(width // 5, 1)
         for top in range(0, height, rows):
             for left in range(0, width, columns):
-                begin = torch.tensor([0, top, left], device=signs.device)[:, None].expand(3, len(signs))
-                size = torch.tensor([self.shape[2], rows, columns], device=signs.device)[:, None].expand(3, len(signs))
+                begin = signs.new_tensor([0, top, left])[:, None].expand(3, len(signs))
+                size = signs.new_tensor([self.shape[2], rows, columns])[:, None].expand(3, len(signs))
                 tile = Window(begin, size, torch.ones_like(begin[0], dtype=torch.bool), self.shape)
                 delta = delta + tile.bump(self.steepness) * signs[:, :, (top + left) % width, None, None, None]
         return self._within(delta * (self.excess * self.eps) / self._size(delta, (1, 2, 3, 4)))

@@ -215,13 +215,13 @@ def _estimate(alphas: Sequence[float], losses: Tensor, resamples: int = 400) -> 
         alphas: ``A``, ascending.
         losses: ``A B``, of every clip at every step size.
     """
-    places, losses = torch.tensor(alphas).double().log(), losses.double().cpu()
+    places, losses = torch.tensor(alphas, dtype=torch.float32).double().log(), losses.double().cpu()
     count = losses.shape[1]
     drawn = torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(0))
     mean = losses.mean(1)
     best = math.exp(_vertex(places, mean))
     low, high = (
-        torch.stack([torch.tensor(_vertex(places, losses[:, clips].mean(1))) for clips in drawn])
+        torch.stack([torch.tensor(_vertex(places, losses[:, clips].mean(1)), dtype=torch.float32) for clips in drawn])
         .double()
         .exp()
         .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))

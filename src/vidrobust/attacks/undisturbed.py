@@ -1,11 +1,10 @@
-"""A model under attack is afterwards as it was, and attacks on one model from several threads take turns."""
+"""A model under attack is afterwards as it was, and attacks from several threads take turns."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrobust.attacks.enclosed import enclosed_modules, moving_buffers, put_back
+from vidrobust.attacks.enclosed import moving_buffers, put_back
 from vidrobust.fast.view import View, inference_view
 
 if TYPE_CHECKING:
     from vidrobust.fast.precision import Precision
     from vidrobust.types import Clips, Logits
+
+_turn = threading.RLock()
+"""Held by the thread whose turn it is to attack."""
 
 
 @contextlib.contextmanager
@@ -30,11 +32,12 @@ def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
     evaluation mode. A model that draws random numbers draws the same ones in every attack that starts from the same
     state. A function is asked as it is: modules behind it keep their modes, and get their buffers back.
 
-    A second thread waits here until the first is done with the model, or with another that shares a part with it.
+    A second thread waits here until the first is out, whatever model it has: modes and random states are shared by all
+    threads of a process. To attack several models at once, take processes.
     """
     module = module_of(model)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with _alone(model):
+    with _turn:
         modes = [
             (part, part.training) for part in module.modules() if hasattr(part, "training")
         ]  # frozen scripts have none
@@ -74,21 +77,3 @@ def attack_view(model: Callable[[Clips], Logits], clips: Clips, precision: Preci
         for parameter in module_of(model).parameters():
             parameter.requires_grad_(False)
     return view
-
-
-_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
-_guard = threading.Lock()
-"""Held while a lock is looked up or made."""
-
-
-@contextlib.contextmanager
-def _alone(model: Callable[[Clips], Logits]) -> Iterator[None]:
-    """No other thread is in here with this model, or with one that shares a module with it."""
-    whole = [model] if isinstance(model, nn.Module) else enclosed_modules(model)
-    parts = {id(part): part for module in whole for part in module.modules()}
-    with _guard:
-        locks = [_locks.setdefault(parts[key], threading.RLock()) for key in sorted(parts)]  # in one order for all
-    with contextlib.ExitStack() as held:
-        for lock in locks:
-            held.enter_context(lock)
-        yield

@@ -17,6 +17,7 @@ from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Outcome, attempt
 from vidrobust.evaluation.fields import attack_fields, budget, layers
+from vidrobust.fast.view import answers
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -64,7 +65,7 @@ def ranks(model: nn.Module, clips: Clips) -> Tensor:
     found, silent = torch.empty(len(clips), dtype=torch.int64), torch.zeros(len(clips), dtype=torch.bool)
     with undisturbed(model), torch.no_grad():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            logits = model(x).float()
+            logits = answers(model)(x).float()
             silent[part] = check_some_logits(logits, x, y).cpu()
             found[part] = losses.ranks(logits, y).cpu()
     warn_of_no_answer(silent)
@@ -248,5 +249,5 @@ def _under_noise(model: nn.Module, clips: Clips, alive: Tensor, seed: int) -> Te
         for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
             signs = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2 - 1
             moved = (x + signs * (NOISE_EPS * PIXEL)).clamp(0, 1)
-            left[part] = (losses.predicted(model(moved)) == y).cpu()
+            left[part] = (losses.predicted(answers(model)(moved)) == y).cpu()
     return left

@@ -12,6 +12,7 @@ import torch
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.fields import attack_fields
+from vidrobust.fast.view import answers
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row
 from vidrobust.types import PIXEL
@@ -38,7 +39,7 @@ def examples(
     x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
     result = attack(model, x, y)
     with undisturbed(model), torch.no_grad():
-        before, after = model(x).float().softmax(1).cpu(), model(result.clips).float().softmax(1).cpu()
+        before, after = (answers(model)(shown).float().softmax(1).cpu() for shown in (x, result.clips))
     rows = []
     for index, video in enumerate(clips.videos):
         file = folder / f"example-{index}.npz"

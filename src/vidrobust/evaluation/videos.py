@@ -32,6 +32,7 @@ from vidrobust.evaluation.clips import (
     robustness_row,
     silent,
 )
+from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
 from vidrobust.threats import Threat
 
@@ -197,6 +198,6 @@ class _Videos:
     def _right(self, count: int, videos: Tensor, labels: Tensor) -> Tensor:
         classifier: Any = self.classifiers[count]
         with undisturbed(classifier), torch.no_grad():
-            logits = classifier(videos)
+            logits = answers(classifier)(videos)
             check_some_logits(logits, videos, labels)
             return (predicted(logits) == labels).cpu()

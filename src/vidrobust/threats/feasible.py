@@ -108,7 +108,7 @@ class Interval:
 
     def random(self, generator: Generator) -> Clips:
         """Every pixel uniform in its interval."""
-        share = torch.rand(self.low.shape, generator=generator).to(self.low.device)
+        share = torch.rand(self.low.shape, generator=generator, dtype=torch.float32).to(self.low.device)
         return self.project(torch.lerp(self.low, self.high, share))
 
     def penalty(self, free: Clips) -> Tensor:

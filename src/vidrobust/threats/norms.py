@@ -179,7 +179,7 @@ class L1:
         """The signs of the k largest coordinates, each 1/k: k is ``share``, later two thirds of what has changed."""
         most = max(1, int(self.share * gradient.shape[1]))
         changed = (delta != 0).sum(1)
-        wanted = torch.where(changed > 0, (changed / 1.5).long().clamp(1, most), most)
+        wanted = torch.where(changed > 0, (changed.float() / 1.5).long().clamp(1, most), most)
         size = gradient.abs()
         largest = size.topk(int(wanted.max()), dim=1).values
         chosen = (size >= largest.gather(1, wanted[:, None] - 1)) & (size > 0)

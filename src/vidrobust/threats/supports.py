@@ -90,7 +90,7 @@ class Area(Masked):
         if self.place == "centre":
             return _rectangle(clips, torch.tensor([[room[0] // 2, room[1] // 2]]), height, width)
         generator = torch.Generator().manual_seed(self.seed)
-        share = torch.rand(len(clips), 2, generator=generator)
+        share = torch.rand(len(clips), 2, generator=generator, dtype=torch.float32)
         return _rectangle(clips, (share * (torch.tensor(room) + 1)).long(), height, width)
 
 
