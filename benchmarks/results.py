@@ -64,10 +64,15 @@ def processor() -> str:
 
 
 def revision() -> str:
-    """The commit that was measured, with a + where files differ from it; without git what $REVISION says."""
+    """The commit that was measured, with a + where files differ from it; what $REVISION says comes first.
+
+    Who copies a tree to another machine without its history says there which commit it is.
+    """
+    if "REVISION" in os.environ:
+        return os.environ["REVISION"]
     commit = _said("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
     changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
-    return (commit or os.environ.get("REVISION", "unknown")) + ("+" if changed else "")
+    return (commit or "unknown") + ("+" if changed else "")
 
 
 def _said(*command: str) -> str:
