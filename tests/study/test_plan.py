@@ -40,6 +40,7 @@ def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
     assert {row["split"] for row in run.rows("gap")} == {"train", "val"}
     assert all((tiny_study / row["file"]).exists() for row in run.rows("example"))
     assert "<html" in (tiny_study / "report.html").read_text()[:1000]
+    assert not list(tiny_study.glob("jobs/*/checkpoints"))
     assert len(timings(run)) == len(list(tiny_study.glob("jobs/*/rows.jsonl")))
 
 

@@ -8,6 +8,7 @@ A run directory is written once and read many times; nothing here needs torch::
       provenance.json   versions, seed, source revision, machine
       rows.jsonl        results, one JSON object a line, appended crash-safely
       timings.jsonl     what each job cost (differs from run to run, so it is kept apart from the rows)
+      failed.json       if its work ended with an error: which; it may then be given another configuration
       jobs/KEY/         one folder a job, named by the content of what determines it
 
 ``rows.jsonl`` is deterministic: the same configuration and seed give the same bytes, whatever the number of
@@ -27,6 +28,7 @@ from vidrobust.errors import RunError
 from vidrobust.runs.files import check_writable, own, read_json, write_atomic
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.lock import BRIEFLY, held
+from vidrobust.runs.mending import FAILED, make_way
 from vidrobust.runs.provenance import package_version, provenance
 from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
 
@@ -46,6 +48,9 @@ class Run:
     @classmethod
     def start(cls, path: str | Path, kind: str, config: Mapping[str, Any], seed: int) -> Run:
         """Make a run directory, or go on with one made by the same version and configuration.
+
+        A run whose work failed (:func:`vidrobust.runs.mending.failures_noted`) takes another configuration, and what
+        its finished jobs have in common with that is found again.
 
         Args:
             path: the folder; made if it does not exist.
@@ -76,7 +81,7 @@ class Run:
         run._refuse_foreign()
         if (run.path / "run.json").exists():
             run._check_kind(kind)
-        if (run.path / "config.json").exists():
+        if (run.path / "config.json").exists() and not run.failed:
             run._check_config(json.loads(dumps(config)))
         check_writable(run.path)
 
@@ -86,6 +91,9 @@ class Run:
             self._check_kind(kind)
         else:  # first, so that a folder whose making was killed is known as ours
             self.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
+        if self.failed and (self.path / "config.json").exists() and differences(self.config, config):
+            with self.working():
+                make_way(self.path)
         if (self.path / "config.json").exists():
             self._check_config(config)
         else:
@@ -154,6 +162,11 @@ class Run:
     def kind(self) -> str:
         """What the run is: ``study``, ``train``, …"""
         return self._header()["kind"]
+
+    @property
+    def failed(self) -> bool:
+        """Did its work end with an error that another configuration may mend?"""
+        return (self.path / FAILED).exists()
 
     @property
     def config(self) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from vidrobust.data.dataset import DataConfig
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, RunError
 from vidrobust.notation import POLICIES, parse_policy
 from vidrobust.training.config import FitConfig
 
@@ -282,3 +282,30 @@ class StudyConfig:
         for name, known in {"profile": get_args(Profile), "start": ("warm", "scratch")}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
+
+
+Made = TypeVar("Made")
+
+
+def from_json(kind: type[Made], fields: Mapping[str, Any]) -> Made:
+    """A configuration from what was written as JSON, which knows no tuples; fields that it lacks have their defaults.
+
+    >>> from_json(Robustness, {"eps": [0, 8]})
+    Robustness(eps=(0, 8), steps=(5, 20), clips=200)
+
+    Raises:
+        RunError: there is a field that this version does not know.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(fields) - set(hints))
+    if unknown:
+        raise RunError(f"this version knows no {', '.join(unknown)} of a {kind.__name__}: use the one that wrote it.")
+    return kind(**{name: _typed(hints[name], value) for name, value in fields.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from vidrobust.evaluation.clips import pgd
 from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
+from vidrobust.runs.jobs import stored_job
+from vidrobust.runs.mending import failures_noted
 from vidrobust.runs.rows import Row
 from vidrobust.study.checks import check_study
-from vidrobust.study.config import Robustness, StudyConfig
+from vidrobust.study.config import Robustness, StudyConfig, from_json
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import Job, PrepareData, SizeTable, device, job_key, single_frame
 from vidrobust.study.measurements import FindStepSize, MakeExamples, MeasureRobustness, MeasureSensitivity
@@ -164,6 +166,11 @@ class Plan:
                 ]
         return jobs
 
+    def trainings(self, sizes: SizeTable) -> list[TrainModel]:
+        """Every training; of those of the same name, those on all clips come before those that are watched."""
+        jobs = [job for job in (*self.standard(), *self.defences(sizes)) if isinstance(job, TrainModel)]
+        return sorted(jobs, key=lambda job: job.gap is not None)
+
     def all(self) -> list[Job]:
         """Every job, as far as it can be known beforehand; for the cost."""
         phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
@@ -241,6 +248,16 @@ def measure(config: StudyConfig) -> float:
         torch.set_num_threads(threads)
 
 
+def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
+    """The trainings of a study that are finished, with their folders; of several seeds the first comes first."""
+    plan = Plan(from_json(StudyConfig, run.config))
+    found = [row for job in plan.attacks() for row in stored_job(run.job_path(job_key(job))) or ()]
+    for job in plan.trainings(size_table(found)):
+        folder = run.job_path(job_key(job))
+        if stored_job(folder) is not None:
+            yield job, folder
+
+
 def size_table(rows: Sequence[Row]) -> SizeTable:
     """α* as jobs hold it, from ``step_size`` rows."""
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
@@ -281,7 +298,7 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
     engine = open_engine(where, run.path)
-    with Display(total, console) as display, Workers(run, engine, display) as pool:
+    with Display(total, console) as display, Workers(run, engine, display) as pool, failures_noted(run.path):
         pool.do(plan.data())
         for jobs in (plan.standard(), plan.attacks(), plan.early()):
             pool.add(jobs)

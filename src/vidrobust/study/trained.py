@@ -21,6 +21,7 @@ from vidrobust.models.spec import parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.jobs import device
+from vidrobust.study.plan import trained_models
 from vidrobust.training.fitting import check_classes, study_alpha_star
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
     from vidrobust.models.conventions import Convention
     from vidrobust.notation.policies import AlphaStar
+    from vidrobust.study.trainings import TrainModel
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,16 @@ class Trained:
         Raises:
             RunError: there is none; for a study the message lists the models it has.
         """
-        run = None if path.is_file() else Run.open(path)
-        file = path if run is None else path / "model.safetensors"
-        seed = 0 if run is None else int(run.provenance["seed"])
+        run, training, folder = None if path.is_file() else Run.open(path), None, path
         if run is not None and run.kind == "study":
-            file = _in_study(run, name)
+            training, folder = _in_study(run, name)
+        file = folder if run is None else folder / "model.safetensors"
         model, about = load_described(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
         data = load(DataConfig.from_json(about["data"]))
-        return cls(model.to(device()), about["policy"], seed, data, run, str(file))
+        seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
+        return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, str(file))
 
     @classmethod
     def bring(
@@ -198,13 +200,12 @@ def examined(model: nn.Module, data: VideoClips) -> list[Finding]:
     return found
 
 
-def _in_study(run: Run, name: str) -> Path:
-    """The weights of a study's model by its name; of several seeds the first."""
-    wanted = str(parse_policy(name))
-    main, known = run.config["clips"], []
-    for file in sorted(run.path.glob("jobs/*/model.safetensors")):
-        _, about = load_described(file)
-        known.append(about["policy"])
-        if about["policy"] == wanted and about["data"] == main:
-            return file
-    raise RunError(f"{run.path} has no model {wanted!r}. It has: {', '.join(sorted(set(known))) or 'none yet'}.")
+def _in_study(run: Run, name: str) -> tuple[TrainModel, Path]:
+    """The training of a study's model by its name, and its folder; of several seeds the first."""
+    models = list(trained_models(run))
+    known = list(dict.fromkeys(job.name for job, _ in models))
+    wanted = name if name in known else str(parse_policy(name))
+    for job, folder in models:
+        if job.name == wanted:
+            return job, folder
+    raise RunError(f"{run.path} has no model {wanted!r}. It has: {', '.join(sorted(known)) or 'none yet'}.")
