@@ -1,0 +1,75 @@
+"""What remains to be tried on the clips that stand: noise, and twice the effort (Carlini et al. 2019, *On evaluating
+adversarial robustness*, the checklist).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from vidrobust.evaluation.ensemble import BLACK_BOX, Ensemble
+from vidrobust.evaluation.worst_case import WorstCase, budget
+from vidrobust.results.numbers.verdict import Measured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.threats import Threat
+    from vidrobust.types import Clips, Labels
+
+
+def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
+    """Draw random perturbations for each clip that stands at the largest budget: half in the ball, half on its edge."""
+    eps = budget(case.threats[-1])
+    rows = case.standing(eps)
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(draws):
+        left = rows[case.distance[rows] > eps]
+        if not len(left):
+            break
+
+        def drawn(clips: Clips, labels: Labels, edge: bool = number % 2 == 1) -> Clips:
+            return _drawn(case.threats[-1], clips, edge, generator)
+
+        case.attack("noise", left, drawn)
+    return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
+
+
+def _drawn(threat: Threat, clips: Clips, edge: bool, generator: torch.Generator) -> Clips:
+    feasible = threat.around(clips)
+    if not edge:
+        return feasible.clips(feasible.random(generator))
+    direction = torch.randn(feasible.start.shape, generator=generator).to(clips.device)
+    return feasible.clips(feasible.step(feasible.start, direction, budget(threat)))
+
+
+def doubling(case: WorstCase, ensemble: Ensemble, alpha: float) -> list[Measured]:
+    """Attack what stands, and what fell to black boxes alone, with twice the steps and restarts.
+
+    Returns:
+        Clips that stood and fell now, and clips that no attack with gradients breaks even so, though a black box did.
+    """
+    if not case.judged.gradients:
+        return []
+    threat, found = case.threats[-1], case.right.nonzero().flatten()
+    eps = budget(threat)
+    black = [row for row, name in enumerate(case.found_by) if name in BLACK_BOX and case.distance[row] <= eps]
+    stood = case.standing(eps)
+    rows = torch.cat([stood, torch.tensor(black, dtype=torch.int64)])
+    fell = torch.zeros(len(case.labels), dtype=torch.bool)
+    for attack in ensemble.doubled(threat, alpha):
+        sizes = case.attack("doubled", rows[~fell[rows]], partial(case.judged.attack, attack))
+        fell[[row for row, size in sizes.items() if size <= eps]] = True
+    return [
+        Measured("doubling", int(fell[stood].sum()), len(found)),
+        Measured("black box", int((~fell[black]).sum()) if black else 0, len(found)),
+    ]
+
+
+def rises(distance: Tensor, budgets: Sequence[float]) -> Measured:
+    """Clips that are broken at a budget and not at a larger one: none, since one distance tells of all budgets."""
+    broken = torch.stack([distance <= eps for eps in sorted(budgets)]).long()
+    return Measured("not monotone", int((broken.diff(dim=0) < 0).any(0).sum()), len(distance))

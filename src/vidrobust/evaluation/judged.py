@@ -1,0 +1,160 @@
+"""A model as it is judged: what it says of clips, and what attacks are to follow in its place.
+
+The model itself has the last word on every clip, in float32 and as users ask it: in evaluation mode, without gradients.
+An answer that is not finite is no class, and counts as wrong. Of a model that draws random numbers, the mean over many
+draws is its answer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vidrobust.attacks.base import RobustnessWarning, undisturbed
+from vidrobust.attacks.wrappers import EOT, Averaged, seeded
+from vidrobust.evaluation.clips import device_of
+from vidrobust.fast.precision import full_float32
+from vidrobust.fast.view import answers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.types import Clips, Labels, Logits
+
+ORDINARY = (1e-2, 1e3)
+"""By how much the largest logit of a clip may exceed their mean without losses saturating or drowning in rounding."""
+
+DRAWS = 4
+"""So many times the draws of a gradient make the last word on a model that draws at random."""
+
+
+class Healthy(nn.Module):
+    """A model with logits of an ordinary size; which class wins is as before.
+
+    Args:
+        model: from clips to logits, or to probabilities.
+        factor: what its logits are multiplied by.
+        log: does it give probabilities, whose logarithms are logits?
+    """
+
+    def __init__(self, model: nn.Module, factor: float = 1.0, log: bool = False) -> None:
+        super().__init__()
+        self.model, self.factor, self.log = model, factor, log
+
+    def forward(self, clips: Clips) -> Logits:
+        """Logits ``B K``."""
+        found = self.model(clips).float()
+        if self.log:
+            found = found.clamp(min=torch.finfo(torch.float32).tiny).log()
+        return found * self.factor
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model under judgement.
+
+    Attributes:
+        model: has the last word.
+        follow: what attacks call and differentiate: the model, or a stand-in that gives the same classes.
+        samples: draws a pass of a model that draws at random; 1 for one that does not.
+        gradients: has ``follow`` any?
+    """
+
+    model: nn.Module
+    follow: Callable[[Clips], Logits]
+    samples: int = 1
+    gradients: bool = True
+
+    @property
+    def random(self) -> bool:
+        """Does the model draw at random?"""
+        return self.samples > 1
+
+    def attack(self, search: Any, clips: Clips, labels: Labels) -> Clips:
+        """The clips that a search finds, by the mean over draws where the model draws at random."""
+        search = EOT(search, self.samples) if self.random else search
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RobustnessWarning)  # NaN is counted by the last word
+            return search(self.follow, clips, labels).clips
+
+    @property
+    def mean(self) -> Callable[[Clips], Logits]:
+        """What attacks follow, as one function of clips."""
+        return Averaged(answers(self.follow), self.samples) if self.random else answers(self.follow)
+
+    def wrong(self, clips: Clips, labels: Labels) -> Tensor:
+        """``B`` bool: which clips the model gets wrong, by its last word."""
+        logits = said(self.model, clips, self.samples * DRAWS if self.random else 1)
+        return (logits.argmax(1) != labels.cpu()) | ~logits.isfinite().all(1)
+
+
+@torch.no_grad()
+def said(model: nn.Module, clips: Clips, draws: int = 1, batch: int = 64) -> Logits:
+    """``B K`` on the CPU: the logits as users get them, the mean over ``draws``."""
+    found, device = [], device_of(model)
+    with undisturbed(model), seeded(0, clips), torch.autocast(device.type, enabled=False), full_float32(device):
+        for part in clips.to(device).split(batch):
+            found.append(sum(answers(model)(part).float() for _ in range(draws)).cpu() / draws)  # type: ignore[union-attr]
+    return torch.cat(found)
+
+
+def answered(model: nn.Module, clips: Clips, draws: int = 1) -> tuple[Logits | None, Tensor, list[str]]:
+    """What a model says of clips, some of which it may fail on.
+
+    Returns:
+        The logits ``B K``, NaN for clips that it fails on (None if it fails on all), ``B`` bool which these are, and
+        the errors in words.
+    """
+    failed, errors, logits = torch.zeros(len(clips), dtype=torch.bool), dict[str, None](), None
+    for rows, found in in_halves(lambda rows: said(model, clips[rows], draws), torch.arange(len(clips)), errors):
+        if found is None:
+            failed[rows] = True
+            continue
+        logits = torch.full((len(clips), found.shape[1]), torch.nan) if logits is None else logits
+        logits[rows] = found
+    return logits, failed, list(errors)
+
+
+def in_halves(work: Callable[[Tensor], Any], rows: Tensor, errors: dict[str, None]) -> list[tuple[Tensor, Any]]:
+    """Do work on rows; where it fails, on either half of them, down to single rows, which are left out.
+
+    Args:
+        work: from rows to what was found of them.
+        rows: indices.
+        errors: what went wrong is added to it.
+
+    Returns:
+        The rows with what was found of them, or with None.
+    """
+    if not len(rows):
+        return []
+    try:
+        return [(rows, work(rows))]
+    except Exception as error:  # noqa: BLE001 - whatever a model stumbles over is what is to be told
+        if len(rows) == 1:
+            lines = str(error).strip().splitlines()
+            errors[f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]] = None
+            return [(rows, None)]
+        middle = len(rows) // 2
+        return in_halves(work, rows[:middle], errors) + in_halves(work, rows[middle:], errors)
+
+
+def size_of_logits(logits: Logits) -> float:
+    """By how much the largest logit exceeds their mean, of the median clip."""
+    finite = logits[logits.isfinite().all(1)].double()
+    return (finite.amax(1) - finite.mean(1)).median().item() if len(finite) else 1.0
+
+
+def healthy(model: nn.Module, logits: Logits, probabilities: bool) -> nn.Module:
+    """The model, or a stand-in with logits of an ordinary size, as those of the clean clips tell."""
+    if probabilities:
+        return Healthy(model, log=True).eval()
+    size = size_of_logits(logits)
+    if size <= 0 or ORDINARY[0] <= size <= ORDINARY[1]:
+        return model
+    return Healthy(model, min(10 / size, 1e36)).eval()

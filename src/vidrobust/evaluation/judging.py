@@ -1,0 +1,134 @@
+"""A judgement piece by piece: what the model says of clean clips, then one attack after another, then their checks.
+
+Each piece works on a few clips and returns counts, so that pieces can run in any process, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from vidrobust.evaluation.active import active
+from vidrobust.evaluation.checklist import doubling, noise, rises
+from vidrobust.evaluation.consistency import Look, drift, look
+from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
+from vidrobust.evaluation.indicators import gradients, indicators, unconstrained
+from vidrobust.evaluation.judged import DRAWS, Judged, healthy
+from vidrobust.evaluation.straight import followed
+from vidrobust.evaluation.worst_case import WorstCase, budget, nearest, step_size
+from vidrobust.results.numbers.verdict import Measured
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.threats import Threat
+    from vidrobust.types import Clips, Labels
+
+STAGES = ("FMN", *GRADIENTS, *BLACK_BOX, "noise", "doubled", "signs")
+"""The pieces after the first look, in their order: attacks, then what is left to try, then the signs of failure."""
+
+FEW = 8
+"""Clips on which gradients are compared before the attacks."""
+
+
+def seen(model: nn.Module, clips: Clips, labels: Labels, ensemble: Ensemble) -> Look:
+    """What the model says of clean clips."""
+    return look(model, clips, labels, ensemble.samples * DRAWS)
+
+
+def begun(
+    model: nn.Module, clips: Clips, labels: Labels, threats: Sequence[Threat], first: Look, ensemble: Ensemble
+) -> tuple[WorstCase, list[Measured]]:
+    """The worst case before any attack, and what gradient the attacks follow.
+
+    Args:
+        model: in evaluation mode.
+        clips, labels: ``B C T H W`` float32 in [0, 1] and ``B``, where the model is.
+        threats: of one norm and support, with budgets ascending.
+        first: what it says of the clips.
+        ensemble: how hard attacks try.
+    """
+    judged, measured = Judged(model, model, ensemble.samples if first.random else 1), []
+    rows = first.right.nonzero().flatten()
+    if len(rows):
+        assert first.logits is not None
+        ordinary = healthy(model, first.logits[rows], first.probabilities)
+        few = rows[:FEW]
+        follow, layer, any_gradient = followed(ordinary, threats[-1], clips[few], labels[few], judged.samples)
+        judged = replace(judged, follow=follow, gradients=any_gradient)
+        measured = [Measured("no gradient", int(not any_gradient), 1)]
+        measured.append(Measured("masked gradient", int(bool(layer)), 1, f"straight to {layer}" if layer else ""))
+    return WorstCase(judged, clips, labels, threats, first.right), measured
+
+
+def stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diagnostic: int = 0) -> list[Measured]:
+    """Run one of :data:`STAGES`.
+
+    Args:
+        case: what is known; what is found is added to it.
+        name: of the stage.
+        ensemble: how hard attacks try.
+        classes: of the model.
+        diagnostic: how many of the first clips belong to the diagnostic subset.
+    """
+    draws = ensemble.noise if not case.judged.random else max(1, ensemble.noise // ensemble.samples)
+    if name == "FMN":
+        nearest(case, ensemble)
+        case.alpha = step_size(case, case.threats[-1], ensemble.steps) if case.judged.gradients else 0.0
+        found = [unconstrained(case, ensemble.steps)]
+        return found + _tried("gradients", lambda: gradients(case, max(diagnostic, FEW)))
+    if name == "noise":
+        return [noise(case, draws)]
+    if name == "doubled":
+        return doubling(case, ensemble, case.alpha)
+    if name == "signs":
+        return _signs(case, ensemble, diagnostic)
+    if name in BLACK_BOX or case.judged.gradients:
+
+        def search(threat: Threat) -> Any:
+            alpha = case.alpha * budget(threat) / budget(case.threats[-1])
+            return ensemble.attacks(threat, classes, alpha or 1.0, case.judged.gradients)[name]
+
+        case.run(name, search, diagnostic)
+    return []
+
+
+def _signs(case: WorstCase, ensemble: Ensemble, diagnostic: int) -> list[Measured]:
+    budgets = [budget(threat) for threat in case.threats]
+    found = [rises(case.distance, budgets)]
+    if diagnostic:
+        alpha = case.alpha or budgets[-1] / 4
+        found += _tried("indicators", lambda: indicators(case, alpha, ensemble.steps, diagnostic))
+        found += _tried("active test", lambda: active(case, ensemble.steps, diagnostic))
+    for name, (count, errors) in case.missing.items():
+        found.append(Measured("missing", count, len(case.labels), f"{name}: {errors}"))
+    return found
+
+
+def _tried(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
+    """What a check counts; one that fails is missing, which counts too."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever a model stumbles over is what is to be told
+        lines = str(error).strip().splitlines()
+        return [Measured("missing", 1, 1, f"{name}: {type(error).__name__}: {lines[0] if lines else ''}"[:200])]
+
+
+def ended(model: nn.Module, clips: Clips, first: Look) -> list[Measured]:
+    """Does the model still answer as it did before the attacks?"""
+    if first.random or first.logits is None:
+        return []
+    usable = (~first.failed).nonzero().flatten()
+    return [drift(model, clips[usable], first.logits[usable])]
+
+
+def confusion(logits: Tensor, labels: Labels) -> Tensor:
+    """``K K``: how often clips of a class (rows) get another (columns)."""
+    classes = logits.shape[1]
+    finite = logits.isfinite().all(1)
+    flat = labels.cpu()[finite] * classes + logits[finite].argmax(1)
+    return torch.bincount(flat, minlength=classes**2).view(classes, classes)

@@ -1,0 +1,174 @@
+"""The worst case of each clip under one norm and support: the smallest perturbation that any attack found.
+
+A clip is broken at ε if some attack found a perturbation of at most ε that the model itself gets wrong. So what is kept
+is one number a clip, the size of the smallest such perturbation, and one clip to show for it; the whole curve follows,
+and a clip that is broken at ε is broken at every larger ε. Attacks see only the clips that stand at their ε.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vidrobust.attacks.step_size import calibrate
+from vidrobust.attacks.wrappers import seeded
+from vidrobust.errors import InputError
+from vidrobust.evaluation.ensemble import Ensemble
+from vidrobust.evaluation.judged import Judged, in_halves
+from vidrobust.losses import margin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidrobust.threats import Threat
+    from vidrobust.types import Clips, Labels
+
+CALIBRATED = 8
+"""Clips on which PGD's step size is calibrated."""
+
+
+@dataclass
+class WorstCase:
+    """What is known of some clips under one norm and support.
+
+    Attributes:
+        judged: the model.
+        clips, labels: ``B C T H W`` float32 in [0, 1], and ``B``.
+        threats: the budgets of interest, ascending, of one norm and support.
+        right: ``B`` bool, the clips that the model gets right; no other is attacked.
+        distance: ``B`` float64, the size of the smallest perturbation that breaks a clip; 0 for those that are wrong as
+            they are, ∞ where none is known.
+        adversarial: ``B C T H W``, the clip that shows it (of others, the clip itself).
+        found_by: the attack that found it, or an empty text.
+        broke: by attack, the clips of the diagnostic subset that it broke at the largest budget by itself.
+        missing: by attack, how many clips it could not be run on, with the errors.
+        alpha: PGD's step size at the largest budget, in the units of ε; 0 before it is calibrated.
+    """
+
+    judged: Judged
+    clips: Clips
+    labels: Labels
+    threats: Sequence[Threat]
+    right: Tensor
+    distance: Tensor = field(init=False)
+    adversarial: Clips = field(init=False)
+    found_by: list[str] = field(init=False)
+    broke: dict[str, list[int]] = field(default_factory=dict)
+    missing: dict[str, tuple[int, str]] = field(default_factory=dict)
+    alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        refuse_shared(self.threats[0], self.clips)
+        self.distance = torch.where(self.right, math.inf, 0.0).double()
+        self.adversarial = self.clips.clone()
+        self.found_by = ["" if right else "clean" for right in self.right.tolist()]
+
+    def standing(self, eps: float) -> Tensor:
+        """Indices of the clips that no perturbation of at most ``eps`` is known to break."""
+        return (self.distance > eps).nonzero().flatten()
+
+    def absorb(self, name: str, rows: Tensor, found: Clips) -> Tensor:
+        """Take what an attack found of the clips ``rows``; nothing counts but the model's own word.
+
+        Returns:
+            ``len(rows)`` float64: the size of what it found, ∞ where that breaks nothing.
+        """
+        device = self.clips.device
+        found = found.to(device, torch.float32)
+        wrong = self.judged.wrong(found, self.labels[rows])
+        inside = ((found >= 0) & (found <= 1)).flatten(1).all(1).cpu()
+        size = self.threats[-1].around(self.clips[rows]).size(found).cpu()
+        size = torch.where(wrong & inside, size, math.inf)
+        better = (size < self.distance[rows]).nonzero().flatten()
+        for index in better.tolist():
+            row = int(rows[index])
+            self.distance[row], self.adversarial[row] = size[index], found[index]
+            self.found_by[row] = name
+        return size
+
+    def run(self, name: str, search: Callable[[Threat], Any], diagnostic: int = 0) -> None:
+        """Attack the clips that stand, budget by budget, and those of the diagnostic subset whether they stand or not.
+
+        Args:
+            name: of the attack.
+            search: makes the attack for a threat.
+            diagnostic: how many of the first clips are attacked by all.
+        """
+        for threat in self.threats:
+            eps, last = budget(threat), threat is self.threats[-1]
+            rows = self.standing(eps)
+            if last and diagnostic:
+                every = self.right[:diagnostic].nonzero().flatten()
+                rows = torch.cat([rows, every]).unique()
+            sizes = self.attack(name, rows, partial(self.judged.attack, search(threat)))
+            if last and diagnostic:
+                self.broke[name] = [row for row, size in sizes.items() if row < diagnostic and size <= eps]
+
+    def attack(self, name: str, rows: Tensor, work: Callable[[Clips, Labels], Clips]) -> dict[int, float]:
+        """Run an attack on clips, in parts where it fails on all at once, and absorb what it finds.
+
+        Returns:
+            By clip, the size of what was found.
+        """
+        errors: dict[str, None] = {}
+        sizes: dict[int, float] = {}
+
+        def once(part: Tensor) -> Tensor:
+            return self.absorb(name, part, work(self.clips[part], self.labels[part]))
+
+        for part, found in in_halves(once, rows, errors):
+            if found is not None:
+                sizes |= dict(zip(part.tolist(), found.tolist(), strict=True))
+        lost = len(rows) - len(sizes)
+        if lost:
+            before, told = self.missing.get(name, (0, ""))
+            self.missing[name] = before + lost, "; ".join(errors) or told
+        return sizes
+
+
+def budget(threat: Threat) -> float:
+    """The one budget of a threat whose clips all have the same."""
+    assert isinstance(threat.eps, (int, float))
+    return float(threat.eps)
+
+
+def refuse_shared(threat: Threat, clips: Clips) -> None:
+    """Refuse a threat without a worst case for each clip.
+
+    Raises:
+        InputError: it shares one perturbation among all clips, or has a budget a clip or frame.
+    """
+    if not isinstance(threat.eps, (int, float)):
+        raise InputError(f"a judgement needs one budget for all clips, but the threat has {threat.eps}.")
+    if threat.around(clips[:1]).shared:
+        raise InputError(
+            f"{threat.support} shares one perturbation among all clips: there is no worst case for each. Take a "
+            "support with a perturbation for each clip, such as WholeClip or Border."
+        )
+
+
+def nearest(case: WorstCase, ensemble: Ensemble) -> None:
+    """The minimum-norm search on all clips: from it comes the curve, and what no bound holds back."""
+    threat = case.threats[-1]
+    largest = threat.norm.largest(case.clips[0].numel())
+    rows = case.right.nonzero().flatten()
+    search = ensemble.nearest(replace(threat, eps=largest))
+    case.attack("FMN", rows, partial(case.judged.attack, search))
+
+
+def step_size(case: WorstCase, threat: Threat, steps: int) -> float:
+    """PGD's step size in the units of ε, calibrated on a few of the clips that stand; ε/4 where that fails."""
+    rows, plain = case.standing(budget(threat))[:CALIBRATED], budget(threat) / 4
+    if not len(rows) or case.judged.random:
+        return plain
+    try:
+        with seeded(0, case.clips):
+            found = calibrate(case.judged.follow, threat, steps, case.clips[rows], case.labels[rows], margin)
+    except Exception:  # noqa: BLE001 - the attack itself will say what is wrong
+        return plain
+    return found[steps].alpha

@@ -1,0 +1,225 @@
+"""Judgements: what fools weak evaluations is named or its true number found, and honest models are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.judged import QUICK, clips, conv, judged, linear, made, trained
+from helpers.planted import PLANTED, Wrapped
+from torch import Tensor, nn
+
+from vidrobust.evaluation.judging import begun, seen, stage
+from vidrobust.results.numbers.verdict import Verdict
+from vidrobust.threats import L2, Linf, Threat, Universal
+
+CLASSES, EPS = 4, 14.0
+
+HONEST: dict[str, tuple[Callable[[], nn.Module], int, float, float]] = {
+    "linear, 3 classes": (lambda: linear(3), 3, 0.0, 20.9),
+    "linear, 2 classes": (lambda: linear(2), 2, 0.0, 22.3),
+    "linear, 6 classes, adversarially": (lambda: linear(6), 6, 16 / 255, 22.5),
+    "convolutional, 4 classes": (lambda: conv(4), 4, 0.0, 10.0),
+    "convolutional, 4 classes, adversarially": (lambda: conv(4), 4, 16 / 255, 12.0),
+    "convolutional, 2 classes, adversarially": (lambda: conv(2), 2, 16 / 255, 16.0),
+    "batch norm, 5 classes, adversarially": (lambda: conv(5, 8, True), 5, 16 / 255, 10.0),
+    "batch norm, 3 classes": (lambda: conv(3, 4, True), 3, 0.0, 8.0),
+    "convolutional, hardly attacked": (lambda: conv(4, 5), 4, 8 / 255, 2.0),
+}
+"""By name: the model, its classes, the ε of its training and that of the judgement (1/255)."""
+
+
+@pytest.fixture(scope="module")
+def base() -> nn.Module:
+    return trained(made(lambda: conv(CLASSES)), CLASSES, 16 / 255)
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[Tensor, Tensor]:
+    found, labels = clips(CLASSES, 12, 7)
+    return (found * 255).round() / 255, labels
+
+
+@pytest.fixture(scope="module")
+def true(base: nn.Module, shown: tuple[Tensor, Tensor]) -> int:
+    verdict, case = judged(base, *shown, EPS)
+    standing = len(case.standing(EPS / 255))
+    assert verdict.trust and 0 < standing < len(shown[0])
+    return standing
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_models_are_trusted(name: str) -> None:
+    build, classes, eps, asked = HONEST[name]
+    model = trained(made(build), classes, eps)
+    verdict, case = judged(model, *clips(classes, 12, 7), asked)
+    assert verdict.trust, [str(reason) for reason in verdict.reasons]
+    assert len(case.standing(asked / 255)) > 0
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_failure_never_gets_its_number_trusted(
+    name: str, base: nn.Module, shown: tuple[Tensor, Tensor], true: int
+) -> None:
+    verdict, case = judged(PLANTED[name](base, *shown).eval(), *shown, EPS)
+    assert not verdict.trust or len(case.standing(EPS / 255)) <= true
+
+
+class GradientMode(Wrapped):
+    """Answers otherwise when it is being differentiated."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits = self.classifier(clips)
+        if not clips.requires_grad:
+            return logits
+        return 1e-3 * logits + F.one_hot(logits.argmax(1), logits.shape[1])
+
+
+class OfTheBatch(Wrapped):
+    """Logits relative to those of the batch."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits = self.classifier(clips)
+        return logits - logits.mean(0)
+
+
+class Turned(torch.autograd.Function):
+    """A gradient that leads downhill."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return -gradients[0]
+
+
+class Backwards(Wrapped):
+    """Its logits have the wrong gradient; no layer comes after."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return Turned.apply(self.classifier(clips))
+
+
+class Clamped(Wrapped):
+    """Logits cut off where they are sure."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return (self.classifier(clips) * 100).clamp(-1, 1)
+
+
+class Tired(Wrapped):
+    """After so many questions, it gives the answers it knows to be right."""
+
+    def __init__(self, classifier: nn.Module, clips: Tensor, labels: Tensor) -> None:
+        super().__init__(classifier)
+        self.asked, self.seen, self.answers = 0, clips.flatten(1), labels
+
+    def forward(self, clips: Tensor) -> Tensor:
+        self.asked += 1
+        logits = self.classifier(clips)
+        if self.asked < 60:
+            return logits
+        nearest = torch.cdist(clips.detach().flatten(1), self.seen, p=torch.inf).argmin(1)
+        return 10 * F.one_hot(self.answers[nearest], logits.shape[1]).float() + 0 * logits
+
+
+class OffGrid(Wrapped):
+    """Knows that pixels between the 256 levels are an attack, and answers with the nearest clip it remembers."""
+
+    def __init__(self, classifier: nn.Module, clips: Tensor, labels: Tensor) -> None:
+        super().__init__(classifier)
+        self.seen, self.answers = clips.flatten(1), labels
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits = self.classifier(clips)
+        nearest = torch.cdist(clips.detach().flatten(1), self.seen, p=torch.inf).argmin(1)
+        known = 10 * F.one_hot(self.answers[nearest], logits.shape[1]).float()
+        between = ((clips * 255 - (clips * 255).round()).abs() > 1e-3).flatten(1).any(1)
+        return torch.where(between[:, None], known, logits)
+
+
+class Pseudorandom(Wrapped):
+    """Noise that follows from the clip: the same clip, the same noise."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        with torch.no_grad():
+            noise = ((clips * 98765.4321).sin() * 43758.5453).frac()
+        return self.classifier(clips + 0.1 * noise)
+
+
+UNSEEN: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], nn.Module], str]] = {
+    "gradient mode": (lambda model, clips, labels: GradientMode(model), "gradient mode"),
+    "of the batch": (lambda model, clips, labels: OfTheBatch(model), "batch"),
+    "turned gradient": (lambda model, clips, labels: Backwards(model), "misleading gradients"),
+    "clamped logits": (lambda model, clips, labels: Clamped(model), "unavailable gradients"),
+    "tired": (Tired, "drift"),
+    "off the grid": (OffGrid, "unavailable gradients"),
+    "pseudorandom": (lambda model, clips, labels: Pseudorandom(model), "misleading gradients"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_is_wrong_is_named(name: str, base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    make, rule = UNSEEN[name]
+    verdict, _ = judged(make(base, *shown).eval(), *shown, EPS)
+    assert rule in rules(verdict)
+
+
+def rules(verdict: Verdict) -> set[str]:
+    return {reason.rule for reason in verdict.reasons}
+
+
+class Falters(Wrapped):
+    """Fails on bright clips, as one does that runs out of memory on some."""
+
+    brightest = 0.0
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if clips.mean((1, 2, 3, 4)).max() > self.brightest:
+            raise RuntimeError("out of memory")
+        return self.classifier(clips)
+
+
+def test_what_fails_on_some_clips_is_measured_on_the_others(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    model = Falters(base).eval()
+    model.brightest = shown[0].mean((1, 2, 3, 4)).median().item()
+    verdict, case = judged(model, *shown, EPS)
+    assert {"unanswered"} <= rules(verdict)
+    assert 0 < int(case.right.sum()) < len(shown[0])
+    assert "out of memory" in str(verdict.reasons[0])
+
+
+def test_labels_of_another_order_are_told(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    verdict, _ = judged(base, shown[0], (shown[1] + 1) % CLASSES, EPS)
+    assert "class order" in rules(verdict)
+
+
+def test_under_ten_sources_no_interval_is_trusted(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    verdict, _ = judged(base, shown[0][:9], shown[1][:9], EPS)
+    assert rules(verdict) == {"few sources"}
+
+
+def test_one_distance_a_clip_is_the_whole_curve(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    threats = [Threat(L2(), eps) for eps in (0.3, 0.6, 1.2)]
+    first = seen(base, *shown, QUICK)
+    case, _ = begun(base, *shown, threats, first, QUICK)
+    for name in ("FMN", "APGD-DLR"):
+        stage(case, name, QUICK, CLASSES, diagnostic=4)
+    standing = [len(case.standing(threat.eps)) for threat in threats]  # type: ignore[arg-type]
+    assert standing == sorted(standing, reverse=True) and standing[0] > standing[-1]
+    for row, distance in enumerate(case.distance.tolist()):
+        found, clip = case.adversarial[row : row + 1], shown[0][row : row + 1]
+        if 0 < distance < torch.inf:
+            assert (found.double() - clip.double()).norm().item() == pytest.approx(distance, abs=1e-12)
+            assert base(found).argmax().item() != shown[1][row]
+    assert case.broke["APGD-DLR"] and set(case.broke["APGD-DLR"]) <= set(range(4))
+
+
+def test_a_shared_perturbation_has_no_worst_case_for_each_clip(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    first = seen(base, *shown, QUICK)
+    with pytest.raises(ValueError, match="shares one perturbation"):
+        begun(base, *shown, [Threat(Linf(), 8 / 255, Universal())], first, QUICK)
