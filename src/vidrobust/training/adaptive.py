@@ -33,15 +33,21 @@ def held_out(clips: Clips, policy: Policy, seed: int) -> tuple[Clips, Clips | No
     """
     if not isinstance(policy.eps, Adaptive):
         return clips, None
-    sources = [(int(label), source) for label, source in zip(clips.labels, clips.sources, strict=True)]
-    groups = sorted({group for _, group in sources}, key=lambda group: content_seed(seed, "held", group))
+    names = [_group(clips, index) for index in range(len(clips))]
+    groups = sorted(set(names), key=lambda name: content_seed(seed, "held", name))
     if len(groups) < 2:
         raise InputError(f"{policy} needs training clips of at least two groups, to hold one out for measuring losses.")
     aside = set(groups[: max(1, len(groups) // 10)])
-    held = [index for index, (_, group) in enumerate(sources) if group in aside]
-    rest = [index for index, (_, group) in enumerate(sources) if group not in aside]
+    held = [index for index, name in enumerate(names) if name in aside]
+    rest = [index for index, name in enumerate(names) if name not in aside]
     spread = held[:: max(1, math.ceil(len(held) / HELD_OUT))]
     return clips.subset(rest), clips.subset(spread)
+
+
+def _group(clips: Clips, index: int) -> str:
+    """A clip's source without its class, where one precedes it: ``g01`` of each class of UCF-101."""
+    source, label = clips.sources[index], int(clips.labels[index])
+    return source if source == clips.videos[index] else source.removeprefix(f"{clips.classes[label]}/")
 
 
 def adaptive_now(policy: Policy, epoch: int, step: int) -> bool:
