@@ -113,6 +113,33 @@ def test_a_ray_cluster_of_three_nodes_of_which_one_is_killed_gives_the_same_rows
         cluster.communicate()
 
 
+UNGUARDED = """
+import sys
+from pathlib import Path
+from vidrobust.data.dataset import DataConfig
+from vidrobust.study.engines.local import Local
+from vidrobust.study.jobs import PrepareData, job_key
+
+print("begun", flush=True)
+job = PrepareData(DataConfig(name=sys.argv[1], size=16, max_frames=10))
+engine = Local(1)
+engine.submit(job_key(job), job, Path(sys.argv[2]))
+while not engine.finished(0.2):
+    pass
+engine.close(at_once=False)
+print("done")
+"""
+
+
+def test_a_script_without_a_guard_of_its_main_module_is_not_run_again_by_workers(
+    small_motion: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(small_motion), str(tmp_path / "jobs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stdout.split()) == (0, ["begun", "done"]), done.stderr
+
+
 def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose local, ray or slurm"):
         Where(engine="cloud")  # type: ignore[arg-type]

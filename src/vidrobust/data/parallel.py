@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
 from typing import TypeVar
 
-from vidrobust.runs.processes import follow_parent
+from vidrobust.runs.processes import WorkerContext, follow_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,30 +87,4 @@ def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[It
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, _OwnModulesOnly(), follow_parent)
-
-
-_starting = threading.Lock()
-
-
-class _Process(SpawnProcess):
-    """A process that does not run the caller's main module again.
-
-    It needs the functions of modules alone. A script without an ``if __name__ == "__main__":`` would otherwise ask for
-    its data again in every process, and wait for the lock that it holds; one from the standard input cannot even be
-    found.
-    """
-
-    def start(self) -> None:
-        """Start it."""
-        with _starting:
-            main = sys.modules["__main__"]
-            sys.modules["__main__"] = ModuleType("__main__")
-            try:
-                super().start()
-            finally:
-                sys.modules["__main__"] = main
-
-
-class _OwnModulesOnly(SpawnContext):
-    Process = _Process
+    return ProcessPoolExecutor(workers, WorkerContext(), follow_parent)

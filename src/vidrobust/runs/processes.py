@@ -6,9 +6,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 
 
 def follow_parent() -> None:
@@ -41,3 +44,31 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
+
+
+_starting = threading.Lock()
+
+
+class WorkerProcess(SpawnProcess):
+    """A process that does not run the caller's main module again.
+
+    It needs the functions of modules alone. A script without an ``if __name__ == "__main__":`` would otherwise ask for
+    its data, or begin its study, again in every process, and wait for the lock that it holds; one from the standard
+    input cannot even be found.
+    """
+
+    def start(self) -> None:
+        """Start it."""
+        with _starting:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = main
+
+
+class WorkerContext(SpawnContext):
+    """A context whose processes are :class:`WorkerProcess`."""
+
+    Process = WorkerProcess

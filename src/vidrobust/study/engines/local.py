@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.processes import follow_parent, starting_workers
+from vidrobust.runs.processes import WorkerContext, follow_parent, starting_workers
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Local:
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers, self._context = workers, multiprocessing.get_context("spawn")
+        self._workers, self._context = workers, WorkerContext()
         self._counter = self._context.Value("q", 0)
         self._pool = self._new_pool()
         self._futures: dict[Future[None], tuple[str, Job, Path]] = {}
