@@ -14,10 +14,7 @@ from hypothesis import strategies as st
 
 from vidrobust.data import CachedSplit, Clips, sampling
 from vidrobust.data.dataset import DataConfig, load
-from vidrobust.data.decoding.decode import decode_video
 from vidrobust.data.decoding.decoders import decoder
-from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DataError, InputError
 
 HEIGHT, WIDTH = 24, 40
@@ -188,22 +185,6 @@ def test_a_decoder_that_is_not_there_is_named() -> None:
     except (ImportError, OSError, RuntimeError):
         with pytest.raises(DataError, match=r'pip install "vidrobust\[torchcodec\]"'):
             decoder("torchcodec")
-
-
-@pytest.mark.parametrize("name", ["a.avi", "b.avi", "c.mp4", "d.mkv", "e.mpg"])
-def test_torchcodec_gives_the_same_frames(tmp_path: Path, name: str) -> None:
-    try:
-        with_torchcodec = decoder("torchcodec")
-    except DataError:
-        pytest.skip("torchcodec is an extra")
-    codec = {".avi": "mpeg4", ".mpg": "mpeg2video"}.get(Path(name).suffix, "libx264")
-    source = stored_at(write(tmp_path / name, film(60), codec, g="12", bf="0" if name == "a.avi" else "2"))
-    for most in (None, 7):
-        one, other = (decode(source, Fit(48, whole=True), most).frames for decode in (decode_video, with_torchcodec))
-        assert one.shape == other.shape
-        assert np.abs(one.astype(int) - other).mean() < 12  # colours are interpolated in another way
-        shifted = np.abs(one[1:].astype(int) - other[:-1]).mean()
-        assert shifted > 2 * np.abs(one.astype(int) - other).mean()
 
 
 def test_a_bad_packet_is_survived_and_said_in_the_rows(tmp_path: Path) -> None:

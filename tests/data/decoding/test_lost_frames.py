@@ -10,10 +10,11 @@ import pytest
 from helpers.data_videos import film, remux, replaced, write
 
 from vidrobust.data.decoding.decode import decode, decode_video
+from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
 from vidrobust.data.decoding.stored import stored_at
-from vidrobust.errors import DecodeError
+from vidrobust.errors import DataError, DecodeError
 
 CODECS: dict[str, tuple[str, dict[str, object]]] = {
     "mpeg4.avi": ("mpeg4", {"g": "20", "tag": "XVID"}),
@@ -67,6 +68,19 @@ def test_a_video_cut_before_its_first_key_frame_is_damaged(tmp_path: Path, name:
         assert caught.value.outcome == "damaged"
     with pytest.raises(DecodeError, match="is damaged"):
         survey(stored_at(path), damaged)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_the_other_decoder_counts_the_same_frames_as_lost(tmp_path: Path, name: str) -> None:
+    try:
+        with_torchcodec = decoder("torchcodec")
+    except DataError:
+        pytest.skip("torchcodec is an extra")
+    whole = made(tmp_path, name, *CODECS[name])
+    assert len(with_torchcodec(stored_at(whole), Fit(16), None, "refuse").frames) == FRAMES
+    path = remux(whole, tmp_path / f"cut-{name}", lambda packets: packets[CUT:])
+    with pytest.raises(DecodeError, match="is damaged"):
+        with_torchcodec(stored_at(path), Fit(16), 8, "keep")
 
 
 @pytest.mark.parametrize("name", INTRA)

@@ -12,10 +12,12 @@ from helpers.data_videos import edit_list, film, remux, stills, with_matrix, wri
 
 from vidrobust.data import DataConfig, Video, VideoFolder, cached_frames
 from vidrobust.data.decoding.decode import decode, decode_video
+from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.random_access import read, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.data.live import live_frames
+from vidrobust.errors import DataError
 
 Make = Callable[[Path], Path]
 FRAMES = 60
@@ -153,6 +155,22 @@ def test_a_display_matrix_turns_and_mirrors(tmp_path: Path, name: str) -> None:
     stored = decode(path, size=48, whole=True)
     shown = decode(with_matrix(path, *MATRICES[name][0]), size=48, whole=True)
     assert np.array_equal(shown, MATRICES[name][1](stored))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_other_decoder_gives_the_same_frames(folder: VideoFolder, name: str) -> None:
+    """Colours are interpolated in another way; so each frame is nearer to its own than to its neighbour."""
+    try:
+        with_torchcodec = decoder("torchcodec")
+    except DataError:
+        pytest.skip("torchcodec is an extra")
+    video, fit = stored_at(folder.root / name), Fit(37 if name == "odd.mkv" else 48, whole=True)
+    for most in (None, 7):
+        one, other = (decode(video, fit, most).frames.astype(int) for decode in (decode_video, with_torchcodec))
+        assert one.shape == other.shape
+        apart, shifted = np.abs(one - other).mean(), np.abs(one[1:] - other[:-1]).mean()
+        assert apart < 12
+        assert shifted > 2 * apart
 
 
 def test_forty_hidden_frames_of_a_hundred(tmp_path: Path) -> None:

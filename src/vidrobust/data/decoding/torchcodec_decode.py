@@ -68,12 +68,13 @@ def _plain_frames(video: StoredVideo) -> int:
                 plain = plain and shows(packet, codec) and (bool(times) or packet.is_keyframe)
                 times.append(packet.pts)
         check_promises(video, container, stream, count)
-    if not plain or count.lost or None in times or len(set(times)) < len(times):
+    if not plain or not times or count.lost or None in times or len(set(times)) < len(times):
         return 0
     with opened(video) as (container, stream):
         first = next(iter(stream_frames(container, stream, FrameCount())), None)
-        upright = first is not None and Orientation.of(first) == Orientation() and first.key_frame
-    return len(times) if upright else 0
+        # Frames before the first key frame are left out here, whatever the container calls their packets.
+        whole = first is not None and first.pts == min(times) and Orientation.of(first) == Orientation()
+    return len(times) if whole else 0
 
 
 def _decoded(video: StoredVideo, fit: Fit, most: int | None, total: int) -> np.ndarray | None:
