@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judging import STAGES, begun, confusion, ended, seen, stage
+from vidrobust.evaluation.judging import STAGES, begun, confusion, ended, missed, seen, stage
 from vidrobust.evaluation.worst_case import WorstCase
 from vidrobust.results.numbers.verdict import Verdict, chance, class_order, merged, sources, verdict
 from vidrobust.threats import Linf, Threat
@@ -83,5 +83,6 @@ def judged(
         measured += [class_order(table.tolist()), chance(int(first.right.sum()), len(labels), classes)]
         for name in STAGES if first.right.any() else ():
             search += stage(case, name, ensemble, classes, ensemble.diagnostic)
+    search += missed(case)
     measured += [*ended(model, shown, first), sources(len(labels))]
     return verdict(merged(measured), {f"Linf({eps:g})": (len(case.standing(eps / 255)), merged(search))}), case

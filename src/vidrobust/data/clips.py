@@ -168,6 +168,16 @@ class Clips:
         clips._start = torch.tensor([start for many in found for start in many], dtype=torch.int64)
         return clips
 
+    def place(self, index: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        """Where :meth:`centre` takes a clip from: the first and last frame of its video, and the box of its frames.
+
+        Returns:
+            (first, last), from 0, the last of which may lie behind the end of a short video, which is looped; and (top,
+            left, height, width) in pixels of the frames as they are kept.
+        """
+        start, (_, height, width) = int(self._start[index]), self._shapes[index].tolist()
+        return (start, start + span(self.frames, self.stride) - 1), sampling.centre_box(height, width)
+
     def _centred(self, length: Tensor) -> Tensor:
         return (length - span(self.frames, self.stride)).clamp_min(0) // 2
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed, uphill
+from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.wrappers import seeded
 from vidrobust.evaluation.worst_case import WorstCase, budget
@@ -67,12 +68,11 @@ def gradients(case: WorstCase, count: int) -> list[Measured]:
     with undisturbed(case.judged.model), seeded(0, clips):
         feasible = threat.around(clips)
         points = [feasible.start, feasible.random(generator), feasible.random(generator)]
-        seen = [uphill(call, feasible, point, labels, margin) for point in points]
-        usable = torch.stack([_usable(gradient) for _, _, gradient in seen])
+        seen = [uphill(call, feasible, point, labels, margin, feasible.movable) for point in points]
+        usable = torch.stack([ascent.usable for ascent in seen])
         unavailable = usable.sum(0) < 2  # of three points: a flat spot is no plateau
         step = budget(threat) * SMALL
-        losses, _, gradient = seen[0]
-        gradient = torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
+        losses, gradient = seen[0].losses, seen[0].gradient
         start = feasible.start
 
         def rise(direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,11 +92,6 @@ def gradients(case: WorstCase, count: int) -> list[Measured]:
         Measured("unavailable gradients", int(unavailable.sum()), len(rows)),
         Measured("misleading gradients", int(misleading.sum()), len(rows)),
     ]
-
-
-def _usable(gradient: Tensor) -> Tensor:
-    flat = gradient.flatten(1)
-    return flat.isfinite().all(1) & (flat.abs().amax(1) > 0)
 
 
 def _path(case: WorstCase, threat: Threat, rows: Tensor, alpha: float, steps: int) -> list[Measured]:
@@ -143,7 +138,7 @@ def _breaks(case: WorstCase, attack: PGD, rows: Tensor) -> Tensor:
     """Which of the clips an attack of another threat breaks; nothing is kept of it."""
     clips, labels = case.clips[rows], case.labels[rows]
     try:
-        return case.judged.wrong(case.judged.attack(attack, clips, labels), labels)
+        return case.judged.wrong(case.judged.attack(attack, clips, labels).clips, labels)
     except Exception:  # noqa: BLE001 - whatever stops the attack, it has not broken them
         return torch.zeros(len(rows), dtype=torch.bool)
 

@@ -24,6 +24,7 @@ from vidrobust.fast.view import answers
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidrobust.attacks.base import AttackResult
     from vidrobust.types import Clips, Labels, Logits
 
 ORDINARY = (1e-2, 1e3)
@@ -75,12 +76,12 @@ class Judged:
         """Does the model draw at random?"""
         return self.samples > 1
 
-    def attack(self, search: Any, clips: Clips, labels: Labels) -> Clips:
-        """The clips that a search finds, by the mean over draws where the model draws at random."""
+    def attack(self, search: Any, clips: Clips, labels: Labels) -> AttackResult:
+        """What a search finds, by the mean over draws where the model draws at random."""
         search = EOT(search, self.samples) if self.random else search
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RobustnessWarning)  # NaN is counted by the last word
-            return search(self.follow, clips, labels).clips
+            return search(self.follow, clips, labels)
 
     @property
     def mean(self) -> Callable[[Clips], Logits]:

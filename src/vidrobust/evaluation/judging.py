@@ -104,9 +104,14 @@ def _signs(case: WorstCase, ensemble: Ensemble, diagnostic: int) -> list[Measure
         alpha = case.alpha or budgets[-1] / 4
         found += _tried("indicators", lambda: indicators(case, alpha, ensemble.steps, diagnostic))
         found += _tried("active test", lambda: active(case, ensemble.steps, diagnostic))
-    for name, (count, errors) in case.missing.items():
-        found.append(Measured("missing", count, len(case.labels), f"{name}: {errors}"))
     return found
+
+
+def missed(case: WorstCase) -> list[Measured]:
+    """Attacks that could not be run on some clips, with the errors."""
+    return [
+        Measured("missing", count, len(case.labels), f"{name}: {why}") for name, (count, why) in case.missing.items()
+    ]
 
 
 def _tried(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import undisturbed, uphill
+from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.evaluation.judged import in_halves
 from vidrobust.evaluation.worst_case import budget
@@ -101,11 +102,11 @@ def _rise(call: Callable[[Clips], Logits], threat: Threat, clips: Clips, labels:
     def risen(rows: Tensor) -> Tensor:
         feasible = threat.around(clips[rows])
         start = feasible.start
-        losses, _, gradient = uphill(view, feasible, start, labels[rows], margin)
-        moved = feasible.step(start, torch.nan_to_num(gradient, 0.0, 0.0, 0.0), STEP * budget(threat))
+        ascent = uphill(view, feasible, start, labels[rows], margin)
+        moved = feasible.step(start, ascent.gradient, STEP * budget(threat))
         with torch.no_grad():
             after = margin(view(feasible.clips(moved)), labels[rows])
-        return torch.nan_to_num(after - losses, 0.0, 0.0, 0.0)
+        return torch.nan_to_num(after - ascent.losses, 0.0, 0.0, 0.0)
 
     with undisturbed(module), seeded(0, clips):
         found = [rises for _, rises in in_halves(risen, torch.arange(len(clips)), {}) if rises is not None]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vidrobust.attacks.base import AttackResult
 from vidrobust.attacks.step_size import calibrate
 from vidrobust.attacks.wrappers import seeded
 from vidrobust.errors import InputError
@@ -48,6 +49,7 @@ class WorstCase:
         broke: by attack, the clips of the diagnostic subset that it broke at the largest budget by itself.
         missing: by attack, how many clips it could not be run on, with the errors.
         alpha: PGD's step size at the largest budget, in the units of ε; 0 before it is calibrated.
+        gradients, passes: what the attacks have cost.
     """
 
     judged: Judged
@@ -61,6 +63,8 @@ class WorstCase:
     broke: dict[str, list[int]] = field(default_factory=dict)
     missing: dict[str, tuple[int, str]] = field(default_factory=dict)
     alpha: float = 0.0
+    gradients: int = 0
+    passes: int = 0
 
     def __post_init__(self) -> None:
         refuse_shared(self.threats[0], self.clips)
@@ -109,8 +113,13 @@ class WorstCase:
             if last and diagnostic:
                 self.broke[name] = [row for row, size in sizes.items() if row < diagnostic and size <= eps]
 
-    def attack(self, name: str, rows: Tensor, work: Callable[[Clips, Labels], Clips]) -> dict[int, float]:
+    def attack(self, name: str, rows: Tensor, work: Callable[[Clips, Labels], Any]) -> dict[int, float]:
         """Run an attack on clips, in parts where it fails on all at once, and absorb what it finds.
+
+        Args:
+            name: of the attack.
+            rows: the clips.
+            work: from clips and labels to perturbed clips, or to the result of a search, whose cost is counted.
 
         Returns:
             By clip, the size of what was found.
@@ -119,7 +128,12 @@ class WorstCase:
         sizes: dict[int, float] = {}
 
         def once(part: Tensor) -> Tensor:
-            return self.absorb(name, part, work(self.clips[part], self.labels[part]))
+            found = work(self.clips[part], self.labels[part])
+            if isinstance(found, AttackResult):
+                self.gradients += int(found.backwards.sum())
+                self.passes += int(found.forwards.sum())
+                found = found.clips
+            return self.absorb(name, part, found)
 
         for part, found in in_halves(once, rows, errors):
             if found is not None:
