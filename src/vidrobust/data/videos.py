@@ -16,6 +16,9 @@ from vidrobust.errors import DataError, InputError
 
 SPLITS = ("train", "val", "test")
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that no name may have, because a terminal obeys them."""
+
 FRAME = re.compile(r"(?P<stem>(?:image|img|frames?)?[-_]?)(?P<number>\d{1,12})\.(?:jpe?g|png)", re.IGNORECASE)
 """``image_00001.jpg``, ``img_00001.jpg``, ``frame000001.jpg``, ``00001.jpg``; optical flow beside them is let alone."""
 
@@ -111,13 +114,14 @@ def inside(where: str, name: str) -> PurePosixPath:
         name: the path as it stands there.
 
     Raises:
-        DataError: it is absolute, has a drive, climbs with ``..``, or is empty.
+        DataError: it is absolute, has a drive, climbs with ``..``, is empty, or has control characters.
 
     >>> str(inside("a.txt, line 1", r"Archery\v_Archery_g01_c01.avi"))
     'Archery/v_Archery_g01_c01.avi'
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    if not path.parts or path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
+    climbs = path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts
+    if not path.parts or climbs or CONTROL.search(name):
         raise DataError(f"{where}: {name!r} leads out of the data set. Only paths within its folder may stand here.")
     return path
 

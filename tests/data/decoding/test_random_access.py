@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,7 +71,8 @@ def test_no_more_is_decoded_than_is_needed(tmp_path: Path, name: str, monkeypatc
 
 def test_frames_that_the_decoder_marks_as_corrupt_are_left_out_and_counted() -> None:
     frames = [SimpleNamespace(is_corrupt=n == 2, number=n, key_frame=n == 0, pict_type=1 + (n > 0)) for n in range(4)]
-    common = {"time_base": 1, "duration": 1, "stream_index": 0, "size": 99, "is_discard": False, "is_keyframe": False}
+    common = {"time_base": Fraction(1, 25), "duration": 1, "stream_index": 0, "size": 99}
+    common |= {"is_discard": False, "is_keyframe": False}
     packets = [SimpleNamespace(**common, pts=n, decode=lambda f=f: [f]) for n, f in enumerate(frames)]
     container = SimpleNamespace(format=SimpleNamespace(name="avi"), demux=lambda stream: packets)
     stream, count = SimpleNamespace(index=0, codec_context=SimpleNamespace(name="mpeg4")), FrameCount()

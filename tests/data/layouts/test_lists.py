@@ -331,6 +331,36 @@ def test_a_list_that_is_no_file_of_the_data_set_is_refused_and_never_waited_for(
         open_folder(place) if kind != "outside" else open_folder(root)
 
 
+@pytest.mark.parametrize("where", ["video", "class", "list", "label"])
+def test_names_with_control_characters_are_shown_escaped(root: Path, where: str) -> None:
+    for name in CLASSES:
+        shutil.move(root / "videos" / name, root / name)
+    (root / "videos").rmdir()
+    odd = "a\x1b[2Jb"
+    if where == "video":
+        (root / "cat/0.mp4").rename(root / f"cat/{odd}.mp4")
+    elif where == "class":
+        (root / "cat").rename(root / odd)
+    else:
+        path, label = ("cat/0.mp4", odd) if where == "label" else (f"cat/{odd}.mp4", "cat")
+        (root / "list.jsonl").write_text(
+            "\n".join(json.dumps({"path": p, "label": n}) for p, n in ((path, label), ("dog/0.mp4", "dog")))
+        )
+    (message,) = check(root)["errors"]
+    assert "\x1b" not in message
+    assert r"\x1b" in message
+
+
+def test_a_listed_link_to_nothing_is_missing(root: Path) -> None:
+    each("{path} {label}")(root)
+    gone = root / "videos/cat/0.mp4"
+    gone.unlink()
+    gone.symlink_to("nowhere.mp4")
+    with pytest.raises(DataError, match=r"train.csv, line 1: .*videos/cat/0.mp4 does not exist"):
+        open_folder(root)
+    assert open_folder(root, allow_missing=True).missing[0].name == "videos/cat/0.mp4"
+
+
 def test_a_circle_of_links_is_named(root: Path) -> None:
     for name in CLASSES:
         shutil.move(root / "videos" / name, root / name)

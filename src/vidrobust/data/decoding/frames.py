@@ -66,6 +66,8 @@ class FrameConverter:
     reformatter: VideoReformatter = field(default_factory=VideoReformatter)
     first: tuple[int, int] | None = None
     """Width and height of the first frame, which decides those of the others: a stream may change its size midway."""
+    known: tuple[float, Orientation] | None = None
+    """The angle and the orientation of the frame before."""
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """``H W 3``, uint8: a view of the decoder's memory, not copied."""
@@ -75,7 +77,13 @@ class FrameConverter:
         small = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=how, **ONE_THREAD)
         plane = small.planes[0]
         lines = np.ndarray((height, width, 3), np.uint8, memoryview(plane), strides=(plane.line_size, 3, 1))  # padded
-        return self.fit.cropped(Orientation.of(frame).upright(lines))
+        return self.fit.cropped(self._orientation(frame).upright(lines))
+
+    def _orientation(self, frame: VideoFrame) -> Orientation:
+        """That of the frame before, as long as the angle is the same: looking for the matrix takes time."""
+        if self.known is None or self.known[0] != frame.rotation:
+            self.known = frame.rotation, Orientation.of(frame)
+        return self.known[1]
 
     def check(self, frame: VideoFrame) -> tuple[int, int]:
         """The stored width and height of the first frame, if this one's are in proportion.

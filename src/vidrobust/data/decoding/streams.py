@@ -73,8 +73,9 @@ class FrameCount:
 
     def see(self, packet: Packet, stream: VideoStream) -> bool:
         """Count a packet; does it belong to the stream?"""
-        if packet.pts is not None and packet.time_base is not None:
-            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        unit = packet.time_base
+        if packet.pts is not None and unit is not None:
+            self.end = max(self.end, (packet.pts + (packet.duration or 0)) * unit.numerator / unit.denominator)
         mine = packet.stream_index == stream.index
         self.packets += mine and shows(packet, stream.codec_context.name)
         return mine

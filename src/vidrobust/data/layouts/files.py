@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.videos import FRAME, Video, check_link
+from vidrobust.data.videos import CONTROL, FRAME, Video, check_link
 from vidrobust.errors import DataError
 
 SUFFIXES = frozenset(
@@ -50,16 +50,18 @@ def entries(folder: Path) -> list[Path]:
 
 
 def check_name(path: Path) -> None:
-    """A path must be text.
+    """A path must be text, without characters that a terminal obeys.
 
     Raises:
-        DataError: it is no UTF-8.
+        DataError: it is no UTF-8, or has control characters.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         shown = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise DataError(f"the name of {shown} is no UTF-8. Rename it (convmv does so for whole folders).") from error
+    if CONTROL.search(str(path)):
+        raise DataError(f"the name of {str(path)!r} has control characters. Rename it.")
 
 
 def folders(base: Path) -> list[Path]:

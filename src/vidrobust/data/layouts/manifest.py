@@ -29,7 +29,7 @@ from vidrobust.data.layouts.tables import (
     rows,
     split_of,
 )
-from vidrobust.data.videos import SPLITS, Missing, Video, VideoFolder, check_link, present
+from vidrobust.data.videos import CONTROL, SPLITS, Missing, Video, VideoFolder, check_link, present
 from vidrobust.errors import DataError
 
 LAYOUT = "manifest"
@@ -232,9 +232,11 @@ def _relative(root: Path, base: Path, name: str) -> str:
         name.encode()
     except UnicodeEncodeError:  # half a character, by an escape in JSON
         return ""
+    if CONTROL.search(name):
+        return ""
     if PureWindowsPath(name).drive and not name.startswith("/"):
         return ""
-    plain = name if "\\" not in name or os.path.lexists(base / name) else name.replace("\\", "/")
+    plain = name if "\\" not in name or (base / name).exists() else name.replace("\\", "/")
     for start in (root.absolute(), root.resolve()):
         if PurePosixPath(plain).is_relative_to(start):  # an absolute path into the data set
             return PurePosixPath(plain).relative_to(start).as_posix()
@@ -245,7 +247,7 @@ def _relative(root: Path, base: Path, name: str) -> str:
 
 
 def _there(root: Path, path: str) -> bool:
-    return bool(path) and "\0" not in path and (os.path.lexists(root / path) or _as_frames(root, path) != "")
+    return bool(path) and ((root / path).exists() or _as_frames(root, path) != "")
 
 
 def _as_frames(root: Path, path: str) -> str:
@@ -264,7 +266,7 @@ def _entry(root: Path, base: Path, where: str, cells: Cells, named: str) -> Entr
     split = split_of(where, cells["split"]) if "split" in cells else named
     if not _there(root, path):
         return Entry(where, path, False, split, cells)
-    if not os.path.lexists(root / path):
+    if not (root / path).exists():
         path = _as_frames(root, path)
     place = root / path
     check_link(root, place)
