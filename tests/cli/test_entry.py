@@ -115,7 +115,9 @@ def test_clips_are_driven_to_a_class(at_run: Path, vidrobust: Command, tmp_path:
         assert (code, says in err) == (1, True), err
 
 
-def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, vidrobust: Command, tmp_path: Path) -> None:
+def test_a_sweep_of_several_budgets_is_that_of_each(
+    at_run: Path, vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = ("--steps", "[2]", "--alpha", "[1,2]", "--clips", 10, "--split", "test")
     known = len(Run.open(at_run).rows())
     code, printed, err = started("sweep", at_run, "--eps", "[4,8]", *few, "--workers", 2, "--out", tmp_path / "both")
@@ -129,9 +131,13 @@ def test_a_sweep_of_several_budgets_is_that_of_each(at_run: Path, vidrobust: Com
     before = (run.path / "rows.jsonl").read_bytes()
     assert vidrobust("sweep", at_run, "--eps", "[4,8]", *few, "--out", tmp_path / "both")[0] == 0
     assert (run.path / "rows.jsonl").read_bytes() == before
-    assert vidrobust("sweep", at_run, "--eps", 8, *few)[0] == 0
-    alone = [row for row in Run.open(at_run).rows("trajectory") if (row["eps"], row["split"]) == (8, "test")]
-    assert [row["correct"] for row in alone] == [row["correct"] for row in run.rows("trajectory") if row["eps"] == 8]
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *asked: pytest.fail("a kill would leave a temporary folder"))
+    for budgets in (8, "[4,8]"):  # in this process, and in two
+        assert vidrobust("sweep", at_run, "--eps", budgets, *few, "--workers", 2)[0] == 0
+        rows = [row for row in Run.open(at_run).rows("trajectory") if row["split"] == "test"]
+        known = {(row["eps"], row["alpha"]): row["correct"] for row in run.rows("trajectory")}
+        assert [row["correct"] for row in rows] == [known[row["eps"], row["alpha"]] for row in rows]
+    assert len(rows) == len(known)
     code, _, err = vidrobust("sweep", at_run, "--eps", "[4,8]", "--engine", "slurm")
     assert (code, "needs --out" in err) == (1, True), err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from vidrobust.attacks.rays import RayS
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.wrappers import EOT
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
-from vidrobust.errors import InputError, RunError, VidrobustWarning
+from vidrobust.errors import InputError, NotationError, RunError, VidrobustWarning
 from vidrobust.evaluation.clips import BATCH
 from vidrobust.evaluation.sweeps import calibrated
 from vidrobust.models.adapters import innermost
@@ -204,7 +205,10 @@ def _in_study(run: Run, name: str) -> tuple[TrainModel, Path]:
     """The training of a study's model by its name, and its folder; of several seeds the first."""
     models = list(trained_models(run))
     known = list(dict.fromkeys(job.name for job, _ in models))
-    wanted = name if name in known else str(parse_policy(name))
+    wanted = name
+    if name not in known:
+        with contextlib.suppress(NotationError):
+            wanted = str(parse_policy(name))
     for job, folder in models:
         if job.name == wanted:
             return job, folder
