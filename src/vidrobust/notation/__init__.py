@@ -5,9 +5,10 @@ Imports nothing of the package but :mod:`vidrobust.errors`; no torch.
 
 from __future__ import annotations
 
-from vidrobust.notation.policies import POLICIES, STANDARD, AlphaStar, AttackText, Policy, Setting
+from vidrobust.notation.policies import STANDARD, AlphaStar, AttackText, Policy, Setting
 from vidrobust.notation.scanner import ParseError
 from vidrobust.notation.schedules import Clock
+from vidrobust.notation.slides import POLICIES
 from vidrobust.notation.text import parse, parse_attack, parse_policy
 
 __all__ = [

@@ -306,23 +306,6 @@ def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule) ->
 STANDARD = Policy("standard")
 """Training without an attack."""
 
-POLICIES: tuple[str, ...] = (
-    "AT(ε=4,α=4,i=5)",
-    "AT(ε=8,α=8,i=3)",
-    "AT(ε=12,α=12,i=2)",
-    "AT(ε=8,α=2,i=10)",
-    "fAT(ε=8,α=2,i=5)",
-    "fAT(ε=8,α=2,i=20)",
-    "CAL(ε~U(0,12),α=ε,i=i*)",
-    "CAL(ε~rU(12,0),α=ε,i=i*)",
-    "CAL(ε~U(0,12),α~αU,i~iU)",
-    "CAL(ε~U(0,12),α=α*,i=5)",
-    "CAL(ε~U(0,12),α=α*,i=10)",
-    "CAL(ε~U(0,12),α=α*,i=20)",
-    "CAL(ε~lU(0,12),α=α*,i=i*)",
-)
-"""The 13 trained rows of the published table of defences, in its order."""
-
 
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
 

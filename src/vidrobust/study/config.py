@@ -8,16 +8,9 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_t
 
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError, RunError
-from vidrobust.notation import POLICIES, parse_policy
+from vidrobust.notation import parse_policy
+from vidrobust.notation.slides import FALLING, LARGE, POLICIES, RISING, RISING_5, SMALL, STRONG, WEAK
 from vidrobust.training.config import FitConfig
-
-RISING = "CAL(ε~U(0,12),α=ε,i=i*)"
-FALLING = "CAL(ε~rU(12,0),α=ε,i=i*)"
-WEAK = "AT(ε=8,α=8,i=3)"
-STRONG = "AT(ε=8,α=2,i=10)"
-SMALL = "AT(ε=4,α=4,i=5)"
-LARGE = "AT(ε=12,α=12,i=2)"
-GAP = "CAL(ε~U(0,12),α=α*,i=5)"
 
 Profile: TypeAlias = Literal["quick", "full"]
 
@@ -181,7 +174,7 @@ class Gap:
         seeds: repetitions; 0 leaves the step out.
     """
 
-    policy: str = GAP
+    policy: str = RISING_5
     epochs: int = 30
     train: int = 200
     every: int = 2

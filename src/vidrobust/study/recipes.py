@@ -9,18 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vidrobust.data.dataset import DataConfig
-from vidrobust.study.config import (
-    FALLING,
-    RISING,
-    STRONG,
-    WEAK,
-    Difficulty,
-    Gap,
-    Robustness,
-    Sensitivity,
-    StepSizeSearch,
-    StudyConfig,
-)
+from vidrobust.notation.slides import FALLING, RISING, STRONG, WEAK
+from vidrobust.study.config import Difficulty, Gap, Robustness, Sensitivity, StepSizeSearch, StudyConfig
 from vidrobust.training.config import FitConfig
 
 

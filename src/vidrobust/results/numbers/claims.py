@@ -12,6 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vidrobust.notation.slides import (
+    FALLING,
+    FAST_5,
+    FAST_20,
+    LARGE,
+    RISING,
+    RISING_5,
+    RISING_10,
+    RISING_20,
+    SMALL,
+    STRONG,
+    WEAK,
+)
 from vidrobust.results.numbers.accuracy import evaluated, main_steps
 from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, common_eps, gap_growth
 from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
@@ -22,18 +35,6 @@ from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
 Verdict = Literal["reproduced", "not reproduced", "undecided"]
-
-RISING = "CAL(ε~U(0,12),α=ε,i=i*)"
-FALLING = "CAL(ε~rU(12,0),α=ε,i=i*)"
-RISING_5 = "CAL(ε~U(0,12),α=α*,i=5)"
-RISING_10 = "CAL(ε~U(0,12),α=α*,i=10)"
-RISING_20 = "CAL(ε~U(0,12),α=α*,i=20)"
-SMALL = "AT(ε=4,α=4,i=5)"
-WEAK = "AT(ε=8,α=8,i=3)"
-LARGE = "AT(ε=12,α=12,i=2)"
-STRONG = "AT(ε=8,α=2,i=10)"
-FAST_5 = "fAT(ε=8,α=2,i=5)"
-FAST_20 = "fAT(ε=8,α=2,i=20)"
 
 STRONGER_WEAKER = ((STRONG, WEAK), (RISING_20, RISING_5), (FAST_20, FAST_5))
 """Pairs of a stronger and a weaker training attack; the first is always judged, the others where the run has them."""

@@ -14,6 +14,8 @@ from importlib.resources import files
 
 import numpy as np
 
+from vidrobust.notation.slides import POLICIES, RISING_5
+
 SOURCE = (
     "K. A. Kinfu, “Challenges on Adversarial Training for Videos” (slides, Johns Hopkins University, "
     "github.com/kaleab-k/PGD); K. A. Kinfu and R. Vidal, “Analysis and Extensions of Adversarial Training for Video "
@@ -21,25 +23,28 @@ SOURCE = (
 )
 """Whoever shows a published number cites this."""
 
-DEFENCES = {
-    "Clean": "standard",
-    "AT (ε=4,α=4,i=5)": "AT(ε=4,α=4,i=5)",
-    "AT (ε=8,α=8,i=3)": "AT(ε=8,α=8,i=3)",
-    "AT (ε=12,α=12,i=2)": "AT(ε=12,α=12,i=2)",
-    "AT (ε=8,α=2,i=10)": "AT(ε=8,α=2,i=10)",
-    "fAT (ε=8,α=2,i=5)": "fAT(ε=8,α=2,i=5)",
-    "fAT (ε=8,α=2,i=20)": "fAT(ε=8,α=2,i=20)",
-    "CAL (ε~U,α=ε,i=i*)": "CAL(ε~U(0,12),α=ε,i=i*)",
-    "CAL (ε~rU,α=ε,i=i*)": "CAL(ε~rU(12,0),α=ε,i=i*)",
-    "CAL (ε~U,α~αU,i~iU)": "CAL(ε~U(0,12),α~αU,i~iU)",
-    "CAL (ε~U,α=α*,i=5)": "CAL(ε~U(0,12),α=α*,i=5)",
-    "CAL (ε~U,α=α*,i=10)": "CAL(ε~U(0,12),α=α*,i=10)",
-    "CAL (ε~U,α=α*,i=20)": "CAL(ε~U(0,12),α=α*,i=20)",
-    "CAL (ε~lU,α=α*,i=i*)": "CAL(ε~lU(0,12),α=α*,i=i*)",
-}
+FIGURE_NAMES = (
+    "Clean",
+    "AT (ε=4,α=4,i=5)",
+    "AT (ε=8,α=8,i=3)",
+    "AT (ε=12,α=12,i=2)",
+    "AT (ε=8,α=2,i=10)",
+    "fAT (ε=8,α=2,i=5)",
+    "fAT (ε=8,α=2,i=20)",
+    "CAL (ε~U,α=ε,i=i*)",
+    "CAL (ε~rU,α=ε,i=i*)",
+    "CAL (ε~U,α~αU,i~iU)",
+    "CAL (ε~U,α=α*,i=5)",
+    "CAL (ε~U,α=α*,i=10)",
+    "CAL (ε~U,α=α*,i=20)",
+    "CAL (ε~lU,α=α*,i=i*)",
+)
+"""How the figures name the standard model and the 13 policies of the slides, in the order of the table."""
+
+DEFENCES = dict(zip(FIGURE_NAMES, ("standard", *POLICIES), strict=True))
 """How the figures name a defence → how this package's notation prints it."""
 
-GAP_MODEL = "CAL(ε~U(0,12),α=α*,i=5)"
+GAP_MODEL = RISING_5
 """The model of the published generalisation gap."""
 
 GAP_MODEL_AS_PUBLISHED = "CAL(ε~U,α=α*,i=5)"
