@@ -12,8 +12,8 @@ What is in here, from files to clips:
 - ``check``, ``leaks``: what can be said before anything is trained;
 - ``motion``, ``camera``: the embedded data set.
 
-Of the other rooms it may import ``runs``, ``types`` and ``errors``. Reading folders and caches imports neither torch nor
-a decoder; what needs them is loaded on first use.
+Of the other rooms it may import ``runs``, ``types`` and ``errors``. Reading folders and caches imports neither torch
+nor a decoder; what needs them is loaded on first use.
 """
 
 from __future__ import annotations
