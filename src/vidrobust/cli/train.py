@@ -151,8 +151,8 @@ class Train(Verb):
                 track=self.track,
                 world=world,
                 progress=display.add,
-                told=display.said,
-                shown=display.curves,
+                log=display.said,
+                log_scalars=display.curves,
             )
         show_accuracy(done.rows, console)
         if world.first:

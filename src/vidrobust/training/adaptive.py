@@ -51,7 +51,7 @@ def _group(clips: Clips, index: int) -> str:
 
 
 def adaptive_now(policy: Policy, epoch: int, step: int) -> bool:
-    """Is it time to measure: at the first step of the first epoch and of every tenth after it?"""
+    """Whether losses are measured now: at the first step of the first epoch and of every tenth after it."""
     return isinstance(policy.eps, Adaptive) and epoch % policy.eps.every == 0 and step == 0
 
 

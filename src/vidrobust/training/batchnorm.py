@@ -1,4 +1,4 @@
-"""BatchNorm over the batches of all processes, on any device (torch's own SyncBatchNorm knows no CPU)."""
+"""BatchNorm over the batches of all processes, on any device (torch's SyncBatchNorm supports GPUs only)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def synced(norm: Any, world: World, inputs: Tensor) -> Tensor:
-    """What a BatchNorm layer gives if the batches of all processes were one.
+    """The output of a BatchNorm layer over the concatenated batches of all processes.
 
     Args:
         norm: a BatchNorm layer; in evaluation mode its running statistics hold as always.
@@ -73,7 +73,7 @@ class _Normed(torch.autograd.Function):
 
 
 def _of_all(tensor: Tensor, world: World) -> Tensor:
-    """The tensor of each process, in the order of their ranks; gathering is one hop where a reduction is two."""
+    """The tensors of all processes, stacked by rank; an all-gather takes one hop where a reduction takes two."""
     parts = [torch.empty_like(tensor) for _ in range(world.size)]
     dist.all_gather(parts, tensor)
     return torch.stack(parts)
@@ -89,7 +89,7 @@ def _track(norm: Any, mean: Tensor, variance: Tensor) -> None:
 
 
 def _native(norm: Any) -> nn.SyncBatchNorm:
-    """Torch's own layer over the same tensors."""
+    """A ``torch.nn.SyncBatchNorm`` that shares the layer's tensors."""
     layer = nn.SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, affine=False, device="meta")
     layer.weight, layer.bias = norm.weight, norm.bias
     for name in ("running_mean", "running_var", "num_batches_tracked"):

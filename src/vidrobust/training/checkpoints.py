@@ -1,8 +1,8 @@
 """Checkpoints of a training: all that its next step depends on, in one safetensors file written atomically.
 
 Full tensors are stored, also of a model that is sharded over processes, so that a training may go on with another
-number of them. What torch has for that takes a second to import, so it is imported where it is used: who only attacks a
-model does not wait for it.
+number of them. ``torch.distributed.checkpoint`` takes a second to import, so it is imported where it
+is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REMEDY = "Delete it: training goes on from the checkpoint before it, or else fro
 
 
 def whole() -> StateDictOptions:
-    """Full tensors on the CPU; the first process alone gets them."""
+    """Options for full tensors on the CPU, on the first process only."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions
 
     return StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -45,7 +45,7 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def take_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a model weights, as :func:`weights_of` returns them."""
+    """Load weights that :func:`weights_of` returned."""
     from torch.distributed.checkpoint.state_dict import set_model_state_dict
 
     set_model_state_dict(model, dict(weights), options=whole())
@@ -59,7 +59,7 @@ def latest(folder: Path) -> Path | None:
 def save_checkpoint(
     folder: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: int
 ) -> None:
-    """Write a checkpoint, then delete the oldest beyond ``keep``, and first what a kill left half written.
+    """Write a checkpoint, then delete the oldest beyond ``keep``; what a kill left half written is deleted first.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; older checkpoints are intact.
@@ -99,7 +99,7 @@ def restore(
     generator: torch.Generator,
     training: str,
 ) -> dict[str, Any]:
-    """Take over a checkpoint.
+    """Load a checkpoint.
 
     Returns:
         What was stored with it.

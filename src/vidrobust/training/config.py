@@ -1,4 +1,4 @@
-"""How long, how fast and in what shape a training runs."""
+"""The configuration of a training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FitConfig:
         weight_decay: of the optimiser.
         optimiser: ``adamw``, or ``sgd`` with momentum.
         momentum: of SGD.
-        freeze: train only from the module of this name on (``layer4``); what comes before it stands still, its
+        freeze: train only from the module of this name on (``layer4``); what comes before it is frozen, its
             BatchNorm statistics too. Empty trains all.
         layer_decay: factor of the learning rate from each top-level module to the one before it.
         head_lr: factor of the learning rate of the last module alone, for a head that is new.

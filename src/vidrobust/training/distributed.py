@@ -1,4 +1,4 @@
-"""Several processes that train one model: who they are, and what they reduce.
+"""The processes of a training: ranks, shares of a batch, and reductions.
 
 The launcher (``torchrun``, or anything that sets the same environment) starts the processes; nothing here does. Batches
 are cut over them so that the losses are those of one process. BatchNorm's part is in
@@ -48,7 +48,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Is this the process that writes and speaks?"""
+        """Whether this is the process of rank 0, which writes files and logs."""
         return self.rank == 0
 
     def part(self, batch: Any) -> Any:
@@ -98,7 +98,7 @@ class World:
                 tensor.div_(self.size)
 
     def agreed(self, value: Any) -> Any:
-        """What the first process found, for all."""
+        """The value of the first process, on all processes."""
         if self.size == 1:
             return value
         shared = [value]
@@ -106,10 +106,10 @@ class World:
         return shared[0]
 
     def once(self, do: Callable[[], T]) -> T:
-        """What the first process gets by doing something, for all; what it refuses, all refuse.
+        """Call ``do`` on the first process only and return its result on all; an error it raises is raised on all.
 
         Raises:
-            VidrobustError: the first process met one.
+            VidrobustError: ``do`` raised one.
         """
         found: Any = None
         refused: VidrobustError | None = None
@@ -124,19 +124,19 @@ class World:
         return found
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """A barrier."""
         if self.size > 1:
             dist.barrier()
 
 
 def _device() -> torch.device:
-    """Where small things are reduced: NCCL knows only GPUs."""
+    """The device on which numbers are reduced: NCCL supports GPUs only."""
     return torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[World]:
-    """The world that the launcher's environment describes; a single process where there is none."""
+    """The process group that the launcher's environment describes; a single process if there is none."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()
         return

@@ -31,7 +31,7 @@ from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.reporting import Reporter
 from vidrobust.training.requirements import check_model
 from vidrobust.training.stages import CALIBRATION_CLIPS, LAST, WEIGHTS, Best, accuracies, alpha_star_of, store_weights
-from vidrobust.training.stopping import Overseer, terminating
+from vidrobust.training.stopping import EarlyStopping, terminating
 from vidrobust.training.trackers import TrackerName, Trackers
 from vidrobust.training.trainer import train
 from vidrobust.training.watch import Watch, Watcher, look
@@ -75,8 +75,8 @@ def fit(
     track: Sequence[TrackerName] = (),
     world: World | None = None,
     progress: Progress = silent,
-    told: Callable[[str], None] = lambda text: None,
-    shown: Callable[[Mapping[str, float]], None] = lambda numbers: None,
+    log: Callable[[str], None] = lambda text: None,
+    log_scalars: Callable[[Mapping[str, float]], None] = lambda numbers: None,
 ) -> FitRun:
     """Train a model under a policy, and evaluate it clean.
 
@@ -91,12 +91,12 @@ def fit(
             for at each epoch, on training clips and the model as it then is.
         out: a run directory; the same call after a kill goes on from the last checkpoint.
         settings: all of :class:`vidrobust.training.config.FitConfig`, in place of epochs, batch and lr.
-        watch: what is looked at after each epoch, and when training ends early; by default nothing.
+        watch: what is evaluated after each epoch, and when training ends early; by default nothing.
         track: trackers that get the numbers of each epoch besides ``training.jsonl``; they need ``out``.
         world: the processes that train together, each of which makes this call.
         progress: called with the clip-gradients spent.
-        told: called after each epoch with a line on how it went.
-        shown: called after each epoch with its numbers by name, for curves.
+        log: called after each epoch with a line on how it went.
+        log_scalars: called after each epoch with its numbers by name, for curves.
 
     Returns:
         The trained model with its rows.
@@ -121,11 +121,11 @@ def fit(
         splits = {"train": data.train.spread(watch.clips), "val": data.val.spread(watch.clips)}
         watcher = Watcher(watch.every, splits, partial(look, watch=watch))
         report = Reporter(
-            Overseer(watch, watcher, how.policy, best.keep, best.recall),
+            EarlyStopping(watch, watcher, how.policy, best.keep, best.recall),
             data.val.spread(CALIBRATION_CLIPS),
             Trackers(run.path, track, name_of(how), asked) if run is not None and world.first else None,
-            told,
-            shown,
+            log,
+            log_scalars,
         )
         with terminating() as stopping, contextlib.closing(report):
             rows = train(
@@ -178,7 +178,7 @@ def determining(
     seed: int,
     alpha_star: AlphaStar | None,
 ) -> dict[str, Any]:
-    """All that the result of a training depends on, as plain values: the configuration of its run."""
+    """The configuration of a run: all that the result of a training depends on, as plain values."""
     return {
         "policy": name_of(method),
         "fit": asdict(settings),
@@ -193,10 +193,10 @@ def determining(
 
 @contextlib.contextmanager
 def held(run: Run | None, world: World) -> Iterator[None]:
-    """Hold the run directory for the processes of a training; none trains where another training is at work.
+    """Lock the run directory for the processes of a training.
 
     Raises:
-        RunError: one is.
+        RunError: another training holds it.
     """
     with contextlib.ExitStack() as stack:
         if run is not None:
@@ -205,7 +205,7 @@ def held(run: Run | None, world: World) -> Iterator[None]:
 
 
 def _finished(run: Run, model: nn.Module, world: World, rows: list[Row] | None = None) -> FitRun:
-    """A run whose weights are stored: checkpoints that nobody needs any more go."""
+    """The result of a run whose weights are stored; its checkpoints are removed."""
     if world.first:
         clear_checkpoints(run.path, keep=(LAST,))
     world.wait()

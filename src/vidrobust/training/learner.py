@@ -1,4 +1,4 @@
-"""A model while it is trained: its forward pass as training steps run it, beside the bare model that attacks see."""
+"""The model in training: how training steps run its forward pass. Attacks call the bare model instead."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Learner:
         world: the processes that train it together.
         dtype: in which training steps run.
         precision: of attacks on it.
-        checkpointing: are the activations within blocks computed again in the backward pass?
-        frozen: modules that stand still.
+        checkpointing: whether activations within blocks are recomputed in the backward pass.
+        frozen: modules that stay in evaluation mode.
         extras: further modules that a method trains, by name.
         carried: tensors that a method takes from one batch to the next; they are part of a checkpoint.
         wrapped: each module as the gradient reduction over processes wants it called.
@@ -59,7 +59,7 @@ class Learner:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model's parameters."""
         return next(self.model.parameters()).device
 
     @property
@@ -80,14 +80,14 @@ class Learner:
         return found
 
     def train(self) -> None:
-        """Training mode, but for what is frozen."""
+        """Set training mode, except for frozen modules."""
         for module in (self.model, *self.extras.values()):
             module.train()
         for module in self.frozen:
             module.eval()
 
     def eval(self) -> None:
-        """Evaluation mode."""
+        """Set evaluation mode."""
         for module in (self.model, *self.extras.values()):
             module.eval()
 
@@ -139,7 +139,7 @@ def statistics_of(module: nn.Module) -> list[Tensor]:
 
 
 def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractContextManager[None]:
-    """BatchNorm normalises by the batches of all processes inside."""
+    """A context in which BatchNorm computes its statistics over the batches of all processes."""
     if world.size == 1:
         return contextlib.nullcontext()
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
@@ -148,13 +148,13 @@ def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractCon
 
 @contextlib.contextmanager
 def again(part: nn.Module, world: World) -> Iterator[None]:
-    """What a block computed again in the backward pass must find: the statistics of all, which do not move twice."""
+    """The context of recomputation: BatchNorm over all processes, without a second update of running statistics."""
     with statistics_frozen(part), shared_statistics(part, world):
         yield
 
 
 def recomputed(module: nn.Module, world: World | None = None) -> contextlib.AbstractContextManager[None]:
-    """Blocks keep only their inputs inside; a block computed again does not count twice in BatchNorm's statistics."""
+    """A context with activation checkpointing of blocks; recomputation does not update BatchNorm's statistics again."""
 
     def kept(part: nn.Module) -> Callable[..., Tensor]:
         context = lambda: (contextlib.nullcontext(), again(part, world or World()))  # noqa: E731
@@ -165,7 +165,7 @@ def recomputed(module: nn.Module, world: World | None = None) -> contextlib.Abst
 
 @contextlib.contextmanager
 def statistics_frozen(module: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises by its batch inside, as in training, but its running statistics stand still."""
+    """A context in which BatchNorm normalises by its batch, as in training, without updating running statistics."""
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
     saved = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
@@ -179,7 +179,7 @@ def statistics_frozen(module: nn.Module) -> Iterator[None]:
 
 
 def frozen_before(model: nn.Module, name: str) -> tuple[nn.Module, ...]:
-    """The modules before the one called ``name``, made to stand still; none if the name is empty.
+    """Freeze the modules before the one called ``name`` and return them; none if the name is empty.
 
     Raises:
         InputError: the model has no such module.

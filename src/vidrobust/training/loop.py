@@ -1,6 +1,6 @@
-"""One training in progress: epochs, steps, and where it stands.
+"""The training loop: the epochs and steps of one training, and its state.
 
-All randomness of an epoch comes from (seed, epoch).
+All randomness of an epoch is derived from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Progress:
-    """Where a training stands, as plain values: with the tensors of a checkpoint, all that the next step depends on.
+class TrainingState:
+    """The state of a training as plain values; with the tensors of a checkpoint, all that the next step depends on.
 
     Attributes:
         epoch, step: what runs next, from 0.
@@ -62,18 +62,32 @@ class Progress:
 
     @property
     def standing(self) -> tuple[float, ...]:
-        """Of each finished epoch, the share of attacked clips that were classified rightly."""
+        """The accuracy on attacked clips in each finished epoch."""
         return tuple(row["correct"] / row["clips"] for row in self.rows if row["kind"] == "epoch")
 
     def next_epoch(self) -> None:
-        """Begin the sums anew."""
+        """Go to the next epoch, with the sums reset."""
         self.epoch, self.step, self.alphas = self.epoch + 1, 0, {}
         self.loss = self.correct = self.norm = self.seen = 0.0
 
 
 @dataclass
 class Training:
-    """One training in progress."""
+    """One training in progress.
+
+    Attributes:
+        learner: the model.
+        method: what yields the losses.
+        clips: the clips trained on.
+        held: clips held out, on which adaptive methods measure losses.
+        config: epochs, batch, learning rate and the rest.
+        seed: all randomness is derived from it.
+        alpha_star: α*(ε, i) in units of 1/255.
+        optimisers: by name.
+        average: of the weights, over training.
+        generator: of the augmentation.
+        at: the state.
+    """
 
     learner: Learner
     method: Method
@@ -85,11 +99,11 @@ class Training:
     optimisers: dict[str, Optimizer]
     average: Average
     generator: torch.Generator
-    at: Progress = field(default_factory=Progress)
+    at: TrainingState = field(default_factory=TrainingState)
 
     @property
     def policy(self) -> Policy:
-        """What is followed."""
+        """The policy of the method."""
         return self.method.policy
 
     @property
@@ -99,7 +113,7 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Are all epochs trained, or did a look at the model end it?"""
+        """Whether all epochs are trained, or early stopping ended the training."""
         return self.at.epoch >= self.config.epochs or any(row.get("stop") for row in self.at.rows)
 
     def epoch(self, progress: Callable[[int], None], after_step: Callable[[], None]) -> Row:
@@ -127,7 +141,7 @@ class Training:
                 self.method = method_of(parse_policy(row["policy"]))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled batches from where the epoch stands, the next one being made while this one is trained on.
+        """Shuffled batches from the current step on; the next one is prepared while the current one is trained on.
 
         The last clips of the shuffle that do not fill a batch wait for another epoch.
         """
@@ -165,7 +179,7 @@ class Training:
         loss = right = torch.zeros((), dtype=torch.float64)
         norm = 0.0
         while True:
-            shown = []
+            answered = []
             of = ""
             for number, (objectives, batch) in enumerate(zip(running, batches, strict=True)):
                 with self._seeded(clock, number):
@@ -177,14 +191,14 @@ class Training:
                     if number == 0:
                         of = objective.of
                         self.optimisers[of].zero_grad(set_to_none=True)
-                    shown.append((self._backward(objective, number, len(batches)), batch))
+                    answered.append((self._backward(objective, number, len(batches)), batch))
             if not self.method.whole:
                 self._average_gradients(of)
             norm = gradient_norm(p for group in self.optimisers[of].param_groups for p in group["params"])
             self.optimisers[of].step()
             if of == "model":
                 self.average.after_step(self.learner.model)
-            for part, (outcome, batch) in enumerate(shown):
+            for part, (outcome, batch) in enumerate(answered):
                 if outcome.logits is not None:
                     loss = outcome.loss.double() + (loss if part else 0)
                     right = (predicted(outcome.logits) == batch.labels).sum().double() + (right if part else 0)
@@ -228,7 +242,7 @@ class Training:
         self.learner.world.mean_([p.grad for group in groups for p in group["params"] if p.grad is not None])
 
     def _seeded(self, clock: Clock, part: int) -> Any:
-        """The global random state of one part of one step (dropout's), the caller's own being left as it was."""
+        """The global random state of one part of one step, as dropout draws from it; the caller's is restored."""
         return seeded(content_seed(self.seed, clock.epoch, clock.step, part, self.learner.world.rank), self.learner)
 
     def _note(self, clips: int, loss: Tensor, right: Tensor, norm: float) -> None:
@@ -244,7 +258,7 @@ class Training:
         self.at.seen += clips
 
     def check(self) -> None:
-        """Refuse weights that are no numbers, before they are looked at or stored. A collective operation.
+        """Check that trained weights are finite, before they are evaluated or stored. A collective operation.
 
         Raises:
             RunError: some are not.

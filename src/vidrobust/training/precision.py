@@ -1,4 +1,4 @@
-"""In which precision a training step may run."""
+"""The precision of training steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the random numbers of a training come from: each from what determines it, none from what ran before."""
+"""Seeds of a training: each is derived from what determines it, never from what was drawn before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class seeded:  # noqa: N801 - a context manager
-    """torch's global random state seeded inside and as it was afterwards."""
+    """Seeds torch's global random state on entry and restores it on exit."""
 
     def __init__(self, seed: int, learner: Learner) -> None:
         devices = [learner.device.index or 0] if learner.device.type == "cuda" else []

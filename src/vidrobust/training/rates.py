@@ -1,4 +1,4 @@
-"""Optimisers, and the learning rate of each part of a network at each moment of training."""
+"""Optimisers, layer-wise learning rates and their schedule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def default_optimiser(model: nn.Module, config: FitConfig) -> Optimizer:
 
 
 def layer_groups(model: nn.Module, decay: float, head: float) -> list[dict[str, Any]]:
-    """Parameters that move, with the factor (``scale``) of their learning rate.
+    """Trained parameters, with the factor (``scale``) of their learning rate.
 
     The classifier's last top-level module with parameters has the factor ``head``; from it backwards each has ``decay``
     of the rate of the one after it. What stands around a classifier (a purifier, a detector of branches) has the whole

@@ -1,4 +1,4 @@
-"""What is told and tracked after each epoch of a training."""
+"""What is logged after each epoch of a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidrobust.evaluation.clips import accuracy
-from vidrobust.training.stopping import Overseer
+from vidrobust.training.stopping import EarlyStopping
 from vidrobust.training.trackers import Trackers, scalars
 
 if TYPE_CHECKING:
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
 
 @dataclass
 class Reporter:
-    """Called after each epoch: has the model looked at, and passes on how it went.
+    """Called after each epoch: has the model evaluated, and logs how the epoch went.
 
     Attributes:
-        overseer: looks at the model.
-        clips: validation clips, on which clean accuracy is told.
+        stopping: evaluates the model, and stops early.
+        clips: validation clips, on which clean accuracy is logged.
         trackers: get the numbers; None tracks nothing.
-        told: called with lines for people.
-        shown: called with the epoch's numbers by name, for curves.
+        log: called with lines of text.
+        log_scalars: called with the epoch's numbers by name, for curves.
         last: when the epoch began.
     """
 
-    overseer: Overseer
+    stopping: EarlyStopping
     clips: Clips
     trackers: Trackers | None
-    told: Callable[[str], None]
-    shown: Callable[[Mapping[str, float]], None]
+    log: Callable[[str], None]
+    log_scalars: Callable[[Mapping[str, float]], None]
     last: float = 0.0
 
     def __post_init__(self) -> None:
         self.last = time.perf_counter()
 
     def __call__(self, model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
-        """The rows of the look at the model, which are kept with the run's."""
-        rows = self.overseer(model, row, earlier)
-        self._tell(model, row, rows)
-        self.shown({name: value for found in (row, *rows) for name, value in scalars(found).items()})
+        """The rows of the evaluation, which are kept with the run's."""
+        rows = self.stopping(model, row, earlier)
+        self._log_epoch(model, row, rows)
+        self.log_scalars({name: value for found in (row, *rows) for name, value in scalars(found).items()})
         if self.trackers is not None:
             self.trackers.log([row, *rows])
         return rows
 
     def close(self) -> None:
-        """No more epochs will come."""
+        """Close the trackers."""
         if self.trackers is not None:
             self.trackers.close()
 
-    def _tell(self, model: nn.Module, row: Row, rows: Sequence[Row]) -> None:
+    def _log_epoch(self, model: nn.Module, row: Row, rows: Sequence[Row]) -> None:
         """How the epoch went: on its own attacked batches, and on a few validation clips."""
         clean, now = accuracy(model, self.clips), time.perf_counter()
         attack = f"ε={row['eps']:g} α={row['alpha']:.3g} i={row['steps']}" if row["eps"] else "clean"
@@ -72,8 +72,8 @@ class Reporter:
             attack,
             f"{row['clips'] / (now - self.last):.0f} clips/s",
         ]
-        self.told(", ".join(parts))
+        self.log(", ".join(parts))
         for found in rows:
             if "reason" in found:
-                self.told(f"epoch {row['epoch']}: {found['kind']}: {found['reason']}")
+                self.log(f"epoch {row['epoch']}: {found['kind']}: {found['reason']}")
         self.last = now

@@ -1,4 +1,4 @@
-"""What a model must be to be trained, looked at before anything is written."""
+"""Which models can be trained; checked before anything is written."""
 
 from __future__ import annotations
 

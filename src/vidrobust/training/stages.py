@@ -1,4 +1,4 @@
-"""The stages of a training around its epochs, whoever asks for it: ``vr.fit``, the command line or a job of a study."""
+"""The steps of a training before and after its epochs, shared by ``vr.fit`` and the training job of a study."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def store_weights(folder: Path, model: nn.Module, data: VideoClips, method: str,
     world = world or World()
     tensors = weights_of(model)
     if world.first:
-        told = {"classes": list(data.classes), "data": asdict(data.config), "policy": method}
-        save_tensors(folder / WEIGHTS, tensors, {"model": description(model), **told})
+        about = {"classes": list(data.classes), "data": asdict(data.config), "policy": method}
+        save_tensors(folder / WEIGHTS, tensors, {"model": description(model), **about})
 
 
 class Best:
@@ -83,7 +83,7 @@ class Best:
         self._kept: dict[str, Any] | None = None
 
     def keep(self, model: nn.Module) -> None:
-        """These are the best so far."""
+        """Keep the weights of a model."""
         tensors = weights_of(model)
         if self._path is None:
             self._kept = {name: tensor.clone() for name, tensor in tensors.items()}
@@ -92,14 +92,14 @@ class Best:
             save_tensors(self._path, tensors, {"best": True})
 
     def recall(self, model: nn.Module) -> None:
-        """Put the best weights back."""
+        """Load the best weights into a model."""
         self._world.wait()
         kept = self._kept if self._path is None else load_tensors(self._path)[0]
         if kept is not None:
             take_weights(model, kept)
 
     def choose(self, model: nn.Module) -> None:
-        """End with the best weights; the last ones are kept in a file beside the checkpoints."""
+        """Replace the last weights by the best ones; the last ones are kept in a file beside the checkpoints."""
         tensors = weights_of(model)
         if self._last is not None and self._world.first:
             save_tensors(self._last, tensors, {"last": True})

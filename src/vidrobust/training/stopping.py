@@ -1,6 +1,6 @@
-"""When a training ends early: it overfits, by what looks at it show, or the process is told to stop.
+"""Early stopping: a training that overfits, and one that receives SIGTERM.
 
-Two things can go wrong on the way, and each shows on the validation clips: *catastrophic overfitting* (Wong, Rice and
+Overfitting shows on the validation clips: *catastrophic overfitting* (Wong, Rice and
 Kolter, ICLR 2020), when a model withstands one step of ε and falls to several small ones; and *robust overfitting*
 (Rice, Wong and Kolter, ICML 2020), when robust accuracy passes its best while training goes on.
 """
@@ -29,8 +29,8 @@ best epoch's."""
 
 
 @dataclass(frozen=True)
-class Overseer:
-    """Looks at a model after an epoch, keeps the best weights, and says when training should not go on as it does.
+class EarlyStopping:
+    """Evaluates a model after an epoch, keeps the best weights, and stops or changes the training on overfitting.
 
     Attributes:
         watch: what leads to what.
@@ -86,7 +86,7 @@ class Overseer:
 
 
 def usual(policy: Policy) -> bool:
-    """Is the policy's threat the one that is looked at, L∞ on the whole clip?"""
+    """Whether the policy's threat is the evaluated one, L∞ on the whole clip."""
     if policy.parts:
         return any(usual(part) for part in policy.parts)
     return (policy.option("norm"), policy.option("support")) == ("Linf", "WholeClip")
@@ -123,7 +123,7 @@ def multi_step(policy: Policy) -> Policy:
 
 
 class terminating:  # noqa: N801 - a context manager
-    """Inside, SIGTERM asks training to save and stop instead of ending the process; gives the question.
+    """A context in which SIGTERM requests a save and a stop instead of ending the process.
 
     Schedulers send it some seconds before they take a machine away. Only a main thread can listen.
     """

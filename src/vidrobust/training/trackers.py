@@ -1,4 +1,4 @@
-"""Where the numbers of a training go while it runs: a file of JSON lines always, and trackers that people know."""
+"""Trackers: a file of JSON lines, which is always written, TensorBoard, MLflow and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb"]
 
 
 class Tracker(Protocol):
-    """Takes rows as they come. A user's own needs these two methods."""
+    """Receives rows during training; a tracker of your own needs these two methods."""
 
     def log(self, rows: Sequence[Row]) -> None:
-        """Take the rows of one epoch."""
+        """Log the rows of one epoch."""
         ...
 
     def close(self) -> None:
-        """No more rows will come."""
+        """Finish the log."""
         ...
 
 
@@ -200,6 +200,6 @@ class Trackers:
             tracker.log(new)
 
     def close(self) -> None:
-        """No more rows will come."""
+        """Finish the log."""
         for tracker in self._trackers:
             tracker.close()

@@ -1,6 +1,7 @@
-"""Training as one call: begin, epoch after epoch with checkpoints, finish; and going on after a kill.
+"""The trainer: sets a training up, runs its epochs, writes checkpoints and resumes from them.
 
-A run that was killed goes on from its last checkpoint and ends with the same weights, bit for bit, as one that was not.
+A training that was killed resumes from its last checkpoint and ends with the same weights, bit for bit, as one that was
+not interrupted, on the same device.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vidrobust.training.checkpoints import collect, latest, restore, save_checkp
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.learner import Learner, frozen_before
-from vidrobust.training.loop import Progress, Training
+from vidrobust.training.loop import Training, TrainingState
 from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.methods.weights import Average
 from vidrobust.training.parallel import parallel
@@ -44,7 +45,7 @@ LONG = 5.0
 
 
 def no_alpha_star(eps: float, steps: int) -> float:
-    """Stands in where a policy does not use α*."""
+    """The ``alpha_star`` of policies that do not use α*; raises if it is called."""
     raise InputError("the policy uses α*, but no table of optimal step sizes was given (alpha_star=…).")
 
 
@@ -103,11 +104,11 @@ def train(
     with flags_restored(model):
         training = begin(model, clips, method, config, seed, alpha_star, world)
         training.learner.classes = classes
-        saved = Saved(training, checkpoints, key, stopping)
-        saved.resume()
+        saver = Checkpoints(training, checkpoints, key, stopping)
+        saver.resume()
         try:
             while not training.done:
-                _epoch(training, saved, after_epoch, progress)
+                _epoch(training, saver, after_epoch, progress)
         finally:
             training.learner.wrapped.clear()  # what reduces gradients must go before the processes part
         if training.average.started:
@@ -115,26 +116,26 @@ def train(
     return training.at.rows
 
 
-def _epoch(training: Training, saved: Saved, after_epoch: AfterEpoch, progress: Callable[[int], None]) -> None:
+def _epoch(training: Training, saver: Checkpoints, after_epoch: AfterEpoch, progress: Callable[[int], None]) -> None:
     """One epoch, the look at the model after it, and a checkpoint."""
     model, world = training.learner.model, training.learner.world
     training.fall_back()
-    row = training.epoch(progress, saved.after_step)
+    row = training.epoch(progress, saver.after_step)
     training.check()
     training.average.after_epoch(model, training.at.epoch / training.config.epochs)
     stepped = training.average.exchange(model)  # what is looked at, and maybe kept as the best, is what is kept
     started = time.monotonic()
     rows = world.agreed([row, *after_epoch(model, row, training.at.rows)])
-    saved.looked = world.agreed(time.monotonic() - started)
+    saver.looked = world.agreed(time.monotonic() - started)
     if stepped is not None and not any(row["kind"] == "fallback" for row in rows):
         model.load_state_dict(stepped)
     training.at.rows += json.loads(json.dumps(rows))
-    saved.save()
+    saver.save()
 
 
 @dataclass
-class Saved:
-    """The checkpoints of a training: written after steps and epochs, and gone on from.
+class Checkpoints:
+    """Writes the checkpoints of a training after steps and epochs, and resumes from the last one.
 
     Attributes:
         training: what is saved.
@@ -151,12 +152,12 @@ class Saved:
     looked: float = 0.0
 
     def resume(self) -> None:
-        """Go on from the last checkpoint, if there is one."""
+        """Restore the last checkpoint, if there is one."""
         found = None if self.folder is None else latest(self.folder)
         if found is not None:
             to = self.training
             about = restore(found, to.learner, to.optimisers, to.average, to.generator, self.key)
-            to.at = Progress(**about["progress"])
+            to.at = TrainingState(**about["progress"])
 
     def save(self) -> None:
         """Write a checkpoint. A collective operation: every process must call it."""
@@ -171,7 +172,7 @@ class Saved:
             save_checkpoint(self.folder, name, tensors, about, of.config.keep)
 
     def after_step(self) -> None:
-        """Save where it is time to, and before a look that takes long.
+        """Write a checkpoint if one is due, or if the evaluation that follows the epoch takes long.
 
         Raises:
             StoppedError: the training is to stop; it is saved.
@@ -186,7 +187,7 @@ class Saved:
 
 @contextlib.contextmanager
 def flags_restored(model: nn.Module) -> Iterator[None]:
-    """Afterwards, also after an error, the model is in evaluation mode and each weight as trainable as it was."""
+    """On exit, the model is in evaluation mode and ``requires_grad`` of each parameter is what it was on entry."""
     flags = {name: weight.requires_grad for name, weight in model.named_parameters()}
     try:
         yield
@@ -205,7 +206,7 @@ def begin(
     alpha_star: AlphaStar,
     world: World,
 ) -> Training:
-    """A training at its start: the model laid out, wrapped for its processes, with its optimisers."""
+    """Set up a training: memory format, frozen modules, precision, method, processes, optimisers and averages."""
     sharded = config.parallel == "fsdp" and world.size > 1  # FSDP2 takes contiguous parameters alone
     lay_out(model, torch.contiguous_format if sharded else torch.channels_last_3d)
     method = method_of(policy)

@@ -1,7 +1,7 @@
 """Watching a training: clean and robust accuracy by epoch, on the same footing for train and validation.
 
 Both splits are seen in evaluation mode, on centre clips, under the same attack. Test clips are never looked at. What
-follows from a look is in :mod:`vidrobust.training.stopping`.
+follows from an evaluation is in :mod:`vidrobust.training.stopping`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Watch:
-    """What is looked at while a model is trained, and what is done about it.
+    """What is evaluated during training, and what follows from it.
 
     Attributes:
-        every: epochs between looks; 0 looks never.
-        clips: clips of each split looked at, spread evenly over it.
+        every: epochs between evaluations; 0 means never.
+        clips: clips of each split that are evaluated, spread evenly over it.
         eps: the budget of the attack, in units of 1/255.
         steps: its iterations, of α = ε/4.
         patience: epochs without a better robust accuracy on validation after which training ends, and the best weights
@@ -66,16 +66,16 @@ class Watch:
 
 
 Look: TypeAlias = "Callable[[nn.Module, Clips, str, int], list[Row]]"
-"""Looks at a model on the clips of a split after an epoch: its rows."""
+"""Evaluates a model on the clips of a split after an epoch and returns its rows."""
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Looks at a model after the first epoch, after every few, and after the last.
+    """Evaluates a model after the first epoch, after every few, and after the last.
 
     Attributes:
-        every: epochs between looks; 0 looks never.
-        splits: what it is looked at on, by name: ``train`` and ``val``.
+        every: epochs between evaluations; 0 means never.
+        splits: the clips, by name: ``train`` and ``val``.
         look: gives the rows of one split.
     """
 
@@ -84,7 +84,7 @@ class Watcher:
     look: Look
 
     def __call__(self, model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
-        """The rows of all splits, or none where it is not time to look.
+        """The rows of all splits; none in epochs without an evaluation.
 
         Args:
             model: in evaluation mode.

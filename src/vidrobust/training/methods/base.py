@@ -1,4 +1,4 @@
-"""What methods have in common: a policy, its threat, and one optimiser for the model."""
+"""The base class of training methods: a policy, its threat, and one optimiser for the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OneModel:
-    """The base of methods; as it stands, of those that train the model alone with one optimiser.
+    """Base class of training methods; its defaults are those of methods that train only the model, with one optimiser.
 
     Attributes:
         policy: the schedules and options it follows.

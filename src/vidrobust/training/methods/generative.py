@@ -135,13 +135,13 @@ class PurifyingTogether(Purifying):
 
 
 def _purified(learner: Learner, model: Purified, attacked: Clips) -> Clips:
-    """Purified clips for the others to train on; they do not move the purifier's statistics."""
+    """Purified clips as inputs of critic and classifier; the purifier's running statistics are not updated."""
     with torch.no_grad(), statistics_frozen(model.purifier):
         return learner.run(model.purifier, attacked)
 
 
 def _answers(model: Purified, made: Clips) -> torch.Tensor:
-    """What the classifier, which stands still, says of purified clips; it is only reported."""
+    """The logits of the frozen classifier for purified clips; they are only reported."""
     with undisturbed(model.classifier), torch.no_grad():
         return model.classifier(made.detach()).float()
 

@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
 
 
 def nothing() -> None:
-    """What is to be done after most backward passes."""
+    """The default of :attr:`Objective.settle`: does nothing."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Objective:
 
 
 class Method(Protocol):
-    """A way of training, a value without a state of its own."""
+    """A training method: a stateless value that yields the losses of each batch."""
 
     @property
     def policy(self) -> Policy:
@@ -79,7 +79,7 @@ class Method(Protocol):
 
     @property
     def whole(self) -> bool:
-        """Is every loss one forward pass of the whole model, as DDP wants it?"""
+        """Whether every loss is one forward pass of the whole model, as DDP requires."""
         ...
 
     def prepare(self, learner: Learner) -> None:

@@ -1,4 +1,4 @@
-"""What is done to weights besides stepping them: adversarial weight perturbation, and averages over training."""
+"""Adversarial weight perturbation, and averages of the weights over training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Perturbed:
 
     @property
     def policy(self) -> Policy:
-        """Of the method."""
+        """The policy of the method."""
         return self.method.policy
 
     def around(self, model: nn.Module, seed: int) -> nn.Module:
@@ -70,7 +70,7 @@ class Perturbed:
 
 
 def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Callable[[], None]:
-    """Move the weight matrices and kernels up the loss; what is returned puts them back, bit for bit."""
+    """Move weight matrices and kernels along the loss gradient; the function returned restores them, bit for bit."""
     weights = [weight for weight in learner.model.parameters() if weight.requires_grad and weight.ndim > 1]
     with statistics_frozen(learner.model):
         gradients = torch.autograd.grad(objective.outcome().loss, weights, allow_unused=True)
@@ -92,7 +92,7 @@ def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Call
 
 
 class Average:
-    """The average of the weights that a policy asks to keep: EMA's, SWA's or none.
+    """The average of the weights that a policy asks for: EMA, SWA or none.
 
     EMA is the exponential moving average over steps, buffers included; SWA the plain mean over the epochs after its
     start (Izmailov et al., UAI 2018).
@@ -113,19 +113,19 @@ class Average:
             ) from error
 
     def after_step(self, model: nn.Module) -> None:
-        """To be called after each optimiser step."""
+        """Call it after each optimiser step."""
         if self.ema is not None and self.model is not None:
             self._update(self.model, model)
 
     def after_epoch(self, model: nn.Module, progress: float) -> None:
-        """To be called after each epoch, with the share of training that is done."""
+        """Call it after each epoch, with the fraction of training that is done."""
         if self.swa is not None and self.model is not None and progress > self.swa:
             self._update(self.model, model)
 
     @staticmethod
     @torch.no_grad()
     def _update(average: AveragedModel, model: nn.Module) -> None:
-        """Average once more, but take over what has no mean: integers, and constants that are infinite (a mask)."""
+        """Update the average; copy what has no mean: integers, and constants that are infinite (a mask)."""
         average.update_parameters(model)
         averaged = {*statistics_of(model), *(weight for weight in model.parameters() if weight.requires_grad)}
         pairs = [
@@ -138,11 +138,11 @@ class Average:
 
     @property
     def started(self) -> bool:
-        """Is there anything averaged yet?"""
+        """Whether anything has been averaged yet."""
         return self.model is not None and int(self.model.n_averaged) > 0
 
     def exchange(self, model: nn.Module) -> dict[str, Tensor] | None:
-        """Put the average into the model; gives the weights it had, or None where nothing is averaged yet."""
+        """Load the average into the model and return the weights it had; None if nothing has been averaged yet."""
         if not self.started:
             return None
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -150,11 +150,11 @@ class Average:
         return before
 
     def state(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {} if self.model is None else dict(self.model.state_dict())
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`state` gave."""
+        """Load what :meth:`state` returned."""
         if self.model is not None:
             self.model.load_state_dict(dict(tensors))
 
