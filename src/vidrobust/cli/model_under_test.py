@@ -14,7 +14,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import refuse_targets
 from vidrobust.models.conventions import Convention
 from vidrobust.study.config import check_count
-from vidrobust.study.trained import Source, Trained
+from vidrobust.study.trained import ModelSource, Trained
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ class ModelUnderTest:
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
         config = DataConfig(name=self.data, skip_bad=self.skip_bad)
-        source = Source(self.model, self.weights, convention=self.convention)
+        source = ModelSource(self.model, self.weights, convention=self.convention)
         return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
 
 

@@ -11,8 +11,9 @@ from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.runs.directory import Run
 from vidrobust.study.config import StudyConfig
+from vidrobust.study.cost import cost
 from vidrobust.study.engines import Where
-from vidrobust.study.plan import check, cost, study
+from vidrobust.study.plan import check, study
 from vidrobust.study.recipes import PROFILES
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class SweepAt(Job):
 
     @property
     def title(self) -> str:
-        """What people read in the progress display."""
+        """The job in a few words, for the progress display."""
         return f"sweep at ε={self.eps:g}"
 
     @property

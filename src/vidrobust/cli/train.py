@@ -29,7 +29,7 @@ from vidrobust.study.checks import blank_clips, rehearse
 from vidrobust.study.jobs import device
 from vidrobust.study.progress import Display
 from vidrobust.study.recipes import TRAININGS
-from vidrobust.study.trained import Source, examined, fitting_clips
+from vidrobust.study.trained import ModelSource, examined, fitting_clips
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World, joined
 from vidrobust.training.dry_run import Estimate
@@ -202,7 +202,7 @@ class Train(Verb):
         classes = len(open_videos(config).classes)  # after a look at the model's name: the data may have to be made
         if scratch:
             return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
-        return Source(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
+        return ModelSource(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
 
 
 def main(arguments: list[str]) -> None:

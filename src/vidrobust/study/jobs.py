@@ -31,7 +31,13 @@ SizeTable = tuple[tuple[float, int, float], ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job runs: the run's folder of jobs, its own folder in it, and whom to tell of progress."""
+    """What a job is given when it runs.
+
+    Attributes:
+        jobs: the run's folder of jobs.
+        folder: the job's own folder in it, the only one it writes to.
+        progress: called with the clip-gradients spent since the last call.
+    """
 
     jobs: Path
     folder: Path
@@ -46,14 +52,14 @@ class Job:
     """The base of all jobs, which are frozen dataclasses.
 
     Attributes:
-        CALLED: what its key calls it, if not as its class: keys outlive the names of classes.
+        CALLED: the type of job that enters its key, if not the name of the class: keys must outlive renamed classes.
     """
 
     CALLED: ClassVar[str] = ""
 
     @property
     def title(self) -> str:
-        """What people read in the progress display."""
+        """The job in a few words, for the progress display."""
         raise NotImplementedError
 
     @property

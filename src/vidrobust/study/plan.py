@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
-from vidrobust.evaluation.clips import pgd
-from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
-from vidrobust.runs.directory import Run
+from vidrobust.runs.directory import Run, differences
 from vidrobust.runs.jobs import stored_job
+from vidrobust.runs.keys import dumps
 from vidrobust.runs.mending import failures_noted
 from vidrobust.runs.rows import Row
 from vidrobust.study.checks import check_study
 from vidrobust.study.config import Robustness, StudyConfig, from_json
 from vidrobust.study.engines import Where, open_engine
-from vidrobust.study.jobs import Job, PrepareData, SizeTable, device, job_key, single_frame
+from vidrobust.study.jobs import Job, PrepareData, SizeTable, job_key, single_frame
 from vidrobust.study.measurements import FindStepSize, MakeExamples, MeasureRobustness, MeasureSensitivity
 from vidrobust.study.progress import Display
 from vidrobust.study.trainings import TrainModel
@@ -189,65 +187,6 @@ EMBEDDED_TRAIN = 800
 """Training clips of the embedded data set: 10 photographs × 10 classes × 8."""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a study will cost on this machine.
-
-    Attributes:
-        gradients: clip-gradients, a training step on a clip counting as two.
-        seconds_per_gradient: measured on this machine just now, with one thread.
-        workers: processes that share the work.
-        disk: bytes written to the run directory and the cache, about.
-    """
-
-    gradients: int
-    seconds_per_gradient: float
-    workers: int
-    disk: int
-
-    @property
-    def minutes(self) -> float:
-        """Estimated wall time, with half a minute for starting and decoding."""
-        return (self.gradients * self.seconds_per_gradient / self.workers + 30) / 60
-
-    def __str__(self) -> str:
-        return (
-            f"{self.gradients / 1e6:.2f} million clip-gradients of {1e3 * self.seconds_per_gradient:.2f} ms, "
-            f"about {self.minutes:.1f} minutes with {self.workers} workers, about {self.disk / 1e6:.0f} MB of disk"
-        )
-
-
-def cost(config: StudyConfig, workers: int) -> Cost:
-    """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
-    jobs = Plan(config).all()
-    model = build(config.model, 10)
-    weights = sum(parameter.numel() for parameter in model.parameters()) * 4
-    trained = sum(isinstance(job, TrainModel) for job in jobs)
-    data = config.clips
-    pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
-    sets = sum(isinstance(job, PrepareData) for job in jobs)
-    disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
-    return Cost(sum(job.gradients for job in jobs), measure(config), workers, disk)
-
-
-def measure(config: StudyConfig) -> float:
-    """Seconds of one thread for one clip-gradient of the study's model on its clips."""
-    data, where = config.clips, device()
-    model = build(config.model, 10).to(where).eval()
-    batch = max(1, min(config.adversarial.batch, 32 * 24 * 24 * 8 // (data.size**2 * data.frames)))
-    clips = torch.rand(batch, 3, data.frames, data.size, data.size, device=where)
-    labels = torch.zeros(batch, dtype=torch.int64, device=where)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        pgd(8, 1, 1).perturb(model, clips, labels)  # builds the fast copy
-        started, steps = time.perf_counter(), 4
-        pgd(8, 1, steps).perturb(model, clips, labels)
-        return (time.perf_counter() - started) / steps / batch
-    finally:
-        torch.set_num_threads(threads)
-
-
 def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
     """The trainings of a study that are finished, with their folders; of several seeds the first comes first."""
     plan = Plan(from_json(StudyConfig, run.config))
@@ -295,6 +234,7 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
     where = where or Where()
     check(config, where)
     plan = Plan(config)
+    _say_what_is_mended(Run(out), config, console)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
     engine = open_engine(where, run.path)
@@ -309,3 +249,14 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
         pool.do(plan.defences(sizes))
         pool.do(plan.evaluations(sizes))
     return report([run.path])
+
+
+def _say_what_is_mended(run: Run, config: StudyConfig, console: Console | None) -> None:
+    """Tell the user if the run failed under another configuration, whose place this one takes."""
+    if not run.failed or not (run.path / "config.json").exists():
+        return
+    changed = differences(run.config, json.loads(dumps(asdict(config))))
+    if changed and console is not None:
+        listed = "; ".join(f"{name}: {old} → {new}" for name, old, new in changed[:5])
+        told = f"{run.path} failed under another configuration ({listed}): jobs that both have are not done again."
+        console.print(told, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A trained model with the data it was trained on, wherever it is found: a run, a study, a bare file."""
+"""A trained model with the data it was trained on: from a run, a study, a weights file, or brought by the user."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A model of anybody's, by its text and its weights.
+class ModelSource:
+    """Where a model that was not trained here comes from.
 
     Attributes:
         model: as :func:`vidrobust.load_model` takes it.
@@ -55,7 +55,7 @@ class Source:
     seed: int = 0
 
     def load(self, classes: int, told: Callable[[str], None]) -> nn.Module:
-        """The model, with ``classes`` classes; what the user should know of is told.
+        """Load the model, with ``classes`` classes; ``told`` is called with what the user should know.
 
         Raises:
             InputError: there is no such model, or its weights do not fit.
@@ -90,7 +90,7 @@ def sized(model: nn.Module, config: DataConfig, frames: int | None, size: int | 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with the data it was trained on, wherever it was found.
+    """A trained model with its data.
 
     Attributes:
         model: in evaluation mode.
@@ -129,7 +129,7 @@ class Trained:
     @classmethod
     def bring(
         cls,
-        source: Source,
+        source: ModelSource,
         config: DataConfig,
         told: Callable[[str], None],
         *,

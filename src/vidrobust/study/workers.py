@@ -35,7 +35,7 @@ class Workers:
     Args:
         run: the run directory.
         engine: where jobs run.
-        display: whom to tell of progress.
+        display: where progress is shown.
     """
 
     def __init__(self, run: Run, engine: Engine, display: Display) -> None:

@@ -1,0 +1,74 @@
+"""What a study will cost on this machine: the text of ``vidrobust study --dry-run``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from vidrobust.evaluation.clips import pgd
+from vidrobust.models.building import build
+from vidrobust.study.config import StudyConfig
+from vidrobust.study.jobs import PrepareData, device
+from vidrobust.study.plan import Plan
+from vidrobust.study.trainings import TrainModel
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study will cost on this machine.
+
+    Attributes:
+        gradients: clip-gradients, a training step on a clip counting as two.
+        seconds_per_gradient: measured on this machine just now, with one thread.
+        workers: processes that share the work.
+        disk: bytes written to the run directory and the cache, about.
+    """
+
+    gradients: int
+    seconds_per_gradient: float
+    workers: int
+    disk: int
+
+    @property
+    def minutes(self) -> float:
+        """Estimated wall time, with half a minute for starting and decoding."""
+        return (self.gradients * self.seconds_per_gradient / self.workers + 30) / 60
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gradients / 1e6:.2f} million clip-gradients of {1e3 * self.seconds_per_gradient:.2f} ms, "
+            f"about {self.minutes:.1f} minutes with {self.workers} workers, about {self.disk / 1e6:.0f} MB of disk"
+        )
+
+
+def cost(config: StudyConfig, workers: int) -> Cost:
+    """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
+    jobs = Plan(config).all()
+    model = build(config.model, 10)
+    weights = sum(parameter.numel() for parameter in model.parameters()) * 4
+    trained = sum(isinstance(job, TrainModel) for job in jobs)
+    data = config.clips
+    pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
+    sets = sum(isinstance(job, PrepareData) for job in jobs)
+    disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
+    return Cost(sum(job.gradients for job in jobs), measure(config), workers, disk)
+
+
+def measure(config: StudyConfig) -> float:
+    """Seconds of one thread for one clip-gradient of the study's model on its clips."""
+    data, where = config.clips, device()
+    model = build(config.model, 10).to(where).eval()
+    batch = max(1, min(config.adversarial.batch, 32 * 24 * 24 * 8 // (data.size**2 * data.frames)))
+    clips = torch.rand(batch, 3, data.frames, data.size, data.size, device=where)
+    labels = torch.zeros(batch, dtype=torch.int64, device=where)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pgd(8, 1, 1).perturb(model, clips, labels)  # builds the fast copy
+        started, steps = time.perf_counter(), 4
+        pgd(8, 1, steps).perturb(model, clips, labels)
+        return (time.perf_counter() - started) / steps / batch
+    finally:
+        torch.set_num_threads(threads)
