@@ -34,8 +34,8 @@ from vidrobust.notation.schedules import (
 )
 
 PACKAGE = Path(vidrobust.errors.__file__).parent
-EPS = st.floats(0, 255)
-ALPHA = st.floats(0, 255, exclude_min=True)
+EPS = st.just(0.0) | st.floats(0.01, 255)
+ALPHA = st.floats(0.01, 255)
 STEPS = st.integers(1, 1000)
 
 
@@ -139,6 +139,24 @@ def test_canonical_names_print_as_they_are(name: str):
         ("pgd(eps=8, alpha=eps/4, steps=20)", "PGD(ε=8,α=2,i=20)"),
         ("PGD(α=2ε,ε=8,i=5)", "PGD(ε=8,α=16,i=5)"),
         ("FGSM(eps=4)", "FGSM(ε=4)"),
+        ("AT(ε=8/255,α=2 / 255,i=10)", "AT(ε=8,α=2,i=10)"),
+        ("AT(ε=8/255.0,α=2*ε,i=10)", "AT(ε=8,α=2ε,i=10)"),
+        ("AT(ε=8,α=ε*2,i=10)", "AT(ε=8,α=2ε,i=10)"),
+        ("AAT(ε_max=12/255,α=ε,i=5)", "AAT(ε_max=12,α=ε,i=5)"),
+        ("PGD(eps=8/255,alpha=2/255,steps=10)", "PGD(ε=8,α=2,i=10)"),
+        ("PGD(ε:=8,α=0.5ε,i=5)", "PGD(ε=8,α=4,i=5)"),
+        ("CAL(ε~U(0,12/255),α=ε,i=5)", "CAL(ε~U(0,12),α=ε,i=5)"),
+        ("CAL(ε~U(0,12),α~U(2ε,α*),i~lU(1,15))", "CAL(ε~U(0,12),α~αU,i~iU)"),
+        ("CAL(ε:=U(0,12),α:=U(2ε,α*),i:=lU(1,15))", "CAL(ε~U(0,12),α~αU,i~iU)"),
+        ("CAL(ε~U:=U(0,12),α~αU:=U(2ε,α*),i~iU:=lU(1,15))", "CAL(ε~U(0,12),α~αU,i~iU)"),
+        ("CAL(ε~rU:=U(12,0),α=α*,i=5)", "CAL(ε~rU(12,0),α=α*,i=5)"),
+        ("CAL(ε~lU:=lU(0,8),α=α*,i=5)", "CAL(ε~lU(0,8),α=α*,i=5)"),
+        ("U:=U(0,12)", "U(0,12)"),
+        ("rU := U(12, 0)", "rU(12,0)"),
+        ("lU:=lU(0,12)", "lU(0,12)"),
+        ("αU:=U(2ε,α*)", "αU"),
+        ("alphaU:=U(2eps,alpha*)", "αU"),
+        ("iU:=lU(1,15)", "iU"),
         ("CAL(ε~U,α=ε/4,i=5,BY=Step,norm=LINF)", "CAL(ε~U(0,12),α=ε/4,i=5,by=step)"),
     ],
 )
@@ -171,7 +189,28 @@ def test_other_spellings(text: str, canonical: str):
         ("AT(ε=inf,α=8,i=3)", "inf,α=8,i=3)", "Expected a number"),
         ("AT(ε=８,α=8,i=3)", "８,α=8,i=3)", "Expected a number"),
         ("AT(ε=٨,α=8,i=3)", "٨,α=8,i=3)", "Expected a number"),
-        ("AT(ε=8/255,α=8,i=3)", "/255,α=8,i=3)", "units of 1/255"),
+        ("AT(ε=8/256,α=8,i=3)", "8/256,α=8,i=3)", "units of 1/255"),
+        ("AT(ε=2*4,α=8,i=3)", "2*4,α=8,i=3)", "units of 1/255"),
+        ("AT(ε=8/255/2,α=8,i=3)", "8/255/2,α=8,i=3)", "units of 1/255"),
+        ("AT(ε=8+1,α=8,i=3)", "8+1,α=8,i=3)", "units of 1/255"),
+        ("AT(ε=8,α=2*2,i=3)", "2*2,i=3)", "units of 1/255"),
+        ("AT(ε=8,α=2,i=10/2)", "10/2)", "Expected a number"),
+        ("AT(ε=8,α=2,i=8/255)", "8/255)", "Expected a number"),
+        ("AT(ε=0.0039,α=8,i=3)", "0.0039,α=8,i=3)", "write 0.994 for 0.0039"),
+        ("AT(ε=8,α=0.0078,i=3)", "0.0078,i=3)", "units of 1/255"),
+        ("AT(ε=1/255,α=0.001/255,i=3)", "0.001/255,i=3)", "a share of ε, such as ε/100"),
+        ("CAL(ε~U(0,12/25),α=ε,i=3)", "12/25),α=ε,i=3)", "units of 1/255"),
+        ("CAL(ε~U:U(0,12),α=ε,i=3)", ":U(0,12),α=ε,i=3)", "Expected , or )"),
+        ("CAL(ε~U,α~U,i=3)", ",i=3)", "for α, U is αU"),
+        ("CAL(ε~U,α~U(0,12),i=3)", "0,12),i=3)", "αU(2ε,α*)"),
+        ("U:=", "", "Expected a number, U, rU, lU"),
+        ("U(0,12)", "(0,12)", "Expected :="),
+        ("rU:=U(12,300)", "300)", "between 0 and 255"),
+        ("PGD(ε=8/25,α=2,i=5)", "8/25,α=2,i=5)", "units of 1/255"),
+        ("PGD(ε=8,α=2*2,i=5)", "2*2,i=5)", "units of 1/255"),
+        ("PGD(ε=0.0039,α=2,i=5)", "0.0039,α=2,i=5)", "units of 1/255"),
+        ("PGD(ε=8,α=2,i=5,norm=L2)", "norm=L2)", "PGD takes no other"),
+        ("PGD(ε=8,α=2)", ")", "missing: i"),
         ("AT(ε=8,α=0,i=3)", "0,i=3)", "above 0"),
         ("AT(ε=8,α=ε/0,i=3)", "0,i=3)", "other than 0"),
         ("AT(ε=8,α=0ε,i=3)", "0ε,i=3)", "between ε/1000 and 1000ε"),

@@ -66,6 +66,10 @@ class FMN:
     alpha: float = 1.0
     precision: Precision = "auto"
 
+    loss = staticmethod(margin)
+    alpha_is_share = True
+    """Of the radius, and not a step size in pixels."""
+
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
         if not self.alpha > 0:

@@ -1,12 +1,12 @@
 """Attacks written as text, for the command line and configuration files: ``APGD(ε=8,steps=50,norm=L2)``.
 
-The text is a call: the name of an attack, then its fields by name. ε and α are in units of 1/255; ``norm`` and
-``support`` make the threat; everything else is a field of the attack. A dotted name is imported, so that a user's own
-attack, norm or support needs no registration:
+The text is a call (:mod:`vidrobust.notation.calls`): the name of an attack, then its fields by name. ε and α are in
+units of 1/255, of which 8/255 is written so or as 8; ``norm`` and ``support`` make the threat; everything else is a
+field of the attack. A dotted name is imported, so that a user's own attack, norm or support needs no registration:
 
 >>> from_text("PGD(ε=8,α=2,i=10)", alpha_star=None).steps
 10
->>> from_text("PGD(eps=8, alpha=eps/4, steps=10, norm=L2, support=Border(ratio=0.1))", alpha_star=None).threat.support
+>>> from_text("PGD(eps=8/255, alpha=eps/4, steps=10, norm=L2, support=Border(ratio=0.1))", None).threat.support
 Border(ratio=0.1)
 >>> from_text("APGD(ε=8,steps=20,targeted=true,loss=margin)", alpha_star=None).targeted
 True
@@ -19,7 +19,6 @@ What wraps a search takes it as a field, with an ε of its own:
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib
 import inspect
@@ -28,46 +27,46 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-import vidrobust
-from vidrobust import losses
-from vidrobust.errors import NotationError
+from vidrobust import attacks, losses, threats
+from vidrobust.errors import NotationError, VidrobustError
+from vidrobust.notation.calls import (
+    EXAMPLE,
+    Call,
+    Items,
+    Multiple,
+    Number,
+    Quoted,
+    Star,
+    Value,
+    Word,
+    levels,
+    read_call,
+)
 from vidrobust.notation.scanner import ParseError
 from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
 
-EXAMPLE = "PGD(ε=8,α=α*,i=20)"
-
-_STAR = re.compile(r"(?<=α)\*(?=\s*[,)])|(?<=alpha)\*(?=\s*[,)])")
-"""The star of ``α*``, which Python's own grammar would take for a product; an underscore keeps all positions."""
-
-_ALIASES = {"ε": "eps", "epsilon": "eps", "α": "alpha", "i": "steps"}
-
-
-def _is_attack(kind: object) -> bool:
-    """Is it a class of objects to call with a model?"""
-    return any("__call__" in vars(base) for base in getattr(kind, "__mro__", ()))
-
-
-def _needed(function: Callable[..., object]) -> int:
-    """How many arguments have no default."""
-    return sum(part.default is part.empty for part in inspect.signature(function).parameters.values())
-
-
 AlphaStar = Callable[[float, int], float]
 
+_FIELDS = {"ε": "eps", "α": "alpha", "i": "steps"}
+"""The names that Python knows the terms of the notation by."""
 
-def from_text(text: str, alpha_star: AlphaStar | None) -> Any:
+_CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+def from_text(text: str, alpha_star: AlphaStar | None, names: Mapping[str, Any] | None = None) -> Any:
     """An attack from its text.
 
     Args:
         text: such as ``PGD(ε=8,α=α*,i=20)``, ``AutoAttack(ε=8)`` or ``mypackage.attacks.Mine(ε=8,strength=3)``.
         alpha_star: α*(ε, i) in units of 1/255, for ``α=α*``.
+        names: what further names mean within it, such as those of input transforms.
 
     Raises:
-        NotationError: the text does not parse, or there is no such attack or field; the message points at the place.
+        NotationError: the text does not parse, there is no such attack or field, or a value is out of its range; the
+            message points at the place.
     """
-    call = _parse(text)
-    return _Builder(text, alpha_star).attack(call)
+    return _Builder(text, alpha_star, names or {}).attack(read_call(text))
 
 
 def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip") -> Threat:
@@ -83,32 +82,37 @@ def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip")
     >>> threat_from_text(8, "L2", "Border(ratio=0.1)").support
     Border(ratio=0.1)
     """
-    size = _Builder(norm, None).region(_parse(norm), norms)
-    return Threat(size, eps * PIXEL, _Builder(support, None).region(_parse(support), supports))
+    size = _Builder(norm, None, {}).region(read_call(norm), norms)
+    return Threat(size, eps * PIXEL, _Builder(support, None, {}).region(read_call(support), supports))
 
 
-def object_from_text(text: str) -> Any:
+def object_from_text(text: str, names: Mapping[str, Any] | None = None) -> Any:
     """A norm, a support, a transform or any other dataclass from its text, such as ``Recompress(quality=20)``.
+
+    Args:
+        text: a name, or a call; a dotted path is a user's own.
+        names: what names mean, besides those of attacks, norms and supports.
 
     Raises:
         NotationError: there is none of that name, or it does not take these fields.
     """
-    return _Builder(text, None).part(_parse(text))
+    return _Builder(text, None, names or {}).part(read_call(text))
 
 
-def _parse(text: str) -> ast.Call:
-    plain = _STAR.sub("_", text.replace("∗", "*"))
-    indent = len(plain) - len(plain.lstrip())
-    try:
-        found = ast.parse("(" * indent + plain.strip() + ")" * indent, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        position = min(len(text), max(0, (getattr(error, "offset", None) or 1) - 1))  # in characters, unlike col_offset
-        raise ParseError(text, position, "an attack is its name and its fields in parentheses", EXAMPLE) from error
-    if isinstance(found, (ast.Name, ast.Attribute)):
-        found = ast.copy_location(ast.Call(found, [], []), found)
-    if not isinstance(found, ast.Call) or found.args:
-        raise ParseError(text, 0, "an attack is written as its name and its fields by name", EXAMPLE)
-    return found
+def regions(home: ModuleType) -> dict[str, Any]:
+    """The norms or the supports there are, by name, of the module that holds them."""
+    public = ((name, getattr(threats, name)) for name in sorted(threats.__all__))
+    return {name: kind for name, kind in public if inspect.getmodule(kind) is home and dataclasses.is_dataclass(kind)}
+
+
+def _is_attack(kind: object) -> bool:
+    """Is it a class of objects to call with a model?"""
+    return any("__call__" in vars(base) for base in getattr(kind, "__mro__", ()))
+
+
+def _needed(function: Callable[..., object]) -> int:
+    """How many arguments have no default."""
+    return sum(part.default is part.empty for part in inspect.signature(function).parameters.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,154 +121,180 @@ class _Builder:
 
     text: str
     alpha_star: AlphaStar | None
+    names: Mapping[str, Any]
 
-    def attack(self, call: ast.Call) -> Any:
+    def attack(self, call: Call) -> Any:
         """The attack, its threat made of ε, the norm and the support."""
-        kind = self._kind(call.func)
+        kind = self._kind(call)
         if not _is_attack(kind):
-            raise self._error(call, f"{ast.unparse(call.func)} is no attack, a class of objects to call with a model")
-        given = self._given(call)
-        fields = inspect.signature(kind).parameters
-        eps = self._number(given.pop("eps"), {}) if "eps" in given else None
-        wide = "norm" in given and ast.unparse(given["norm"]) not in ("Linf", "Linf()")  # may exceed the pixels' range
-        if eps is not None and not 0 <= eps <= (1e9 if wide else 255):
-            raise self._error(call, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
-        made: dict[str, Any] = {}
-        if "threat" in fields:
-            if eps is None:
-                raise self._error(call, "ε is missing")
-            norm, support = given.pop("norm", None), given.pop("support", None)
-            made["threat"] = Threat(
-                self.region(norm, norms) if norm is not None else Linf(),
-                eps * PIXEL,
-                self.region(support, supports) if support is not None else WholeClip(),
-            )
-        elif eps is not None:
-            made["eps"] = eps * PIXEL
-        alpha = given.pop("alpha", None)
-        made |= {name: self._value(node, {"eps": eps}) for name, node in given.items()}
+            raise self._error(call.at, f"{call.path} is no attack, a class of objects to call with a model")
+        given = {_FIELDS.get(name, name): node for name, node in call.fields.items()}
+        takes = inspect.signature(kind).parameters
+        eps = self._eps(given.pop("eps", None), given.get("norm"))
+        made = self._threat(call, takes, eps, given)
+        alpha = None if getattr(kind, "alpha_is_share", False) else given.pop("alpha", None)
+        made |= {name: self._value(node, eps) for name, node in given.items()}
         if alpha is not None:
             made["alpha"] = self._alpha(alpha, eps or 0.0, made.get("steps", 1))
-        unknown = [name for name in made if name not in fields or (name == "threat" and name in given)]
-        if unknown:
-            known = ", ".join(name for name in fields if name != "threat")
-            made_of = "ε, norm, support, " if "threat" in fields else ""
-            raise self._error(call, f"{kind.__name__} has no field {unknown[0]!r}; it has: {made_of}{known}")
+        self._refuse_unknown(call, kind, takes, made, given)
         for name, node in given.items():
-            made[name] = self._suitable(name, made[name], fields[name].default, node)
+            made[name] = self._suitable(name, made[name], takes[name].default, node)
         return self._made(kind, made, call)
 
-    def _suitable(self, name: str, value: Any, default: object, node: ast.expr) -> Any:
+    def _eps(self, node: Value | None, norm: Value | None) -> float | None:
+        if node is None:
+            return None
+        eps = levels(node, "ε", self.text)
+        wide = norm is not None and getattr(norm, "path", "").lower() != "linf"  # may exceed the pixels' range
+        if not 0 <= eps <= (1e9 if wide else 255):
+            raise self._error(node.at, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
+        return eps
+
+    def _threat(
+        self, call: Call, takes: Mapping[str, Any], eps: float | None, given: dict[str, Value]
+    ) -> dict[str, Any]:
+        if "threat" not in takes:
+            return {} if eps is None else {"eps": eps * PIXEL}
+        if eps is None:
+            raise self._error(call.at, "ε is missing")
+        norm, support = given.pop("norm", None), given.pop("support", None)
+        parts = {
+            "norm": self.region(norm, norms) if norm is not None else Linf(),
+            "eps": eps * PIXEL,
+            "support": self.region(support, supports) if support is not None else WholeClip(),
+        }
+        return {"threat": self._made(Threat, parts, call)}
+
+    def _refuse_unknown(
+        self, call: Call, kind: Any, takes: Mapping[str, Any], made: Mapping[str, Any], given: Mapping[str, Value]
+    ) -> None:
+        unknown = [name for name in made if name not in takes or (name == "threat" and name in given)]
+        if unknown:
+            known = ", ".join(name for name in takes if name != "threat")
+            made_of = "ε, norm, support, " if "threat" in takes else ""
+            place = self._place(call, unknown[0], call.places)
+            raise self._error(place, f"{kind.__name__} has no field {unknown[0]!r}; it has: {made_of}{known}")
+
+    def _suitable(self, name: str, value: Any, default: object, node: Value) -> Any:
         """A field's value, if it is of the kind the field takes: a loss by its name or path, a yes or no, a search."""
         if name == "loss":
             found = getattr(losses, value, None) if isinstance(value, str) else value
             if not callable(found):
                 raise self._error(
-                    node, f"there is no loss {value!r}: name one of vidrobust.losses, or the path of your own"
+                    node.at, f"there is no loss {value!r}: name one of vidrobust.losses, or the path of your own"
                 )
             if callable(default) and _needed(found) != _needed(default):
                 wanted = ", ".join(inspect.signature(default).parameters)
-                raise self._error(node, f"the loss here is a function of {wanted}, unlike {found.__name__}")
+                raise self._error(node.at, f"the loss here is a function of {wanted}, unlike {found.__name__}")
             return found
         if isinstance(default, bool) and not isinstance(value, bool):
-            raise self._error(node, f"{name} is true or false, not {value!r}")
+            raise self._error(node.at, f"{name} is true or false, not {value!r}")
         if name == "search" and not _is_attack(type(value)):
-            raise self._error(node, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
+            raise self._error(node.at, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
         return value
 
-    def region(self, node: ast.expr, home: ModuleType) -> Any:
+    def region(self, node: Value, home: ModuleType) -> Any:
         """A norm or a support, of this module or a user's own."""
-        kind = node.func if isinstance(node, ast.Call) else node
-        known = [name for name in vidrobust.__all__ if inspect.getmodule(getattr(vidrobust, name)) is home]
-        if not isinstance(kind, ast.Attribute) and ast.unparse(kind) not in known:
-            word = home.__name__.rpartition(".")[2][:-1]
-            reason = f"there is no {word} {ast.unparse(kind)}; it is one of {', '.join(known)}, or the path of your own"
-            raise self._error(node, reason)
-        return self._value(node, {})
+        known, path = regions(home), getattr(node, "path", "")
+        if "." not in path and _named(path, known) is None:
+            word, shown = home.__name__.rpartition(".")[2][:-1], path or "of this kind"
+            raise self._error(
+                node.at, f"there is no {word} {shown}; it is one of {', '.join(known)}, or the path of your own"
+            )
+        return self.part(Call(node.at, path) if isinstance(node, Word) else node)  # type: ignore[arg-type]
 
-    def part(self, call: ast.Call) -> Any:
+    def part(self, call: Call) -> Any:
         """A norm or a support, or an attack within another."""
-        kind = self._kind(call.func)
+        kind = self._kind(call)
         if _is_attack(kind) and not {"threat", "search"}.isdisjoint(inspect.signature(kind).parameters):
             return self.attack(call)
-        fields = {name: self._value(node, {}) for name, node in self._given(call).items()}
+        fields = {_FIELDS.get(name, name): self._value(node, None) for name, node in call.fields.items()}
         return self._made(kind, fields, call)
 
-    def _given(self, call: ast.Call) -> dict[str, ast.expr]:
-        given: dict[str, ast.expr] = {}
-        for keyword in call.keywords:
-            if keyword.arg is None:
-                raise self._error(keyword.value, "a field has a name")
-            name = _ALIASES.get(keyword.arg, keyword.arg)
-            if name in given:
-                raise self._error(keyword.value, f"{keyword.arg} is given twice")
-            given[name] = keyword.value
-        return given
-
-    def _alpha(self, node: ast.expr, eps: float, steps: int) -> Any:
-        if isinstance(node, ast.Name) and node.id in ("α_", "alpha_"):
+    def _alpha(self, node: Value, eps: float, steps: int) -> Any:
+        if isinstance(node, Star) and node.name.lower() in ("α", "alpha"):
             if self.alpha_star is None:
-                raise self._error(node, "α* needs a study or a model to be looked for on")
+                raise self._error(node.at, "α* needs a study or a model to be looked for on")
             return self.alpha_star(eps, steps) * PIXEL
-        if ast.unparse(node).strip("'") == "auto":
+        if isinstance(node, (Word, Quoted)) and getattr(node, "path", getattr(node, "text", "")).lower() == "auto":
             return "auto"
-        return self._number(node, {"eps": eps}) * PIXEL
+        if isinstance(node, Multiple):
+            return node.factor * eps * PIXEL
+        return levels(node, "α", self.text) * PIXEL
 
-    def _value(self, node: ast.expr, names: Mapping[str, float | None]) -> Any:
+    def _value(self, node: Value, eps: float | None) -> Any:
         """A number, a word, a list, or an object such as ``Border(ratio=0.1)`` or ``L2``."""
-        if isinstance(node, (ast.Tuple, ast.List)):
-            return tuple(self._value(item, names) for item in node.elts)
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bool, int, float, type(None))):
-            return node.value
-        if isinstance(node, ast.Call):
-            if node.args:
-                raise self._error(node, "fields are given by name")
+        if isinstance(node, Items):
+            return tuple(self._value(item, eps) for item in node.items)
+        if isinstance(node, Quoted):
+            return node.text
+        if isinstance(node, Number):
+            return node.value / 255 if node.over_255 else node.value
+        if isinstance(node, Multiple) and eps is not None:
+            return node.factor * eps
+        if isinstance(node, Call):
             return self.part(node)
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            if isinstance(node, ast.Name) and not hasattr(vidrobust, node.id):
-                return {"true": True, "false": False}.get(node.id, node.id)  # a word, such as keep=last
-            kind = self._kind(node)
-            return self._made(kind, {}, node) if inspect.isclass(kind) else kind  # a norm, or a loss function
-        return self._number(node, names)
+        if isinstance(node, Word):
+            return self._meant(node)
+        raise self._error(node.at, "a number is expected here")
 
-    def _number(self, node: ast.expr, names: Mapping[str, float | None]) -> float:
-        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-            return node.value
-        if isinstance(node, ast.Name) and (value := names.get(_ALIASES.get(node.id, node.id))) is not None:
-            return value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return -self._number(node.operand, names)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
-            left, right = self._number(node.left, names), self._number(node.right, names)
-            if isinstance(node.op, ast.Mult):
-                return left * right
-            if right:
-                return left / right
-        raise self._error(node, "a number is expected here")
+    def _meant(self, word: Word) -> Any:
+        """What a name stands for: true or false, a norm, a function; or, as in keep=last, nothing but itself."""
+        if word.path.lower() in _CONSTANTS:
+            return _CONSTANTS[word.path.lower()]
+        if "." not in word.path and getattr(self._known(word.path), "__name__", None) != word.path:
+            return word.path
+        kind = self._kind(Call(word.at, word.path))
+        return self._made(kind, {}, Call(word.at, word.path)) if inspect.isclass(kind) else kind
 
-    def _kind(self, node: ast.expr) -> Any:
-        """A public name of vidrobust, or any name by its dotted path."""
-        path = ast.unparse(node)
-        if isinstance(node, ast.Name):
-            found = getattr(vidrobust, path, None)
-            if found is None or not callable(found):
-                names = ", ".join(name for name in vidrobust.__all__ if name[0].isupper())
-                raise self._error(node, f"there is no {path!r}; use a dotted path for your own, or one of: {names}")
+    def _kind(self, call: Call) -> Any:
+        """What a name means here, or any name by its dotted path."""
+        found = self._known(call.path)
+        if found is not None:
             return found
-        module, _, name = path.rpartition(".")
+        module, _, name = call.path.rpartition(".")
+        if not module:
+            known = ", ".join((*attacks.ATTACKS, *regions(norms), *regions(supports), *self.names))
+            raise self._error(call.at, f"there is no {name!r}; use a dotted path for your own, or one of: {known}")
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
-            raise self._error(node, f"{path} cannot be imported ({error})") from error
+            raise self._error(call.at, f"{call.path} cannot be imported ({error})") from error
 
-    def _made(self, kind: Any, fields: Mapping[str, Any], node: ast.expr) -> Any:
+    def _known(self, path: str) -> Any | None:
+        if (name := _named(path, attacks.ATTACKS)) is not None:
+            return getattr(attacks, name)
+        known = {**regions(norms), **regions(supports), **self.names}
+        return None if (name := _named(path, known)) is None else known[name]
+
+    def _made(self, kind: Any, fields: Mapping[str, Any], call: Call) -> Any:
         if not dataclasses.is_dataclass(kind):
-            raise self._error(node, f"{ast.unparse(node)} is no dataclass")
+            raise self._error(call.at, f"{call.path} is no dataclass")
         try:
-            return kind(**fields)
+            return kind(**fields)  # type: ignore[operator]
         except TypeError as error:
-            raise self._error(node, str(error)) from error
+            raise self._error(call.at, str(error)) from error
+        except ParseError:
+            raise
+        except VidrobustError as error:
+            raise self._error(self._blamed(call, str(error)), str(error)) from error
 
-    def _error(self, node: ast.expr, reason: str) -> NotationError:
-        position = len(self.text.encode()[: node.col_offset].decode(errors="ignore"))  # col_offset counts bytes
-        return ParseError(self.text, min(position, len(self.text)), reason, EXAMPLE)
+    def _blamed(self, call: Call, message: str) -> int:
+        """Where the value stands of the field that a message names first; else the call."""
+        named = {name: re.search(rf"\b{_FIELDS.get(name, name)}\b", message) for name in call.fields}
+        found = {name: match.start() for name, match in named.items() if match is not None}
+        return call.fields[min(found, key=found.__getitem__)].at if found else call.at
+
+    def _place(self, call: Call, name: str, places: Mapping[str, int]) -> int:
+        """Where a field's name stands."""
+        return next((at for given, at in places.items() if _FIELDS.get(given, given) == name), call.at)
+
+    def _error(self, position: int, reason: str) -> NotationError:
+        return ParseError(self.text, position, reason, EXAMPLE)
+
+
+def _named(path: str, known: Mapping[str, Any]) -> str | None:
+    """The name that a word means, in whatever case it is typed."""
+    if path in known:
+        return path
+    return next((name for name in known if name.lower() == path.lower()), None)

@@ -16,6 +16,7 @@ from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.options import Verb, flat, run
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import BATCH, ranks
+from vidrobust.evaluation.defences import TRANSFORMS
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.fields import budget
 from vidrobust.runs.directory import Run
@@ -59,7 +60,7 @@ class Attack(Verb):
         known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         check_writable(self.out)
         found = self.subject.found(console)
-        attack = from_text(self.attack, known or found.alpha_star())
+        attack = from_text(self.attack, known or found.alpha_star(), TRANSFORMS)
         refuse_gradients(found.model, attack)
         aimed = self._aimed(attack, found.data.classes)
         asked = {"attack": self.attack, "model": found.name, "split": self.subject.split, "clips": self.clips}

@@ -14,7 +14,7 @@ from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_robustness
 from vidrobust.evaluation.clips import evaluate
-from vidrobust.evaluation.defences import Defended, adaptive
+from vidrobust.evaluation.defences import TRANSFORMS, Defended, adaptive
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
@@ -70,7 +70,7 @@ class Evaluate(Verb):
         """Evaluate, and print a table."""
         texts = ["".join(text.split()) for text in self.attack]
         steps = sum(getattr(checked(text), "steps", 1) for text in texts)
-        transform = object_from_text(self.defence) if self.defence else None
+        transform = object_from_text(self.defence, TRANSFORMS) if self.defence else None
         known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         if self.out is not None:
             check_writable(self.out)
@@ -79,7 +79,7 @@ class Evaluate(Verb):
         chosen = found.clips(self.subject.split, self.clips)
         with Display(steps * len(chosen), console) as display:
             alpha_star = known or found.alpha_star()
-            searches = [from_text(text, alpha_star) for text in texts]
+            searches = [from_text(text, alpha_star, TRANSFORMS) for text in texts]
             for search in searches:
                 refuse_gradients(found.model, search)
             model, name = (found.model, found.name) if transform is None else defended(found, transform)

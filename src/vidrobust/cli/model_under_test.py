@@ -12,6 +12,7 @@ from vidrobust.cli.terminal import telling
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import refuse_targets
+from vidrobust.evaluation.defences import TRANSFORMS
 from vidrobust.models.conventions import Convention
 from vidrobust.study.config import check_count
 from vidrobust.study.trained import ModelSource, Trained
@@ -74,7 +75,7 @@ class ModelUnderTest:
 
 def checked(text: str, aimed: bool = False) -> Any:
     """The attack of a text with some step size for α*: that it can be made is known before any model is loaded."""
-    attack = from_text(text, lambda eps, steps: 1.0)
+    attack = from_text(text, lambda eps, steps: 1.0, TRANSFORMS)
     if not aimed:
         refuse_targets(attack)
     return attack

@@ -116,6 +116,10 @@ class FrameShuffle:
         return torch.stack([clip[:, order.to(clips.device)] for clip, order in zip(clips, orders, strict=True)])
 
 
+TRANSFORMS = {"Recompress": Recompress, "RandomCrop": RandomCrop, "FrameShuffle": FrameShuffle}
+"""By the names that texts call them by."""
+
+
 class Defended(nn.Module):
     """A classifier behind an input transform.
 

@@ -40,7 +40,8 @@ def budget(attack: Any) -> tuple[float, float, int]:
     *_, search = layers(attack)
     eps = _largest(getattr(getattr(search, "threat", None), "eps", 0.0))
     alpha = getattr(search, "alpha", 0.0)
-    known = alpha if isinstance(alpha, (int, float)) else 0.0  # "auto" is another for each batch
+    plain = isinstance(alpha, (int, float)) and not getattr(search, "alpha_is_share", False)
+    known = alpha if plain else 0.0  # "auto" is another for each batch
     return in_levels(eps), in_levels(known), int(getattr(search, "steps", 1))
 
 

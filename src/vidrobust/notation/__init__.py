@@ -5,7 +5,8 @@ Imports nothing of the package but :mod:`vidrobust.errors`; no torch.
 
 from __future__ import annotations
 
-from vidrobust.notation.policies import STANDARD, AlphaStar, AttackText, Policy, Setting
+from vidrobust.notation.attack_text import AttackText
+from vidrobust.notation.policies import STANDARD, AlphaStar, Policy, Setting
 from vidrobust.notation.scanner import ParseError
 from vidrobust.notation.schedules import Clock
 from vidrobust.notation.slides import POLICIES

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from vidrobust.notation.attack_text import ATTACKS
+from vidrobust.notation.calls import SYMBOLS, UNIT
 from vidrobust.notation.families import FAMILIES, MODIFIERS, Option
-from vidrobust.notation.policies import AttackName, AttackText, Modifier, Policy, check_range
+from vidrobust.notation.policies import Modifier, Policy, check_range
 from vidrobust.notation.scanner import Scanner
 from vidrobust.notation.schedules import (
     Adaptive,
@@ -27,16 +29,14 @@ from vidrobust.notation.schedules import (
 )
 
 METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
-ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
-_SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
+LEGEND = {"u": "ε", "ru": "ε", "lu": "ε", "αu": "α", "alphau": "α", "iu": "i"}
+"""The names of the slides' schedules, and what each is a schedule of."""
 _LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
 WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
 """Words that options take, however they are typed."""
 EXAMPLES = {
     **{name: family.example for name, family in FAMILIES.items()},
-    "PGD": "PGD(ε=8,α=α*,i=20)",
-    "FGSM": "FGSM(ε=8)",
 }
 
 
@@ -46,7 +46,18 @@ class Parser(Scanner):
     numbers: list[tuple[int, str, float]]
     """Where each ε, α and i of these brackets stands."""
 
-    def name(self, known: Mapping[str, str]) -> str:
+    def definition(self) -> EpsRule | AlphaRule | StepsRule:
+        """A line of the slides' legend, ``U:=U(0,12)``: the schedule that it defines."""
+        self.example, self.numbers = "U:=U(0,12)", []
+        name = self.word()
+        if not self.becomes():
+            raise self.error(self.position, "Expected :=, as in U:=U(0,12); by itself a schedule is no policy.")
+        found = {"ε": self.eps, "α": self.alpha, "i": self.steps}[LEGEND[name]]()
+        self.end()
+        self.check_ranges("Linf")
+        return found
+
+    def name(self, known: Mapping[str, str], besides: Iterable[str] = ()) -> str:
         start = self.skip()
         word = self.word()
         if self.accept("-"):
@@ -54,7 +65,8 @@ class Parser(Scanner):
         if word not in known:
             kind = "an attack" if word in ATTACKS else "a training policy" if word in METHODS else ""
             hint = f"This is {kind}. " if kind else ""
-            raise self.error(start, f"{hint}Expected one of {', '.join(dict.fromkeys(known.values()))}.")
+            names = ", ".join(dict.fromkeys((*known.values(), *besides)))
+            raise self.error(start, f"{hint}Expected one of {names}.")
         return word
 
     def whole_policy(self, family: str) -> Policy:
@@ -102,26 +114,6 @@ class Parser(Scanner):
         with self.blaming(start):
             return Modifier(name, value)
 
-    def attack(self, name: AttackName) -> AttackText:
-        rules, places = self.attack_terms(name, "ε" if name == "FGSM" else "εαi")
-        for symbol, rule in rules.items():
-            if not isinstance(rule, Fixed | EqualsEps | OptimalAlpha):
-                raise self.error(places[symbol], f"Expected a number: an attack has one {symbol}.")
-        eps = rules["ε"].value
-        if name == "FGSM":
-            return AttackText(name, eps, eps, 1)
-        alpha, steps = rules["α"], int(rules["i"].value)
-        if isinstance(alpha, OptimalAlpha):
-            return AttackText(name, eps, "α*", steps)
-        with self.blaming(places["α"]):
-            return AttackText(name, eps, alpha.factor * eps if isinstance(alpha, EqualsEps) else alpha.value, steps)
-
-    def attack_terms(self, name: str, needed: str) -> tuple[dict[str, Any], dict[str, int]]:
-        """The terms of an attack, to the end of the line."""
-        rules, _, places = self.bracketed(name, needed, {}, ())
-        self.end()
-        return rules, places
-
     def terms(self, family: str) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
         """The rules of a method, with their defaults; its options; and where each stands."""
         about = FAMILIES[family]
@@ -143,7 +135,7 @@ class Parser(Scanner):
         while not places or self.accept(","):
             start = self.skip()
             word = self.word()
-            symbol = "ε" if word in _LARGEST and name in FAMILIES and FAMILIES[name].eps_max else _SYMBOLS.get(word, "")
+            symbol = "ε" if word in _LARGEST and name in FAMILIES and FAMILIES[name].eps_max else SYMBOLS.get(word, "")
             option = known.get(word)
             if not (symbol and symbol in terms) and option is None:
                 allowed = ", ".join((*terms, *(option.symbol for option in options)))
@@ -151,7 +143,7 @@ class Parser(Scanner):
             key = symbol if symbol and symbol in terms else option.symbol if option else ""
             if key in places:
                 raise self.error(start, f"{key} is given twice.")
-            self.expect("=", "~")
+            self.becomes() or self.expect("=", "~")
             places[key] = self.skip()
             if option is not None and key == option.symbol:
                 values[key] = self.value(option)
@@ -193,6 +185,14 @@ class Parser(Scanner):
             raise self.error(self.position, "Expected a number: the largest ε.")
         return Adaptive(fixed.value)
 
+    def becomes(self) -> bool:
+        """Does := stand here, as the slides define their schedules? If so, it is read."""
+        start = self.skip()
+        if self.accept(":") and self.accept("="):
+            return True
+        self.position = start
+        return False
+
     def end(self) -> None:
         if self.skip() < len(self.text):
             raise self.error(self.position, "Expected the end of the text.")
@@ -202,6 +202,8 @@ class Parser(Scanner):
             return fixed
         start = self.skip()
         match self.word():
+            case "u" | "ru" | "lu" if self.becomes():
+                return self.eps()
             case "u":
                 return Uniform(*self.bounds("ε", (0, 12)))
             case "ru":
@@ -219,12 +221,21 @@ class Parser(Scanner):
     def alpha(self) -> AlphaRule:
         start = self.skip()
         number = self.number()
+        times = number is not None and self.accept("*")
         if self.accept("ε", "eps", "epsilon"):
             return self.multiple(1.0 if number is None else number, start)
         self.position = start
+        if times:
+            raise self.error(start, f"Expected no arithmetic: {UNIT}.")
         if fixed := self.fixed("α"):
             return fixed
         match self.word():
+            case "αu" | "alphau" if self.becomes():
+                return self.alpha()
+            case "u":
+                if not self.ramp_bounds():
+                    raise self.error(self.position, "Expected (2ε,α*): for α, U is αU := U(2ε,α*).")
+                return AlphaRamp()
             case "α" | "alpha":
                 self.expect("*", reason="*: the optimal step size is α*")
                 return OptimalAlpha()
@@ -243,14 +254,22 @@ class Parser(Scanner):
             case "i":
                 self.expect("*", reason="*: the table of iterations is i*")
                 return IterationTable()
+            case "iu" if self.becomes():
+                return self.steps()
             case "iu" | "lu" as kind:
                 with self.blaming(self.skip()):
                     return LogUniform(*self.bounds("i", (1, 15) if kind == "iu" else (0, 12)))
         raise self.error(start, "Expected a whole number, i* or iU for i.")
 
     def multiple(self, factor: float, start: int) -> EqualsEps:
-        """The rest of 2ε or ε/4."""
-        if self.accept("/"):
+        """The rest of 2ε, ε/4 or ε*2."""
+        if self.accept("*"):
+            place = self.skip()
+            times = self.number()
+            if not times:
+                raise self.error(place, "Expected a number other than 0 to multiply ε by.")
+            factor *= times
+        elif self.accept("/"):
             place = self.skip()
             divisor = self.number()
             if not divisor:
@@ -259,10 +278,10 @@ class Parser(Scanner):
         with self.blaming(start):
             return EqualsEps(factor)
 
-    def ramp_bounds(self) -> None:
-        """The only bounds that αU has, (2ε,α*), if they are written out."""
+    def ramp_bounds(self) -> bool:
+        """The only bounds that αU has, (2ε,α*); were they written out?"""
         if not self.accept("("):
-            return
+            return False
         start = self.skip()
         if self.number() != 2 or not self.accept("ε", "eps", "epsilon"):
             raise self.error(start, "Expected 2ε: αU always means αU(2ε,α*).")
@@ -270,6 +289,7 @@ class Parser(Scanner):
         if not (self.accept("α", "alpha") and self.accept("*")):
             raise self.error(self.position, "Expected α*: αU always means αU(2ε,α*).")
         self.expect(")")
+        return True
 
     def bounds(self, symbol: str, default: tuple[float, float]) -> tuple[float, float]:
         """``(0,12)`` after U, rU or lU; the default if no bracket follows."""
@@ -302,9 +322,10 @@ class Parser(Scanner):
         number = self.number()
         if number is None:
             return None
-        if self.accept("/"):
-            raise self.error(
-                self.position - 1, "Expected no fraction: ε and α are in units of 1/255, write 8 for 8/255."
-            )
+        sign = self._folded[self.skip() : self.position + 1]
+        if sign == "/" and symbol != "i" and self.accept("/") and self.number() == 255:
+            sign = self._folded[self.skip() : self.position + 1]
+        if sign in ("/", "*", "+", "-", "^"):
+            raise self.error(start, f"Expected a number, a fraction of 255 or, for α, a multiple of ε: {UNIT}.")
         self.numbers.append((start, symbol, number))
         return Fixed(number)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from vidrobust.errors import NotationError
+from vidrobust.notation.calls import small, too_small
 from vidrobust.notation.families import COMMON, FAMILIES, MODIFIERS, Family
 from vidrobust.notation.schedules import (
     Adaptive,
@@ -69,10 +70,14 @@ class Modifier:
 def check_range(symbol: str, number: float, norm: str = "Linf") -> None:
     """Refuse an ε, α or i out of its range; under L2 and L1 a perturbation may be larger than the pixels' range.
 
+    An ε or α below a hundredth of a level is refused as well: who writes it counts in shares of the pixels' range.
+
     Raises:
         NotationError: it is out of range.
     """
     largest = 255 if norm == "Linf" else 1e9
+    if symbol in ("ε", "α") and too_small(number):
+        raise NotationError(small(symbol, number))
     if symbol == "ε" and not 0 <= number <= largest:
         raise NotationError(f"ε must lie between 0 and {largest:g} (it is in units of 1/255), not {spell(number)}.")
     if symbol == "α" and not 0 < number <= largest:
@@ -305,41 +310,3 @@ def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule) ->
 
 STANDARD = Policy("standard")
 """Training without an attack."""
-
-
-AttackName: TypeAlias = Literal["PGD", "FGSM"]
-
-
-@dataclass(frozen=True)
-class AttackText:
-    """An attack as it is written.
-
-    Args:
-        name: ``PGD``, or ``FGSM``, which is one step of α = ε.
-        eps: ε in units of 1/255, 0 to 255.
-        alpha: α in units of 1/255, above 0 and up to 255, or ``"α*"``.
-        steps: the number of iterations, 1 to 1000.
-
-    Raises:
-        NotationError: a value is out of range.
-    """
-
-    name: AttackName
-    eps: float
-    alpha: float | Literal["α*"]
-    steps: int
-
-    def __post_init__(self) -> None:
-        check_range("ε", self.eps)
-        check_range("i", self.steps)
-        if self.name == "FGSM":
-            if (self.alpha, self.steps) != (self.eps, 1):
-                raise NotationError("FGSM is one step of α = ε. For other values use PGD(ε=8,α=2,i=10).")
-        elif not isinstance(self.alpha, str):
-            check_range("α", self.alpha)
-
-    def __str__(self) -> str:
-        if self.name == "FGSM":
-            return f"FGSM(ε={spell(self.eps)})"
-        alpha = self.alpha if isinstance(self.alpha, str) else spell(self.alpha)
-        return f"PGD(ε={spell(self.eps)},α={alpha},i={self.steps})"

@@ -57,16 +57,18 @@ class Scanner:
     Args:
         text: the line.
         example: a text that would do, for error messages.
+        longest: characters that it may have.
 
     Raises:
         ParseError: the line is far too long to be notation.
     """
 
-    def __init__(self, text: str, example: str) -> None:
+    def __init__(self, text: str, example: str, longest: int = _LONGEST) -> None:
         self.text, self.position, self.example = text, 0, example
-        if len(text) > _LONGEST:
-            raise self.error(_LONGEST, f"Expected at most {_LONGEST} characters, not {len(text)}.")
-        self._folded = "".join(map(_fold, text))  # as long as the text, so that positions are the same in both
+        if len(text) > longest:
+            raise self.error(longest, f"Expected at most {longest} characters, not {len(text)}.")
+        self._plain = "".join(map(_plain, text))  # as long as the text, so that positions are the same in all three
+        self._folded = "".join(map(_lower, self._plain))
 
     def error(self, position: int, reason: str) -> ParseError:
         """The error that points at a position."""
@@ -125,12 +127,24 @@ class Scanner:
             raise self.error(self.position, f"Expected {reason or ' or '.join(wanted)}.")
 
     def _take(self, pattern: re.Pattern[str]) -> str:
-        match = pattern.match(self._folded, self.skip())
+        return self._taken(pattern, self._folded)
+
+    def _take_plain(self, pattern: re.Pattern[str]) -> str:
+        """What stands here with its upper and lower case."""
+        return self._taken(pattern, self._plain)
+
+    def _taken(self, pattern: re.Pattern[str], text: str) -> str:
+        match = pattern.match(text, self.skip())
         self.position = match.end() if match else self.position
         return match.group() if match else ""
 
 
-def _fold(character: str) -> str:
-    """One character as it is read: the plain form of a look-alike, in lower case. Only ASCII digits are digits."""
-    folded = (_LOOK_ALIKES.get(character) or unicodedata.normalize("NFKC", character)).lower()
-    return character if len(folded) != 1 or folded.isdigit() else folded
+def _plain(character: str) -> str:
+    """One character as it is read: the plain form of a look-alike. Only ASCII digits are digits."""
+    plain = _LOOK_ALIKES.get(character) or unicodedata.normalize("NFKC", character)
+    return character if len(plain) != 1 or plain.isdigit() else plain
+
+
+def _lower(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 else character

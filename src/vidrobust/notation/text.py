@@ -16,40 +16,61 @@ PGD(ε=8,α=2,i=20)
 
 from __future__ import annotations
 
-from vidrobust.notation.parser import ATTACKS, EXAMPLES, METHODS, Parser
-from vidrobust.notation.policies import AttackText, Policy
+from collections.abc import Mapping
+
+from vidrobust.notation.attack_text import ATTACKS, AttackText, attack_from
+from vidrobust.notation.calls import EXAMPLE, LONGEST
+from vidrobust.notation.parser import EXAMPLES, LEGEND, METHODS, Parser
+from vidrobust.notation.policies import Policy
+from vidrobust.notation.scanner import Scanner
+from vidrobust.notation.schedules import AlphaRule, EpsRule, StepsRule
 
 
-def parse(text: str) -> Policy | AttackText:
-    """Read a policy or an attack; ``parse(str(p)) == p`` for each of them.
+def parse(text: str) -> Policy | AttackText | EpsRule | AlphaRule | StepsRule:
+    """Read a policy, an attack, or a line of the slides' legend; ``parse(str(p)) == p`` for policies and attacks.
 
     Args:
-        text: such as ``CAL(ε~U,α=α*,i=5)``, ``standard`` or ``PGD(eps=8,alpha=alpha*,i=20)``; at most 400 characters.
+        text: such as ``CAL(ε~U,α=α*,i=5)``, ``standard``, ``PGD(eps=8,alpha=alpha*,i=20)`` or ``U:=U(0,12)``, which is
+            the schedule that is defined; at most 400 characters (an attack: 4000).
 
     Raises:
-        ParseError: the text is neither; the message points at the character, ``position`` is its index.
+        ParseError: the text is none of these; the message points at the character, ``position`` is its index.
+
+    >>> print(parse("rU:=U(12,0)"), parse("αU:=U(2ε,α*)"), parse("iU:=lU(1,15)"))
+    rU(12,0) αU iU
     """
+    if _begins_with(text, ATTACKS):
+        return attack_from(text)
     parser = Parser(text, EXAMPLES["CAL"])
-    word = parser.name(METHODS | ATTACKS)
-    return parser.whole_policy(METHODS[word]) if word in METHODS else parser.attack(ATTACKS[word])
+    if _begins_with(text, LEGEND):
+        return parser.definition()
+    return parser.whole_policy(METHODS[parser.name(METHODS, ATTACKS.values())])
 
 
 def parse_policy(text: str) -> Policy:
     """Read a training policy, as :func:`parse` does; anything else is a :class:`ParseError`.
 
-    >>> from vidrobust.notation.policies import STANDARD
-    >>> parse_policy("Clean") == STANDARD
-    True
+    >>> print(parse_policy("Clean"))
+    standard
     """
     parser = Parser(text, EXAMPLES["CAL"])
     return parser.whole_policy(METHODS[parser.name(METHODS)])
 
 
 def parse_attack(text: str) -> AttackText:
-    """Read an attack, as :func:`parse` does; anything else is a :class:`ParseError`.
+    """Read PGD or FGSM, as :func:`parse` does; anything else is a :class:`ParseError`.
+
+    Other attacks, and further fields of these, are read by :func:`vidrobust.attacks.text.from_text`, in one grammar.
 
     >>> parse_attack("FGSM(eps=8)")
     AttackText(name='FGSM', eps=8.0, alpha=8.0, steps=1)
     """
-    parser = Parser(text, EXAMPLES["PGD"])
-    return parser.attack(ATTACKS[parser.name(ATTACKS)])
+    if _begins_with(text, ATTACKS):
+        return attack_from(text)
+    parser = Parser(text, EXAMPLE)
+    parser.name(ATTACKS)
+    raise parser.error(0, f"Expected one of {', '.join(ATTACKS.values())}.")
+
+
+def _begins_with(text: str, names: Mapping[str, object]) -> bool:
+    return len(text) <= LONGEST and Scanner(text, EXAMPLE, LONGEST).word() in names
