@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from vidrobust.attacks.apgd import APGD
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import EOT, seeded
 from vidrobust.errors import InputError
 from vidrobust.evaluation.judged import Judged

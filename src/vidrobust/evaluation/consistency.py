@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.judged import answered
 from vidrobust.fast.inference import are_probabilities
 from vidrobust.fast.view import answers
+from vidrobust.losses import predicted
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.types import PIXEL
 
@@ -71,7 +72,7 @@ def look(model: nn.Module, clips: Clips, labels: Labels, draws: int = 64, seed: 
         logits = answered(model, clips, draws)[0]
         assert logits is not None
     finite = logits.isfinite().all(1)
-    right = (logits.argmax(1) == labels.cpu()) & finite
+    right = (predicted(logits) == labels.cpu()) & finite
     probabilities = bool(finite.any()) and are_probabilities(logits[finite])
     measured = [
         Measured("unanswered", *_share(failed), "; ".join(errors)),
@@ -128,7 +129,7 @@ def _lost_to_noise(
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, clips.shape, generator=generator).to(clips) * 2 - 1
     logits, _, _ = answered(model, (clips + NOISE * signs).clamp(0, 1), draws)
-    kept = torch.zeros_like(right) if logits is None else logits.argmax(1) == labels.cpu()
+    kept = torch.zeros_like(right) if logits is None else predicted(logits) == labels.cpu()
     return int((right & ~kept).sum()), int(right.sum())
 
 

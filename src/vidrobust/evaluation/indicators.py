@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import seeded
 from vidrobust.evaluation.worst_case import WorstCase, budget
 from vidrobust.losses import margin

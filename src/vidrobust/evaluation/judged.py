@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import RobustnessWarning, undisturbed
+from vidrobust.attacks.base import RobustnessWarning
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import EOT, Averaged, seeded
 from vidrobust.evaluation.clips import device_of
 from vidrobust.fast.precision import full_float32
 from vidrobust.fast.view import answers
+from vidrobust.losses import predicted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +93,7 @@ class Judged:
     def wrong(self, clips: Clips, labels: Labels) -> Tensor:
         """``B`` bool: which clips the model gets wrong, by its last word."""
         logits = said(self.model, clips, self.samples * DRAWS if self.random else 1)
-        return (logits.argmax(1) != labels.cpu()) | ~logits.isfinite().all(1)
+        return (predicted(logits) != labels.cpu()) | ~logits.isfinite().all(1)
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from vidrobust.attacks.base import undisturbed
 from vidrobust.attacks.gradients import uphill
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.evaluation.judged import in_halves
 from vidrobust.evaluation.worst_case import budget
