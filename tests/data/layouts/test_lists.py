@@ -98,6 +98,7 @@ DIALECTS: dict[str, Callable[[Path], None]] = {
     "windows": each("{path} {label}", ending="\r\n"),
     "bom": each("{path} {label}", encoding="utf-8-sig"),
     "named-labels": each("{path};{name}"),
+    "named-labels-blanks": each("{path} {name}"),
     "no-labels": each("{path}", pattern="{split}list.txt"),
     "header": one("path,label,split", "{path},{label},{split}"),
     "header-semicolons": one("path;label;split", "{path};{label};{split}"),
@@ -329,6 +330,14 @@ def test_a_list_that_is_no_file_of_the_data_set_is_refused_and_never_waited_for(
     assert "root:x" not in str(caught.value)
     with pytest.raises(DataError):
         open_folder(place) if kind != "outside" else open_folder(root)
+
+
+def test_a_name_that_is_no_utf8_of_no_concern_stops_nothing(root: Path) -> None:
+    bad = os.fsdecode(b"caf\xe9.doc")
+    (root / "videos/cat" / bad).touch()
+    each("{path} {label}")(root)
+    folder = open_folder(root)
+    assert folder.notes == (r"not used: 1 other file (videos/cat/caf\xe9.doc).",)
 
 
 @pytest.mark.parametrize("where", ["video", "class", "list", "label"])

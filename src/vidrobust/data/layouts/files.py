@@ -38,15 +38,8 @@ def is_hidden(name: str) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, in order, without what is hidden.
-
-    Raises:
-        DataError: a name is no UTF-8, so that no list and no report could name it.
-    """
-    found = sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
-    for entry in found:
-        check_name(entry)
-    return found
+    """What lies in a folder, in order, without what is hidden."""
+    return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name))
 
 
 def check_name(path: Path) -> None:
@@ -65,8 +58,15 @@ def check_name(path: Path) -> None:
 
 
 def folders(base: Path) -> list[Path]:
-    """The folders in a folder, hidden ones left out, in order."""
-    return [entry for entry in entries(base) if entry.is_dir()]
+    """The folders in a folder, hidden ones left out, in order.
+
+    Raises:
+        DataError: the name of one is no text.
+    """
+    found = [entry for entry in entries(base) if entry.is_dir()]
+    for folder in found:
+        check_name(folder)
+    return found
 
 
 def files(base: Path) -> list[Path]:
@@ -95,10 +95,12 @@ def clips_in(root: Path, folder: Path) -> list[Path]:
     """The videos of a class folder: files, and folders of frames.
 
     Raises:
-        DataError: one is a link out of the root.
+        DataError: one is a link out of the root, or its name is no text.
     """
     found = []
     for entry in entries(folder):
+        if is_video_file(entry) or entry.is_dir():
+            check_name(entry)
         if is_video_file(entry):
             check_link(root, entry)
             if entry.is_dir() and not holds_frames(entry):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from vidrobust.data.classes import class_order
-from vidrobust.data.layouts.files import VideoIndex, files, folders
+from vidrobust.data.layouts.files import VideoIndex, check_name, files, folders
 from vidrobust.data.layouts.splitting import cut_validation
 from vidrobust.data.layouts.text import read_lines
 from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, inside, present
@@ -79,6 +79,7 @@ def _class_lists(lists: Path, split: int) -> dict[str, Path]:
     for file in files(lists):
         if match := _LIST.fullmatch(file.name):
             check_link(lists, file)
+            check_name(file)
             found.setdefault(match["name"], {})[int(match["split"])] = file
     lacking = [name for name, numbered in found.items() if split not in numbered]
     if lacking:

@@ -10,14 +10,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from vidrobust.data.classes import class_order
-from vidrobust.data.layouts.files import files, folders, group_of, holds_frames, is_video_file
+from vidrobust.data.layouts.files import check_name, files, folders, group_of, holds_frames, is_video_file
+from vidrobust.data.layouts.listed_paths import ListedPaths
 from vidrobust.data.layouts.splitting import cut_three, cut_validation
 from vidrobust.data.layouts.tables import (
     COLUMNS,
@@ -29,12 +30,11 @@ from vidrobust.data.layouts.tables import (
     rows,
     split_of,
 )
-from vidrobust.data.videos import CONTROL, SPLITS, Missing, Video, VideoFolder, check_link, present
+from vidrobust.data.layouts.text import read_text
+from vidrobust.data.videos import SPLITS, Missing, Video, VideoFolder, check_link, present
 from vidrobust.errors import DataError
 
 LAYOUT = "manifest"
-PROBED = 20
-"""Rows looked at to find the folder that a list's paths are relative to."""
 
 _SPLIT = re.compile(r"(?<![a-z])(train|val|test)(?:ing|id|idate|idation|set|list)?(?![a-z])", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?!.*\d)")
@@ -74,15 +74,22 @@ def is_list(file: Path, root: Path) -> bool:
     Raises:
         DataError: it names videos in a way that is not understood, or is a link out of the data set.
     """
-    suffix = file.suffix.lower()
-    if suffix not in LIST_SUFFIXES:
+    if file.suffix.lower() not in LIST_SUFFIXES:
         return False
     if file.is_symlink():
         check_link(root, file)
+    found = _is_list(file, root)
+    if found:
+        check_name(file)
+    return found
+
+
+def _is_list(file: Path, root: Path) -> bool:
+    suffix = file.suffix.lower()
     if file.stem.casefold() == "manifest":
         return True
     if suffix not in JSON_SUFFIXES:
-        return dialect_of(file, _Exists(root, file.parent)) is not None
+        return dialect_of(file, partial(_is_video, root, file.parent)) is not None
     try:
         first = next(iter(json_rows(file)), None)
     except DataError:  # JSON may be about anything
@@ -179,7 +186,7 @@ def _entries(file: Path, root: Path, *, alone: bool) -> list[Entry]:
     if file.suffix.lower() in JSON_SUFFIXES:
         listed = list(json_rows(file))
     else:
-        dialect = dialect_of(file, _Exists(root, file.parent))
+        dialect = dialect_of(file, partial(_is_video, root, file.parent))
         if dialect is None:
             return _refuse(file)
         listed = list(rows(file, dialect))
@@ -192,13 +199,17 @@ def _entries(file: Path, root: Path, *, alone: bool) -> list[Entry]:
     for where, cells in listed:
         if "path" not in cells:
             raise DataError(f"{where}: path must not be empty. The columns are {', '.join(COLUMNS)}.")
-    base = _base(root, file.parent, [cells["path"] for _, cells in listed[:PROBED]])
-    return [_entry(root, base, where, cells, named) for where, cells in listed]
+    paths = ListedPaths.of(root, file.parent, (cells["path"] for _, cells in listed))
+    return [_entry(paths, where, cells, named) for where, cells in listed]
+
+
+def _is_video(root: Path, place: Path, name: str) -> bool:
+    """Does a name lead to something, from a list in a folder?"""
+    paths = ListedPaths.of(root, place, [name])
+    return bool(name) and paths.there(paths.relative(name)) != ""
 
 
 def _refuse(file: Path) -> list[Entry]:
-    from vidrobust.data.layouts.text import read_text
-
     if read_text(file).strip():
         raise DataError(
             f"{file}, line 1: path and label must not be empty. The columns are {', '.join(COLUMNS)}; the first line "
@@ -207,72 +218,22 @@ def _refuse(file: Path) -> list[Entry]:
     return []
 
 
-def _base(root: Path, place: Path, names: Sequence[str]) -> Path:
-    """The folder that a list's paths are relative to: its own, the data set's, or one within that."""
-    for base in (place, root, *folders(root)):
-        if any(_there(root, _relative(root, base, name)) for name in names):
-            return base
-    return place
-
-
-@dataclass(frozen=True)
-class _Exists:
-    """Does a name lead to a video, from the list's folder, the data set's, or one within that?"""
-
-    root: Path
-    place: Path
-
-    def __call__(self, name: str) -> bool:
-        return bool(name) and _there(self.root, _relative(self.root, _base(self.root, self.place, [name]), name))
-
-
-def _relative(root: Path, base: Path, name: str) -> str:
-    """A path as a list writes it, relative to the root; empty if it leads out of it."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # half a character, by an escape in JSON
-        return ""
-    if CONTROL.search(name):
-        return ""
-    if PureWindowsPath(name).drive and not name.startswith("/"):
-        return ""
-    plain = name if "\\" not in name or (base / name).exists() else name.replace("\\", "/")
-    for start in (root.absolute(), root.resolve()):
-        if PurePosixPath(plain).is_relative_to(start):  # an absolute path into the data set
-            return PurePosixPath(plain).relative_to(start).as_posix()
-    if plain.startswith("/"):
-        return ""
-    path = os.path.normpath(os.path.relpath(base.absolute() / plain, root.absolute()))
-    return "" if path.startswith("..") or path == "." else PurePosixPath(path).as_posix()
-
-
-def _there(root: Path, path: str) -> bool:
-    return bool(path) and ((root / path).exists() or _as_frames(root, path) != "")
-
-
-def _as_frames(root: Path, path: str) -> str:
-    """The folder of frames that stands for a video file; empty if there is none."""
-    folder = PurePosixPath(path).with_suffix("")
-    return folder.as_posix() if (root / folder).is_dir() and holds_frames(root / folder) else ""
-
-
-def _entry(root: Path, base: Path, where: str, cells: Cells, named: str) -> Entry:
-    path = _relative(root, base, cells["path"])
+def _entry(paths: ListedPaths, where: str, cells: Cells, named: str) -> Entry:
+    path = paths.relative(cells["path"])
     if not path:
         raise DataError(
-            f"{where}: {cells['path']!r} leads out of the data set {root}. Only paths within its folder may stand "
-            "here: give the folder that holds both the videos and the list."
+            f"{where}: {cells['path']!r} leads out of the data set {paths.root}. Only paths within its folder may "
+            "stand here: give the folder that holds both the videos and the list."
         )
     split = split_of(where, cells["split"]) if "split" in cells else named
-    if not _there(root, path):
+    found = paths.there(path)
+    if not found:
         return Entry(where, path, False, split, cells)
-    if not (root / path).exists():
-        path = _as_frames(root, path)
-    place = root / path
-    check_link(root, place)
+    paths.check_link(found)
+    place = paths.root / found
     if not (holds_frames(place) if place.is_dir() else is_video_file(place)):
         raise DataError(f"{where}: {place} is neither a video file nor a folder of frames such as image_00001.jpg.")
-    return Entry(where, path, True, split, cells)
+    return Entry(where, found, True, split, cells)
 
 
 def _labels(entries: Sequence[Entry]) -> dict[str, str]:

@@ -156,7 +156,12 @@ def _cells(line: str, separator: str) -> list[str]:
     words = line.split()
     suffixed = [place for place, word in enumerate(words) if PurePosixPath(word).suffix.lower() in SUFFIXES]
     # "air drumming/a.mp4 0": blanks within a path end with its suffix.
-    return [line.strip()[: _end(line.strip(), suffixed[-1])], *words[suffixed[-1] + 1 :]] if suffixed else words
+    if not suffixed:
+        return words
+    rest = words[suffixed[-1] + 1 :]
+    told = all(word.isdecimal() for word in rest) or any(word.casefold() in SPLIT_NAMES for word in rest)
+    path = line.strip()[: _end(line.strip(), suffixed[-1])]
+    return [path, *rest] if told or not rest else [path, " ".join(rest)]  # "a.mp4 air drumming"
 
 
 def _end(line: str, word: int) -> int:
