@@ -43,6 +43,7 @@ from vidrobust.notation.calls import (
     read_call,
 )
 from vidrobust.notation.scanner import ParseError
+from vidrobust.runs.code import refuse_code
 from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
 
@@ -256,6 +257,7 @@ class _Builder:
         if not module:
             known = ", ".join((*attacks.ATTACKS, *regions(norms), *regions(supports), *self.names))
             raise self._error(call.at, f"there is no {name!r}; use a dotted path for your own, or one of: {known}")
+        refuse_code(call.path, "Write the attack or the method on the command line, or in your own call.")
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:

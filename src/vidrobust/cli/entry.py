@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from vidrobust.cli.options import UsageError
 from vidrobust.errors import StoppedError, VidrobustError
+from vidrobust.runs.code import only_code_in
 
 VERBS = {
     "study": "the whole study of the slides: data, attacks, training, claims, page",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if verb not in VERBS:
         print(f"vidrobust: there is no verb {verb!r}. Choose one of: {', '.join(VERBS)}.", file=sys.stderr)
         sys.exit(2)
-    with _errors_in_words(verb):
+    with _errors_in_words(verb), only_code_in(rest):
         importlib.import_module(f"vidrobust.cli.{verb}").main(rest)
 
 

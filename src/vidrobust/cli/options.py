@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
+from vidrobust.cli.config_files import check_config_files
 from vidrobust.errors import VidrobustError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
     for short, long in kind.LINKS.items():
         parser.link_arguments(short, long)
     arguments = _spelled(arguments)
+    check_config_files(kind, arguments)
     if kind.PRESET:
         defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
         defaults.pop(kind.PRESET, None)  # what is printed must name it, also where defaults are left out

@@ -1,7 +1,7 @@
 """Weights on disk: our own, safetensors with the model's description in the header, and those of others.
 
 Nothing is unpickled but tensors and plain containers. A description may name a function that builds the model
-(``mypkg.module:factory``): reading such a file imports and calls it, as the user's own command did who trained it.
+(``mypkg.module:factory``): it is called only if the command line, or the call that reads the file, names it too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from safetensors.torch import save
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.models.adapters import innermost
-from vidrobust.models.building import build, rebuild
+from vidrobust.models.building import build
 from vidrobust.models.conventions import Convention, import_resnet3d, is_resnet3d
+from vidrobust.models.description import DescriptionError, described_model
 from vidrobust.models.foreign import Checkpoint, classes_of_head, fit_weights, read_checkpoint
-from vidrobust.models.multibn import branched
-from vidrobust.models.purifier import purified
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.shapes import ARCHITECTURES, STAGE_STRIDES, ResNet3dConfig, configured
+from vidrobust.models.shapes import ARCHITECTURES, STAGE_STRIDES, configured
 from vidrobust.models.spec import Spec, parse_spec
+from vidrobust.runs.code import reading_files
 from vidrobust.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return tensors, json.loads(metadata["vidrobust"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        about = json.loads(metadata["vidrobust"])
+        if not isinstance(about, dict):
+            raise TypeError("what is said of the tensors is no table")
+        return tensors, about
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged or was not written by vidrobust ({type(error).__name__}: {error}). "
             "Give a run directory or weights that `vidrobust train` wrote; if it was, delete the file and train again."
@@ -112,6 +115,13 @@ def load_model(
         InputError: there is no such model, or the weights do not fit: the message has the first differing key.
         RunError: a file of this library is damaged or its tensors do not fit its own description.
     """
+    with reading_files((str(spec),)):
+        return _loaded(spec, weights, classes, new_head, convention, seed)
+
+
+def _loaded(
+    spec: str | Path, weights: str | Path | None, classes: int | None, new_head: bool, convention: Convention, seed: int
+) -> nn.Module:
     text, path = str(spec), Path(spec)
     file = path.is_dir() or path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
     if weights is None and file and text not in ARCHITECTURES:
@@ -126,6 +136,8 @@ def load_model(
         return build(wanted, classes, seed).eval()
     if wanted.kind in ("pt2", "onnx"):
         raise InputError(f"{text} holds its own weights: leave out {weights}.")
+    if wanted.kind == "factory" and is_ours(Path(weights)) and (described := _described_by(Path(weights), text)):
+        return described
     if wanted.kind == "own" and not is_ours(Path(weights)):
         checkpoint = read_checkpoint(weights)
         shape = configured(wanted.name, classes or classes_of_head(checkpoint, "fc.weight"), wanted.options)
@@ -169,15 +181,28 @@ def is_ours(path: Path) -> bool:
     try:
         with safe_open(path, "pt") as file:
             return "vidrobust" in (file.metadata() or {})
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError):
         return True
+
+
+def _described_by(path: Path, text: str) -> nn.Module | None:
+    """The model of a file whose description names this text, with what a method put around it; else None."""
+    about = load_tensors(_file(path))[1].get("model")
+    while isinstance(about, dict) and "of" in about:
+        about = about["of"]
+    named = isinstance(about, dict) and about.get("spec") == text
+    return load_described(path)[0] if named else None
+
+
+def _file(path: Path) -> Path:
+    return path / "model.safetensors" if path.is_dir() else path
 
 
 def _checkpoint(spec: Spec, weights: str | Path) -> Checkpoint:
     """The weights of that name: a run, a file, or weights that torchvision has."""
     path = Path(weights)
     if is_ours(path):
-        file = path / "model.safetensors" if path.is_dir() else path
+        file = _file(path)
         return Checkpoint(file, load_tensors(file)[0], {"vidrobust": True})
     if spec.kind == "torchvision" and not path.exists() and str(weights).isidentifier():
         from vidrobust.models.libraries.torchvision_models import torchvision_checkpoint
@@ -211,31 +236,15 @@ def load_described(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Read a model, and what was written about it, such as its policy and its data.
 
     Raises:
-        InputError: the model is of a library that is not installed, or of a function that cannot be found.
+        InputError: the model is of a library that is not installed, or of a function that cannot be found or that only
+            the file names.
         RunError: there is no such file, it is damaged, or its tensors do not fit its own description.
     """
-    file = Path(path)
-    file = file / "model.safetensors" if file.is_dir() else file
+    file = _file(Path(path))
     tensors, about = load_tensors(file)
     try:
-        model = _made(about["model"])
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise RunError(f"{file} does not describe a model of this version ({error}). Train it again.") from error
+        with reading_files():
+            model = described_model(about, tensors)
+    except DescriptionError as error:
+        raise RunError(f"{file} holds no model of this version: {error}. Train it again, or fetch it again.") from error
     return model.eval(), about
-
-
-def _made(described: Mapping[str, Any]) -> nn.Module:
-    """The model of a description, one within another where a method trained it so."""
-    around = described.get("around")
-    if around == "purified":
-        return purified(_made(described["of"]), _tuples(described["channels"]))
-    if around == "multibn":
-        return branched(_made(described["of"]), described["branches"])
-    if "spec" in described:
-        return rebuild(described)
-    return ResNet3d(ResNet3dConfig(**{name: _tuples(value) for name, value in described.items()}))
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

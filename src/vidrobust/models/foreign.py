@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,11 +67,26 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def _safetensors(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise InputError(f"{file} is not a whole safetensors file ({error}). Fetch it again.") from error
 
 
+def _is_torchscript(file: Path) -> bool:
+    """A program of torch.jit: an archive with code in it."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        return False
+
+
 def _pickled(file: Path) -> Any:
+    if _is_torchscript(file):
+        raise InputError(
+            f"{file} is a TorchScript program (torch.jit), not a file of weights, and programs are not run from files. "
+            "Where its code is, save its weights alone, torch.save(model.state_dict(), …), or export it: "
+            "torch.export.save(torch.export.export(model, (clips,)), 'model.pt2')."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old formats, which the reader can read
@@ -83,7 +99,7 @@ def _pickled(file: Path) -> Any:
             "could run code that is in it, so it is refused. If you trust it, save its weights alone, in the code "
             'that it belongs to: torch.save(model.state_dict(), "weights.pth").'
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except Exception as error:  # of a damaged file, PyTorch's reader raises anything
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file} is damaged or no checkpoint of PyTorch ({line}). Fetch it again.") from error
 

@@ -51,6 +51,9 @@ class ResNet3dConfig:
     def __post_init__(self) -> None:
         if self.classes < 2:
             raise InputError(f"a classifier needs at least 2 classes, not {self.classes}.")
+        counts = (*self.layers, *self.widths, self.stem_width, *self.stem_kernel, *self.stem_stride, self.cardinality)
+        if not all(type(count) is int and count >= 1 for count in (*counts, *sum(self.strides, ()))):
+            raise InputError(f"layers, widths, kernels and strides are whole numbers of at least 1: {self}.")
         if not len(self.layers) == len(self.widths) == len(self.strides):
             raise InputError(
                 f"layers, widths and strides name the same stages, but have {len(self.layers)}, {len(self.widths)} "

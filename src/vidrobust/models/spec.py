@@ -83,6 +83,18 @@ def parse_spec(text: str) -> Spec:
     )
 
 
+def names_code(text: str) -> bool:
+    """Is it the dotted path of a function that builds a model?
+
+    >>> names_code("mypkg.models:make(size=224)"), names_code("CAL(ε~U(0,12),α=α*,i=5)")
+    (True, False)
+    """
+    try:
+        return parse_spec(text).kind == "factory"
+    except InputError:
+        return False
+
+
 def _options(text: str) -> tuple[str, dict[str, Any]]:
     bare, bracket, inside = text.partition("(")
     if not bracket or not inside.endswith(")") or "=" not in inside:

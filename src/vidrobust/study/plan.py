@@ -11,6 +11,7 @@ from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.notation import parse_policy
+from vidrobust.runs.code import reading_files
 from vidrobust.runs.directory import Run, differences
 from vidrobust.runs.jobs import stored_job
 from vidrobust.runs.keys import dumps
@@ -238,7 +239,12 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
     engine = open_engine(where, run.path)
-    with Display(total, console) as display, Workers(run, engine, display) as pool, failures_noted(run.path):
+    with (
+        reading_files([dumps(asdict(config))]),
+        Display(total, console) as display,
+        Workers(run, engine, display) as pool,
+        failures_noted(run.path),
+    ):
         pool.do(plan.data())
         for jobs in (plan.standard(), plan.attacks(), plan.early()):
             pool.add(jobs)

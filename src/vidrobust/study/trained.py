@@ -18,7 +18,7 @@ from vidrobust.evaluation.sweeps import calibrated
 from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
-from vidrobust.models.spec import parse_spec
+from vidrobust.models.spec import names_code, parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.jobs import device
@@ -115,6 +115,7 @@ class Trained:
         Raises:
             RunError: there is none; for a study the message lists the models it has.
         """
+        name = "standard" if names_code(name) else name  # it says that the function may be called
         run, training, folder = None if path.is_file() else Run.open(path), None, path
         if run is not None and run.kind == "study":
             training, folder = _in_study(run, name)

@@ -1,25 +1,26 @@
 """Exported models: programs of torch.export (``.pt2``), which have gradients, and ONNX files, which have none.
 
-Layout, size, frames and a fixed batch are read off the shape of the model's input, so far as it is fixed. An exported
-program is a program: load only those that you trust. Parts of one that are pickled are refused all the same.
+Layout, size, frames and a fixed batch are read off the shape of the model's input, so far as it is fixed. Of several
+outputs the first counts, or the one called ``logits``. What an archive may hold is the business of
+:mod:`vidrobust.models.libraries.archives`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
-import pickle
-import warnings
-import zipfile
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_unflatten
 
 from vidrobust.errors import InputError
-from vidrobust.models.adapters import Adapted
+from vidrobust.models.adapters import Adapted, logits_of
+from vidrobust.models.libraries.archives import checked_archive
 from vidrobust.models.libraries.optional import library
 from vidrobust.models.spec import with_options
 
@@ -89,20 +90,22 @@ class ExportedProgram(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        refuse_pickles(path)
-        self.file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+        archive = checked_archive(path)
+        self.file_hash = hashlib.sha256(archive.getbuffer()).hexdigest()
         try:
-            program: Any = torch.export.load(path)
+            with _quiet("torch.export"):
+                program: Any = torch.export.load(archive)
+            module = program.module()
         except Exception as error:  # whatever is wrong with the file
-            raise InputError(f"{path} is no program of torch.export ({type(error).__name__}: {error}).") from error
+            line = str(error).strip().splitlines()[:1]
+            what = ": ".join([type(error).__name__, *line])
+            raise InputError(f"{path} is no whole program of torch.export ({what}). Fetch it again.") from error
         inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in _inputs(program)]
         if len(inputs) != 1:
             raise InputError(f"{path} takes {len(inputs)} inputs; a classifier takes clips alone.")
         self.takes = _sides(inputs[0].meta["val"].shape)
-        answer = program.graph.output_node().args[0][-1]
-        shape = _sides(answer.meta["val"].shape)
-        self.gives = shape[1] if len(shape) == 2 else None
-        self.program = program.module()
+        self.gives = _classes(path, program)
+        self.program = module
 
     def train(self, mode: bool = True) -> ExportedProgram:
         """An exported program knows one mode only."""
@@ -113,45 +116,37 @@ class ExportedProgram(nn.Module):
         return in_batches(self.program, clips, self.takes[0])
 
 
+@contextlib.contextmanager
+def _quiet(name: str) -> Generator[None]:
+    """Without what a library logs of an error, with its traceback, before it raises it."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _classes(path: Path, program: Any) -> int | None:
+    """The classes of the answer that counts as logits (:func:`vidrobust.models.adapters.logits_of`)."""
+    nodes = {node.name: node for node in program.graph.nodes}
+    answers = [nodes[name].meta["val"] if name in nodes else name for name in program.graph_signature.user_outputs]
+    try:
+        logits = logits_of(tree_unflatten(answers, program.call_spec.out_spec))
+    except (InputError, ValueError) as error:
+        raise InputError(f"{path} is no classifier: {error}") from error
+    shape = _sides(logits.shape)
+    if len(shape) != 2:
+        raise InputError(f"{path} answers with a tensor of {len(shape)} axes, not with logits B × K.")
+    return shape[1]
+
+
 def _inputs(program: Any) -> set[str]:
     return set(program.graph_signature.user_inputs)
 
 
 def _sides(shape: Sequence[Any]) -> list[int | None]:
     return [side if isinstance(side, int) else None for side in shape]
-
-
-def refuse_pickles(path: Path) -> None:
-    """Refuse a ``.pt2`` archive of which a part would be unpickled.
-
-    Raises:
-        InputError: there is such a part, or the file is no archive.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith("_config.json") and '"use_pickle": true' in archive.read(name).decode():
-                    raise _pickled(path, name)
-                if "/data/constants/" in name and not name.endswith(".json") and "tensor_" not in Path(name).name:
-                    raise _pickled(path, name)
-                if name.endswith(".pt"):
-                    with archive.open(name) as part:
-                        _plain(path, name, part.read())
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no program of torch.export ({error}).") from error
-
-
-def _plain(path: Path, name: str, content: bytes) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it is about to refuse
-            torch.load(io.BytesIO(content), weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _pickled(path, name) from error
-
-
-def _pickled(path: Path, name: str) -> InputError:
-    return InputError(f"{path} holds pickled objects ({name}), which could run code: export it with tensors alone.")
 
 
 class OnnxModel(nn.Module):
@@ -185,8 +180,12 @@ class OnnxModel(nn.Module):
         self._type = {"tensor(float16)": torch.float16, "tensor(double)": torch.float64}.get(
             inputs[0].type, torch.float32
         )
-        flat = next((output for output in outputs if len(output.shape) == 2), outputs[0])
-        self._output, self.gives = flat.name, _sides(flat.shape)[-1]
+        flat = [output for output in outputs if len(output.shape) == 2]
+        if not flat:
+            shapes = ", ".join(f"{output.name} {output.shape}" for output in outputs)
+            raise InputError(f"{path} has no output B × K that could be logits; it has: {shapes}.")
+        chosen = next((output for output in flat if output.name == "logits"), flat[0])
+        self._output, self.gives = chosen.name, _sides(chosen.shape)[-1]
 
     def forward(self, clips: Tensor) -> Tensor:
         if not torch.is_tensor(clips):

@@ -15,6 +15,7 @@ from torch import nn
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import Adapted
 from vidrobust.models.pixels import pixels as as_pixels
+from vidrobust.runs.code import refuse_code
 
 if TYPE_CHECKING:
     from vidrobust.models.spec import Spec
@@ -31,8 +32,10 @@ def build_from_factory(spec: Spec, classes: int | None) -> nn.Module:
     one made by :func:`vidrobust.adapt`, or any module, with what it wants of its pixels among the options.
 
     Raises:
-        InputError: there is no such function, or it returns something else than a model.
+        InputError: only a file names the function, there is no such function, or it returns no model.
     """
+    remedy = f"On the command line: --model {spec.text!r}; in Python: vr.load_model({spec.text!r}, weights=…)."
+    refuse_code(spec.text.strip(), remedy)
     function = imported(spec.name)
     given: dict[str, Any] = dict(spec.others)
     argument = _class_argument(function)

@@ -1,0 +1,89 @@
+"""A configuration file is data: nothing that it names is imported, whatever the spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module that leaves a file when it is imported."""
+    marker = str(tmp_path / "imported")
+    (tmp_path / "named_by_a_file.py").write_text(f"__import__('pathlib').Path({marker!r}).touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+SPELLINGS = [
+    "fit: {class_path: named_by_a_file.Thing, init_args: {}}",
+    "fit: {class_path: named_by_a_file.Thing}",
+    "fit: named_by_a_file.Thing",
+    '"fit": "named_by_a_file.Thing"',
+    "fit.class_path: named_by_a_file.Thing",
+    "clips: named_by_a_file.Thing",
+    "watch: [named_by_a_file.Thing]",
+    '{"fit": {"class_path": "named_by_a_file.Thing"}}',
+    '{"fit": {"cl\\u0061ss_path": "named_by_a_file.Thing"}}',
+    "model: named_by_a_file:make",
+    "model: named_by_a_file:make(size=3)",
+    'method: "AT(ε=8,α=8,i=3,support=named_by_a_file.Thing())"',
+    'method: "AT(ε=8,α=8,i=3,norm=named_by_a_file.Thing)"',
+    "config: other.yaml",
+]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_what_a_file_names_is_not_imported(text: str, evil: Path, small_motion: Path, vidrobust: Command) -> None:
+    (evil / "c.yaml").write_text(text)
+    (evil / "other.yaml").write_text("fit: named_by_a_file.Thing")
+    for option in (("--config", evil / "c.yaml"), (f"--config={evil / 'c.yaml'}",)):
+        code, _, err = vidrobust("train", *option, "--data", small_motion, "--out", evil / "run")
+        assert code in (1, 2)
+        assert "files are data" in err or str(evil / "c.yaml") in err
+        assert not (evil / "imported").exists()
+
+
+POLICY = 'policies: ["AT(ε=8,α=2,i=3,norm=named_by_a_file.T)"]'
+
+
+def test_a_study_s_file_neither(evil: Path, small_motion: Path, vidrobust: Command) -> None:
+    for text in (
+        "gap: named_by_a_file.Thing",
+        "model: named_by_a_file:make",
+        'policies: ["AT(ε=8,norm=named_by_a_file.T)"]',
+    ):
+        (evil / "c.yaml").write_text(text)
+        code, _, _ = vidrobust("study", "--config", evil / "c.yaml", "--data", small_motion, "--out", evil / "run")
+        assert code in (1, 2)
+        assert not (evil / "imported").exists()
+
+
+def test_the_same_text_on_the_command_line_is_taken_at_its_word(
+    evil: Path, small_motion: Path, vidrobust: Command
+) -> None:
+    (evil / "c.yaml").write_text("model: named_by_a_file:make")
+    train = ("train", "--config", evil / "c.yaml", "--data", small_motion, "--out", evil / "run")
+    code, _, err = vidrobust(*train, "--model", "named_by_a_file:make")
+    assert code == 1
+    assert "has no function 'make'" in err
+    assert (evil / "imported").exists()
+
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(("text", "said"), [(BOMB, "more than"), ("[" * 10_000, "no configuration"), ("3", "no table"),
+                                            ("a: [", "no configuration"), ("fit: 3", "table of options")])  # fmt: skip
+def test_what_is_no_configuration_is_told(text: str, said: str, tmp_path: Path, vidrobust: Command) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    code, _, err = vidrobust("train", "--config", tmp_path / "c.yaml", "--out", tmp_path / "run")
+    assert code == 1
+    assert said in err
+    assert str(tmp_path / "c.yaml") in err
