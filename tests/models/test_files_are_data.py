@@ -95,12 +95,9 @@ def test_a_call_that_names_the_function_may_call_it(weights: Path, tmp_path: Pat
 
 def test_a_study_calls_in_its_workers_what_its_caller_named(weights: Path, tmp_path: Path) -> None:
     """A model that another job trained is read from a file, in a process of its own."""
-    from vidrobust.study.jobs import Place
-    from vidrobust.study.workers import AsTyped
+    from vidrobust.study.jobs import AsTyped, Job, Place
 
-    class Loads:
-        title, gradients, needs = "load", 0, ()
-
+    class Loads(Job):
         def run(self, place: Place) -> list[Any]:
             place.model("trained")
             return []

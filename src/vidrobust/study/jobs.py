@@ -19,6 +19,7 @@ from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.parallel import cores
 from vidrobust.evaluation.sweeps import StepSizes
 from vidrobust.models.checkpoints import load_model
+from vidrobust.runs.code import only_code_in
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row
 
@@ -75,6 +76,37 @@ class Job:
     def run(self, place: Place) -> list[Row]:
         """Do it."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AsTyped(Job):
+    """A job as a worker runs it: with the code that was named where the work began, and no other.
+
+    Attributes:
+        job: what to do.
+        texts: in which code may be named, see :mod:`vidrobust.runs.code`.
+    """
+
+    job: Job
+    texts: tuple[str, ...] | None
+
+    @property
+    def title(self) -> str:
+        return self.job.title
+
+    @property
+    def gradients(self) -> int:
+        return self.job.gradients
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.job.needs
+
+    def run(self, place: Place) -> list[Row]:
+        if self.texts is None:
+            return self.job.run(place)
+        with only_code_in(self.texts):
+            return self.job.run(place)
 
 
 def job_key(job: Job) -> str:

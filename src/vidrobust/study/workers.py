@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vidrobust.runs.code import only_code_in, typed_code
+from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.jobs import clear_checkpoints, stored_job
 from vidrobust.runs.keys import dumps
@@ -21,7 +20,7 @@ from vidrobust.runs.rows import Row, read_lines
 
 if TYPE_CHECKING:
     from vidrobust.study.engines import Engine
-    from vidrobust.study.jobs import Job, Place
+    from vidrobust.study.jobs import Job
     from vidrobust.study.progress import Display
 
 PATIENCE = 0.25
@@ -109,45 +108,12 @@ class Workers:
 
     def _submit(self) -> None:
         """Hand over what waits for nothing any more."""
+        from vidrobust.study.jobs import AsTyped
+
         ready = [key for key in self._waiting if all(need in self._found for need in self._plan[key].needs)]
         self._waiting = [key for key in self._waiting if key not in ready]
         for key in ready:
             self.engine.submit(key, AsTyped(self._plan[key], typed_code()), self.run.path / "jobs")
-
-
-@dataclass(frozen=True)
-class AsTyped:
-    """A job as a worker runs it: with the code that was named where the work began, and no other.
-
-    Attributes:
-        job: what to do.
-        texts: in which code may be named, see :mod:`vidrobust.runs.code`.
-    """
-
-    job: Job
-    texts: tuple[str, ...] | None
-
-    @property
-    def title(self) -> str:
-        """That of the job."""
-        return self.job.title
-
-    @property
-    def gradients(self) -> int:
-        """Those of the job."""
-        return self.job.gradients
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Those of the job."""
-        return self.job.needs
-
-    def run(self, place: Place) -> list[Row]:
-        """Do the job."""
-        if self.texts is None:
-            return self.job.run(place)
-        with only_code_in(self.texts):
-            return self.job.run(place)
 
 
 def timings(run: Run) -> list[Row]:
