@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vidrobust.data.dataset import VideoClips
 from vidrobust.runs.directory import Run
 
 Command = Callable[..., tuple[int, str, str]]
@@ -113,6 +114,20 @@ def test_clips_are_driven_to_a_class(at_run: Path, vidrobust: Command, tmp_path:
     ):
         code, _, err = vidrobust("attack", at_run, *options, *few, "--out", tmp_path / "b")
         assert (code, says in err) == (1, True), err
+
+
+def test_a_model_is_judged_against_its_own_list_of_classes(
+    small_motion: Path, small_data: VideoClips, vidrobust: Command, tmp_path: Path
+) -> None:
+    own = [*reversed(small_data.classes), "Standing"]  # one more than the data have, in an order of its own
+    (tmp_path / "classes.txt").write_text("\n".join(own))
+    model = ("--model", "r3d-small", "--data", small_motion, "--frames", 8, "--size", 16)
+    asked = ("--classes", tmp_path / "classes.txt", "--attack", "FGSM(ε=4)", "--clips", 4, "--out", tmp_path / "run")
+    code, _, err = vidrobust("evaluate", *model, *asked)
+    assert code == 0, err
+    assert Run.open(tmp_path / "run").rows("dataset")[0]["classes"] == own
+    code, _, err = vidrobust("evaluate", tmp_path / "run", *asked)
+    assert (code, "leave out --data, --classes" in err) == (1, True), err
 
 
 def test_a_sweep_of_several_budgets_is_that_of_each(

@@ -35,6 +35,8 @@ class ModelUnderTest:
         weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
         convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
         data: for a model without a run: motion, the embedded data set, or a folder of videos.
+        classes: for a model without a run, a file with its class names, one a line, in the order of its outputs; the
+            data may have only some of them. By default the data's own, in their order.
         frames: of a clip of a model without a run; by default what the model expects.
         size: of its clips, in pixels; by default what the model expects.
         split: the clips to attack.
@@ -46,6 +48,7 @@ class ModelUnderTest:
     weights: str | None = None
     convention: Convention = "auto"
     data: str | None = None
+    classes: Path | None = None
     frames: int | None = None
     size: int | None = None
     split: Split = "test"
@@ -63,12 +66,13 @@ class ModelUnderTest:
             InputError: neither a run nor a model with data is given, or both.
         """
         if self.run_dir is not None:
-            if self.data is not None or self.weights is not None:
-                raise InputError(f"{self.run_dir} has its own data and weights: leave out --data and --weights.")
+            if (self.data, self.weights, self.classes) != (None, None, None):
+                raise InputError(f"{self.run_dir} has its own data: leave out --data, --classes and --weights.")
             return Trained.find(self.run_dir, self.model)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
-        config = DataConfig(name=self.data, skip_bad=self.skip_bad)
+        listed = None if self.classes is None else str(self.classes)
+        config = DataConfig(name=self.data, skip_bad=self.skip_bad, classes=listed)
         source = ModelSource(self.model, self.weights, convention=self.convention)
         return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
 

@@ -67,7 +67,8 @@ class SweepAt(Job):
 
     def found(self) -> Trained:
         """Its model and data, wherever it runs."""
-        given: dict[str, Any] = {name: Path(value) if name == "run_dir" and value else value for name, value in self.of}
+        paths = ("run_dir", "classes")
+        given: dict[str, Any] = {name: Path(value) if name in paths and value else value for name, value in self.of}
         return ModelUnderTest(**given).found(Console(quiet=True))
 
     def measured(self, found: Trained, progress: Progress) -> list[Row]:
@@ -138,8 +139,10 @@ class Sweep(Verb):
     def _of(self) -> tuple[tuple[str, Any], ...]:
         """The model and its data, so that a process anywhere finds them."""
         given = {field.name: getattr(self.subject, field.name) for field in fields(ModelUnderTest)}
-        for name in ("run_dir", "model", "weights", "data"):
-            if given[name] is not None and Path(given[name]).exists():
+        if given["classes"] is None:
+            del given["classes"]  # a later field: jobs without it keep their keys
+        for name in ("run_dir", "model", "weights", "data", "classes"):
+            if given.get(name) is not None and Path(given[name]).exists():
                 given[name] = str(Path(given[name]).resolve())
         return tuple(given.items())
 

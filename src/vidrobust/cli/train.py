@@ -189,7 +189,7 @@ class Train(Verb):
             classes, clips = len(folder.classes), len(folder.train)
         model, clips = build(self.model, classes), self.clips.train or clips
         data = fitting_clips(model, self.clips)
-        rehearse(model, blank_clips(data, clips, classes), policy, how)  # marks what is trained, too
+        rehearse(model, blank_clips(data, clips, classes), policy, how, ask=False)  # marks what is trained, too
         spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))
         counted = count(model, data.frames, data.size)
         return Estimate(self.model, counted, how, data, clips, spent, gpu_named(self.gpu))

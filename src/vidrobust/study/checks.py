@@ -109,7 +109,8 @@ def count_classes(data: DataConfig) -> int:
     Raises:
         InputError: there is only one.
     """
-    classes = len(CLASSES) if data.name == "motion" else len(open_videos(data).classes)
+    embedded = data.name == "motion" and data.classes is None
+    classes = len(CLASSES) if embedded else len(open_videos(data).classes)
     if classes < 2:
         raise InputError(f"{data.name} has {classes} class: a classifier needs at least two.")
     return classes
