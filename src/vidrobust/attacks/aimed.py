@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vidrobust.attacks.traits import Wrapper
+
 if TYPE_CHECKING:
     from vidrobust.attacks.base import AttackResult
     from vidrobust.types import Clips, Labels, Logits
 
 
 @dataclass(frozen=True)
-class Aimed:
+class Aimed(Wrapper):
     """A targeted attack that is called with the true classes, as any other, and reaches for its own.
 
     Args:

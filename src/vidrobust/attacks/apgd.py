@@ -16,6 +16,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import cross_entropy, predicted, targeted_dlr
@@ -36,7 +37,7 @@ MOMENTUM = 0.25
 
 
 @dataclass(frozen=True)
-class APGD:
+class APGD(Traits):
     """Auto-PGD on one loss (Croce & Hein, ICML 2020, algorithm 1; L1: ICML 2021, algorithm 1).
 
     Args:
@@ -73,6 +74,10 @@ class APGD:
         at_least_one(steps=self.steps, restarts=self.restarts)
         check_seed(self.seed)
 
+    @property
+    def cost(self) -> int:
+        return self.restarts * self.steps
+
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
@@ -89,7 +94,7 @@ class APGD:
 
 
 @dataclass(frozen=True)
-class TargetedAPGD:
+class TargetedAPGD(Traits):
     """Auto-PGD towards one wrong class after another, the likeliest first (APGD-T; Croce & Hein, ICML 2020, section 5).
 
     Success is any wrong class, as in :class:`APGD`; the targets only give each run another loss.
@@ -115,6 +120,10 @@ class TargetedAPGD:
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
         check_seed(self.seed)
+
+    @property
+    def cost(self) -> int:
+        return self.targets * self.steps
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

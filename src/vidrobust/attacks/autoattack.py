@@ -24,6 +24,7 @@ from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.searching import SearchState, content_seed, searching
 from vidrobust.attacks.square import Square
+from vidrobust.attacks.traits import Traits, cost
 from vidrobust.attacks.wrappers import Averaged, seeded
 from vidrobust.errors import InputError, RunError
 from vidrobust.fast.precision import Precision
@@ -59,7 +60,7 @@ class Stage(Protocol):
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(Traits):
     """The standard ensemble: APGD-CE, APGD-T, FAB-T, Square, on survivors only (Croce & Hein, ICML 2020, section 6).
 
     With fewer than 4 classes the targeted DLR loss does not exist; APGD-T then takes the plain margin to the target,
@@ -100,6 +101,8 @@ class AutoAttack:
     state: str | Path | None = None
     precision: Precision = "auto"
 
+    norms, budgets_a_frame, one_for_all = FAB.norms, False, False
+
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets, queries=self.queries)
         self.stages(10)  # each checks the threat
@@ -116,6 +119,10 @@ class AutoAttack:
             "FAB-T": FAB(self.threat, self.steps, self.targets, **common),
             "Square": Square(self.threat, self.queries, **common),
         }
+
+    @property
+    def cost(self) -> int:
+        return 1 + sum(cost(stage) for stage in self.stages(10).values())
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> EnsembleResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.

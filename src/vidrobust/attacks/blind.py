@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from vidrobust.attacks.base import AttackResult, Goal, verdict
+from vidrobust.attacks.traits import Wrapper
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 
@@ -25,7 +26,7 @@ def classifier_behind(model: Callable[[Clips], Logits]) -> nn.Module | None:
 
 
 @dataclass(frozen=True)
-class Blind:
+class Blind(Wrapper):
     """Attack the classifier alone, then judge the whole model on the clips found.
 
     Published accuracies of purifiers are often of this kind. They say what the purifier does against an attacker who

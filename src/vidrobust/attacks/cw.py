@@ -10,6 +10,7 @@ from vidrobust.attacks.base import Goal
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.searching import searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.attacks.traits import Traits
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
 from vidrobust.threats import Threat
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CW:
+class CW(Traits):
     """Steepest ascent on the margin between the best wrong and the true logit.
 
     The loss is f6 of Carlini & Wagner (IEEE S&P 2017, section V-A), kept within the threat as by Madry et al. (ICLR

@@ -14,6 +14,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.nearest import Nearest, cosine, scaled
 from vidrobust.attacks.searching import SearchState, searching
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -28,7 +29,7 @@ LAST = 0.01
 
 
 @dataclass(frozen=True)
-class DDN:
+class DDN(Traits):
     """DDN (Rony et al. 2019, algorithm 1) for L2 under every support with one perturbation a clip.
 
     After each step the perturbation is scaled to a length, which shrinks by γ where the point is misclassified and
@@ -64,8 +65,7 @@ class DDN:
     precision: Precision = "auto"
 
     loss = staticmethod(margin)
-    alpha_is_share = True
-    """Of the radius, and not a step size in pixels."""
+    norms, budgets_a_frame, one_for_all, alpha_is_share = (L2,), False, False, True
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
@@ -73,8 +73,11 @@ class DDN:
             raise InputError(f"gamma, a share of the length, must lie in (0, 1), but is {self.gamma}.")
         if not self.alpha > 0:
             raise InputError(f"alpha, a share of the length, must be above 0, but is {self.alpha}.")
-        if not isinstance(self.threat.norm, L2):
-            raise InputError(f"DDN knows the norm L2 alone, but the threat has {self.threat.norm}. Take FMN.")
+        self.check_threat(self.threat)
+
+    @property
+    def cost(self) -> int:
+        return self.targets + 1 + self.steps
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.

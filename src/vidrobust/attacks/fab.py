@@ -18,6 +18,7 @@ from vidrobust.attacks.apgd import likeliest_wrong
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, searching, unbounded
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin, targeted_margin
@@ -41,7 +42,7 @@ PULL = 0.9
 
 
 @dataclass(frozen=True)
-class FAB:
+class FAB(Traits):
     """FAB-T (Croce & Hein, ICML 2020, algorithm 1, targeted).
 
     Args:
@@ -64,17 +65,16 @@ class FAB:
     precision: Precision = "auto"
 
     loss = staticmethod(targeted_margin)
+    norms, budgets_a_frame, one_for_all = (Linf, L2, L1), False, False
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets, restarts=self.restarts)
         check_seed(self.seed)
-        if not isinstance(self.threat.norm, (Linf, L2, L1)):
-            raise InputError(f"FAB knows the norms Linf, L2 and L1, but the threat has {self.threat.norm}.")
-        if isinstance(self.threat.eps, tuple) and isinstance(self.threat.eps[0], tuple):
-            raise InputError(
-                "FAB looks for the smallest perturbation of the whole clip, but the threat has a budget a frame. "
-                "Take APGD, or one budget a clip."
-            )
+        self.check_threat(self.threat)
+
+    @property
+    def cost(self) -> int:
+        return self.targets * self.restarts * self.steps
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.

@@ -13,6 +13,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.nearest import Nearest, cosine, scaled
 from vidrobust.attacks.searching import SearchState, searching
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -32,7 +33,7 @@ LAST = 0.01
 
 
 @dataclass(frozen=True)
-class FMN:
+class FMN(Traits):
     """FMN (Pintor et al. 2021, algorithm 1) for L∞, L2 and L1 under every support with one perturbation a clip.
 
     Until a clip is misclassified, its radius is the linearised distance to the boundary; then it shrinks by γ where the
@@ -67,15 +68,17 @@ class FMN:
     precision: Precision = "auto"
 
     loss = staticmethod(margin)
-    alpha_is_share = True
-    """Of the radius, and not a step size in pixels."""
+    norms, budgets_a_frame, one_for_all, alpha_is_share = (Linf, L2, L1), False, False, True
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
         if not self.alpha > 0:
             raise InputError(f"alpha, a share of the radius, must be above 0, but is {self.alpha}.")
-        if not isinstance(self.threat.norm, (Linf, L2, L1)):
-            raise InputError(f"FMN knows the norms Linf, L2 and L1, but the threat has {self.threat.norm}.")
+        self.check_threat(self.threat)
+
+    @property
+    def cost(self) -> int:
+        return self.targets + self.steps
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.

@@ -12,6 +12,7 @@ from vidrobust.attacks.base import AttackResult, counting, warn_of_no_gradient
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
+from vidrobust.attacks.traits import Wrapper, cost
 from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
 from vidrobust.losses import margin
@@ -37,7 +38,7 @@ class ThreatSearch(Protocol):
 
 
 @dataclass(frozen=True)
-class FrameSaliency:
+class FrameSaliency(Wrapper):
     """Attack the ``frames`` most salient frames of each clip (section 4, there).
 
     A frame is as salient as the sum of its absolute input gradient.
@@ -83,6 +84,14 @@ class FrameSaliency:
     def threat(self) -> Threat:
         """That of the search, for the frames not yet chosen."""
         return self.search.threat
+
+    @property
+    def needs_gradients(self) -> bool:
+        return True
+
+    @property
+    def cost(self) -> int:
+        return (self.frames if self.iterative else 1) * (1 + cost(self.search))
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

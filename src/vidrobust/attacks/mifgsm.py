@@ -18,6 +18,7 @@ from vidrobust.attacks.base import Goal
 from vidrobust.attacks.counts import at_least_one, not_negative
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.fast.view import View
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MIFGSM:
+class MIFGSM(Traits):
     """Momentum (MI), blurred (TI) and temporally translated (TT) iterative steps, each of which can be switched off.
 
     MI: Dong et al., CVPR 2018, algorithm 1. TI: Dong et al., CVPR 2019, section 3.3. TT: Wei et al., AAAI 2022,
@@ -80,6 +81,10 @@ class MIFGSM:
         not_negative(decay=self.decay, shifts=self.shifts)
         if int(self.shifts) != self.shifts:
             raise InputError(f"shifts, in frames, must be a whole number, but is {self.shifts}.")
+
+    @property
+    def cost(self) -> int:
+        return self.steps * (2 * int(self.shifts) + 1)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

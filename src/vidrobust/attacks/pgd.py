@@ -14,6 +14,7 @@ from vidrobust.attacks.gradients import may_change, uphill
 from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
+from vidrobust.attacks.traits import Traits
 from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
@@ -48,7 +49,7 @@ class Iterate:
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Traits):
     """Projected gradient descent (Madry et al., ICLR 2018, section 2.1).
 
     Args:
@@ -102,6 +103,10 @@ class PGD:
             raise InputError(f'keep must be "best" or "last", but is {self.keep!r}.')
         if self.restarts > 1 and self.keep == "last":
             raise InputError('several restarts have no last iterate: use keep="best" or restarts=1.')
+
+    @property
+    def cost(self) -> int:
+        return self.restarts * self.steps
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
@@ -248,7 +253,7 @@ class PGD:
 
 
 @dataclass(frozen=True)
-class FGSM:
+class FGSM(Traits):
     """The fast gradient sign method (Goodfellow et al., ICLR 2015, section 4): one step of size ε.
 
     Args:

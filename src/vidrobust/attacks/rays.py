@@ -12,6 +12,7 @@ from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
 from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RayS:
+class RayS(Traits):
     """RayS on clips (Chen & Gu, KDD 2020, algorithms 1 to 3): the ray along which the model errs soonest.
 
     A direction is a sign a coordinate. Signs are flipped block by block, in blocks that are halved again and again,
@@ -54,16 +55,23 @@ class RayS:
     tolerance: float = 0.02
     precision: Precision = "auto"
 
+    budgets_a_frame, one_for_all = False, False
+
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
         if self.queries < 2:
             raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance, a share of ε, must lie in (0, 1), but is {self.tolerance}.")
-        if isinstance(self.threat.eps, tuple) and isinstance(self.threat.eps[0], tuple):
-            raise InputError(
-                "a ray has one radius for the whole clip, but the threat has a budget a frame. Take Square."
-            )
+        self.check_threat(self.threat)
+
+    @property
+    def cost(self) -> int:
+        return self.queries
+
+    @property
+    def needs_gradients(self) -> bool:
+        return False
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

@@ -20,6 +20,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.rows import pick
 from vidrobust.attacks.searching import SearchState, radii, searching
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -36,7 +37,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 @dataclass(frozen=True)
-class Square:
+class Square(Traits):
     """Square in space and time (Andriushchenko et al., ECCV 2020), on the margin loss.
 
     Args:
@@ -73,6 +74,14 @@ class Square:
             raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.share <= 1:
             raise InputError(f"share, of a clip's volume, must lie in (0, 1], but is {self.share}.")
+
+    @property
+    def cost(self) -> int:
+        return self.queries
+
+    @property
+    def needs_gradients(self) -> bool:
+        return False
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""

@@ -11,6 +11,7 @@ import torch
 
 from vidrobust.attacks.base import AttackResult
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.traits import Wrapper, cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.view import answers
@@ -28,7 +29,7 @@ class Search(Protocol):
 
 
 @dataclass(frozen=True)
-class EOT:
+class EOT(Wrapper):
     """Expectation over transformation: attack a randomised model by the mean of its logits (section 4.2.2, there).
 
     The model's own draws come from the global random state, which is seeded inside and as it was afterwards. What is
@@ -59,6 +60,10 @@ class EOT:
     def __post_init__(self) -> None:
         at_least_one(samples=self.samples)
         check_seed(self.seed)
+
+    @property
+    def cost(self) -> int:
+        return self.samples * cost(self.search)
 
     def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -96,7 +101,7 @@ def identity(clips: Clips) -> Clips:
 
 
 @dataclass(frozen=True)
-class BPDA:
+class BPDA(Wrapper):
     """Backward pass differentiable approximation: attack a model behind a transform that has no useful gradient.
 
     Forwards, clips go through ``transform`` (compression, quantisation, purification); backwards, the gradient goes

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text, object_from_text
+from vidrobust.attacks.traits import cost
 from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_robustness
@@ -69,7 +70,7 @@ class Evaluate(Verb):
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
         texts = ["".join(text.split()) for text in self.attack]
-        steps = sum(getattr(checked(text), "steps", 1) for text in texts)
+        steps = sum(cost(checked(text)) for text in texts)
         transform = object_from_text(self.defence, TRANSFORMS) if self.defence else None
         known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         if self.out is not None:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidrobust.attacks.rays import RayS
-from vidrobust.attacks.square import Square
-from vidrobust.attacks.wrappers import EOT
+from vidrobust.attacks.traits import needs_gradients
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
 from vidrobust.errors import InputError, NotationError, RunError, VidrobustWarning
 from vidrobust.evaluation.clips import BATCH
@@ -178,11 +176,7 @@ def refuse_gradients(model: nn.Module, attack: object) -> None:
     Raises:
         InputError: the attack needs gradients.
     """
-    while isinstance(attack, EOT):
-        attack = attack.search
-    if getattr(innermost(model), "differentiable", True) or isinstance(attack, Square | RayS):
-        return
-    if type(attack).__module__.startswith("vidrobust."):
+    if needs_gradients(attack) and not getattr(innermost(model), "differentiable", True):
         raise InputError(
             f"{type(attack).__name__} needs gradients, which an ONNX file has not. Black-box attacks need none: "
             '"Square(ε=8,queries=1000)" or "RayS(ε=8,queries=1000)".'

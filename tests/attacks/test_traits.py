@@ -1,0 +1,95 @@
+"""What attacks say of themselves is what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers.linear_models import linear
+
+from vidrobust import attacks
+from vidrobust.attacks.aimed import Aimed
+from vidrobust.attacks.apgd import APGD, TargetedAPGD
+from vidrobust.attacks.autoattack import AutoAttack
+from vidrobust.attacks.cw import CW
+from vidrobust.attacks.ddn import DDN
+from vidrobust.attacks.fab import FAB
+from vidrobust.attacks.fmn import FMN
+from vidrobust.attacks.frame_saliency import FrameSaliency
+from vidrobust.attacks.mifgsm import MIFGSM
+from vidrobust.attacks.pgd import FGSM, PGD
+from vidrobust.attacks.rays import RayS
+from vidrobust.attacks.square import Square
+from vidrobust.attacks.traits import cost, needs_gradients
+from vidrobust.attacks.wrappers import BPDA, EOT
+from vidrobust.errors import InputError
+from vidrobust.threats import L1, L2, Linf, Threat, Universal
+
+MODEL, CLIPS, LABELS = linear(classes=4, clips=3)
+TINY = Threat(L2(), 1e-4)
+ATTACKS: dict[str, Callable[[Threat], Any]] = {
+    "PGD": lambda threat: PGD(threat, 1e-5, 3, restarts=2),
+    "FGSM": FGSM,
+    "APGD": lambda threat: APGD(threat, steps=3, restarts=2),
+    "TargetedAPGD": lambda threat: TargetedAPGD(threat, steps=3, targets=2),
+    "CW": lambda threat: CW(threat, alpha=1e-5, steps=3),
+    "MIFGSM": lambda threat: MIFGSM(threat, alpha=1e-5, steps=3, shifts=1),
+    "FAB": lambda threat: FAB(threat, steps=3, targets=2, restarts=2),
+    "FMN": lambda threat: FMN(threat, steps=3, targets=2),
+    "DDN": lambda threat: DDN(threat, steps=3, targets=2),
+    "Square": lambda threat: Square(threat, queries=6),
+    "RayS": lambda threat: RayS(threat, queries=6),
+    "AutoAttack": lambda threat: AutoAttack(threat, steps=3, targets=2, queries=6),
+    "FrameSaliency": lambda threat: FrameSaliency(PGD(threat, 1e-5, 3), frames=2, iterative=True),
+    "EOT": lambda threat: EOT(PGD(threat, 1e-5, 3), samples=3),
+    "BPDA": lambda threat: BPDA(Square(threat, queries=6), lambda clips: clips),
+}
+
+
+def test_every_attack_is_here() -> None:
+    assert {*ATTACKS, "Blind"} == {*attacks.ATTACKS}  # which needs a model with something before its classifier
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_cost_is_an_upper_bound_that_is_nearly_met(name: str) -> None:
+    attack = ATTACKS[name](TINY)
+    found = attack(MODEL, CLIPS, LABELS)
+    assert not found.success.any()  # nobody left early
+    gradients, queries = int(found.backwards.max()), int(found.queries.max())
+    spent = gradients if needs_gradients(attack) else queries
+    assert needs_gradients(attack) == bool(gradients)
+    assert spent <= cost(attack) <= (4 if name == "AutoAttack" else 1.5) * spent
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_a_search_takes_it_takes_and_what_not_it_refuses(name: str) -> None:
+    make = ATTACKS[name]
+    kind = type(make(TINY)) if name not in ("FrameSaliency", "EOT", "BPDA") else PGD
+    asked = {
+        "norm L1": (Threat(L1(), 1e-3), not kind.norms or L1 in kind.norms),
+        "norm Linf": (Threat(Linf(), 1e-5), not kind.norms or Linf in kind.norms),
+        "budget a frame": (Threat(L2(), ((1e-4,) * CLIPS.shape[2],)), kind.budgets_a_frame),
+        "shares one": (Threat(L2(), 1e-4, Universal()), kind.one_for_all and name != "FrameSaliency"),
+    }
+    for words, (threat, taken) in asked.items():
+        if taken:
+            assert make(threat)(MODEL, CLIPS, LABELS).clips.shape == CLIPS.shape
+        else:
+            with pytest.raises(InputError, match="norm L|budget a frame|shares one|already has"):
+                make(threat)(MODEL, CLIPS, LABELS), words
+
+
+def test_an_attack_of_ones_own_need_say_nothing() -> None:
+    class Mine:
+        steps = 7
+
+    assert cost(Mine()) == 7 and not needs_gradients(Mine())
+    assert cost(EOT(Mine(), 2)) == 14 and not needs_gradients(EOT(Mine(), 2))  # type: ignore[arg-type]
+
+
+def test_wrappers_say_what_their_search_says() -> None:
+    square = Square(TINY, queries=6)
+    assert not needs_gradients(EOT(square)) and not needs_gradients(Aimed(square, 1))
+    assert needs_gradients(FrameSaliency(Square(Threat(Linf(), 0.1)), 1))
+    assert cost(Aimed(PGD(TINY, 0.1, 5, targeted=True), 1)) == 5
