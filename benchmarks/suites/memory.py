@@ -11,7 +11,7 @@ from benchmarks.measuring import Stage, peak_bytes, release, seconds
 from benchmarks.problems import problems
 from vidrobust.fast.memory import MemoryWarning
 
-SHARES = (0.5, 0.25, 0.12)
+SHARES = (0.5, 0.25)
 
 
 def measure(stage: Stage) -> None:

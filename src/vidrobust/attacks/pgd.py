@@ -243,7 +243,7 @@ class PGD(Traits):
             _, gradient = run.ascend(rows, feasible, free)
             left, feasible = run.standing()
             if left is not rows:
-                stands = torch.isin(rows, left)
+                stands = ~run.broken[rows]
                 rows, free, gradient = left, free[stands], gradient[stands]
                 memory = None if memory is None else memory[stands]
             if not len(rows):

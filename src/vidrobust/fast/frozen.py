@@ -92,9 +92,9 @@ class Convolution(torch.autograd.Function):
         weight, *scales = ctx.saved_tensors  # type: ignore[attr-defined]
         shape, window, gradient = ctx.shape, ctx.window, gradients[0]  # type: ignore[attr-defined]
         if not scales or _is_light(weight, shape):
-            found = _gradient(shape, _scaled(weight, *scales), gradient, window)
+            found = gradient_of_input(shape, _scaled(weight, *scales), gradient, window)
         else:
-            found = _gradient(shape, weight, (gradient * _spread(*scales)).contiguous(), window)
+            found = gradient_of_input(shape, weight, (gradient * _spread(*scales)).contiguous(), window)
         return found, None, None, None, None
 
 
@@ -122,7 +122,8 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: Windo
     return F.conv3d(inputs, weight, bias, *window)
 
 
-def _gradient(shape: torch.Size, weight: Tensor, gradient: Tensor, window: Window) -> Tensor:
+def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, window: Window) -> Tensor:
+    """The gradient of a convolution's input of a given shape, from that of its output."""
     again = torch.is_grad_enabled()  # it is to be differentiated again
     by_onednn = _by_onednn(gradient, weight, window)
     if again or not (by_onednn or gradient.is_cuda):

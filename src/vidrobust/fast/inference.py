@@ -20,6 +20,7 @@ import torch
 from torch import fx, nn
 
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
+from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, Repeated
 from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
@@ -88,7 +89,7 @@ class InferenceCopy:
         layout: the memory format in which it takes clips without copying them.
     """
 
-    def __init__(self, model: nn.Module, bf16: bool) -> None:
+    def __init__(self, model: nn.Module, bf16: bool, fused: bool = False) -> None:
         graph = fx.symbolic_trace(model)
         pairs = _pairs(graph)
         # Captured graphs need weights that stay where they are, and a GPU's memory goes into activations.
@@ -105,6 +106,8 @@ class InferenceCopy:
         self._stems = _unshuffle(graph)
         self._merged = merge_groups(graph) if bf16 and on_gpu else []
         _freeze(graph, self._folded)
+        if fused:
+            fuse(graph)
         self.graph = graph
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
         self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
@@ -384,11 +387,21 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
             wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
             if clips._version != version:
                 return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's
-            view = InferenceCopy(model, bf16)
-            got = view(clips)
-    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
+    except Exception:  # noqa: BLE001 - whatever a model stumbles over, the attack meets it again and says so
         return None
     if are_probabilities(wanted):
         return None  # to be refused, which the rounding of a copy would hide
+    ways = (True, False) if bf16 and clips.is_cuda else (False,)
+    return next((made for fused in ways if (made := _copy_like(wanted, model, clips, bf16, fused)) is not None), None)
+
+
+def _copy_like(wanted: Logits, model: nn.Module, clips: Clips, bf16: bool, fused: bool) -> InferenceCopy | None:
+    """A copy of the model, if it can be made and gives the wanted logits."""
+    try:
+        with torch.no_grad():
+            view = InferenceCopy(model, bf16, fused)
+            got = view(clips)
+    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
+        return None
     tolerance = (0.1 if bf16 else 1e-3) * max(1.0, wanted.abs().max().item())
     return view if got.shape == wanted.shape and bool((got - wanted).abs().max() <= tolerance) else None

@@ -35,6 +35,10 @@ SAVED_BY_FEW = 2**30
 """The same of two or three clips that would be slow one by one."""
 
 
+JUDGED = 2**29
+"""Bytes that a part of the clips saves in a search, of which a verdict on a GPU judges no more at once."""
+
+
 @dataclass(frozen=True)
 class Room:
     """What fits into memory.
@@ -118,6 +122,10 @@ class View:
             return 1
         batch = self._room(clips).batch
         return len(clips) if batch == 1 else min(-(-len(clips) // batch), len(clips) // 2)
+
+    def parts_to_judge(self, clips: Clips) -> int:
+        """In how many parts a float32 forward pass of the model holds no more than the search did, on a GPU."""
+        return -(-self._room(clips).saved * len(clips) // JUDGED) if clips.is_cuda else 1
 
     def in_parts(self, work: Callable[..., Result], clips: Clips, *others: Tensor) -> list[Result]:
         """What ``work`` gives for the parts of clips and of what belongs to them; see :func:`~.memory.in_parts`.
