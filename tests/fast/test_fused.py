@@ -34,8 +34,9 @@ def asked(call: object, clips: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("cardinality", [1, 4])
 def test_a_fused_copy_answers_as_the_plain_one(cardinality: int) -> None:
     torch.manual_seed(0)
-    block = {"block": "bottleneck", "cardinality": cardinality} if cardinality > 1 else {}
-    model = ResNet3d(ResNet3dConfig(classes=5, widths=(16, 16, 32), stem_width=8, **block)).eval()
+    block = "resnext" if cardinality > 1 else "basic"
+    config = ResNet3dConfig(5, block, widths=(16, 16, 32), stem_width=8, cardinality=cardinality)
+    model = ResNet3d(config).eval()
     clips = torch.rand(3, 3, 4, 12, 12)
     plain, fused = InferenceCopy(model, bf16=True), InferenceCopy(model, bf16=True, fused=True)
     parts = [part for part in fused.graph.modules() if isinstance(part, FusedConv)]
