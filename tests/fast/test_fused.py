@@ -35,7 +35,7 @@ def asked(call: object, clips: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_fused_copy_answers_as_the_plain_one(cardinality: int) -> None:
     torch.manual_seed(0)
     block = "resnext" if cardinality > 1 else "basic"
-    config = ResNet3dConfig(5, block, widths=(16, 16, 32), stem_width=8, cardinality=cardinality)
+    config = ResNet3dConfig(5, block, widths=(32, 32, 64), stem_width=8, cardinality=cardinality)
     model = ResNet3d(config).eval()
     clips = torch.rand(3, 3, 4, 12, 12)
     plain, fused = InferenceCopy(model, bf16=True), InferenceCopy(model, bf16=True, fused=True)
