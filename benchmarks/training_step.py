@@ -69,11 +69,10 @@ def one_round(training: Training, steps: int) -> tuple[float, float, float]:
     """CPU seconds of a step of the loop, of its bare passes, and of loading the batch alone."""
     indices = torch.arange(training.config.batch)
     generator = torch.Generator().manual_seed(0)
-    clips = training.clips.augmented(indices, generator)
-    loading = timed(lambda: training.clips.augmented(indices, generator))
-    step = timed(lambda: training._note(len(indices), *training._step(indices, clips, training._clock(0))))
-    labels = training.clips.labels[indices]
-    return step + loading, timed(lambda: bare(training, clips, labels, steps)), loading
+    loaded = training.load(indices, generator)
+    loading = timed(lambda: training.load(indices, generator))
+    step = timed(lambda: training.step(loaded))
+    return step + loading, timed(lambda: bare(training, loaded.clips, loaded.labels, steps)), loading
 
 
 def bare(training: Training, clips: Any, labels: Any, steps: int) -> None:

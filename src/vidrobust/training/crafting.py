@@ -138,7 +138,8 @@ def friendly_clips(
             wrong = predicted(logits) != labels[alive]
             on = ~(wrong & (left[alive] == 0))
             left[alive] -= wrong.long()
-            alive, gradient = alive[on], gradient[on]
+            kept = on.nonzero().flatten()  # the host waits for the device here, once a step
+            alive, gradient = alive[kept], gradient[kept]
             if not len(alive):
                 break
             free[alive] = whole.narrow(alive).step(free[alive], gradient, setting.alpha * PIXEL)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -71,6 +71,24 @@ class TrainingState:
         self.loss = self.correct = self.norm = self.seen = 0.0
 
 
+class Loaded(NamedTuple):
+    """This process's share of a batch, as the loader made it.
+
+    Attributes:
+        size: clips of the whole batch.
+        clips: ``B C T H W`` in [0, 1], augmented.
+        labels: ``B``.
+        seeds: one a clip.
+        state: of the generator of the augmentation, after this batch.
+    """
+
+    size: int
+    clips: Tensor
+    labels: Tensor
+    seeds: tuple[int, ...]
+    state: Tensor
+
+
 @dataclass
 class Training:
     """One training in progress.
@@ -121,18 +139,22 @@ class Training:
         if self.held is not None and adaptive_now(self.policy, self.at.epoch, self.at.step):
             self.at.losses = self._measured(self.held, progress)
         self.learner.train()
-        for indices, clips in self._batches():
-            clock = self._clock(self.at.step)
-            total = self.config.epochs * self.steps
-            set_rate(self.optimisers.values(), self.config, self.at.epoch * self.steps + self.at.step, total)
-            self._note(len(indices), *self._step(indices, clips, clock))
+        for loaded in self._batches():
+            spent = loaded.size * self.policy.cost(self.step(loaded))
             self.at.step += 1
-            progress(len(indices) * self.policy.cost(clock))
+            progress(spent)
             after_step()
         self.learner.eval()
         row = self._row()
         self.at.next_epoch()
         return row
+
+    def step(self, loaded: Loaded) -> Clock:
+        """Train on one batch; returns where training stood."""
+        clock, total = self._clock(self.at.step), self.config.epochs * self.steps
+        set_rate(self.optimisers.values(), self.config, self.at.epoch * self.steps + self.at.step, total)
+        self._note(loaded.size, self._step(loaded, clock))
+        return clock
 
     def fall_back(self) -> None:
         """Follow the policy of the last ``fallback`` row from here on."""
@@ -140,7 +162,7 @@ class Training:
             if row["kind"] == "fallback":
                 self.method = method_of(parse_policy(row["policy"]))
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self) -> Iterator[Loaded]:
         """Shuffled batches from the current step on; the next one is prepared while the current one is trained on.
 
         The last clips of the shuffle that do not fill a batch wait for another epoch.
@@ -156,28 +178,34 @@ class Training:
         ahead = torch.Generator()
         ahead.set_state(self.generator.get_state())
         with ThreadPoolExecutor(1) as loader:
-            coming = loader.submit(self._made, parts[0], ahead)
-            for indices, following in zip(parts, [*parts[1:], None], strict=True):
-                clips, state = coming.result()
+            coming = loader.submit(self.load, parts[0], ahead)
+            for following in [*parts[1:], None]:
+                loaded = coming.result()
                 if following is not None:
-                    coming = loader.submit(self._made, following, ahead)
-                self.generator.set_state(state)  # a checkpoint after this batch must not know of the next one
-                yield indices, clips
+                    coming = loader.submit(self.load, following, ahead)
+                self.generator.set_state(loaded.state)  # a checkpoint after this batch must not know of the next one
+                yield loaded
 
-    def _rows(self, indices: Tensor) -> Tensor:
-        """Which clips of a batch are this process's, micro-batch by micro-batch."""
-        return self.learner.world.rows(len(indices), self.config.accumulate)
+    def load(self, indices: Tensor, generator: torch.Generator) -> Loaded:
+        """This process's clips of a batch, micro-batch by micro-batch; in pinned memory for a GPU."""
+        rows = self.learner.world.rows(len(indices), self.config.accumulate)
+        mine = indices[rows]
+        clips, labels = self.clips.augmented(indices, generator, rows), self.clips.labels[mine]
+        if self.learner.device.type == "cuda":
+            clips, labels = clips.pin_memory(), labels.pin_memory()
+        seeds = tuple(clip_seed(self.seed, self.at.epoch, index) for index in mine.tolist())
+        return Loaded(len(indices), clips, labels, seeds, generator.get_state())
 
-    def _made(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        clips = self.clips.augmented(indices, generator, self._rows(indices))
-        return clips, generator.get_state()
+    def _step(self, loaded: Loaded, clock: Clock) -> Tensor:
+        """All losses of one batch, each with its step.
 
-    def _step(self, indices: Tensor, clips: Tensor, clock: Clock) -> tuple[Tensor, Tensor, float]:
-        """All losses of one batch, each with its step; of the last that classifies the value and right answers."""
-        batches = self._micro_batches(indices, clips, clock)
+        Returns:
+            float64, on the device: of the last objective that classifies the loss and the number of right answers, and
+            the norm of the last gradient.
+        """
+        batches = self._micro_batches(loaded, clock)
         running = [self.method.objectives(self.learner, batch) for batch in batches]
-        loss = right = torch.zeros((), dtype=torch.float64)
-        norm = 0.0
+        loss = right = norm = torch.zeros((), dtype=torch.float64, device=self.learner.device)
         while True:
             answered = []
             of = ""
@@ -187,14 +215,14 @@ class Training:
                     if objective is None:
                         for others in running[number + 1 :]:
                             next(others, None)  # what they carry to the next batch
-                        return loss, right, norm
+                        return torch.stack([loss, right, norm])
                     if number == 0:
                         of = objective.of
                         self.optimisers[of].zero_grad(set_to_none=True)
                     answered.append((self._backward(objective, number, len(batches)), batch))
             if not self.method.whole:
                 self._average_gradients(of)
-            norm = gradient_norm(p for group in self.optimisers[of].param_groups for p in group["params"])
+            norm = gradient_norm(p for group in self.optimisers[of].param_groups for p in group["params"]).double()
             self.optimisers[of].step()
             if of == "model":
                 self.average.after_step(self.learner.model)
@@ -203,17 +231,15 @@ class Training:
                     loss = outcome.loss.double() + (loss if part else 0)
                     right = (predicted(outcome.logits) == batch.labels).sum().double() + (right if part else 0)
 
-    def _micro_batches(self, indices: Tensor, clips: Tensor, clock: Clock) -> list[Batch]:
+    def _micro_batches(self, loaded: Loaded, clock: Clock) -> list[Batch]:
         device = self.learner.device
-        mine = indices[self._rows(indices)]
-        labels = self.clips.labels[mine].to(device)
-        seeds = [clip_seed(self.seed, self.at.epoch, index) for index in mine.tolist()]
-        each = len(mine) // self.config.accumulate
+        labels = loaded.labels.to(device, non_blocking=True)
+        each = len(loaded.labels) // self.config.accumulate
         return [
             Batch(
-                clips[start : start + each].to(device, non_blocking=True),
+                loaded.clips[start : start + each].to(device, non_blocking=True),
                 labels[start : start + each],
-                tuple(seeds[start : start + each]),
+                loaded.seeds[start : start + each],
                 clock,
                 self._alpha,
                 number,
@@ -245,9 +271,11 @@ class Training:
         """The global random state of one part of one step, as dropout draws from it; the caller's is restored."""
         return seeded(content_seed(self.seed, clock.epoch, clock.step, part, self.learner.world.rank), self.learner)
 
-    def _note(self, clips: int, loss: Tensor, right: Tensor, norm: float) -> None:
+    def _note(self, clips: int, numbers: Tensor) -> None:
+        """Add the numbers of a step to the epoch's sums: the only time in a step that the host waits for the device."""
         world = self.learner.world
-        whole_loss, whole_right = world.sums(loss.item(), right.item())
+        loss, right, norm = numbers.tolist()
+        whole_loss, whole_right = world.sums(loss, right)
         if not math.isfinite(whole_loss):
             raise self._diverged(f"the loss became {whole_loss}", self.at.step + 1)
         if not math.isfinite(norm):

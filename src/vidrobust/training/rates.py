@@ -79,7 +79,7 @@ def set_rate(optimisers: Iterable[Optimizer], config: FitConfig, step: int, tota
                 group["lr"] = rate * group["scale"]
 
 
-def gradient_norm(parameters: Iterable[torch.Tensor]) -> float:
-    """The L2 norm of all gradients together; shards of a sharded model are gathered."""
+def gradient_norm(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
+    """The L2 norm of all gradients together, as a tensor on their device; shards of a sharded model are gathered."""
     norm: Any = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

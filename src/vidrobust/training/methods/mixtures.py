@@ -40,8 +40,9 @@ class Mean(OneModel):
             parts = zip(logits.chunk(len(sides)), self.parts, strict=True)
             each = torch.stack([smoothed(side, batch.labels, part.number("smooth")) for side, part in parts])
             worst = each.argmax(0)
-            shown = logits.view(len(sides), len(batch.labels), -1)[worst, torch.arange(len(batch.labels))]
-            return Outcome(self.of_threats(each).mean(), shown)
+            rows = torch.arange(len(batch.labels), device=logits.device)
+            answers = logits.view(len(sides), len(batch.labels), -1)[worst, rows]
+            return Outcome(self.of_threats(each).mean(), answers)
 
         yield Objective(outcome)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -78,10 +79,10 @@ def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Call
     learner.world.mean_([gradient for _, gradient in pairs])
     saved = [(weight, weight.detach().clone()) for weight, _ in pairs]
     with torch.no_grad():
-        for weight, gradient in pairs:
-            length = gradient.norm()
-            if length > 0:
-                weight.add_(gradient, alpha=float(gamma * weight.norm() / length))
+        ratios = [gamma * weight.norm() / gradient.norm() for weight, gradient in pairs]
+        for (weight, gradient), ratio in zip(pairs, numbers(ratios), strict=True):
+            if math.isfinite(ratio):  # not where the gradient is 0
+                weight.add_(gradient, alpha=ratio)
 
     @torch.no_grad()
     def back() -> None:
@@ -89,6 +90,12 @@ def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Call
             weight.copy_(before)
 
     return back
+
+
+def numbers(tensors: Sequence[Tensor]) -> list[float]:
+    """Tensors of one element as numbers; the host waits for the device once for all of them."""
+    whole = [getattr(tensor, "full_tensor", lambda tensor=tensor: tensor)() for tensor in tensors]
+    return torch.stack(whole).tolist() if whole else []
 
 
 class Average:
