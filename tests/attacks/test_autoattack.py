@@ -12,7 +12,7 @@ from helpers.linear_models import convolutional, distance, linear
 from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import TargetedAPGD
-from vidrobust.attacks.autoattack import AutoAttack, Progress, RobustnessWarning
+from vidrobust.attacks.autoattack import AutoAttack, EnsembleState, RobustnessWarning
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.wrappers import EOT
 from vidrobust.errors import InputError, RunError
@@ -148,16 +148,16 @@ def test_a_randomised_model_draws_the_same_after_a_kill(
             search = short(Threat(Linf(), 2e-3), steps=2, queries=20, state=folder)
             return EOT(search, samples=2)(noisy, clips, labels).clips
 
-    whole, save, saved = attacked(tmp_path / "whole"), Progress.save, []
+    whole, save, saved = attacked(tmp_path / "whole"), EnsembleState.save, []
 
-    def killed(self: Progress, file: Path | None, run: Any) -> None:
+    def killed(self: EnsembleState, file: Path | None, run: Any) -> None:
         save(self, file, run)
         saved.append(file)
         if len(saved) == stages:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Progress, "save", killed)
+        patch.setattr(EnsembleState, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             attacked(tmp_path / "killed")
     assert torch.equal(attacked(tmp_path / "killed"), whole)

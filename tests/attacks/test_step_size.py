@@ -6,6 +6,7 @@ import gc
 import weakref
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers.linear_models import convolutional, linear
@@ -15,9 +16,11 @@ from vidrobust.attacks import step_size
 from vidrobust.attacks.cw import CW
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import PGD
-from vidrobust.attacks.step_size import RATIO, StepSize, calibrate, explore, resolve_alpha
+from vidrobust.attacks.searching import searching
+from vidrobust.attacks.step_size import RATIO, calibrate, explore, resolve_alpha, trajectory
 from vidrobust.errors import InputError
-from vidrobust.losses import margin
+from vidrobust.losses import cross_entropy, margin
+from vidrobust.notation.alpha_star import StepSizeEstimate, best_step
 from vidrobust.threats import L2, Flicker, Frames, Linf, Mask, Threat
 
 THREAT = Threat(Linf(), 4 / 255)
@@ -107,6 +110,19 @@ def test_a_number_is_itself_and_nothing_else_will_do(sweeps: list[float]) -> Non
         calibrate(model, Threat(Linf(), 0.0), 3, clips, labels)
 
 
+def test_the_estimate_is_that_of_studies() -> None:
+    """Of the losses of the same trajectories, in other units."""
+    model, clips, labels = curved()
+    found = calibrate(model, THREAT, 3, clips, labels)[3]
+    with searching(model, THREAT, clips, labels, cross_entropy, "auto") as run:
+        run.exploring = True
+        runs = explore(lambda power: trajectory(run, THREAT.eps * RATIO**power, 3), lambda run, n: run[n].mean(), [3])
+    alphas = np.array([THREAT.eps * RATIO**power for power in runs])
+    wanted = best_step(alphas * 255, [losses[3].tolist() for losses in runs.values()])
+    assert (found.alpha * 255, found.low * 255) == (pytest.approx(wanted.alpha), pytest.approx(wanted.low))
+    assert found.clips == wanted.clips == len(clips)
+
+
 def test_the_grid_stops_at_its_limits() -> None:
     falling = explore(lambda power: power, lambda power, count: -power, [1])
     rising = explore(lambda power: power, lambda power, count: power, [1])
@@ -117,7 +133,7 @@ def test_budgets_a_clip_and_supports_are_calibrated_too() -> None:
     model, clips, labels = curved()
     eps = torch.linspace(0.01, 0.03, len(clips))
     assert calibrate(model, Threat(Linf(), eps), 2, clips, labels)[2].alpha > 0
-    assert isinstance(calibrate(model, Threat(Linf(), 0.02, Flicker()), 2, clips, labels)[2], StepSize)
+    assert isinstance(calibrate(model, Threat(Linf(), 0.02, Flicker()), 2, clips, labels)[2], StepSizeEstimate)
     assert CW(Threat(L2(), 0.5), steps=3)(model, clips, labels).backwards.max() <= 3
 
 

@@ -59,3 +59,14 @@ def test_best_step_is_deterministic_and_ignores_what_all_alphas_share():
 def test_a_grid_that_cannot_be_is_refused(alphas, shape):
     with pytest.raises(InputError):
         best_step(alphas, np.zeros(shape))
+
+
+def test_golden_numbers():
+    """What studies and ``alpha="auto"`` report: one estimator, whose numbers do not move unnoticed."""
+    grid, rng = np.geomspace(0.25, 8, 11), np.random.default_rng(4)
+    optima = np.log(1.7 + rng.random(9))
+    losses = 2 - 0.3 * (np.log(grid)[:, None] - optima) ** 2 + 0.05 * rng.standard_normal((11, 9))
+    found = best_step(grid, losses)
+    assert found.alpha == pytest.approx(2.2198881914385957, rel=1e-9)
+    assert (found.low, found.high) == (pytest.approx(1.921949354607844), pytest.approx(2.6168272110763726))
+    assert (found.interior, found.clips) == (True, 9)

@@ -138,7 +138,7 @@ class AutoAttack(Traits):
                     "clips. Take PGD, APGD or Square."
                 )
             file = None if self.state is None else Path(self.state) / f"{self._key(run, clips, labels)}.safetensors"
-            progress = Progress.load(file, run) or Progress.begin(run)
+            progress = EnsembleState.load(file, run) or EnsembleState.begin(run)
             for number, (name, stage) in enumerate(self.stages(progress.classes).items(), start=1):
                 if name not in progress.standing:
                     with seeded(self.seed + number, clips):  # what a random model draws depends on no earlier stage
@@ -168,7 +168,7 @@ class AutoAttack(Traits):
 
 
 @dataclass
-class Progress:
+class EnsembleState:
     """Which stages are finished, and what was noticed.
 
     Attributes:
@@ -184,7 +184,7 @@ class Progress:
     moved: float
 
     @classmethod
-    def begin(cls, run: SearchState) -> Progress:
+    def begin(cls, run: SearchState) -> EnsembleState:
         """Ask the model twice on the clean clips: three passes, of which one with a gradient."""
         start = run.feasible.start
         _, gradient = run.gradient(start)
@@ -225,7 +225,7 @@ class Progress:
         write_atomic(file, save(tensors, about))
 
     @classmethod
-    def load(cls, file: Path | None, run: SearchState) -> Progress | None:
+    def load(cls, file: Path | None, run: SearchState) -> EnsembleState | None:
         """Take up what :meth:`save` wrote, if there is something."""
         if file is None or not file.exists():
             return None

@@ -103,7 +103,7 @@ class Square(Traits):
                 break
             share = self.share * window_share(query - 1, self.queries)
             drawn = run.uniform(generators, 2, 6).unbind(1)
-            into, source = (Window.draw(share, shape, part, proposals.least_side) for part in drawn)
+            into, source = (SpaceTimeWindow.draw(share, shape, part, proposals.least_side) for part in drawn)
             trial = proposals.propose(point, into, source, random_signs(run.uniform(generators, shape[1])))
             loss = run.value(trial)
             better = loss > top
@@ -136,7 +136,7 @@ def random_signs(uniform: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Window:
+class SpaceTimeWindow:
     """A box in space and time for each clip.
 
     Attributes:
@@ -151,7 +151,7 @@ class Window:
     shape: tuple[int, ...]
 
     @classmethod
-    def draw(cls, share: float, shape: tuple[int, ...], uniform: Tensor, least_side: int) -> Window:
+    def draw(cls, share: float, shape: tuple[int, ...], uniform: Tensor, least_side: int) -> SpaceTimeWindow:
         """Boxes that cover about ``share`` of the volume, from ``B 6`` uniform numbers."""
         frames, height, width = shape[2:]
         volume = share * frames * height * width
@@ -218,7 +218,7 @@ class Corners:
         """Vertical stripes, alike in all frames: a sign a channel and column, ``B C W``."""
         return self._ends(signs[:, :, None, None, :]).view(self.free)
 
-    def propose(self, point: Tensor, into: Window, source: Window, signs: Tensor) -> Tensor:
+    def propose(self, point: Tensor, into: SpaceTimeWindow, source: SpaceTimeWindow, signs: Tensor) -> Tensor:
         """The point with one window set to the ends that ``signs`` (``B C``) name."""
         ends = self._ends(signs[:, :, None, None, None])
         return torch.where(into.mask(), ends, point.view_as(ends)).view(self.free)
@@ -252,11 +252,11 @@ class Bumps:
             for left in range(0, width, columns):
                 begin = signs.new_tensor([0, top, left])[:, None].expand(3, len(signs))
                 size = signs.new_tensor([self.shape[2], rows, columns])[:, None].expand(3, len(signs))
-                tile = Window(begin, size, torch.ones_like(begin[0], dtype=torch.bool), self.shape)
+                tile = SpaceTimeWindow(begin, size, torch.ones_like(begin[0], dtype=torch.bool), self.shape)
                 delta = delta + tile.bump(self.steepness) * signs[:, :, (top + left) % width, None, None, None]
         return self._within(delta * (self.excess * self.eps) / self._size(delta, (1, 2, 3, 4)))
 
-    def propose(self, point: Tensor, into: Window, source: Window, signs: Tensor) -> Tensor:
+    def propose(self, point: Tensor, into: SpaceTimeWindow, source: SpaceTimeWindow, signs: Tensor) -> Tensor:
         """Clear the second window and raise a bump of ``signs`` (``B C``) in the first."""
         delta, inside, cleared = point.view(self.shape) - self.centre, into.mask(), source.mask()
         mass = delta.abs().pow(self.power)

@@ -1,8 +1,9 @@
 """α*: the step size calibrated for one model, one threat and one number of iterations.
 
 The method is that of the slides: run the attack on a few clips for each step size of a geometric grid, widen the grid
-until the greatest mean loss lies inside it, and take the vertex of a parabola in log α. One trajectory serves all
-iteration counts up to its length. What is found is kept for a model as long as its weights are the same.
+until the greatest mean loss lies inside it, and take the vertex of a parabola in log α
+(:func:`~vidrobust.notation.alpha_star.best_step`). One trajectory serves all iteration counts up to its length. What is
+found is kept for a model as long as its weights are the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.errors import InputError
 from vidrobust.fast.inference import model_state
 from vidrobust.losses import cross_entropy
+from vidrobust.notation.alpha_star import StepSizeEstimate, best_step
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
@@ -41,30 +43,13 @@ CLIPS = 32
 Alpha: TypeAlias = "float | Literal['auto']"
 """A step size in the units of the pixels, or ``auto``: calibrated by :func:`resolve_alpha`."""
 
-Run = TypeVar("Run")
-Attack = TypeVar("Attack", bound=Any)
-
-
-@dataclass(frozen=True)
-class StepSize:
-    """An estimate of α* with its 95 % interval over clips.
-
-    Attributes:
-        alpha, low, high: in the units of ε.
-        interior: is the optimum inside the grid?
-        clips: how many clips it rests on.
-    """
-
-    alpha: float
-    low: float
-    high: float
-    interior: bool
-    clips: int
+AnyRun = TypeVar("AnyRun")
+AnyAttack = TypeVar("AnyAttack", bound=Any)
 
 
 def explore(
-    measure: Callable[[int], Run], mean_loss: Callable[[Run, int], float], steps: Sequence[int]
-) -> dict[int, Run]:
+    measure: Callable[[int], AnyRun], mean_loss: Callable[[AnyRun, int], float], steps: Sequence[int]
+) -> dict[int, AnyRun]:
     """Measure a grid of step sizes, widened until the best of each iteration count lies inside it or a limit is met.
 
     Args:
@@ -99,7 +84,7 @@ def calibrate(
     clips: Clips,
     labels: Labels,
     loss: Loss = cross_entropy,
-) -> dict[int, StepSize]:
+) -> dict[int, StepSizeEstimate]:
     """α* for each number of iterations, by a sweep on the first clips given, and remembered for ``alpha="auto"``.
 
     Costs 7 to 17 runs of the longest count. Give clips that are not evaluated afterwards.
@@ -112,7 +97,7 @@ def calibrate(
         loss: what is maximised.
 
     Returns:
-        By iteration count.
+        By iteration count, in the units of ε.
 
     Raises:
         InputError: ε is 0, there is no step size to look for.
@@ -130,7 +115,7 @@ def calibrate(
         lacking = run.unmoved[:CLIPS]
         warn_of_no_gradient(int(lacking.sum()), len(lacking), loss, "α* rests on clips that cannot be attacked: ")
     alphas = [eps * RATIO**power for power in found]
-    best = {count: _estimate(alphas, torch.stack([losses[count] for losses in found.values()])) for count in counts}
+    best = {count: best_step(alphas, [losses[count].tolist() for losses in found.values()]) for count in counts}
     if isinstance(model, nn.Module):
         for count, estimate in best.items():
             _remember(model, _key(threat, count, loss), estimate)
@@ -172,8 +157,8 @@ def resolve_alpha(
 
 
 def resolved(
-    attack: Attack, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, patience: int = 0
-) -> Attack:
+    attack: AnyAttack, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, patience: int = 0
+) -> AnyAttack:
     """The attack (a frozen dataclass with a threat, ``alpha`` and ``steps``) with a number in place of ``auto``.
 
     Args:
@@ -208,39 +193,6 @@ def trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
     return torch.stack([*losses, run.value(free)])
 
 
-def _estimate(alphas: Sequence[float], losses: Tensor, resamples: int = 400) -> StepSize:
-    """The best step size, and the interval that it moves in when the clips are drawn anew.
-
-    Args:
-        alphas: ``A``, ascending.
-        losses: ``A B``, of every clip at every step size.
-    """
-    places, losses = torch.tensor(alphas, dtype=torch.float32).double().log(), losses.double().cpu()
-    count = losses.shape[1]
-    drawn = torch.randint(count, (resamples, count), generator=torch.Generator().manual_seed(0))
-    mean = losses.mean(1)
-    best = math.exp(_vertex(places, mean))
-    low, high = (
-        torch.stack([torch.tensor(_vertex(places, losses[:, clips].mean(1)), dtype=torch.float32) for clips in drawn])
-        .double()
-        .exp()
-        .quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-        .tolist()
-    )
-    return StepSize(best, min(low, best), max(high, best), 0 < int(mean.argmax()) < len(alphas) - 1, count)
-
-
-def _vertex(places: Tensor, heights: Tensor) -> float:
-    """Where the parabola through the highest of evenly spaced points and its neighbours has its vertex."""
-    top = int(heights.argmax())
-    if not 0 < top < len(heights) - 1:
-        return places[top].item()
-    left, middle, right = heights[top - 1 : top + 2].tolist()
-    bend = left - 2 * middle + right
-    shift = 0.0 if bend == 0 else 0.5 * (left - right) / bend
-    return (places[top] + shift * (places[1] - places[0])).item()
-
-
 # --------------------------------------------------------------------------------------------------- what is remembered
 
 
@@ -249,7 +201,7 @@ class Memory:
     """What was found for a model, and for which weights."""
 
     state: tuple[float, ...]
-    found: dict[tuple[object, ...], StepSize]
+    found: dict[tuple[object, ...], StepSizeEstimate]
     used: int = 0
     """Calls since the weights changed."""
 
@@ -257,7 +209,7 @@ class Memory:
 _memories: weakref.WeakKeyDictionary[nn.Module, Memory] = weakref.WeakKeyDictionary()
 
 
-def _remember(model: nn.Module, key: tuple[object, ...], estimate: StepSize) -> None:
+def _remember(model: nn.Module, key: tuple[object, ...], estimate: StepSizeEstimate) -> None:
     state = model_state(model)
     memory = _memories.get(model)
     if memory is None or memory.state != state:
@@ -265,7 +217,7 @@ def _remember(model: nn.Module, key: tuple[object, ...], estimate: StepSize) -> 
     memory.found[key] = estimate
 
 
-def _recall(model: nn.Module, key: tuple[object, ...], patience: int) -> StepSize | None:
+def _recall(model: nn.Module, key: tuple[object, ...], patience: int) -> StepSizeEstimate | None:
     memory = _memories.get(model)
     if memory is None or key not in memory.found:
         return None

@@ -42,12 +42,11 @@ from vidrobust.notation.calls import (
     levels,
     read_call,
 )
+from vidrobust.notation.policies import AlphaStar
 from vidrobust.notation.scanner import ParseError
 from vidrobust.runs.code import refuse_code
 from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
-
-AlphaStar = Callable[[float, int], float]
 
 _FIELDS = {"ε": "eps", "α": "alpha", "i": "steps"}
 """The names that Python knows the terms of the notation by."""

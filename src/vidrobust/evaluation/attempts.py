@@ -104,7 +104,7 @@ def shares_one(attack: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Survivors:
     """What an attack left of the clips, or videos, of a split.
 
     Attributes:
@@ -118,7 +118,7 @@ class Outcome:
     retried: Tensor
 
     @classmethod
-    def start(cls, count: int) -> Outcome:
+    def start(cls, count: int) -> Survivors:
         """Of which nothing is known yet."""
         return cls(*torch.zeros(3, count, dtype=torch.bool))
 

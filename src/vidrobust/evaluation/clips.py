@@ -15,7 +15,7 @@ from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation.attempts import Attack, Outcome, attempt
+from vidrobust.evaluation.attempts import Attack, Survivors, attempt
 from vidrobust.evaluation.fields import attack_fields, budget, layers
 from vidrobust.fast.view import answers
 from vidrobust.threats import Linf, Threat
@@ -102,13 +102,13 @@ def pgd(eps: float, alpha: float, steps: int) -> PGD:
     return PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps)
 
 
-def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Outcome:
+def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Survivors:
     """Which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified.
 
     Clips without a usable gradient under cross-entropy are attacked again under the margin loss; of those that had none
     there either a warning tells.
     """
-    found = Outcome.start(len(clips))
+    found = Survivors.start(len(clips))
     for part, x, y in batches(clips, alive.nonzero().flatten(), device_of(model)):
         tried = attempt(attack, model, x, y)
         found.note(part, ~tried.broken, tried)
@@ -122,7 +122,7 @@ def robustness_row(mask: Tensor, clips: Clips, model: nn.Module) -> Row:
     return _row(mask, clips, model, None) | {"no_gradient": 0}
 
 
-def attacked_row(found: Outcome, clips: Clips, model: nn.Module, attack: Attack) -> Row:
+def attacked_row(found: Survivors, clips: Clips, model: nn.Module, attack: Attack) -> Row:
     """A ``robustness`` row of attacked clips or videos."""
     return _row(found.survived, clips, model, attack) | found.row
 

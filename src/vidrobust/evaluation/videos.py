@@ -21,7 +21,7 @@ from vidrobust.attacks.base import warn_of_no_gradient
 from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation.attempts import Attack, Outcome, attempt
+from vidrobust.evaluation.attempts import Attack, Survivors, attempt
 from vidrobust.evaluation.clips import (
     BATCH,
     Progress,
@@ -177,18 +177,18 @@ class _Videos:
             right[part] = self._right(count, joined(x, count), y)
         return right
 
-    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Outcome:
+    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Survivors:
         """Which videos in ``alive`` (``N`` bool) survive that each of their clips is attacked on its own."""
-        found = Outcome.start(len(self.labels))
+        found = Survivors.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
             tried = attempt(attack, self.model, x, y.repeat_interleave(count))
             found.note(part, self._right(count, joined(tried.clips, count), y), tried)
             progress(tried.spent)
         return found
 
-    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Outcome:
+    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Survivors:
         """Which videos in ``alive`` (``N`` bool) survive an attack on their own answer."""
-        found = Outcome.start(len(self.labels))
+        found = Survivors.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
             tried = attempt(each_view(attack, count), self.classifiers[count], joined(x, count), y)
             found.note(part, ~tried.broken, tried)

@@ -17,13 +17,19 @@ from vidrobust.errors import InputError
 
 @dataclass(frozen=True)
 class StepSizeEstimate:
-    """An estimate of the optimal step size with its 95 % interval, in 1/255."""
+    """An estimate of the optimal step size.
+
+    Attributes:
+        alpha, low, high: the estimate and its 95 % interval over clips, in the unit of the grid.
+        interior: False where the greatest loss lies on the edge of the grid: α* is then only a bound.
+        clips: how many clips it rests on.
+    """
 
     alpha: float
     low: float
     high: float
     interior: bool
-    """False where the greatest loss lies on the edge of the grid: α* is then only a bound."""
+    clips: int
 
 
 def best_step(alphas: ArrayLike, clip_losses: ArrayLike, *, seed: int = 0, resamples: int = 400) -> StepSizeEstimate:
@@ -59,7 +65,9 @@ def best_step(alphas: ArrayLike, clip_losses: ArrayLike, *, seed: int = 0, resam
     best = float(np.exp(_vertex(x, mean[None])[0]))
     drawn = np.exp(_vertex(x, resample(losses.shape[1], resamples, seed) @ losses.T))
     low, high = (float(bound) for bound in np.percentile(drawn, [2.5, 97.5]))
-    return StepSizeEstimate(best, min(low, best), max(high, best), 0 < int(mean.argmax()) < len(alphas) - 1)
+    return StepSizeEstimate(
+        best, min(low, best), max(high, best), 0 < int(mean.argmax()) < len(alphas) - 1, losses.shape[1]
+    )
 
 
 def _vertex(x: np.ndarray, curves: np.ndarray) -> np.ndarray:
