@@ -107,6 +107,8 @@ DIALECTS: dict[str, Callable[[Path], None]] = {
     "header-more": one("fps;split;path;label", "25;{split};{path};{label}"),
     "header-windows": one("path;label;split", "{path};{label};{split}", ending="\r\n", encoding="utf-8-sig"),
     "header-utf16": one("path\tlabel\tsplit", "{path}\t{label}\t{split}", encoding="utf-16"),
+    "header-no-labels": one("path,split", "{path},{split}"),
+    "header-both": one("class;path;label;split", "x;{path};{label};{split}"),
     "no-header": one("", "{path},{label},{split}"),
     "no-header-split-first": one("", "{path};{split};{label}", name="all.txt"),
     "backslashes": backslashes,
@@ -149,6 +151,13 @@ def test_one_list_of_several_brings_the_others(root: Path, given: str) -> None:
     assert open_folder(root / given).name == "set"
     (root / "val.txt").unlink()
     assert [len(found) for found in sides(open_folder(root / given)).values()] == [9, 3, 9]
+
+
+def test_a_list_apart_from_its_videos_says_what_to_give(root: Path) -> None:
+    each("{path} {label}", pattern="annotations/{split}.txt")(root)
+    with pytest.raises(DataError, match=r"give the folder that holds both the videos and the lists"):
+        open_folder(root / "annotations/train.txt")
+    assert len(open_folder(root).train) == 12
 
 
 def test_without_a_test_list_the_validation_list_is_the_test_split(root: Path) -> None:

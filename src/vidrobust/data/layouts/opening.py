@@ -64,6 +64,8 @@ def open_folder(
     if folder.missing and not allow_missing and folder.layout != kinetics.LAYOUT:
         first, many = folder.missing[0], len(folder.missing)
         others = f" ({many} videos of the lists are missing)" if many > 1 else ""
+        if not (folder.train or folder.val or folder.test):
+            others += "; nor does any other: give the folder that holds both the videos and the lists"
         raise DataError(
             f"{first.where}: {folder.root / first.name} does not exist{others}. Put it there, delete the line, or "
             "leave out what is missing (--skip-bad)."

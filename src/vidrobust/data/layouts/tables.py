@@ -18,7 +18,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +36,7 @@ COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "video", "video_path", "video_name"),
     "label": ("label", "class", "class_name", "category", "action", "target"),
     "split": ("split", "subset", "partition"),
-    "group": ("group", "source"),
+    "group": ("group", "group_id"),
 }
 """How lists call their columns."""
 
@@ -65,14 +65,14 @@ class Dialect:
     header: bool
 
 
-def column_name(name: str) -> str:
-    """Our name of a column.
+def column_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Our names of columns; where a list has both ours and another for it, the other is a column of its own.
 
-    >>> column_name(" Video_Path"), column_name("fps")
-    ('path', 'fps')
+    >>> column_names([" Video_Path", "class", "label", "fps"])
+    ('path', 'class', 'label', 'fps')
     """
-    plain = name.strip().casefold()
-    return _OURS.get(plain, plain)
+    plain = [name.strip().casefold() for name in names]
+    return tuple(name if _OURS.get(name, name) in plain else _OURS.get(name, name) for name in plain)
 
 
 def header(file: Path) -> list[str]:
@@ -92,8 +92,8 @@ def dialect_of(file: Path, exists: Exists) -> Dialect | None:
     if not lines:
         return None
     for separator in _SEPARATORS:
-        columns = tuple(column_name(name) for name in _cells(lines[0], separator))
-        if "path" in columns and (len(columns) > 1 and "label" in columns):
+        columns = column_names(_cells(lines[0], separator))
+        if "path" in columns and (len(columns) == 1 or not {"label", "split", "group"}.isdisjoint(columns)):
             return Dialect(separator, columns, header=True)
     for separator in _SEPARATORS:
         columns = _columns([_cells(line, separator) for line in lines], exists)
@@ -244,8 +244,7 @@ def _object(where: str, found: object) -> Cells:
     if not isinstance(found, dict):
         raise DataError(f'{where}: this is no JSON object, such as {{"path": "a.mp4", "label": "run"}}.')
     cells: Cells = {}
-    for name, value in found.items():
-        ours = column_name(name)
+    for ours, (name, value) in zip(column_names(found), found.items(), strict=True):
         whole = isinstance(value, float) and value.is_integer()
         if ours in COLUMNS and isinstance(value, (dict, list, bool, float)) and not whole:
             raise DataError(f"{where}: {name} must be a text or a whole number, not {json.dumps(value)[:60]}.")
