@@ -32,7 +32,7 @@ from vidrobust.training.rates import gradient_norm, set_rate
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
     from vidrobust.data.clips import Clips
@@ -260,6 +260,8 @@ class Training:
             )
         loss = outcome.loss if parts == 1 else outcome.loss / parts
         loss.backward()
+        if isinstance(wrapped, DistributedDataParallel) and number == parts - 1:
+            check_reduced(self.learner.model)
         objective.settle()
         return Outcome(loss.detach(), None if outcome.logits is None else outcome.logits.detach())
 
@@ -343,3 +345,17 @@ class Training:
             found.append([eps, loss_at(self.learner, replace(threat, eps=setting.eps * PIXEL), held, setting)])
             progress(len(held) * setting.steps)
         return found
+
+
+def check_reduced(model: nn.Module) -> None:
+    """Refuse a weight without a gradient, for which the processes of DDP would wait at the next step.
+
+    Raises:
+        InputError: the loss does not depend on a weight that is trained.
+    """
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+    if names:
+        raise InputError(
+            f"the loss does not depend on {', '.join(names[:3])}{' …' if len(names) > 3 else ''}, as on an auxiliary "
+            "head: several processes cannot train it. Freeze it (requires_grad_(False)), or train in one process."
+        )
