@@ -493,3 +493,11 @@ def test_descriptions_are_not_changed_by_reading(weights: Path) -> None:
     before = copy.deepcopy(about)
     load_described(weights)
     assert load_tensors(weights)[1] == before
+
+
+def test_names_from_a_file_do_not_reach_the_terminal_as_commands(weights: Path, vidrobust: Command) -> None:
+    described(weights, {"spec": "no-such\x1b[2J\x07model", "classes": 5})
+    code_, out, err = vidrobust("evaluate", weights, "--attack", "PGD(ε=8,α=2,i=1)")
+    assert code_ == 1
+    assert "no-such" in err
+    assert not {"\x1b", "\x07"} & set(out + err)

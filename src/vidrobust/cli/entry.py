@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from vidrobust.cli.options import UsageError
 from vidrobust.errors import StoppedError, VidrobustError
 from vidrobust.runs.code import only_code_in
+from vidrobust.runs.printable import printable
 
 VERBS = {
     "study": "the whole study of the slides: data, attacks, training, claims, page",
@@ -69,14 +70,17 @@ def _errors_in_words(verb: str) -> Generator[None]:
     try:
         yield
     except UsageError as error:
-        print(f"vidrobust {verb}: error: {error} See vidrobust {verb} --help.", file=sys.stderr)
+        print(f"vidrobust {verb}: error: {printable(error)} See vidrobust {verb} --help.", file=sys.stderr)
         sys.exit(2)
     except VidrobustError as error:
-        print(f"vidrobust: error: {error}", file=sys.stderr)
+        print(f"vidrobust: error: {printable(error)}", file=sys.stderr)
         sys.exit(TERMINATED if isinstance(error, StoppedError) else 1)
     except KeyboardInterrupt:
         print("\nvidrobust: stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
-        print(f"vidrobust: error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        print(
+            f"vidrobust: error: {printable(error.filename or '')}: {printable(error.strerror or error)}",
+            file=sys.stderr,
+        )
         sys.exit(1)

@@ -65,9 +65,9 @@ def flat(default: Any = MISSING) -> Any:
 
 def run(kind: type[Verb], name: str, arguments: Sequence[str]) -> None:
     """Parse the options of a verb and do what it does."""
-    from rich.console import Console
+    from vidrobust.results.pages.console import SafeConsole
 
-    parsed(kind, name, arguments).run(Console(stderr=True, emoji=False))
+    parsed(kind, name, arguments).run(SafeConsole(stderr=True))
 
 
 def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:

@@ -12,16 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from vidrobust.runs.printable import printable
+
 BARS = "▁▂▃▄▅▆▇█"
-
-
-def printable(text: object) -> str:
-    r"""Anything as text for a terminal: control and formatting characters become �, but for line breaks and tabs.
-
-    >>> printable("[red]x\x1b[2J\r\n\u202ey")
-    '[red]x�[2J�\n�y'
-    """
-    return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in str(text))
 
 
 class SafeConsole(Console):
