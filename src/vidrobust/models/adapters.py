@@ -114,10 +114,22 @@ class Adapted(nn.Module):
         return clips if wants.layout == AXES else clips.permute(*self._order)
 
     def forward(self, clips: Clips) -> Logits:
-        """Logits ``B K`` of clips ``B C T H W`` in [0, 1]."""
-        shown = self.shown(clips)
+        """Logits ``B K``, float32, of clips ``B C T H W`` in [0, 1], whatever the type of the model's weights."""
+        shown, kind = self.shown(clips), weights_type(self.model)
+        if kind is not torch.float32:
+            shown = shown.to(kind)
         output = self.model(**{self._keyword: shown}) if self._keyword else self.model(shown)
         return logits_of(output)
+
+
+def weights_type(model: nn.Module) -> torch.dtype:
+    """The type of a model's weights, which its input must have: float32 if it has none.
+
+    >>> weights_type(nn.Linear(2, 2).half())
+    torch.float16
+    """
+    kinds = (weight.dtype for weight in model.parameters())
+    return next((kind for kind in kinds if kind.is_floating_point), torch.float32)
 
 
 def video_keyword(model: nn.Module) -> str | None:
