@@ -39,6 +39,7 @@ from .results import figures as figures
 from .results.pages.deck import deck as deck
 from .results.pages.report import report as report
 from .runs.directory import Run as Run
+from .study.judgement import judge as judge
 from .threats import L1 as L1
 from .threats import L2 as L2
 from .threats import Area as Area

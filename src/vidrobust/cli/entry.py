@@ -18,6 +18,8 @@ VERBS = {
     "evaluate": "accuracy of a trained model under attacks",
     "sweep": "PGD's loss over step sizes × iterations, and α*",
     "attack": "attack some clips and look at them",
+    "judge": "how robust a model is, and whether to believe the number",
+    "verify": "score the adversarial clips of a judgement anew",
     "report": "the page of one or several run directories; figures and tables for a paper",
     "deck": "the slides of a run, live",
     "show": "what a run found, in the terminal",

@@ -59,8 +59,12 @@ class ModelUnderTest:
             if getattr(self, name) is not None:
                 check_count(f"--{name}", getattr(self, name))
 
-    def found(self, console: Console) -> Trained:
+    def found(self, console: Console, strict: bool = True) -> Trained:
         """The model and its data.
+
+        Args:
+            console: where it is told what the user should know.
+            strict: refuse a model of which the self-test says that it cannot be used; a judgement says so itself.
 
         Raises:
             InputError: neither a run nor a model with data is given, or both.
@@ -74,7 +78,7 @@ class ModelUnderTest:
         listed = None if self.classes is None else str(self.classes)
         config = DataConfig(name=self.data, skip_bad=self.skip_bad, classes=listed)
         source = ModelSource(self.model, self.weights, convention=self.convention)
-        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size)
+        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size, strict=strict)
 
 
 def checked(text: str, aimed: bool = False) -> Any:

@@ -7,7 +7,7 @@ are in :mod:`vidrobust.study.trainings`, what is measured on their models in :mo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,10 @@ class Job:
     def needs(self) -> tuple[str, ...]:
         """The keys of the jobs whose folders it reads."""
         return ()
+
+    def ended(self, rows: Sequence[Row]) -> str:
+        """What people read when it has ended with these rows."""
+        return self.title
 
     def run(self, place: Place) -> list[Row]:
         """Do it."""

@@ -134,6 +134,7 @@ class Trained:
         *,
         frames: int | None = None,
         size: int | None = None,
+        strict: bool = True,
     ) -> Trained:
         """A model that was not trained here, with the data to judge it on.
 
@@ -144,6 +145,7 @@ class Trained:
             config: the data.
             told: called with each thing that the user should know.
             frames, size: of the clips, if not those that the model expects.
+            strict: refuse what the self-test says cannot be used.
 
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
@@ -153,7 +155,7 @@ class Trained:
         data = load(sized(model, config, frames, size))
         check_classes(model, data)
         told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
-        for finding in examined(model, data):
+        for finding in examined(model, data, strict):
             told(f"self-test of {source.model}: {finding}")
         weights = "" if source.weights is None else f" {Path(source.weights).name}"
         return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
@@ -183,7 +185,7 @@ def refuse_gradients(model: nn.Module, attack: object) -> None:
         )
 
 
-def examined(model: nn.Module, data: VideoClips) -> list[Finding]:
+def examined(model: nn.Module, data: VideoClips, strict: bool = True) -> list[Finding]:
     """What the self-test finds on clips of the data's length and size.
 
     Raises:
@@ -191,7 +193,7 @@ def examined(model: nn.Module, data: VideoClips) -> list[Finding]:
     """
     found = self_test(model, frames=data.config.frames, size=data.config.size, classes=len(data.classes))
     for finding in found:
-        if finding.name in ("layout", "output", "not finite"):
+        if strict and finding.name in ("layout", "output", "not finite"):
             raise InputError(f"the model cannot be used: {finding}")
     return found
 

@@ -102,7 +102,7 @@ class Workers:
                 rows = stored_job(self.run.job_path(key))
                 assert rows is not None
                 self._found[key] = rows
-                self.display.done(self._plan[key].title)
+                self.display.done(self._plan[key].ended(rows))
             self._submit()
             self.display.spent(self.engine.spent())
 

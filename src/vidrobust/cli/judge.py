@@ -1,0 +1,159 @@
+"""``vidrobust judge``: how robust a model is, and whether to believe the number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrobust.cli.model_under_test import ModelUnderTest, Split
+from vidrobust.cli.options import Verb, flat, option, run
+from vidrobust.cli.terminal import telling
+from vidrobust.errors import InputError
+from vidrobust.evaluation.ensemble import Ensemble
+from vidrobust.models.conventions import Convention
+from vidrobust.results.pages.judgement import lines, page
+from vidrobust.study.engines import Where
+from vidrobust.study.judgement import judged, planned, seconds_a_gradient
+from vidrobust.study.judgement_plan import THREAT, affordable, gradients, half_width, regions
+from vidrobust.study.judging import Opened
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vidrobust.study.trained import Trained
+
+CLIPS = 200
+"""Clips, where neither these nor minutes are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge(Verb):
+    """Judge a model: its worst case under an ensemble of attacks, and whether the number is to be trusted.
+
+    Attributes:
+        subject: the run directory of a training or a study, a .safetensors file, or with --data a model such as
+            torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory or a checkpoint of 3D-ResNets.
+        model: of a study, which of its models: standard, or a policy.
+        data: for a model without a run: motion, the embedded data set, or a folder of videos.
+        weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
+        classes: for a model without a run, a file with its class names, one a line, in the order of its outputs.
+        convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
+        frames: of a clip of a model without a run; by default what the model expects.
+        size: of its clips, in pixels; by default what the model expects.
+        split: the clips to judge on.
+        skip_bad: leave out videos that cannot be decoded, and list them.
+        threat: such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))", ε in units of 1/255; may be given several
+            times.
+        clips: the most clips to judge on; 0 takes all. By default 200, or as many as --minutes allow.
+        minutes: take as many clips as can be judged in about so many minutes.
+        ensemble: how hard attacks try.
+        where: where the jobs run.
+        out: the run directory; the same command goes on there after a kill.
+        dry_run: say what it would cost, and stop.
+    """
+
+    subject: str = option(positional=True, type=str)
+    model: str = "standard"
+    data: str | None = None
+    weights: str | None = None
+    classes: Path | None = None
+    convention: Convention = "auto"
+    frames: int | None = None
+    size: int | None = None
+    split: Split = "test"
+    skip_bad: bool = False
+    threat: list[str] | None = option(action="append", default=None)
+    clips: int | None = None
+    minutes: float | None = None
+    ensemble: Ensemble = Ensemble()
+    where: Where = flat(Where())
+    out: Path = Path("runs/judged")
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        regions(self.threat or [THREAT])  # that they can be made is known before any model is loaded
+        if self.clips is not None and self.minutes is not None:
+            raise InputError("--minutes says how many clips there can be: give it or --clips.")
+        if self.clips is not None and self.clips < 0:
+            raise InputError(f"--clips must be at least 0, but is {self.clips}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"--minutes must be above 0, but is {self.minutes:g}.")
+
+    def run(self, console: Console) -> None:
+        """Tell the cost, judge, and print the path of the page."""
+        self.where.check()
+        told = telling(console)
+        found = tested(self).found(console, strict=False)
+        pool = found.clips(self.split, 0)
+        if len(pool) == 0:
+            raise InputError(f"the split {self.split} has no clips.")
+        speed, threats = seconds_a_gradient(Opened(found.model.eval(), pool)), regions(self.threat or [THREAT])
+        count = self._count(len(pool), speed)
+        chosen = pool.spread(count)
+        cost = gradients(self.ensemble, threats) * len(chosen)
+        minutes = cost * speed / self.where.processes / 60
+        told(
+            f"{len(chosen)} of {len(pool)} clips of {len(set(chosen.sources))} sources, about {cost:,} gradients, "
+            f"about {minutes:.1f} min; an accuracy of 50 % gets an interval of ±{half_width(chosen.sources):.1%}"
+        )
+        if self.dry_run:
+            return
+        plan = planned(
+            found.model,
+            chosen,
+            self._subject(found),
+            name=found.name,
+            data=found.data.folder.name,
+            threats=self.threat or [THREAT],
+            ensemble=self.ensemble,
+            origin=found.origin,
+            classes=len(found.data.classes),
+        )
+        judgement = judged(plan, self.out, self.where, console)
+        for line in lines(judgement):
+            told(line)
+        print(page(judgement))
+
+    def _count(self, there: int, speed: float) -> int:
+        if self.minutes is None:
+            return there if self.clips == 0 else self.clips or CLIPS
+        found = affordable(self.minutes, speed, self.where.processes, self.ensemble, regions(self.threat or [THREAT]))
+        return min(found, there)
+
+    def _subject(self, found: Trained) -> dict[str, Any]:
+        """The model and its data, so that a process anywhere finds them."""
+        if is_run(self.subject, self.data):
+            return {"split": self.split, "run": str(Path(self.subject).resolve()), "model": self.model}
+        model, file = (
+            str(Path(text).resolve()) if text and Path(text).exists() else text for text in (self.subject, self.weights)
+        )
+        about = {"model": model, "file": file, "convention": self.convention, "data": found.data.config}
+        return {"split": self.split, **about}
+
+
+def _absolute(text: str | None) -> str | None:
+    """A path so that it is found from any folder; other text as it is."""
+    return str(Path(text).resolve()) if text and Path(text).exists() else text
+
+
+def is_run(subject: str, data: str | None) -> bool:
+    """Is it a run directory, or a file that says which data it was trained on?"""
+    return data is None and Path(subject).exists()
+
+
+def tested(of: Any) -> ModelUnderTest:
+    """The options of a judgement as those of other verbs."""
+    common: dict[str, Any] = {"convention": of.convention, "frames": of.frames, "size": of.size}
+    common |= {"split": of.split, "skip_bad": of.skip_bad, "weights": of.weights, "data": of.data}
+    common["classes"] = of.classes
+    if is_run(of.subject, of.data):
+        return ModelUnderTest(run_dir=Path(of.subject), model=of.model, **common)
+    if of.data is None:
+        raise InputError(f"{of.subject} is no run directory; for a model of your own give --data as well.")
+    return ModelUnderTest(model=of.subject, **common)
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust judge MODEL --data DATA``, ``vidrobust judge RUN``."""
+    run(Judge, "judge", arguments)

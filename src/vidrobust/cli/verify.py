@@ -1,0 +1,96 @@
+"""``vidrobust verify``: score the adversarial clips of a judgement anew."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrobust.cli.judge import is_run, tested
+from vidrobust.cli.model_under_test import Split
+from vidrobust.cli.options import Verb, option, run
+from vidrobust.cli.terminal import telling
+from vidrobust.errors import InputError
+from vidrobust.models.conventions import Convention
+from vidrobust.models.spec import parse_spec
+from vidrobust.results.judgements.record import read
+from vidrobust.runs.directory import Run
+from vidrobust.study.verification import verified
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(Verb):
+    """Score the stored adversarial clips of a judgement anew, by forward passes alone; exits with 1 if not all holds.
+
+    Attributes:
+        record: the folder that `vidrobust judge` wrote.
+        subject: the model, as `vidrobust judge` takes it; by default where the judgement took it from, unless that
+            would run code.
+        model: of a study, which of its models.
+        data: of a model without a run.
+        weights: of a model without a run.
+        classes: of a model without a run, a file with its class names.
+        convention: of a 3D-ResNets checkpoint.
+        frames: of its clips.
+        size: of its clips.
+        split: the clips; by default those of the record.
+        skip_bad: leave out videos that cannot be decoded.
+    """
+
+    record: Path = option(positional=True, type=Path)
+    subject: str = ""
+    model: str = "standard"
+    data: str | None = None
+    weights: str | None = None
+    classes: Path | None = None
+    convention: Convention = "auto"
+    frames: int | None = None
+    size: int | None = None
+    split: Split | None = None
+    skip_bad: bool = False
+
+    def run(self, console: Console) -> None:
+        """Check, and print what holds and what does not."""
+        judgement = read(self.record)
+        asked = self if self.subject else self._as_judged()
+        found = tested(asked).found(console, strict=False)
+        split = asked.split or judgement.record["data"]["split"]
+        if split not in ("train", "val", "test"):
+            raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
+        done = verified(judgement, found.model.eval(), getattr(found.data, split))
+        told = telling(console)
+        for fault in done.faults:
+            told(f"does not hold: {fault}")
+        print(f"{done.held} of {done.checked} adversarial clips break the model within the threat, clip by clip")
+        if done.faults:
+            sys.exit(1)
+
+    def _as_judged(self) -> Verify:
+        """The model that the judgement took, if opening it runs no code that a file names."""
+        folder = self.record if self.record.is_dir() else self.record.parent
+        of = Run.open(folder).config["subject"]
+        if of["run"]:
+            subject, data = of["run"], None
+        else:
+            subject, data = of["model"], of["data"]
+        if not data and not is_run(subject, None):
+            raise InputError(f"{self.record} does not say where its model is: give it by --subject, and --data.")
+        if data and parse_spec(subject).kind == "factory":
+            raise InputError(
+                f"{self.record} names the function {subject!r}: what a file names is not run. Give it yourself: "
+                f"--subject {subject} --data {data['name']}."
+            )
+        known = {"convention": of["convention"], "weights": of["file"], "split": of["split"]}
+        if data:
+            known |= {"classes": Path(data["classes"]) if data.get("classes") else None}
+            known |= {"data": data["name"], "frames": data["frames"], "size": data["size"]}
+        return Verify(record=self.record, subject=subject, model=of["model"], **known)
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust verify DIR``."""
+    run(Verify, "verify", arguments)

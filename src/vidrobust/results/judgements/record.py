@@ -1,0 +1,207 @@
+"""``judgement.json``: what was measured of a model, and whether to believe it. Data only: nothing in it can run.
+
+Beside it lie the adversarial clips, exactly as the model saw them: of each the difference of its float32 pixels' bit
+patterns from those of the clean clip, as whole numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidrobust.errors import RunError
+from vidrobust.results.judgements.schema import VERSION, faults
+from vidrobust.results.numbers.statistics import Estimate, accuracy
+from vidrobust.runs.files import write_atomic
+
+NAME = "judgement.json"
+
+LARGEST = 256 * 2**20
+"""Bytes of a record, at most."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judgement that was read.
+
+    Attributes:
+        path: of its file.
+        record: its content, which keeps the schema.
+    """
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.record["model"]["name"]
+
+    @property
+    def trust(self) -> bool:
+        """Are its numbers to be believed?"""
+        return self.record["verdict"] == "trust"
+
+    @property
+    def sources(self) -> list[str]:
+        """The source of each clip."""
+        return [clip["source"] for clip in self.record["clips"]["list"]]
+
+    def threat(self, key: tuple[str, float, str]) -> dict[str, Any] | None:
+        """What was measured under a norm, an ε (1/255) and a support."""
+        return next((threat for threat in self.record["threats"] if key_of(threat) == key), None)
+
+
+def key_of(threat: dict[str, Any]) -> tuple[str, float, str]:
+    """What identifies a threat: norm, ε (1/255) and support."""
+    return threat["norm"], float(threat["eps"]), threat["support"]
+
+
+def threat_name(norm: str, eps: float, support: str) -> str:
+    """A threat in a few characters.
+
+    >>> threat_name("Linf", 8.0, "WholeClip"), threat_name("L2", 128.0, "Border(ratio=0.1)")
+    ('Linf(8)', 'L2(128, Border(ratio=0.1))')
+    """
+    return f"{norm}({eps:g})" if support == "WholeClip" else f"{norm}({eps:g}, {support})"
+
+
+def stands(threat: dict[str, Any]) -> list[int]:
+    """Of each clip 1 if nothing is known that breaks it at the threat's ε, else 0."""
+    return [int(distance is None or distance > threat["eps"]) for distance in threat["distance"]]
+
+
+def share(correct: list[int], sources: list[str]) -> dict[str, Any]:
+    """A count with its clustered interval, as records hold it."""
+    found: Estimate = accuracy(correct, sources)
+    return {
+        "correct": int(sum(correct)),
+        "clips": len(correct),
+        "low": round(found.low, 6),
+        "high": round(found.high, 6),
+        "sources": found.sources,
+    }
+
+
+def write(folder: Path, record: dict[str, Any]) -> Judgement:
+    """Write a record, atomically; what does not keep the schema is a fault of ours."""
+    wrong = next(faults(record), None)
+    if wrong is not None:
+        raise ValueError(f"not a judgement: {wrong}")
+    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+    write_atomic(folder / NAME, text.encode())
+    return Judgement(folder / NAME, record)
+
+
+def read(path: str | Path) -> Judgement:
+    """Read the record of a judgement from its file or its folder.
+
+    Raises:
+        RunError: there is none, or it is damaged, too large, of another schema, or its numbers contradict each other.
+    """
+    file = Path(path)
+    file = file / NAME if file.is_dir() else file
+    try:
+        if file.stat().st_size > LARGEST:
+            raise RunError(f"{file} has {file.stat().st_size} bytes, over {LARGEST}: no judgement is so large.")
+        record = json.loads(file.read_bytes(), parse_constant=_no_number)
+    except FileNotFoundError as error:
+        raise RunError(f"{file} does not exist. Give the folder that `vidrobust judge --out` wrote.") from error
+    except OSError as error:
+        raise RunError(f"{file} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file} is damaged: it is no JSON ({str(error)[:100]}). Judge again.") from error
+    if not isinstance(record, dict) or record.get("schema") != VERSION:
+        found = record.get("schema") if isinstance(record, dict) else type(record).__name__
+        raise RunError(f"{file} is of the schema {ascii(found)[:60]}; this version reads {VERSION!r}. Judge again.")
+    wrong = next(faults(record), None) or next(_contradictions(record), None)
+    if wrong is not None:
+        raise RunError(f"{file} is damaged: {wrong}. Judge again, or get it anew.")
+    return Judgement(file, record)
+
+
+def _no_number(text: str) -> None:
+    """NaN and Infinity are no JSON."""
+    raise ValueError(f"{text} is no number")
+
+
+def _contradictions(record: dict[str, Any]) -> Any:
+    """What does not fit together in a record whose fields are right one by one."""
+    clips = len(record["clips"]["list"])
+    right = record["clean"]["right"]
+    if len(right) != clips or record["clean"]["clips"] != clips or record["clean"]["correct"] != right.count("1"):
+        yield f"clean.right has {len(right)} digits of {clips} clips, or other counts"
+    if (record["verdict"] == "trust") != (not record["reasons"]):
+        yield f"the verdict is {record['verdict']!r} with {len(record['reasons'])} reasons against it"
+    for index, threat in enumerate(record["threats"]):
+        if not len(threat["distance"]) == len(threat["found_by"]) == clips == threat["worst_case"]["clips"]:
+            yield f"threats[{index}] has {len(threat['distance'])} distances of {clips} clips"
+        elif sum(stands(threat)) != threat["worst_case"]["correct"]:
+            told, standing = threat["worst_case"]["correct"], sum(stands(threat))
+            yield f"threats[{index}].worst_case.correct is {told}, but {standing} clips stand"
+        elif any(alive and digit == "0" for alive, digit in zip(stands(threat), right, strict=True)):
+            yield f"in threats[{index}], clips stand that are wrong as they are"
+
+
+# -------------------------------------------------------------------------------------------------- adversarial clips
+
+
+def write_adversarial(file: Path, clean: np.ndarray, adversarial: np.ndarray, index: list[int]) -> None:
+    """Store perturbed clips exactly.
+
+    Args:
+        file: ``.npz``.
+        clean, adversarial: ``N C T H W`` float32 in [0, 1].
+        index: ``N``, which clip of the record each is.
+    """
+    import io
+
+    shape = clean.shape[1:]
+    bits = adversarial.view(np.int32) - clean.view(np.int32)
+    out = io.BytesIO()
+    np.savez_compressed(out, index=np.array(index, dtype=np.int32), bits=bits.reshape(-1, *shape))
+    write_atomic(file, out.getvalue())
+
+
+def read_adversarial(judgement: Judgement, threat: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """``N`` indices of clips, and ``N C T H W`` int32: what is to be added to the bit patterns of their pixels.
+
+    Raises:
+        RunError: the file is missing, damaged, or does not fit the record.
+    """
+    file = judgement.path.parent / threat.get("adversarial", "-")
+    shape, clips = tuple(judgement.record["clips"]["shape"]), len(judgement.record["clips"]["list"])
+    most = clips * (int(np.prod(shape)) + 1) * 4 + 4096
+    try:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        if size > most:
+            raise RunError(
+                f"{file} unpacks to {size} bytes, over the {most} of {clips} clips: it is not from a judgement."
+            )
+        with np.load(file, allow_pickle=False) as stored:
+            index, bits = stored["index"], stored["bits"]
+    except FileNotFoundError as error:
+        raise RunError(f"{file} is missing: the adversarial clips are needed beside {judgement.path.name}.") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise RunError(f"{file} is damaged ({type(error).__name__}: {str(error)[:100]}). Get it anew.") from error
+    fits = index.dtype == np.int32 and bits.dtype == np.int32 and index.ndim == 1 and bits.shape == (len(index), *shape)
+    if not fits or (len(index) and not (index.min() >= 0 and index.max() < clips)):
+        raise RunError(f"{file} does not fit the record: {index.dtype} {index.shape}, {bits.dtype} {bits.shape}.")
+    return index, bits
+
+
+def perturbed(clean: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """The adversarial clips, from the clean ones and what :func:`read_adversarial` gives.
+
+    >>> clean, found = np.float32([0.1, 0.0]), np.float32([0.11, 1.0])
+    >>> bool((perturbed(clean, found.view(np.int32) - clean.view(np.int32)) == found).all())
+    True
+    """
+    with np.errstate(over="ignore"):
+        return (np.ascontiguousarray(clean, dtype=np.float32).view(np.int32) + bits).view(np.float32)

@@ -1,0 +1,166 @@
+"""The plan of a judgement: which threats, which clips in which parts, and the jobs in their order."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vidrobust.attacks.text import threat_from_text
+from vidrobust.errors import InputError
+from vidrobust.evaluation.ensemble import Ensemble
+from vidrobust.evaluation.fields import _plain, in_levels
+from vidrobust.evaluation.judging import STAGES
+from vidrobust.results.numbers.statistics import accuracy
+from vidrobust.results.numbers.verdict import Measured
+from vidrobust.study.jobs import Job, job_key
+from vidrobust.study.judging import COSTS, JudgeVideos, LookAt, Stage, Subject
+
+if TYPE_CHECKING:
+    from vidrobust.threats import Threat
+
+CHUNK = 25
+"""Clips of a job."""
+
+THREAT = "Linf(8)"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A norm and a support, with the budgets of interest."""
+
+    norm: str
+    support: str
+    eps: tuple[float, ...]
+
+
+def threat_of(text: str) -> Threat:
+    """A threat from its text: ``Linf(8)``, ``L2(128)``, ``Linf(8, Border(ratio=0.1))``; ε in units of 1/255.
+
+    Raises:
+        InputError: it is none.
+
+    >>> threat_of("Linf(8, Border(ratio=0.1))").support
+    Border(ratio=0.1)
+    """
+    found = re.fullmatch(r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+]+)\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*", text)
+    try:
+        eps = float(found[2]) if found else math.nan
+    except ValueError:
+        eps = math.nan
+    if found is None or not 0 < eps < math.inf:
+        raise InputError(
+            f"--threat {text!r} is no threat: write its norm with ε above 0 in units of 1/255, and maybe a support, "
+            'such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))".'
+        )
+    return threat_from_text(eps, found[1], found[3] or "WholeClip")
+
+
+def regions(texts: Sequence[str]) -> list[Region]:
+    """Threats of the same norm and support belong together: what breaks a clip at ε breaks it at every larger one.
+
+    >>> regions(["Linf(8)", "L2(128)", "Linf(4)"])[0]
+    Region(norm='Linf', support='WholeClip', eps=(4.0, 8.0))
+    """
+    found: dict[tuple[str, str], set[float]] = {}
+    for text in texts or [THREAT]:
+        threat = threat_of(text)
+        assert isinstance(threat.eps, (int, float))
+        found.setdefault((_plain(threat.norm), _plain(threat.support)), set()).add(in_levels(threat.eps))
+    return [Region(norm, support, tuple(sorted(eps))) for (norm, support), eps in found.items()]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        subject: the model and its clips, by their content.
+        name: of the model, for people.
+        data: of the data, for people.
+        manifest: of the clips.
+        regions: the threats.
+        ensemble: how hard attacks try.
+        origin: what the model was taken from, for people.
+    """
+
+    subject: Subject
+    name: str
+    data: str
+    manifest: dict[str, Any]
+    regions: Sequence[Region]
+    ensemble: Ensemble
+    origin: str = ""
+    videos: bool = True
+    findings: list[Measured] = field(default_factory=list)
+
+    @property
+    def clips(self) -> int:
+        return len(self.manifest["clips"])
+
+    def parts(self) -> list[tuple[int, ...]]:
+        """The clips in parts, mixed, so that each part has clips of all classes."""
+        order = torch.randperm(self.clips, generator=torch.Generator().manual_seed(0))
+        return [tuple(rows.tolist()) for rows in order.split(CHUNK)]
+
+    def looks(self) -> list[LookAt]:
+        return [LookAt(self.subject, rows, self.ensemble) for rows in self.parts()]
+
+    def stages(self, region: Region) -> list[list[Stage]]:
+        """For each part, its stages in their order."""
+        found = []
+        for number, look in enumerate(self.looks()):
+            line: list[Stage] = []
+            for name in STAGES:
+                earlier = (job_key(look), *(job_key(stage) for stage in line))
+                diagnostic = min(self.ensemble.diagnostic, len(look.rows)) if number == 0 else 0
+                about = (region.norm, region.support, region.eps, self.ensemble, name, earlier, diagnostic)
+                line.append(Stage(self.subject, look.rows, *about))
+            found.append(line)
+        return found
+
+    def jobs(self) -> list[Job]:
+        """All jobs: stage by stage, so that the clips that stand are told of all parts at about the same time."""
+        found: list[Job] = [*self.looks()]
+        for region in self.regions:
+            found += [stage for stages in zip(*self.stages(region), strict=True) for stage in stages]
+        return found + ([JudgeVideos(self.subject)] if self.videos else [])
+
+    def config(self) -> dict[str, Any]:
+        """All that determines the judgement."""
+        return {
+            "subject": asdict(self.subject),
+            "name": self.name,
+            "data": self.data,
+            "origin": self.origin,
+            "regions": [asdict(region) for region in self.regions],
+            "ensemble": asdict(self.ensemble),
+        }
+
+
+def gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
+    """About how many gradients a clip costs."""
+    return sum(cost(ensemble) for cost in COSTS.values()) * len(found)
+
+
+def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble, found: Sequence[Region]) -> int:
+    """How many clips can be judged in so many minutes, at least one.
+
+    >>> affordable(10, 0.01, 1, Ensemble(steps=10, targets=1, queries=30, noise=30), regions(["Linf(8)"])) > 10
+    True
+    """
+    return max(1, int(60 * minutes * workers / (seconds * gradients(ensemble, found))))
+
+
+def half_width(of: Sequence[str]) -> float:
+    """Half of the interval of an accuracy of about 50 % over clips of these sources.
+
+    >>> half_width([str(number) for number in range(100)]) < 0.11
+    True
+    """
+    found = accuracy([index % 2 for index in range(len(of))], list(of))
+    return (found.high - found.low) / 2
