@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.data_videos import film, write
+from helpers.data_videos import dies, film, write
+
+from vidrobust.data import parallel
+from vidrobust.errors import RunError
 
 SCRIPT = """
 import vidrobust as vr
@@ -29,3 +32,9 @@ def test_live_data_opens_without_a_main_guard(tmp_path: Path, start: str) -> Non
     command = [sys.executable, "plain.py" if start == "script" else "-"]
     done = subprocess.run(command, input=code, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines() == ["2 2 2", "{'ok': 6}"], done.stderr
+
+
+def test_no_video_is_blamed_where_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "follow_parent", dies)
+    with pytest.raises(RunError, match="cannot be started here"):
+        list(parallel.in_order(abs, [-1, -2], 2, crashed=int))

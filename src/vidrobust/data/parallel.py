@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from vidrobust.errors import RunError
 from vidrobust.runs.processes import WorkerContext, follow_parent
 
 Item = TypeVar("Item")
@@ -46,6 +47,7 @@ def in_order(
 
     Raises:
         BrokenProcessPool: a process died and ``crashed`` is not given.
+        RunError: no process can be started.
     """
     if crashed is None and (workers < 2 or len(items) < FEW):
         yield from map(function, items)
@@ -82,8 +84,25 @@ def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[It
     with _pool(1) as pool:
         try:
             return pool.submit(function, item).result()
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
+            _check_start(error)
             return crashed(item)
+
+
+def _check_start(error: BrokenProcessPool) -> None:
+    """Before an item is blamed: does a process start at all?
+
+    Raises:
+        RunError: it does not.
+    """
+    with _pool(1) as pool:
+        try:
+            pool.submit(int).result()
+        except BrokenProcessPool:
+            raise RunError(
+                "processes that decode cannot be started here: their own message stands above. Start them from another "
+                "program, or free memory."
+            ) from error
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

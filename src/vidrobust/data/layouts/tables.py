@@ -159,9 +159,9 @@ def _cells(line: str, separator: str) -> list[str]:
     if not suffixed:
         return words
     rest = words[suffixed[-1] + 1 :]
-    told = all(word.isdecimal() for word in rest) or any(word.casefold() in SPLIT_NAMES for word in rest)
+    separate = all(word.isdecimal() for word in rest) or any(word.casefold() in SPLIT_NAMES for word in rest)
     path = line.strip()[: _end(line.strip(), suffixed[-1])]
-    return [path, *rest] if told or not rest else [path, " ".join(rest)]  # "a.mp4 air drumming"
+    return [path, *rest] if separate or not rest else [path, " ".join(rest)]  # "a.mp4 air drumming"
 
 
 def _end(line: str, word: int) -> int:
