@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from helpers.studies import TINY, start
 
+from vidrobust.errors import RunError
 from vidrobust.models import build, save_model
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import read_lines
+from vidrobust.study.jobs import Place
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -86,3 +88,13 @@ def test_a_second_training_is_told_who_works_there(small_motion: Path, vidrobust
     code, _, err = vidrobust(*train)
     assert code == 0, err
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
+
+
+def test_damaged_weights_of_a_job_are_told_with_the_folder_to_delete(trained: ResNet3d, tmp_path: Path) -> None:
+    folder = tmp_path / "jobs" / "key"
+    folder.mkdir(parents=True)
+    save_model(folder / "model.safetensors", trained, {})
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-9])
+    with pytest.raises(RunError, match=f"delete {folder}, and run the same command again"):
+        Place(tmp_path / "jobs", tmp_path, lambda gradients: None).model("key")

@@ -1,4 +1,9 @@
-"""Models: our own networks, other people's behind the same face, and weights on disk. Names are loaded on first use."""
+"""Models: text that names one, our own networks, other people's behind one face, weights on disk, a self-test.
+
+``spec``, ``shapes`` and ``pixels`` are values without torch; ``building`` and ``description`` build what text or a file
+names; ``libraries`` has a file for each library and format. Imports nothing of attacks, data or results; of the rooms
+below ``runs``, ``fast`` and ``types``. Names are loaded on first use.
+"""
 
 from __future__ import annotations
 

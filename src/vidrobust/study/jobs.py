@@ -17,6 +17,7 @@ import torch
 
 from vidrobust.data.dataset import DataConfig, VideoClips, load
 from vidrobust.data.parallel import cores
+from vidrobust.errors import RunError
 from vidrobust.evaluation.sweeps import StepSizes
 from vidrobust.models.checkpoints import load_model
 from vidrobust.runs.code import only_code_in
@@ -45,8 +46,16 @@ class Place:
     progress: Callable[[int], None]
 
     def model(self, key: str) -> nn.Module:
-        """The model that another job trained."""
-        return load_model(self.jobs / key).to(device())
+        """The model that another job trained.
+
+        Raises:
+            RunError: its weights are missing or damaged.
+        """
+        try:
+            return load_model(self.jobs / key).to(device())
+        except RunError as error:
+            folder = self.jobs / key
+            raise RunError(f"{error} Here: delete {folder}, and run the same command again.") from error
 
 
 class Job:

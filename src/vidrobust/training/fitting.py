@@ -224,7 +224,10 @@ def check_classes(model: nn.Module, data: VideoClips) -> None:
             clips = data.train.centre([0]).to(device_of(model))
             found = model(clips).shape[1]
     if found != len(data.classes):
-        raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
+        raise InputError(
+            f"the model has {found} classes, the data {len(data.classes)}. If these are some of the model's, give the "
+            "names of all in the order of its outputs: --classes FILE (DataConfig.classes)."
+        )
 
 
 def study_alpha_star(path: str | Path) -> Callable[[float, int], float]:

@@ -19,6 +19,7 @@ from vidrobust.losses import predicted
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.notation.schedules import Adaptive, Clock
+from vidrobust.runs.code import reading_files
 from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import adaptive_now, loss_at
 from vidrobust.training.config import FitConfig
@@ -160,7 +161,8 @@ class Training:
         """Follow the policy of the last ``fallback`` row from here on."""
         for row in self.at.rows:
             if row["kind"] == "fallback":
-                self.method = method_of(parse_policy(row["policy"]))
+                with reading_files((str(self.policy),)):  # a checkpoint's rows come from a file
+                    self.method = method_of(parse_policy(row["policy"]))
 
     def _batches(self) -> Iterator[Loaded]:
         """Shuffled batches from the current step on; the next one is prepared while the current one is trained on.

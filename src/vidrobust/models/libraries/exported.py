@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_unflatten
 from vidrobust.errors import InputError
 from vidrobust.models.adapters import Adapted, logits_of
 from vidrobust.models.libraries.archives import checked_archive
+from vidrobust.models.libraries.onnx_files import refuse_outside_data
 from vidrobust.models.libraries.optional import library
 from vidrobust.models.spec import with_options
 
@@ -165,6 +166,7 @@ class OnnxModel(nn.Module):
         super().__init__()
         self.file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
         onnxruntime = library("onnxruntime", "onnx")
+        refuse_outside_data(path)
         try:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = torch.get_num_threads()

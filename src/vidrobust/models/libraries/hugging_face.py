@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from vidrobust.models.spec import Spec
 
+REMOTE = {"trust_remote_code", "code_revision", "attn_implementation", "_attn_implementation", "auto_map"}
+"""Options of a configuration that would run code of a checkpoint, or fetch some."""
+
 PROCESSOR_FILES = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 """Where a checkpoint may have its processor's constants, newest spelling first."""
 
@@ -75,11 +78,28 @@ def _transformers() -> Any:
     return library("transformers", "transformers")
 
 
+def _refuse_kernels(spec: Spec, config: Any) -> None:
+    """Refuse a configuration that asks for an attention fetched from the hub, which is code."""
+    for part in (config, *(value for value in vars(config).values() if hasattr(value, "to_dict"))):
+        asked = str(getattr(part, "_attn_implementation", "") or "")
+        if not asked.replace("_", "").isalnum() and asked:
+            raise InputError(
+                f"{spec.name} asks for the attention {asked!r}, which would be fetched as code. Remove it."
+            )
+
+
 def _configuration(transformers: Any, spec: Spec, classes: int | None) -> Any:
     given = {} if classes is None else {"num_labels": classes}
+    unsafe = sorted(REMOTE & set(spec.others))
+    if unsafe:
+        raise InputError(f"{unsafe[0]} is not taken for {spec.name}: code of a checkpoint is not run. Leave it out.")
     try:
-        return transformers.AutoConfig.from_pretrained(spec.name, trust_remote_code=False, **given, **spec.others)
-    except (OSError, ValueError) as error:
+        config = transformers.AutoConfig.from_pretrained(spec.name, trust_remote_code=False, **given, **spec.others)
+        _refuse_kernels(spec, config)
+        return config
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"there is no checkpoint {spec.name!r} ({_line(error)}). Give hf:ORG/NAME with a connection to the hub, or "
             "hf:./folder that holds config.json."
