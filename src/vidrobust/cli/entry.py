@@ -20,6 +20,8 @@ VERBS = {
     "attack": "attack some clips and look at them",
     "judge": "how robust a model is, and whether to believe the number",
     "verify": "score the adversarial clips of a judgement anew",
+    "compare": "two judgements, clip for clip",
+    "leaderboard": "one page of many judgements",
     "report": "the page of one or several run directories; figures and tables for a paper",
     "deck": "the slides of a run, live",
     "show": "what a run found, in the terminal",
@@ -29,7 +31,7 @@ VERBS = {
 }
 """What each verb is for; ``train`` lives in ``vidrobust/cli/train.py``, whose ``main`` takes the options."""
 
-_LINES = "\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())
+_LINES = "\n".join(f"  {verb:<11} {about}" for verb, about in VERBS.items())
 
 HELP = f"""\
 usage: vidrobust VERB [options]

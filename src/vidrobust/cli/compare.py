@@ -1,0 +1,48 @@
+"""``vidrobust compare``: two judgements, clip for clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrobust.cli.options import Verb, option, run
+from vidrobust.cli.terminal import telling
+from vidrobust.results.judgements.pairs import compared
+from vidrobust.results.judgements.record import read
+from vidrobust.results.pages.console import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Verb):
+    """Compare two judgements by their difference on the clips that both saw.
+
+    Attributes:
+        first: a folder that `vidrobust judge` wrote.
+        second: another.
+    """
+
+    first: Path = option(positional=True, type=Path)
+    second: Path = option(positional=True, type=Path)
+
+    def run(self, console: Console) -> None:
+        """Print the differences, and of which number not to be sure."""
+        judgements = read(self.first), read(self.second)
+        differences = compared(*judgements)
+        print(printable(f"{judgements[0].name} less {judgements[1].name}, paired by clip:"))
+        for difference in differences:
+            print(difference)
+        told = telling(console)
+        if not differences[0].found.trusted:
+            told(f"only {differences[0].found.sources} sources: the intervals are not to be trusted.")
+        for judgement in judgements:
+            if not judgement.trust:
+                told(f"{judgement.path.parent}: do not trust, because {'; '.join(judgement.record['reasons'])}.")
+
+
+def main(arguments: list[str]) -> None:
+    """``vidrobust compare A B``."""
+    run(Compare, "compare", arguments)

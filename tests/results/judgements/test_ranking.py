@@ -1,0 +1,78 @@
+"""A leaderboard: the minimum over records of the same model and clips, who found it, and what does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.judgement_records import record, stored
+
+from vidrobust.errors import InputError
+from vidrobust.results.judgements.ranking import gathered, ranked
+from vidrobust.results.pages.leaderboard import leaderboard
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_somebody_elses_attacks_lower_a_number_clip_by_clip(tmp_path: Path) -> None:
+    stored(tmp_path / "ours", record([None, None, None, 2.0] * 3))
+    stored(tmp_path / "theirs", record([3.0, None, None, None] * 3, gradients=10))
+    (standing,), refused = ranked(gathered(tmp_path)[0], tmp_path)
+    assert refused == []
+    assert (standing.worst["correct"], standing.worst["clips"]) == (6, 12)
+    assert (standing.first, standing.lowered) == ("ours", {"theirs": 3})
+    assert not standing.trust and standing.reasons == ["another record lowered the number"]
+
+
+def test_a_record_that_lowers_nothing_changes_nothing(tmp_path: Path) -> None:
+    stored(tmp_path / "ours", record([None, 2.0] * 6))
+    stored(tmp_path / "theirs", record([None, None] * 6, gradients=10))
+    (standing,), _ = ranked(gathered(tmp_path)[0], tmp_path)
+    assert (standing.worst["correct"], standing.lowered, standing.trust) == (6, {}, True)
+
+
+def test_other_weights_and_other_clips_are_other_lines(tmp_path: Path) -> None:
+    stored(tmp_path / "a", record([None] * 12))
+    stored(tmp_path / "b", record([1.0] * 12, weights="b"))
+    others = record([1.0] * 12)
+    others["clips"]["hash"] = "d" * 16
+    stored(tmp_path / "c", others)
+    standings, _ = ranked(gathered(tmp_path)[0], tmp_path)
+    assert [one.worst["correct"] for one in standings] == [12, 0, 0]
+
+
+def test_who_lies_about_clips_and_what_is_damaged_do_not_count(tmp_path: Path) -> None:
+    stored(tmp_path / "ours", record([None] * 12))
+    liar = record([1.0] * 12, gradients=10)
+    liar["clips"]["list"][0]["sha256"] = "0" * 64
+    stored(tmp_path / "liar", liar)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "judgement.json").write_text('{"schema": "vidrobust.judgement/1", "verd')
+    path, refused = leaderboard(tmp_path)
+    assert len(refused) == 2 and "no JSON" in refused[0] and "but they are not" in refused[1]
+    html = path.read_text()
+    assert "2 records do not count" in html and "12 clips" in html and ">0.0 %" not in html
+
+
+def test_names_are_text_and_the_page_needs_no_network(tmp_path: Path) -> None:
+    evil = record([None] * 12, verdict="do not trust", reasons=["<img src=x onerror=alert(1)>"])
+    evil["model"]["name"] = "<script>alert(1)</script>\x1b"
+    stored(tmp_path / "a", evil)
+    html = leaderboard(tmp_path)[0].read_text()
+    assert "<script>alert" not in html and "<img" not in html and "\x1b" not in html
+    assert "http://" not in html and "https://" not in html
+    assert "✗ do not trust" in html
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path, vidrobust: Command) -> None:
+    with pytest.raises(InputError, match="holds no judgement.json"):
+        leaderboard(tmp_path)
+    code, _, said = vidrobust("leaderboard", tmp_path / "none")
+    assert code == 1 and "no folder" in said
+
+
+def test_the_verb_prints_the_page(tmp_path: Path, vidrobust: Command) -> None:
+    stored(tmp_path / "a", record([None] * 12))
+    code, printed, _ = vidrobust("leaderboard", tmp_path, "--out", tmp_path / "page.html")
+    assert code == 0 and Path(printed.strip()).read_text().count("<tr>") == 2
