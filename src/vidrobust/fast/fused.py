@@ -1,7 +1,8 @@
 """A convolution, its bias, what is added to it and the rectifier behind it in one call of cuDNN.
 
 On a GPU the bias, the addition of a residual branch and the rectifier are passes over all features, each as long as it
-takes to read and write them: on an H100 a fifth of an input gradient of R3D-18 in bfloat16.
+takes to read and write them: on an H100 PGD on R3D-18 in bfloat16 takes 0.87 of the time. Convolutions of 1×1×1 and of
+groups are left as they are: with those in it, PGD on a 3D-ResNeXt-101 took 1.28 times as long.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, gradient_of_input
-from vidrobust.fast.groups import MergedConv
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 class FusedConv(nn.Module):
     """``relu(conv(features) + residual)``, differentiable in both; for tensors on a GPU."""
 
-    def __init__(self, part: FrozenConv | MergedConv) -> None:
+    def __init__(self, part: FrozenConv) -> None:
         super().__init__()
         self.part = part
 
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
         """Features ``B C T H W``, and as many as come out to be added to them."""
-        weight = self.part.weight if isinstance(self.part, MergedConv) else self.part.conv.weight
-        bias = self.part.conv.bias
+        weight, bias = self.part.conv.weight, self.part.conv.bias
         return ConvAddReLU.apply(features.to(weight.dtype), weight, bias, residual, self.part.window)
 
 
@@ -109,9 +108,11 @@ def _before(graph: fx.GraphModule, relu: fx.Node) -> tuple[fx.Node, fx.Node | No
 
 
 def _is_conv(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Is it a convolution that is faster so: without groups, and over more than one place?"""
     part = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-    alone = isinstance(part, MergedConv) or (isinstance(part, FrozenConv) and part.scale is None)
-    return alone and part.conv.bias is not None  # type: ignore[union-attr]
+    if not isinstance(part, FrozenConv) or part.scale is not None or part.conv.bias is None:
+        return False
+    return part.conv.groups == 1 and max(part.conv.kernel_size) > 1
 
 
 def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:

@@ -7,15 +7,11 @@ the groups that were merged. The outputs are equal up to the order of the sums.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from vidrobust.fast.blocks import patched
 from vidrobust.fast.frozen import Window, frozen_conv3d, is_plain
 
 if TYPE_CHECKING:
@@ -78,36 +74,6 @@ class MergedConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return frozen_conv3d(features, self.weight, self.conv.bias, self.window)
-
-
-@contextlib.contextmanager
-def widened(model: nn.Module) -> Iterator[None]:
-    """Inside, convolutions of fewer than 8 channels a group run with merged groups, differentiable in all they have.
-
-    For training in bfloat16 on a GPU: forward and both gradients of the convolution above take 1.3 ms for 9.1 ms. From
-    8 channels on, cuDNN has a kernel, and merging would cost more for the weights' gradient than it gains.
-    """
-    narrow = [part for part in model.modules() if merged(part) > 1 and _channels(part) < NARROW]
-    with patched(narrow, lambda part: lambda features: _wide(part, features)):
-        yield
-
-
-NARROW = 8
-
-
-def _channels(conv: nn.Module) -> int:
-    assert isinstance(conv, nn.Conv3d)
-    return conv.in_channels // conv.groups
-
-
-def _wide(conv: nn.Module, features: Tensor) -> Tensor:
-    assert isinstance(conv, nn.Conv3d)
-    together, (out, channels, *kernel) = merged(conv), conv.weight.shape
-    blocks = conv.weight.reshape(-1, together, out // conv.groups, channels, *kernel)
-    beyond = [(place * channels, (together - 1 - place) * channels) for place in range(together)]
-    padded = [F.pad(blocks[:, place], (0, 0) * len(kernel) + beyond[place]) for place in range(together)]
-    weight = torch.stack(padded, 1).reshape(out, together * channels, *kernel)
-    return F.conv3d(features, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups // together)
 
 
 def merge_groups(graph: nn.Module) -> list[MergedConv]:

@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 
 from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.fast.blocks import blocks_of, patched
-from vidrobust.fast.groups import widened
 from vidrobust.models.adapters import innermost, logits_of
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
@@ -120,8 +119,6 @@ class Learner:
             stack.enter_context(shared_statistics(module, self.world))
             if self.checkpointing:
                 stack.enter_context(recomputed(module, self.world))
-            if inputs.is_cuda and self.dtype == torch.bfloat16:
-                stack.enter_context(widened(module))
             stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
             output = self.wrapped.get(module, module)(inputs)
         if not torch.is_tensor(output):
