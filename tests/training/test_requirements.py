@@ -261,6 +261,21 @@ def test_weights_frozen_by_hand_stay_so(clips: Any) -> None:
     assert frozen == {"0.weight", "0.bias"}
 
 
+@pytest.mark.parametrize("make", [lambda: network().requires_grad_(False), lazy], ids=["frozen", "lazy"])
+def test_a_purifier_is_trained_before_a_classifier_of_any_kind(
+    make: Callable[[], nn.Module], small_data: VideoClips
+) -> None:
+    small = VideoClips(small_data.folder, small_data.config, *(split.spread(20) for split in splits(small_data)))
+    classifier = make()
+    run = vr.fit(classifier, small, "APE(ε=8,α=8,i=1,width=4)", epochs=1, batch=10)
+    assert [weight.requires_grad for weight in classifier.parameters()] == [make is lazy] * 6
+    assert any(weight.requires_grad for weight in run.model.parameters())
+
+
+def splits(data: VideoClips) -> tuple[Any, Any, Any]:
+    return data.train, data.val, data.test
+
+
 def test_a_shared_weight_counts_once_where_rates_differ_by_depth(clips: Any) -> None:
     train(Tied(), clips, STANDARD, FitConfig(epochs=1, batch=10, layer_decay=0.5, head_lr=2.0))
 

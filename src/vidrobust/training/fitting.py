@@ -29,7 +29,7 @@ from vidrobust.training.crafting import threat_of
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.reporting import Reporter
-from vidrobust.training.requirements import check_model
+from vidrobust.training.requirements import check_model, check_trained
 from vidrobust.training.stages import CALIBRATION_CLIPS, LAST, WEIGHTS, Best, accuracies, alpha_star_of, store_weights
 from vidrobust.training.stopping import EarlyStopping, terminating
 from vidrobust.training.trackers import TrackerName, Trackers
@@ -111,6 +111,7 @@ def fit(
     settings, watch, world = settings or FitConfig(epochs, batch, lr), watch or Watch(), world or World()
     check(model, data, how.policy, watch, seed)
     model = how.around(model, seed)
+    check_trained(model)
     asked = determining(model, data, how, settings, watch, seed, alpha_star)
     run = None if out is None else world.once(lambda: Run.start(out, "train", asked, seed))
     with held(run, world):

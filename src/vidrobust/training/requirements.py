@@ -35,8 +35,8 @@ def check_model(model: nn.Module, clips: Clips, seed: int = 0) -> int:
         K, the number of its classes.
 
     Raises:
-        InputError: it has no weights, none that may be trained, or weights of a type, on a device or in a mode in which
-            they cannot be; it cannot take such clips; or what it gives for one is no row of logits for these labels.
+        InputError: it has no weights, or weights of a type, on a device or in a mode in which they cannot be trained; it
+            cannot take such clips; or what it gives for one is no row of logits for these labels.
     """
     check_weights(model)
     logits = first_answer(model, clips, seed)
@@ -55,6 +55,16 @@ def check_model(model: nn.Module, clips: Clips, seed: int = 0) -> int:
     return logits.shape[1]
 
 
+def check_trained(model: nn.Module) -> None:
+    """Refuse a model of which nothing is trained; a method may put trained parts around a frozen classifier before.
+
+    Raises:
+        InputError: every weight is frozen.
+    """
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError("every weight of the model is frozen: set requires_grad_(True) on what should be trained.")
+
+
 def check_weights(model: nn.Module) -> None:
     """Refuse weights that no optimiser can step.
 
@@ -64,8 +74,6 @@ def check_weights(model: nn.Module) -> None:
     weights = dict(model.named_parameters())
     if not weights:
         raise InputError("the model has no weights to train.")
-    if not any(weight.requires_grad for weight in weights.values()):
-        raise InputError("every weight of the model is frozen: set requires_grad_(True) on what should be trained.")
     places = sorted({str(weight.device) for weight in weights.values()})
     if len(places) > 1:
         raise InputError(f"the model's weights lie on {', '.join(places)}: bring them to one device, by model.to(…).")

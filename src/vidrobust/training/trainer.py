@@ -33,7 +33,7 @@ from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.methods.weights import Average
 from vidrobust.training.parallel import parallel
 from vidrobust.training.precision import training_dtype
-from vidrobust.training.requirements import check_model
+from vidrobust.training.requirements import check_model, check_trained
 
 if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
@@ -99,6 +99,7 @@ def train(
     if len(clips) < 2:
         raise InputError(f"there are {len(clips)} training clips; at least 2 are needed.")
     classes = check_model(model, clips, seed)
+    check_trained(model)
     method = method_of(policy)
     key = content_key([name_of(method), config.outcome, seed, len(clips), fingerprint(model)])
     with flags_restored(model):
