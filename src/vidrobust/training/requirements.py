@@ -35,8 +35,8 @@ def check_model(model: nn.Module, clips: Clips, seed: int = 0) -> int:
         K, the number of its classes.
 
     Raises:
-        InputError: it has no weights, or weights of a type, on a device or in a mode in which they cannot be trained; it
-            cannot take such clips; or what it gives for one is no row of logits for these labels.
+        InputError: it has no weights, or weights that cannot be trained by their type, device or mode; it fails on such
+            clips; or what it gives for one is no row of logits for these labels.
     """
     check_weights(model)
     logits = first_answer(model, clips, seed)
