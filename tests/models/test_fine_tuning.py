@@ -230,7 +230,10 @@ def test_a_users_own_model_is_trained_judged_and_found_again(small_motion: Path,
     own = ("train", "--model", spec, "--data", small_motion, "--epochs", 1, "--batch", 8, *FEW, "--out", "run")
     code, _, err = vidrobust(*own, cwd=tmp_path)
     assert code == 0, err
-    code, _, err = vidrobust("evaluate", "run", "--attack", "PGD(ε=8,α=2,i=2)", "--clips", 5, cwd=tmp_path)
+    again = ("evaluate", "run", "--attack", "PGD(ε=8,α=2,i=2)", "--clips", 5)
+    code, _, err = vidrobust(*again, cwd=tmp_path)
+    assert (code, "names code" in err, f"--model '{spec}'" in err) == (1, True, True), err  # a file starts no code
+    code, _, err = vidrobust(*again, "--model", spec, cwd=tmp_path)
     assert (code, "of 5" in err) == (0, True), err
     judged = ("--model", spec, "--weights", "run", "--data", small_motion, "--clips", 5)
     code, printed, err = vidrobust("evaluate", *judged, "--attack", "FGSM(ε=4)", "--out", "judged", cwd=tmp_path)
