@@ -14,20 +14,22 @@ from vidrobust.attacks.autoattack import AutoAttack
 from vidrobust.attacks.blind import Blind
 from vidrobust.attacks.cw import CW
 from vidrobust.attacks.fab import FAB
+from vidrobust.attacks.fmn import FMN
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.rays import RayS
 from vidrobust.attacks.square import Square
+from vidrobust.attacks.text import from_text
 from vidrobust.attacks.wrappers import BPDA, EOT
 from vidrobust.data.dataset import VideoClips
 from vidrobust.evaluation.clips import evaluate, robustness
-from vidrobust.evaluation.defences import Defended, FrameShuffle, Recompress, adaptive
-from vidrobust.evaluation.fields import attack_fields, budget
+from vidrobust.evaluation.defences import TRANSFORMS, Defended, FrameShuffle, Recompress, adaptive
+from vidrobust.evaluation.fields import attack_fields, attack_text, budget
 from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.losses import dlr, margin
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.threats import L1, L2, Border, Flicker, Linf, Mask, Threat, Universal
+from vidrobust.threats import L1, L2, Border, Flicker, Frames, Linf, Mask, Threat, Universal
 
 LINF = Threat(Linf(), 16 / 255)
 PLAIN = PGD(LINF, 4 / 255, 20)
@@ -111,3 +113,27 @@ def test_every_kind_of_row_has_the_fields(trained: ResNet3d, small_data: VideoCl
     for row in rows[2:]:
         assert {key: row[key] for key in ROW} == ROW | ({"norm": "L2"} if row["eps"] else {"search": "none"})
     assert {row["sources"] for row in rows} == {len(set(few.sources))}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PLAIN,
+        FGSM(LINF, random_start=True),
+        PGD(Threat(L2(), 1.0, Border(0.1)), "auto", 5, keep="last", loss=margin, momentum=0.5),
+        APGD(Threat(L1(0.1), 8.0, Universal(Flicker(0.1))), steps=7, loss=dlr, restarts=2),
+        FMN(LINF, steps=9, alpha=0.5),
+        CW(Threat(Linf(), 0.1, Frames((0, 2)))),
+        EOT(FrameSaliency(PLAIN, 2, iterative=True), samples=3),
+        BPDA(Square(LINF, queries=9), Recompress(20)),
+        AutoAttack(LINF, steps=9),
+    ],
+    ids=attack_text,
+)
+def test_the_text_of_an_attack_reads_back(attack: Any) -> None:
+    """And says nothing of where a function lies in memory, so that the same attack has the same row."""
+    text = attack_text(attack)
+    assert "0x" not in text and "=<" not in text
+    read = from_text(text, None, TRANSFORMS)
+    assert attack_text(read) == text
+    assert attack_fields(read) == attack_fields(attack) and budget(read) == pytest.approx(budget(attack))

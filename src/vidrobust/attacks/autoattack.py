@@ -68,8 +68,8 @@ class AutoAttack(Traits):
 
     It looks out for signs of masked gradients and says so by a :class:`RobustnessWarning` and in the result: a model
     that gives another answer when asked again (wrap the attack in :class:`~vidrobust.attacks.wrappers.EOT`), clips
-    whose gradient is exactly zero, and clips that Square breaks after all attacks with gradients have failed. A model
-    that gives probabilities is refused.
+    whose gradient is zero or not finite, and clips that Square breaks after all attacks with gradients have failed. A
+    model that gives probabilities is refused.
 
     Args:
         threat: where the perturbed clips may lie; with one shared perturbation there are no survivors to go on with.
@@ -174,7 +174,7 @@ class EnsembleState:
     Attributes:
         classes: of the model.
         standing: clips that stood after each finished stage.
-        zero_gradients: clips whose gradient is exactly zero.
+        zero_gradients: clips whose gradient on the clean clip is zero or not finite.
         moved: by how much the logits differ when the model is asked twice, in their own spread.
     """
 
@@ -187,11 +187,11 @@ class EnsembleState:
     def begin(cls, run: SearchState) -> EnsembleState:
         """Ask the model twice on the clean clips: three passes, of which one with a gradient."""
         start = run.feasible.start
-        _, gradient = run.gradient(start)
+        run.gradient(start)
         clips = run.feasible.clips(start)
         first, second = run.view(clips), run.view(clips)
         run.forwards += 2
-        zero = (gradient.flatten(1).abs().amax(1) == 0) & ~run.broken
+        zero = run.unmoved & ~run.broken
         moved = 0.0 if isinstance(run.subject.model, Averaged) else ((first - second).abs().max() / first.std()).item()
         return cls(first.shape[1], {"clean": int((~run.broken).sum())}, int(zero.sum()), moved)
 
@@ -205,7 +205,7 @@ class EnsembleState:
             )
         if self.zero_gradients:
             found.append(
-                f"the gradient of {self.zero_gradients} of {clips} clips is exactly zero: attacks with gradients "
+                f"the gradient of {self.zero_gradients} of {clips} clips is zero or not finite: attacks with gradients "
                 "cannot move them. Look for a saturated output, a quantised input or a detached layer (then: BPDA)."
             )
         white, black = self.standing["FAB-T"], self.standing["Square"]

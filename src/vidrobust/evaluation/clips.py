@@ -16,7 +16,7 @@ from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import attack_view, undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
-from vidrobust.evaluation.fields import attack_fields, budget, layers
+from vidrobust.evaluation.fields import attack_fields, attack_text, budget, layers
 from vidrobust.fast.view import answers
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -189,7 +189,7 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
     rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
         found = survivors(model, clips, attack, clean, progress)
-        rows.append({**attacked_row(found, clips, model, attack), "attack": repr(attack)})
+        rows.append({**attacked_row(found, clips, model, attack), "attack": attack_text(attack)})
     return rows
 
 

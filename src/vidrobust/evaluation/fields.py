@@ -54,6 +54,39 @@ def in_levels(pixels: float) -> float:
     return float(f"{pixels / PIXEL:.12g}")
 
 
+def attack_text(attack: Any) -> str:
+    """An attack for people, in the grammar of :func:`vidrobust.attacks.text.from_text`; defaults are left out.
+
+    >>> from vidrobust import EOT, L2, PGD, Border, Threat
+    >>> attack_text(EOT(PGD(Threat(L2(), 8 / 255, Border(0.1)), 2 / 255, 20), samples=5))
+    'EOT(search=PGD(ε=8,α=2,i=20,norm=L2,support=Border(ratio=0.1)),samples=5)'
+    """
+    if not dataclasses.is_dataclass(attack) or isinstance(attack, type):
+        return _plain(attack)
+    terms, rest = [], []
+    for field in (field for field in dataclasses.fields(attack) if field.init and field.repr):
+        value, default = getattr(attack, field.name), field.default
+        if field.name == "threat" and value is not None:
+            rest += [f"{name}={_plain(part)}" for name, part in (("norm", value.norm), ("support", value.support))]
+            terms.append(f"ε={_levels(value.eps)}")
+        elif field.name == "alpha":
+            in_pixels = value != "auto" and not getattr(attack, "alpha_is_share", False)
+            terms += [f"α={_levels(value) if in_pixels else value}"] if not _same(value, default) else []
+        elif field.name == "steps":
+            terms += [f"i={value}"] if not _same(value, default) else []
+        elif not _same(value, default):
+            rest.append(f"{field.name}={attack_text(value)}")
+    rest = [text for text in rest if text not in ("norm=Linf", "support=WholeClip")]
+    return type(attack).__name__ + (f"({','.join(terms + rest)})" if terms or rest else "")
+
+
+def _levels(pixels: Any) -> str:
+    """A budget or step size in units of 1/255; one a clip or frame as a list."""
+    if isinstance(pixels, tuple):
+        return f"({','.join(map(_levels, pixels))})"
+    return f"{in_levels(pixels):.12g}"
+
+
 def attack_fields(attack: Any, model: Any = None) -> Row:
     """The fields by which readers of rows choose among attacks.
 
@@ -104,7 +137,7 @@ def _plain(part: Any) -> str:
 
 
 def _same(value: object, default: object) -> bool:
-    return type(value) is type(default) and not torch.is_tensor(value) and value == default
+    return type(value) is type(default) and not torch.is_tensor(value) and bool(value == default)
 
 
 def _largest(eps: Any) -> float:

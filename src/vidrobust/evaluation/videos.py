@@ -32,6 +32,7 @@ from vidrobust.evaluation.clips import (
     robustness_row,
     silent,
 )
+from vidrobust.evaluation.fields import attack_text
 from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
 from vidrobust.threats import Threat
@@ -142,7 +143,7 @@ def evaluate_views(
     clean = videos.clean()
     rows = [{**robustness_row(clean, clips, model), **about, "attack": "none", "attacked": "none"}]
     for attack in attacks:
-        row = {**about, "attack": repr(attack)}
+        row = {**about, "attack": attack_text(attack)}
         for what, left in (("clip", videos.clip_by_clip), ("video", videos.as_one)):
             found = left(attack, clean, progress)
             warn_of_no_gradient(int(found.no_gradient.sum()), int(clean.sum()), what=f"{type(attack).__name__}: ")
