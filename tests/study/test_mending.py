@@ -15,7 +15,7 @@ from vidrobust.runs.directory import Run
 from vidrobust.study import plan
 from vidrobust.study.config import Gap, Robustness, Sensitivity, StepSizeSearch, StudyConfig
 from vidrobust.study.engines.work import work
-from vidrobust.study.jobs import Job
+from vidrobust.study.jobs import AsTyped, Job
 from vidrobust.study.measurements import MeasureSensitivity
 from vidrobust.study.trainings import TrainModel
 from vidrobust.training.config import FitConfig
@@ -28,8 +28,9 @@ class Here:
         self.refused, self.begun, self._ended = refused, [], []
 
     def submit(self, key: str, job: Job, jobs: Path) -> None:
-        self.begun.append(job)
-        if isinstance(job, self.refused):
+        inner = job.job if isinstance(job, AsTyped) else job
+        self.begun.append(inner)
+        if isinstance(inner, self.refused):
             raise InputError(f"{job.title} cannot be done")
         work(job, jobs, key)
         self._ended.append(key)

@@ -3,6 +3,24 @@
 A field of a plain type is an option of that name, a ``bool`` that is false by default a flag, a nested dataclass a
 group (``--fit.lr``). Two kinds of field say more: :func:`option` is declared otherwise than by its type, and the fields
 of a :func:`flat` dataclass are options of the verb itself.
+
+>>> from dataclasses import dataclass
+>>> @dataclass(frozen=True, kw_only=True)
+... class Greet(Verb):
+...     '''Greet somebody.
+...
+...     Attributes:
+...         name: whom to greet.
+...         loudly: so that all hear it.
+...     '''
+...
+...     name: str = "world"
+...     loudly: bool = False
+...
+...     def run(self, console: object) -> None:
+...         print(f"hello {self.name}" + ("!" if self.loudly else ""))
+>>> run(Greet, "greet", ["--name", "Ada", "--loudly"])
+hello Ada!
 """
 
 from __future__ import annotations

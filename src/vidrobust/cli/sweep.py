@@ -20,18 +20,18 @@ from vidrobust.errors import InputError, RunError
 from vidrobust.evaluation.clips import silent
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
+from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
 from vidrobust.study.config import LARGEST_EPS, check_budgets, check_count, check_distinct, check_steps
 from vidrobust.study.engines import Where, open_engine
-from vidrobust.study.jobs import Job
+from vidrobust.study.jobs import AsTyped, Job, Place
 from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
 
 if TYPE_CHECKING:
     from vidrobust.evaluation.clips import Progress
-    from vidrobust.study.jobs import Place
     from vidrobust.study.trained import Trained
 
 
@@ -173,19 +173,20 @@ class Sweep(Verb):
         with Display(sum(job.gradients for job in jobs), console) as display:
             if workers == 1:
                 return [row for job in jobs for row in job.measured(found, display.add)]
-            for job, more in zip(jobs, in_order(_measured, jobs, workers, _lost), strict=True):
+            typed = [AsTyped(job, typed_code()) for job in jobs]
+            for job, more in zip(jobs, in_order(_measured, typed, workers, _lost), strict=True):
                 display.add(job.gradients)
                 rows += more
         return rows
 
 
-def _measured(job: SweepAt) -> list[Row]:
-    """In another process: with one thread, as all workers."""
+def _measured(job: AsTyped) -> list[Row]:
+    """In another process: with one thread, as all workers, and without a folder."""
     torch.set_num_threads(1)
-    return job.measured(job.found(), silent)
+    return job.run(Place(Path(), Path(), silent))
 
 
-def _lost(job: SweepAt) -> list[Row]:
+def _lost(job: AsTyped) -> list[Row]:
     raise RunError(f"the process of the {job.title} died, perhaps for want of memory: try fewer --workers.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -40,6 +41,17 @@ class Plan:
 
     config: StudyConfig
 
+    @cached_property
+    def _known_counts(self) -> dict[tuple[object, ...], int]:
+        return {}
+
+    def count_train(self, data: DataConfig) -> int:
+        """Training clips of a data set; its lists are read once, not for each job."""
+        key = (data.name, data.split, data.seed, data.train, data.classes)
+        if key not in self._known_counts:
+            self._known_counts[key] = count_train(data)
+        return self._known_counts[key]
+
     @property
     def seeds(self) -> range:
         """One seed for each repetition of a training."""
@@ -67,7 +79,7 @@ class Plan:
 
     def _standard(self, data: DataConfig, seed: int) -> TrainModel:
         config = self.config
-        clips = count_train(data)
+        clips = self.count_train(data)
         name = self._named(STANDARD, data)
         return TrainModel(
             data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights
@@ -101,7 +113,7 @@ class Plan:
         fit = replace(config.adversarial, epochs=gap.epochs)
         for seed in range(config.seed, config.seed + gap.seeds):
             watched = self._defence(config.clips, gap.policy, seed, sizes)
-            clips = min(gap.train, count_train(config.clips))
+            clips = min(gap.train, self.count_train(config.clips))
             jobs.append(replace(watched, fit=fit, sizes=sizes, clips=clips, gap=gap))
         jobs += [
             self._defence(data, text, seed, sizes)
@@ -128,7 +140,7 @@ class Plan:
             seed=seed,
             start=job_key(self._standard(data, seed)) if warm else None,
             sizes=sizes if policy.needs_alpha_star else (),
-            clips=count_train(data),
+            clips=self.count_train(data),
         )
 
     def evaluations(self, sizes: SizeTable) -> list[Job]:
