@@ -73,4 +73,7 @@ def parse_attack(text: str) -> AttackText:
 
 
 def _begins_with(text: str, names: Mapping[str, object]) -> bool:
-    return len(text) <= LONGEST and Scanner(text, EXAMPLE, LONGEST).word() in names
+    if len(text) > LONGEST:
+        return False
+    scanner = Scanner(text, EXAMPLE, LONGEST)
+    return scanner.word() in names and not scanner.accept("-")  # FGSM-RS is a method of training

@@ -16,7 +16,7 @@ from vidrobust.data.clips import Clips
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, NotationError, RunError, StoppedError
 from vidrobust.models.building import build
-from vidrobust.notation import parse_policy
+from vidrobust.notation import parse, parse_policy
 from vidrobust.notation.families import FAMILIES
 from vidrobust.threats import Threat
 from vidrobust.training import crafting, trainer
@@ -53,7 +53,7 @@ def test_each_declared_method_has_a_class_and_each_class_a_policy_here() -> None
 def test_the_example_of_a_family_is_one_of_its_policies(name: str) -> None:
     policy = parse_policy(FAMILIES[name].example)
     assert policy.family == name
-    assert parse_policy(str(policy)) == policy
+    assert parse_policy(str(policy)) == parse(str(policy)) == policy
     method = method_of(policy)
     assert type(method) is METHODS[name] and name_of(method) == str(policy)
 
