@@ -36,7 +36,7 @@ class Gpu:
         half: peak of its tensor cores in bfloat16, or float16 where it has no bfloat16.
         single: peak in float32 without tensor cores.
         bf16: has it bfloat16 in hardware?
-        used: share of ``half`` that a step of adversarial training of 3D-ResNeXt-101 at 64×112×112 was measured to reach
+        used: share of ``half`` that a step of adversarial training of 3D-ResNeXt-101 was measured to reach
             (``benchmarks/run training``), where one was at hand.
     """
 
