@@ -312,47 +312,6 @@ def test_libraries_that_are_missing_are_named_with_their_extra() -> None:
                 build(spec, 5)
 
 
-# ── weights of other types, and of no use to a gradient
-
-
-class Trained(nn.Module):
-    """A model that returns an auxiliary answer beside its logits while it is trained, and keeps a constant of −∞."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = network()
-        self.register_buffer("causal", torch.full((2, 2), float("-inf")))
-
-    def forward(self, x: torch.Tensor) -> object:
-        logits = self.body(x)
-        return (logits, 2 * logits) if self.training else logits
-
-
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
-def test_weights_of_another_type_are_shown_clips_of_that_type(kind: torch.dtype) -> None:
-    model, x = vr.adapt(network().to(kind).eval()), clips()
-    logits = model(x)
-    assert logits.dtype == torch.float32
-    assert torch.allclose(logits, network().eval()(x), atol=2e-2)
-    attack = vr.PGD(vr.Threat(vr.Linf(), 8 / 255), 2 / 255, 3)
-    assert attack(model, x, logits.argmax(1)).clips.dtype == torch.float32
-
-
-def test_an_auxiliary_answer_a_constant_of_minus_infinity_and_frozen_weights_do_no_harm() -> None:
-    plain, x = network().eval(), clips()
-    attack = vr.PGD(vr.Threat(vr.Linf(), 8 / 255), 2 / 255, 3)
-    odd = Trained()
-    odd.body.load_state_dict(plain.state_dict())
-    odd.requires_grad_(False)
-    labels = plain(x).argmax(1)
-    wanted = attack(plain, x, labels).clips
-    for training in (False, True):
-        model = vr.adapt(odd.train(training))
-        differing = (attack(model, x, labels).clips - wanted).abs() > 1e-6
-        assert differing.float().mean() < 0.01  # where a gradient is nearly zero its sign is a matter of rounding
-        assert model.training == odd.training == training
-
-
 # ── exported programs
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vidrobust.errors import RunError
+from vidrobust.runs import directory, rows
 from vidrobust.runs.directory import Run
 from vidrobust.runs.lock import held
 
@@ -19,7 +20,7 @@ HOLDS = """
 import sys
 from pathlib import Path
 from vidrobust.runs.lock import held
-with held(Path(sys.argv[1]), "work"):
+with held(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -27,17 +28,17 @@ with held(Path(sys.argv[1]), "work"):
 APPENDS = """
 import sys
 from vidrobust.runs.directory import Run
-run, rows = Run(__import__("pathlib").Path(sys.argv[1])), [{"kind": "piece", "n": n} for n in range(40)]
+run, pieces = Run(__import__("pathlib").Path(sys.argv[1])), [{"kind": "piece", "n": n} for n in range(40)]
 print("ready", flush=True)
 sys.stdin.readline()
-for row in rows:
+for row in pieces:
     run.append([row])
 """
 
 
-def begun(code: str, folder: Path) -> subprocess.Popen[str]:
+def begun(code: str, folder: Path, name: str = "work") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(folder), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline()
@@ -45,8 +46,8 @@ def begun(code: str, folder: Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def another(code: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    process = begun(code, folder)
+def another(code: str, folder: Path, name: str = "work") -> Iterator[subprocess.Popen[str]]:
+    process = begun(code, folder, name)
     try:
         yield process
     finally:
@@ -59,7 +60,7 @@ def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(RunError) as told, held(tmp_path, "work"):
             pass
         assert f"in use by process {process.pid} on " in str(told.value)
-        assert f"-c {tmp_path}" in str(told.value)
+        assert f"-c {tmp_path} work" in str(told.value)
         with held(tmp_path, "run"):  # another lock of the same folder
             pass
 
@@ -92,6 +93,19 @@ def test_processes_that_append_the_same_rows_at_once_double_none(tmp_path: Path)
         assert process.returncode == 0
     assert sorted(row["n"] for row in run.rows()) == list(range(40))
     assert len((run.path / "rows.jsonl").read_bytes().splitlines()) == 40
+
+
+def test_nobody_appends_or_starts_while_another_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.start(tmp_path / "run", "pieces", {}, 0)
+    monkeypatch.setattr(rows, "BRIEFLY", 0.0)
+    monkeypatch.setattr(directory, "BRIEFLY", 0.0)
+    with another(HOLDS, run.path, "run") as process:
+        for work in (lambda: run.append([{"kind": "piece"}]), lambda: Run.start(run.path, "pieces", {}, 0)):
+            with pytest.raises(RunError, match=f"in use by process {process.pid}"):
+                work()
+        assert run.rows() == []
+    run.append([{"kind": "piece"}])
+    assert run.rows() == [{"kind": "piece"}]
 
 
 def test_a_lock_left_in_a_folder_does_not_make_it_foreign(tmp_path: Path) -> None:
