@@ -138,6 +138,8 @@ class Run:
                 f"{self.path} has run format {found!r} (made by vidrobust {made_by}); this vidrobust "
                 f"{package_version()} reads format {FORMAT}. Use that version, or run again with a new --out."
             )
+        if not all(isinstance(header.get(name), str) for name in ("kind", "version")):
+            raise RunError(f"{self.path / 'run.json'} is damaged: it does not say the kind and the version of the run.")
         return header
 
     def _check_kind(self, kind: str) -> None:
@@ -178,13 +180,16 @@ class Run:
         """Versions, seed, source revision and machine."""
         return read_json(self.path / "provenance.json")
 
-    def read(self) -> Reading:
+    def read(self, strict: bool = True) -> Reading:
         """The result rows that count, and what of the file was left out.
 
+        Args:
+            strict: refuse a line that is not JSON; else it is left out as well.
+
         Raises:
-            RunError: a line is not JSON.
+            RunError: a line is not JSON, and ``strict``.
         """
-        return read_rows(self.path / "rows.jsonl")
+        return read_rows(self.path / "rows.jsonl", strict)
 
     def rows(self, kind: str | None = None) -> list[Row]:
         """All result rows that count, or those of one kind: of each measurement the newest, in the order of the first.

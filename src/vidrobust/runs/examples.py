@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,8 +22,8 @@ _ENTRIES = 16
 _HEADER = 10_000
 
 _DAMAGE = (
-    OSError, ValueError, KeyError, EOFError, TypeError, SyntaxError, MemoryError, RuntimeError, struct.error,
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, SyntaxError, MemoryError, RuntimeError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
 )  # fmt: skip
 """What reading a damaged zip file or array header ends in."""
 

@@ -76,5 +76,5 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: {path.parent} is not a whole vidrobust run directory.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise RunError(f"{path} is damaged ({error}). Delete {path.parent} and run the command again.") from error

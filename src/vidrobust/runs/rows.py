@@ -53,20 +53,28 @@ def read_lines(path: Path) -> Iterator[Row]:
     Raises:
         RunError: a line before the last is not JSON.
     """
-    return (row for _, row in _numbered(path))
+    return (row for _, row in numbered(path))
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Row]]:
+def numbered(path: Path, faults: list[tuple[int, str]] | None = None) -> Iterator[tuple[int, Row]]:
+    """The rows of a JSON-lines file with their line numbers; a damaged line is an error, or is noted in ``faults``."""
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):  # whole lines end in a newline: the last piece is torn or empty
         try:
-            yield number, json.loads(line)
+            row = json.loads(line)
+            if b"\\ud" in line.lower():
+                dumps(row).encode()  # half of a surrogate pair is no text
         except (ValueError, RecursionError) as error:
-            raise RunError(
-                f"{path}, line {number} is damaged ({error}). Delete the line, or the file and run the command again."
-            ) from error
+            if faults is None:
+                raise RunError(
+                    f"{path}, line {number} is damaged ({error}). Delete the line, or the file, and run the command "
+                    "again."
+                ) from error
+            faults.append((number, f"damaged: {error}"))
+        else:
+            yield number, row
 
 
 @dataclass
@@ -74,22 +82,23 @@ class Reading:
     """The rows of a run as they count.
 
     Attributes:
-        faults: of each line that is JSON but no row of its kind, its number and what is wrong with it. Such lines are
-            left out of :attr:`rows`; who shows the rows should say so.
-        doubled: how many older rows of the same measurement are left out.
-        stale: how many rows of a model are left out since its weights have changed after they were measured.
+        faults: of each line that is no row of its kind, its number and what is wrong with it. Such lines are left out
+            of :attr:`rows`; who shows the rows should say so.
+        replaced: of each row that was measured anew, its line and the line that counts instead.
     """
 
     faults: list[tuple[int, str]] = field(default_factory=list)
-    doubled: int = 0
+    replaced: list[tuple[int, int]] = field(default_factory=list)
     _newest: dict[Hashable, Row] = field(default_factory=dict)
+    _lines: dict[Hashable, int] = field(default_factory=dict)
     _weights: dict[Hashable, str] = field(default_factory=dict)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, line: int = 0) -> None:
         """Take a row that is newer than all before it."""
         key = identity(row)
-        self.doubled += key in self._newest
-        self._newest[key] = row
+        if key in self._newest:
+            self.replaced.append((self._lines[key], line))
+        self._newest[key], self._lines[key] = row, line
         if "weights" in row:
             self._weights[_model(row)] = row["weights"]
 
@@ -106,25 +115,43 @@ class Reading:
         return [row for row in self._newest.values() if self._current(row)]
 
     @property
+    def doubled(self) -> int:
+        """How many older rows of the same measurement are left out."""
+        return len(self.replaced)
+
+    @property
     def stale(self) -> int:
+        """How many rows of a model are left out since its weights have changed after they were measured."""
         return len(self._newest) - len(self.rows)
+
+    @property
+    def left_out(self) -> list[tuple[int, str]]:
+        """Every line that does not count, with the reason, in the order of the file."""
+        again = [(line, f"measured again in line {newer}, which counts") for line, newer in self.replaced]
+        changed = "the weights of its model have changed since it was measured"
+        stale = [(self._lines[key], changed) for key, row in self._newest.items() if not self._current(row)]
+        return sorted(self.faults + again + stale)
 
 
 def _model(row: Row) -> Hashable:
     return dumps([row.get("model"), row.get("seed")])
 
 
-def read_rows(path: Path) -> Reading:
+def read_rows(path: Path, strict: bool = True) -> Reading:
     """The rows of a ``rows.jsonl``.
 
+    Args:
+        path: the file; one that does not exist has no rows.
+        strict: refuse a line that is not JSON, which who goes on with the run must mend; else it is one of the faults.
+
     Raises:
-        RunError: a line before the last is not JSON.
+        RunError: a line before the last is not JSON, and ``strict``.
     """
     reading = Reading()
-    for number, row in _numbered(path):
+    for number, row in numbered(path, None if strict else reading.faults):
         wrong = fault(row)
         if wrong is None:
-            reading.add(row)
+            reading.add(row, number)
         else:
             reading.faults.append((number, wrong))
     return reading

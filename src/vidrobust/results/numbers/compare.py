@@ -20,14 +20,18 @@ from vidrobust.runs.rows import Row
 
 def config_table(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     """The settings in which runs differ: (dotted name, each run's value as text, ``–`` where it has none)."""
-    flat = [_flat(run.config | {"kind of run": run.kind, "version": _version(run)}) for run in runs]
+    flat = [_flat({**_object(run.config), "kind of run": run.kind, "version": _version(run)}) for run in runs]
     names = sorted({name for one in flat for name in one})
     lines = [(name, [one.get(name, "–") for one in flat]) for name in names]
     return [(name, values) for name, values in lines if len(set(values)) > 1]
 
 
 def _version(run: Run) -> str:
-    return str(run.provenance.get("versions", {}).get("vidrobust", "unknown"))
+    return str(_object(_object(run.provenance).get("versions")).get("vidrobust", "unknown"))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from vidrobust.runs.directory import Run
-from vidrobust.runs.rows import read_lines
+from vidrobust.runs.rows import Row, numbered
+from vidrobust.runs.schema import LARGEST
 
 
 @dataclass(frozen=True)
@@ -24,24 +25,41 @@ class Cost:
 
 
 def costs(run: Run) -> list[Cost]:
-    """What each piece of a run cost, the dearest first; empty where no timings were kept.
-
-    Raises:
-        RunError: a file of timings is damaged.
-    """
-    found: dict[str, list] = {}
-    for file in sorted(run.path.glob("jobs/*/timings.jsonl")):
-        for row in read_lines(file):
-            found.setdefault(without_seed(row["title"]), []).append(row)
+    """What each piece of a run cost, the dearest first; empty where no timings were kept."""
+    found: dict[str, list[Row]] = {}
+    for row in timings(run)[0]:
+        found.setdefault(without_seed(row["title"]), []).append(row)
     made = [
-        Cost(
-            what,
-            len(rows),
-            *(sum(row.get(name, 0) for row in rows) for name in ("gradients", "seconds", "cpu_seconds")),
-        )
+        Cost(what, len(rows), *(sum(row.get(name, 0) for row in rows) for name in _SPENT))
         for what, rows in found.items()
     ]
     return sorted(made, key=lambda cost: (-cost.gradients, -cost.seconds, cost.what))
+
+
+def timings(run: Run) -> tuple[list[Row], list[str]]:
+    """The timings of a run's jobs, and which lines were left out as damaged."""
+    rows, left_out = [], []
+    for file in sorted(run.path.glob("jobs/*/timings.jsonl")):
+        faults: list[tuple[int, str]] = []
+        for number, row in numbered(file, faults):
+            wrong = _fault(row)
+            if wrong:
+                faults.append((number, wrong))
+            else:
+                rows.append(row)
+        left_out += [f"{file.relative_to(run.path)}, line {number}: {reason}" for number, reason in sorted(faults)]
+    return rows, left_out
+
+
+_SPENT = ("gradients", "seconds", "cpu_seconds")
+
+
+def _fault(row: object) -> str:
+    """What is wrong with a line of timings; empty if nothing is."""
+    if not isinstance(row, dict) or not isinstance(row.get("title"), str):
+        return "it has no title"
+    numbers = [row.get(name, 0) for name in _SPENT]
+    return "" if all(type(one) in (int, float) and 0 <= one <= LARGEST for one in numbers) else "a number is damaged"
 
 
 def without_seed(title: str) -> str:

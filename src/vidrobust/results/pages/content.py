@@ -7,8 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from vidrobust.results.numbers.claims import Claim, claims
+from vidrobust.results.numbers.costs import timings
 from vidrobust.runs.directory import Run
-from vidrobust.runs.rows import Row
+from vidrobust.runs.rows import Reading, Row
+from vidrobust.runs.schema import KINDS
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,19 @@ class RunContent:
         return self.run.path.resolve().name
 
     @cached_property
-    def rows(self) -> list[Row]:
-        """The rows that count."""
-        return self.run.rows()
+    def _reading(self) -> Reading:
+        return self.run.read(strict=False)
 
-    @property
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows that count, each of a model and a seed."""
+        return [_complete(row) for row in self._reading.rows]
+
+    @cached_property
     def left_out(self) -> list[str]:
         """The lines of its files that no number is made of, and why."""
-        return []
+        rows = [f"rows.jsonl, line {number}: {reason}" for number, reason in self._reading.left_out]
+        return rows + timings(self.run)[1]
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -68,6 +75,25 @@ class RunContent:
         """The claims that this run is about: of a single step, those that it measured."""
         return [one for one in self.claims if self.run.kind == "study" or one.value is not None]
 
+
+def _complete(row: Row) -> Row:
+    """A row with the model and seed that a hand-made one may lack, and with ε as it was asked.
+
+    >>> _complete({"kind": "robustness", "eps": 16.000001})
+    {'kind': 'robustness', 'eps': 16.0, 'model': 'unnamed', 'seed': 0}
+    """
+    lacking = {name: value for name, value in _UNNAMED.items() if name not in row} if row["kind"] in _OF_MODELS else {}
+    eps = row.get("eps")
+    if isinstance(eps, float):  # earlier versions wrote float32's 16.000001
+        return {**row, "eps": float(f"{eps:.6g}"), **lacking}
+    return {**row, **lacking} if lacking else row
+
+
+_UNNAMED = {"model": "unnamed", "seed": 0}
+_OF_MODELS = {name for name, kind in KINDS.items() if {"model", "seed"} <= kind.fields.keys()} - {
+    "trajectory",
+    "step_size",
+}
 
 _SEEDS = 1000
 """No study has more: a configuration that says so is damaged."""
