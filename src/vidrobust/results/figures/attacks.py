@@ -8,11 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.results.figures.figure import Figure, Panel
-from vidrobust.results.figures.plots import GREY, PUBLISHED, SYMBOLS, Trace, accuracy_data, new_figure, style
+from vidrobust.results.figures.plots import GREY, PUBLISHED, SYMBOLS, Trace, accuracy_data, legible, new_figure, style
 from vidrobust.results.figures.table import Cell, Table, accuracy_cell, with_best
 from vidrobust.results.numbers.accuracy import Point, evaluated_split
 from vidrobust.results.numbers.attacks import attack_points
-from vidrobust.results.numbers.selection import MissingRowsError, model_order
+from vidrobust.results.numbers.selection import MissingRowsError
 from vidrobust.results.published import numbers as published
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from vidrobust.runs.rows import Row
 
-AXES = 3
-"""A radar needs so many."""
+AXES = range(3, 41)
+"""A radar needs three axes, and has no room for more than forty."""
 
 
 def radar(rows: Iterable[Row]) -> go.Figure:
@@ -32,18 +32,25 @@ def radar(rows: Iterable[Row]) -> go.Figure:
     """
     points = attack_points(rows)
     attacks = _attacks(points)
-    if len(attacks) < AXES:
+    if len(attacks) < AXES[0]:
         raise MissingRowsError(
             f"{len(attacks)} attacks evaluated: a radar needs three, the clean clips counted. "
             "`vidrobust evaluate RUN --attack …` adds them."
         )
-    looks = style(model_order(points))
-    said = [
-        f"{m}: {', '.join(f'{a} {100 * p.accuracy:.0f} %' for a, p in mine.items())}." for m, mine in points.items()
-    ]
-    figure = _polar("Accuracy under several attacks", f"Radar of {len(attacks)} attacks. {' '.join(said)}")
-    for model, mine in points.items():
+    models, left = legible(points)
+    if len(attacks) > AXES[-1]:
+        left += f"The first {AXES[-1]} of {len(attacks)} attacks are drawn. "
+        attacks = attacks[: AXES[-1]]
+    looks, said = style(models), []
+    for model in models:
+        each = ", ".join(f"{attack} {100 * point.accuracy:.0f} %" for attack, point in points[model].items())
+        said.append(f"{model}: {each}.")
+    figure = _polar("Accuracy under several attacks", f"{left}Radar of {len(attacks)} attacks. {' '.join(said)}")
+    for model in models:
+        mine = points[model]
         met = [attack for attack in attacks if attack in mine]
+        if not met:
+            continue
         data = accuracy_data([mine[attack] for attack in met], model, "ε")
         texts = [f"{escape(attack)}<br>{text}" for attack, text in zip(met, data["text"], strict=True)]
         look = looks[model]

@@ -16,7 +16,6 @@ from vidrobust.results.figures.plots import (
     Stop,
     Trace,
     accuracy_trace,
-    add,
     new_figure,
     slide,
 )
@@ -47,9 +46,8 @@ def difficulty(rows: Iterable[Row]) -> go.Figure:
         "Advantage against difficulty", "", "mean contrast (less is harder)", "difference of accuracy (points)"
     )
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
-    for label, colour, symbol in zip(pairs, COLOURS, SYMBOLS, strict=False):
-        add(figure, [accuracy_trace(label, label, colour, symbol)])
-    slide(figure, "", stops, 0)
+    looks = zip(pairs, COLOURS, SYMBOLS, strict=False)
+    slide(figure, [accuracy_trace(label, label, colour, symbol) for label, colour, symbol in looks], "", stops, 0)
     return figure
 
 

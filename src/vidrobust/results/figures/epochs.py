@@ -19,8 +19,8 @@ from vidrobust.results.figures.plots import (
     Trace,
     accuracy_data,
     accuracy_trace,
-    add,
     clip_counts,
+    legible,
     new_figure,
     plot_curve,
     published_data,
@@ -80,19 +80,20 @@ def _attacked(rows: Sequence[Row]) -> list[Row]:
 
 def _by_epoch(title: str, what: str, rows: Sequence[Row], shown: Mapping[str, tuple[str, str, Value]]) -> go.Figure:
     by_model = grouped(rows, "model")
-    models = model_order(by_model)
-    looks, stops, about = style(models), {}, f"{what} {_trainings(by_model)}."
+    models, left = legible(by_model)
+    looks, stops, about = style(models), {}, f"{left}{what} {_trainings(by_model)}."
     for label, (axis, form, value) in shown.items():
         lines = {model: _means(by_model[model], value) for model in models}
         data: list[Trace] = [{"x": epochs, "y": means} for epochs, means in lines.values()]
         said = " ".join(_ends(model, line, form) for model, line in lines.items())
         stops[label] = Stop(data, f"{about} {said}", {"yaxis.title.text": axis})
     figure = new_figure(title, "", "epoch", next(iter(shown.values()))[0])
+    traces = []
     for model in models:
         trace = accuracy_trace(model, model, **looks[model])
         del trace["error_y"]
-        add(figure, [trace | {"hovertemplate": f"{escape(model)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"}])
-    slide(figure, "showing ", stops, 0)
+        traces.append(trace | {"hovertemplate": f"{escape(model)}<br>epoch %{{x}}: %{{y:.4g}}<extra></extra>"})
+    slide(figure, traces, "showing ", stops, 0)
     return figure
 
 
@@ -200,7 +201,8 @@ def watched(rows: Iterable[Row]) -> go.Figure:
     if not found:
         raise MissingRowsError("no training was watched: `vidrobust train` does so unless --watch.every is 0.")
     by_pair = grouped(found, "model", "split")
-    pairs = [(model, split) for model in model_order(model for model, _ in by_pair) for split in SPLITS]
+    models, left = legible(model for model, _ in by_pair)
+    pairs = [(model, split) for model in models for split in SPLITS]
     lines = {pair: grouped(by_pair.get(pair, ()), "epoch") for pair in pairs}
     attacks = list(dict.fromkeys(f"PGD(ε={row['eps']:g},α={row['alpha']:g},i={row['steps']})" for row in found))
     attack = attacks[0] if len(attacks) == 1 else "PGD, of each training its own,"
@@ -209,10 +211,9 @@ def watched(rows: Iterable[Row]) -> go.Figure:
         data = [_watched_data(lines[pair], name) for pair in pairs]
         ends = zip(pairs, data, strict=True)
         said = " ".join(f"{model}, {split}: {one['text'][-1]}." for (model, split), one in ends if one["text"])
-        stops[label] = Stop(data, f"{what.format(attack=attack)} by epoch. {said}", {"yaxis.title.text": axis})
+        stops[label] = Stop(data, f"{left}{what.format(attack=attack)} by epoch. {said}", {"yaxis.title.text": axis})
     figure = new_figure(f"Watched under {attack}", "", "epoch", _WATCHED["robust"][1])
-    _add_pairs(figure, pairs, lambda model, split: f"{model}, {split}")
-    slide(figure, "showing ", stops, 0)
+    slide(figure, _pair_traces(pairs, lambda model, split: f"{model}, {split}"), "showing ", stops, 0)
     return figure
 
 
@@ -251,11 +252,13 @@ def _watched_data(by_epoch: Mapping[int, Sequence[Row]], name: str) -> Trace:
     }  # fmt: skip
 
 
-def _add_pairs(figure: Any, pairs: Sequence[tuple[str, str]], name: Callable[[str, str], str]) -> None:
+def _pair_traces(pairs: Sequence[tuple[str, str]], name: Callable[[str, str], str]) -> list[Trace]:
     """A trace for training and one for validation of each model: one colour, told apart by symbol and dash."""
-    for number, (model, split) in enumerate(pairs):
-        colour, symbol = COLOURS[number // 2 % len(COLOURS)], ("circle", "diamond-open")[number % 2]
-        add(figure, [accuracy_trace(name(model, split), model, colour, symbol, ("solid", "dash")[number % 2])])
+    looks = (("circle", "solid"), ("diamond-open", "dash"))
+    return [
+        accuracy_trace(name(model, split), model, COLOURS[number // 2 % len(COLOURS)], *looks[number % 2])
+        for number, (model, split) in enumerate(pairs)
+    ]
 
 
 def _endings(rows: Sequence[Row]) -> list[str]:
@@ -287,7 +290,7 @@ def gap(rows: Iterable[Row]) -> go.Figure:
     curves = gap_curves(rows)
     if not curves:
         raise MissingRowsError(f"no accuracies by epoch: step 7 (generalisation gap) is missing. {MISSING_STEP}")
-    models, every = model_order(curve.model for curve in curves), sorted({curve.eps or 0.0 for curve in curves})
+    (models, left), every = legible(curve.model for curve in curves), sorted({curve.eps or 0.0 for curve in curves})
     pairs = [(model, split) for model in models for split in SPLITS]
     found = {((curve.model, curve.split), curve.eps or 0.0): curve for curve in curves}
     stops = {}
@@ -298,15 +301,15 @@ def gap(rows: Iterable[Row]) -> go.Figure:
             for pair in pairs
         ]
         data += [published_data(published.gap().get((eps, split), {}), name) for split, name in SPLITS.items()]
-        stops[f"ε={eps:g}"] = Stop(data, _gap_told(eps, list(shown.values())))
+        stops[f"ε={eps:g}"] = Stop(data, left + _gap_told(eps, list(shown.values())))
     figure = new_figure("Generalisation gap", "", "epoch", "accuracy (%)", yaxis_range=[-2, 102])
-    _add_pairs(figure, pairs, lambda model, split: f"{model}, {SPLITS[split]}")
+    traces = _pair_traces(pairs, lambda model, split: f"{model}, {SPLITS[split]}")
     for (_, name), dash in zip(SPLITS.items(), ("dash", "dot"), strict=True):
         look = {"xaxis": "x2", "line": {"color": GREY, "dash": dash, "width": 1.5}}
-        add(figure, [published_trace(name, published.GAP_MODEL, hovertemplate="%{text}<extra></extra>", **look)])
+        traces.append(published_trace(name, published.GAP_MODEL, hovertemplate="%{text}<extra></extra>", **look))
     top = {"overlaying": "x", "side": "top", "title": {"text": "epoch (published)"}, "showgrid": False, "dtick": 25}
     figure.update_layout(xaxis2=top)
-    slide(figure, "under PGD at ", stops, 0)
+    slide(figure, traces, "under PGD at ", stops, 0)
     return figure
 
 

@@ -21,6 +21,7 @@ from vidrobust.results.figures.plots import (
     add,
     bars,
     clip_counts,
+    legible,
     new_figure,
     plot_curve,
     published_data,
@@ -32,7 +33,7 @@ from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell, wi
 from vidrobust.results.numbers.accuracy import Curve, main_steps, robustness_curves
 from vidrobust.results.numbers.claims import POINTS_NEEDED
 from vidrobust.results.numbers.fits import linear_fit, power_fit
-from vidrobust.results.numbers.selection import MissingRowsError, grouped, model_order
+from vidrobust.results.numbers.selection import MissingRowsError, Rows, grouped, model_order
 from vidrobust.results.numbers.sensitivity import step_size_rows
 from vidrobust.results.published import numbers as published
 
@@ -50,11 +51,11 @@ def robustness(rows: Iterable[Row]) -> go.Figure:
 
     All published defences wait in the legend, those of our models with the same symbol, hollow.
     """
-    rows = list(rows)
+    rows = Rows.of(rows)
     curves = robustness_curves(rows)
     if not curves:
         raise MissingRowsError(f"no accuracies under attack: step 6 (accuracy against ε) is missing. {MISSING_STEP}")
-    models, every = model_order(curve.model for curve in curves), sorted({curve.steps for curve in curves})
+    (models, left), every = legible(curve.model for curve in curves), sorted({curve.steps for curve in curves})
     found, theirs = {(curve.model, curve.steps): curve for curve in curves}, published.robustness()
     others = [name for name in model_order(model for model, _ in theirs) if name not in models]
     looks = style([*models, *others])
@@ -64,14 +65,14 @@ def robustness(rows: Iterable[Row]) -> go.Figure:
         shown = {model: found[model, steps] for model in models if (model, steps) in found}
         data = [accuracy_data(shown[m].points if m in shown else (), m, "ε") for m in models]
         data += [published_data(theirs.get((model, steps), {}), model) for model in known]
-        stops[f"i={steps}"] = Stop(data, _told(steps, list(shown.values())))
+        stops[f"i={steps}"] = Stop(data, left + _told(steps, list(shown.values())))
     figure = new_figure("Accuracy under attack", "", "ε (1/255)", "accuracy (%)", yaxis_range=[-2, 102])
-    add(figure, [accuracy_trace(model, model, **looks[model]) for model in models])
+    traces = [accuracy_trace(model, model, **looks[model]) for model in models]
     for model in known:
         marker = {"symbol": f"{looks[model]['symbol']}-open", "color": GREY, "size": 8}
-        add(figure, [published_trace(model, model, marker=marker, hovertemplate="%{text}<extra></extra>")])
+        traces.append(published_trace(model, model, marker=marker, hovertemplate="%{text}<extra></extra>"))
     main = main_steps(rows)
-    slide(figure, "evaluated under PGD with ", stops, every.index(main) if main in every else 0)
+    slide(figure, traces, "evaluated under PGD with ", stops, every.index(main) if main in every else 0)
     return figure
 
 

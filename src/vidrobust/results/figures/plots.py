@@ -11,7 +11,7 @@ import numpy as np
 
 from vidrobust.results.numbers.accuracy import Curve, Point
 from vidrobust.results.numbers.masking import UNATTACKED
-from vidrobust.results.numbers.selection import CONTROLS
+from vidrobust.results.numbers.selection import CONTROLS, model_order
 
 Trace = dict[str, Any]
 
@@ -22,6 +22,8 @@ MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x"
            "triangle-down": "v"}  # fmt: skip
 """The symbols of plotly, and matplotlib's names of the same."""
 SYMBOLS = tuple(MARKERS)
+MOST = 100
+"""Models that one figure draws at most: more cannot be told apart, and slow a browser down."""
 PUBLISHED = "published (slides): "
 MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
 SPLITS = {"train": "training clips", "val": "validation clips"}
@@ -71,8 +73,19 @@ def add(figure: Any, traces: Iterable[Trace]) -> None:
     """Add traces over x and y."""
     import plotly.graph_objects as go
 
-    for trace in traces:
-        figure.add_trace(go.Scatter(trace))
+    figure.add_traces([go.Scatter(trace) for trace in traces])
+
+
+def legible(models: Iterable[str]) -> tuple[list[str], str]:
+    """The models that a figure draws, in their order, and what is to be said where that is not all.
+
+    >>> legible(["b", "standard"])
+    (['standard', 'b'], '')
+    """
+    every = model_order(models)
+    if len(every) <= MOST:
+        return every, ""
+    return every[:MOST], f"The first {MOST} of {len(every)} models are drawn. "
 
 
 @dataclass(frozen=True)
@@ -84,22 +97,28 @@ class Stop:
     layout: dict[str, Any] = field(default_factory=dict)
 
 
-def slide(figure: Any, prefix: str, stops: Mapping[str, Stop], active: int) -> None:
-    """Put a slider under a figure; its words are those of the stop that is shown."""
-    traces = list(range(len(figure.data)))
+def slide(figure: Any, traces: Sequence[Trace], prefix: str, stops: Mapping[str, Stop], active: int) -> None:
+    """Add traces with a slider under them: each stop gives new data of every trace, its words, and its axes."""
     steps = []
     for label, stop in stops.items():
         moved = {key: [one[key] for one in stop.data] for key in (stop.data[0] if stop.data else ())}
         layout = {**stop.layout, "meta": words(stop.alt)}
-        steps.append({"label": label, "method": "update", "args": [moved, layout, traces]})
+        steps.append({"label": label, "method": "update", "args": [moved, layout, list(range(len(traces)))]})
     first = list(stops.values())[active]
-    for trace, values in zip(figure.data, first.data, strict=True):
-        for key, value in values.items():
-            trace[key] = value
+    add(figure, (_filled(trace, values) for trace, values in zip(traces, first.data, strict=True)))
     figure.update_layout(first.layout | {"meta": words(first.alt)})
     figure.update_layout(
         sliders=[{"active": active, "currentvalue": {"prefix": prefix}, "pad": {"t": 40}, "steps": steps}]
     )
+
+
+def _filled(trace: Trace, values: Trace) -> Trace:
+    """A trace with data; ``error_y.array`` is a field of a field."""
+    filled = dict(trace)
+    for key, value in values.items():
+        outer, _, inner = key.partition(".")
+        filled[outer] = {**filled.get(outer, {}), inner: value} if inner else value
+    return filled
 
 
 def bars(plus: Sequence[float], minus: Sequence[float]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from vidrobust.results.figures.plots import (
     Stop,
     accuracy_data,
     accuracy_trace,
-    add,
+    legible,
     new_figure,
     slide,
 )
 from vidrobust.results.figures.table import Cell, Table, accuracy_cell
 from vidrobust.results.numbers.accuracy import Point, evaluated_split
-from vidrobust.results.numbers.selection import MissingRowsError, model_order
+from vidrobust.results.numbers.selection import MissingRowsError
 from vidrobust.results.numbers.views import (
     WAYS,
     Viewing,
@@ -56,22 +56,25 @@ def views(rows: Iterable[Row]) -> go.Figure:
     if not shown:
         raise MissingRowsError("no videos evaluated by several clips: `vidrobust evaluate RUN --views 10` adds them.")
     keys = list(dict.fromkeys(key for found in shown.values() for key in found))
-    models = model_order(model for model, _ in keys)
-    keys.sort(key=lambda key: (models.index(key[0]), list(WAYS).index(key[1])))
+    models, left = legible(model for model, _ in keys)
+    order = {model: number for number, model in enumerate(models)}
+    ways = {way: number for number, way in enumerate(WAYS)}
+    keys = sorted((key for key in keys if key[0] in order), key=lambda key: (order[key[0]], ways[key[1]]))
     stops = {
         label: Stop(
             [accuracy_data(found.get(key, ()), _name(key), "ε", f"{key[1][0]}s") for key in keys],
-            f"Accuracy of clips and of whole videos against ε ({label}). "
+            f"{left}Accuracy of clips and of whole videos against ε ({label}). "
             + " ".join(_said(_name(key), key[1], found[key]) for key in keys if key in found),
         )
         for label, found in shown.items()
     }
     figure = new_figure("Clips and whole videos", "", "ε (1/255)", "accuracy (%)", yaxis_range=[-2, 102])
+    traces = []
     for key in keys:
-        number, way = models.index(key[0]), list(WAYS).index(key[1])
+        number, way = order[key[0]], ways[key[1]]
         colour = COLOURS[(len(WAYS) * number + way) % len(COLOURS)]  # two models share none
-        add(figure, [accuracy_trace(_name(key), key[0], colour, SYMBOLS[number % len(SYMBOLS)], _DASHES[key[1]])])
-    slide(figure, "showing ", stops, len(stops) - 1)
+        traces.append(accuracy_trace(_name(key), key[0], colour, SYMBOLS[number % len(SYMBOLS)], _DASHES[key[1]]))
+    slide(figure, traces, "showing ", stops, len(stops) - 1)
     return figure
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidrobust.results.numbers.intervals import interval
-from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain
+from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind, plain
 from vidrobust.runs.rows import Row
 
 
@@ -73,11 +73,13 @@ def strongest(rows: Iterable[Row]) -> Row:
     return min(rows, key=lambda row: (-row["clips"], row["correct"]))
 
 
+@derived
 def evaluation_steps(rows: Iterable[Row], kind: str = "robustness") -> list[int]:
     """The iterations of PGD that models were evaluated under, ascending."""
     return sorted({row["steps"] for row in of_kind(rows, kind) if row["eps"] > 0 and plain(row)})
 
 
+@derived
 def main_steps(rows: Iterable[Row], kind: str = "robustness") -> int | None:
     """The iterations of PGD under which most models were evaluated, of several such the most; None if there are none.
 
@@ -90,37 +92,54 @@ def main_steps(rows: Iterable[Row], kind: str = "robustness") -> int | None:
     return max(models, key=lambda steps: (len(models[steps]), steps), default=None)
 
 
+@derived
 def evaluated(rows: Iterable[Row], steps: int, kind: str = "robustness", split: str = "test") -> list[Row]:
     """Rows under PGD with so many steps, and the clean ones (ε = 0): one for each model, seed and ε.
 
     Where a model was evaluated more than once at an ε, the largest set of clips counts, and there the strongest attack.
     """
-    cells: dict[tuple, list[Row]] = defaultdict(list)
-    for row in of_kind(rows, kind):
-        if row.get("split", "test") == split and (row["eps"] == 0 or row["steps"] == steps) and plain(row):
-            cells[row["model"], row["seed"], row.get("contrast"), row["eps"]].append(row)
-    return [strongest(some) for some in cells.values()]
+    clean, by_steps = evaluations(rows, kind, split)
+    return one_each(clean + by_steps.get(steps, []))
 
 
+@derived
+def evaluations(
+    rows: Iterable[Row], kind: str = "robustness", split: str = "test"
+) -> tuple[list[Row], dict[int, list[Row]]]:
+    """The clean rows of a split, and those under PGD by the number of iterations, ascending."""
+    found = [row for row in of_kind(rows, kind) if row.get("split", "test") == split and plain(row)]
+    by_steps = grouped((row for row in found if row["eps"] > 0), "steps")
+    return [row for row in found if row["eps"] == 0], {steps: by_steps[steps] for steps in sorted(by_steps)}
+
+
+def one_each(rows: Iterable[Row]) -> list[Row]:
+    """Of each model, seed, contrast and ε the measurement that counts."""
+    return [strongest(some) for some in grouped(rows, "model", "seed", "contrast", "eps").values()]
+
+
+@derived
 def evaluated_split(rows: Iterable[Row], kind: str = "robustness") -> str:
     """The split that models were evaluated on: test clips where there are any."""
     splits = list(dict.fromkeys(row.get("split", "test") for row in of_kind(rows, kind)))
     return "test" if "test" in splits or not splits else splits[0]
 
 
+@derived
 def robustness_curves(rows: Iterable[Row]) -> list[Curve]:
     """Accuracy against ε: one curve for every model and every number of evaluating steps, seeds pooled."""
     rows = of_kind(rows, "robustness")
     split, curves = evaluated_split(rows), []
-    for steps in evaluation_steps(rows):
-        by_model = grouped(evaluated(rows, steps, split=split), "model")
+    found, by_steps = evaluations(rows, split=split)
+    clean = grouped(found, "model")
+    for steps, attacked in by_steps.items():
+        by_model = grouped(attacked, "model")
         for model in model_order(by_model):
-            by_eps = grouped(by_model[model], "eps")
-            if any(by_eps):  # not of the clean clips alone
-                curves.append(Curve(model, tuple(pooled(eps, by_eps[eps]) for eps in sorted(by_eps)), steps, split))
+            by_eps = grouped(one_each(clean.get(model, []) + by_model[model]), "eps")
+            curves.append(Curve(model, tuple(pooled(eps, by_eps[eps]) for eps in sorted(by_eps)), steps, split))
     return curves
 
 
+@derived
 def gap_curves(rows: Iterable[Row]) -> list[Curve]:
     """Accuracy against the epoch, for every model, ε and split (``train``, ``val``), seeds pooled.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vidrobust.results.numbers.accuracy import Point, evaluated_split, main_steps, pooled, strongest
-from vidrobust.results.numbers.selection import NO_SEARCH, PLAIN, grouped, model_order, of_kind, plain, setting
+from vidrobust.results.numbers.selection import NO_SEARCH, PLAIN, derived, grouped, model_order, of_kind, plain, setting
 from vidrobust.runs.rows import Row
 
 CLEAN = "clean"
@@ -36,11 +36,13 @@ def attack_label(row: Row) -> str:
     return ", ".join([f"{found.search or 'unknown'}(ε={row['eps']:g}{steps})", *apart])
 
 
+@derived
 def other_attacks(rows: Iterable[Row]) -> list[Row]:
     """The rows of accuracy that are no points of the curves over ε: another attack, or behind a defence."""
     return [row for row in of_kind(rows, "robustness") if not plain(row)]
 
 
+@derived
 def attack_points(rows: Iterable[Row]) -> dict[str, dict[str, Point]]:
     """Accuracy of each model under each attack, seeds pooled: ``{model: {attack: point}}``.
 
@@ -76,14 +78,12 @@ def _nearest(there: set[float], wanted: set[float]) -> set[float]:
 
 def _labels(rows: Sequence[Row]) -> list[str]:
     """A label for each row; attacks that differ in what the label leaves out are numbered."""
-    met: dict[str, list[object]] = {}
+    met: dict[str, dict[object, int]] = {}
     labels = []
     for row in rows:
         label, told = attack_label(row), None if plain(row) else row.get("attack")
-        same = met.setdefault(label, [])
-        if told not in same:
-            same.append(told)
-        number = same.index(told) + 1
+        same = met.setdefault(label, {})
+        number = same.setdefault(told, len(same) + 1)
         labels.append(label if number == 1 else f"{label} #{number}")
     return labels
 

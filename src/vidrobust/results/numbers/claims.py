@@ -29,7 +29,7 @@ from vidrobust.results.numbers.accuracy import evaluated, main_steps
 from vidrobust.results.numbers.advantages import SEEDS_NEEDED, Advantage, GapGrowth, advantage, common_eps, gap_growth
 from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
 from vidrobust.results.numbers.intervals import bootstrap_mean
-from vidrobust.results.numbers.selection import grouped, of_kind
+from vidrobust.results.numbers.selection import Rows, grouped, of_kind
 from vidrobust.results.numbers.sensitivity import step_size_rows, surface_rows
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
@@ -99,7 +99,7 @@ def claims(rows: Iterable[Row]) -> list[Claim]:
     Returns:
         At least one claim for each statement; where rows are missing it is ``undecided`` and says which step lacks.
     """
-    rows = list(rows)
+    rows = Rows.of(rows)
     return [
         *sensitivity_claims(rows),
         *linearity_claims(rows),

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vidrobust.results.numbers.accuracy import evaluated, evaluated_split
+from vidrobust.results.numbers.accuracy import evaluated_split, evaluations, one_each
 from vidrobust.results.numbers.advantages import survivors
 from vidrobust.results.numbers.attacks import attack_label
-from vidrobust.results.numbers.selection import grouped, model_order, of_kind, plain, same_clips
+from vidrobust.results.numbers.selection import Rows, derived, grouped, model_order, of_kind, plain, same_clips
 from vidrobust.runs.rows import Row
 
 
@@ -28,9 +28,10 @@ def by_chance(clips: int) -> int:
     return max(2, math.ceil(0.03 * clips))
 
 
+@derived
 def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     """Checks for masked gradients and for tables that cannot be, a sentence each, for every model with rows."""
-    rows = list(rows)
+    rows = Rows.of(rows)
     measured = of_kind(rows, "robustness")
     split = evaluated_split(measured)
     curves = grouped((row for row in measured if row.get("split", "test") == split and plain(row)), "model")
@@ -67,18 +68,20 @@ UNATTACKED = "survived without having been attacked: their gradient was zero or 
 
 def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
     """Checks of the curves over ε, seed by seed; only what was measured on the same clips is compared."""
-    steps = sorted({row["steps"] for row in rows if row["eps"] > 0})
+    every = [row["steps"] for row in rows if row["eps"] > 0]
+    few, many = min(every, default=0), max(every, default=0)
     above, rising, regained = [], [], []  # (clips that go against a check, of how many)
     for mine in grouped(rows, "seed", "clips", "clips_of").values():
         clips = mine[0]["clips"]
-        curves = [{r["eps"]: r for r in evaluated(mine, some, split=split)} for some in steps]
-        for curve in curves:
+        clean, by_steps = evaluations(mine, split=split)
+        curves = {steps: {r["eps"]: r for r in one_each(clean + some)} for steps, some in by_steps.items()}
+        for curve in curves.values():
             order = [curve[eps]["correct"] for eps in sorted(curve)]
             if 0 in curve:
                 above.append((max(0, *(correct - order[0] for correct in order)), clips))
             rising += [(max(0, b - a), clips) for a, b in zip(order, order[1:], strict=False)]
-        for eps in set.intersection(*(set(curve) for curve in curves)) - {0} if len(curves) > 1 else ():
-            more, fewer = curves[-1][eps], curves[0][eps]
+        for eps in (curves.get(few, {}).keys() & curves.get(many, {}).keys()) - {0} if few < many else ():
+            more, fewer = curves[many][eps], curves[few][eps]
             if same_clips(more, fewer):
                 regained.append((int((survivors(more) > survivors(fewer)).sum()), clips))
     found = [
@@ -86,7 +89,7 @@ def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
         _count_flag(model, "falling in ε", rising, "more clips right at a larger ε"),
     ]
     if regained:
-        text = f"clips that {steps[0]} steps broke survive {steps[-1]} steps"
+        text = f"clips that {few} steps broke survive {many} steps"
         found.append(_count_flag(model, "more steps never help", regained, text))
     return found
 

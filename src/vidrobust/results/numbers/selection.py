@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 from vidrobust.errors import VidrobustError
 from vidrobust.runs.rows import Row
+
+Derive = TypeVar("Derive", bound=Callable[..., Any])
 
 CONTROLS = ("standard", "single frame")
 """Models that are not a defence; listed before the defences."""
@@ -20,6 +22,45 @@ class MissingRowsError(VidrobustError):
     """A figure or a statistic needs rows that the run does not (yet) have."""
 
 
+class Rows(Sequence[Row]):
+    """Rows that do not change, so that what is derived from them (:func:`derived`) is derived once."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = tuple(rows)
+        self.known: dict[Any, Any] = {}
+        """What was derived, by function and arguments."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Rows:
+        """Some rows as such ones; those that are already stay."""
+        return rows if isinstance(rows, Rows) else cls(rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+
+def derived(function: Derive) -> Derive:
+    """Have a function of rows remember its result where it is given :class:`Rows`; who gets it must not change it."""
+
+    @wraps(function)
+    def remembered(rows: Iterable[Row], *arguments: Any, **named: Any) -> Any:
+        if not isinstance(rows, Rows):
+            return function(rows, *arguments, **named)
+        key = (function, arguments, *named.items())
+        if key not in rows.known:
+            rows.known[key] = function(rows, *arguments, **named)
+        return rows.known[key]
+
+    return remembered  # type: ignore[return-value]
+
+
+@derived
 def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     """Rows of one kind, without those that no clip stands behind."""
     return [row for row in rows if row["kind"] == kind and row.get("clips", 1)]

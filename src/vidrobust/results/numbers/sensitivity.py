@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidrobust.results.numbers.selection import MissingRowsError, grouped, of_kind
+from vidrobust.results.numbers.selection import MissingRowsError, derived, grouped, of_kind
 from vidrobust.runs.rows import Row
 
 
@@ -42,6 +42,7 @@ def attacked_model(rows: Iterable[Row], kind: str) -> str:
     return "standard" if "standard" in models or not models else models[0]
 
 
+@derived
 def surface_rows(rows: Iterable[Row], eps: float | None = None) -> list[Row]:
     """The trajectories on the grid of the slides, at one ε or at all."""
     chosen = [row for row in of_kind(rows, "trajectory") if row.get("surface") and row["alpha"] > 0]
@@ -49,6 +50,7 @@ def surface_rows(rows: Iterable[Row], eps: float | None = None) -> list[Row]:
     return [row for row in chosen if row.get("model", "standard") == model and (eps is None or row["eps"] == eps)]
 
 
+@derived
 def step_size_rows(rows: Iterable[Row]) -> list[Row]:
     """The estimates of α* for one model."""
     chosen = [row for row in of_kind(rows, "step_size") if row["eps"] > 0 and row["alpha"] > 0]
@@ -61,6 +63,7 @@ def surface_eps(rows: Iterable[Row]) -> list[float]:
     return sorted({row["eps"] for row in surface_rows(rows)})
 
 
+@derived
 def surfaces(rows: Iterable[Row]) -> list[Surface]:
     """The sensitivity surface at every ε that was swept, ascending."""
     by_eps = grouped(surface_rows(rows), "eps")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vidrobust.results.numbers.accuracy import Point, evaluated, evaluated_split, evaluation_steps, pooled
 from vidrobust.results.numbers.attacks import CLEAN, attack_label, point_of
-from vidrobust.results.numbers.selection import grouped, model_order, of_kind
+from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind
 from vidrobust.runs.rows import Row
 
 Way = tuple[str, str]
@@ -42,6 +42,7 @@ class Viewing:
         return several + (f", mean {self.average}" if self.average else "")
 
 
+@derived
 def viewings(rows: Iterable[Row]) -> dict[Viewing, list[Row]]:
     """The ``views`` rows of one split by how videos were looked at; those of clips stand in every average over them."""
     found = of_kind(rows, "views")

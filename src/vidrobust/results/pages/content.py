@@ -8,6 +8,7 @@ from typing import Any
 
 from vidrobust.results.numbers.claims import Claim, claims
 from vidrobust.results.numbers.costs import timings
+from vidrobust.results.numbers.selection import Rows
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Reading, Row
 from vidrobust.runs.schema import KINDS
@@ -35,9 +36,9 @@ class RunContent:
         return self.run.read(strict=False)
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Rows:
         """The rows that count, each of a model and a seed."""
-        return [_complete(row) for row in self._reading.rows]
+        return Rows(map(_complete, self._reading.rows))
 
     @cached_property
     def left_out(self) -> list[str]:

@@ -67,8 +67,15 @@ def folded(summary: str, content: str, kind: str = "") -> Html:
 
 def numbers(of: Table) -> Html:
     """A figure's table: every number with its interval and its clips."""
-    lines = [[policy(line[0].text), *map(_cell, line[1:])] for line in of.lines]
-    return table(of.head, lines, of.caption, "grid")
+    lines = [[policy(line[0].text), *map(_cell, line[1:_COLUMNS])] for line in of.lines[:_LINES]]
+    caption = of.caption
+    if len(of.lines) > _LINES or len(of.head) > _COLUMNS:
+        caption += f" The first {_LINES} lines and {_COLUMNS} columns; `vidrobust report RUN --tables csv` writes all."
+    return table(of.head[:_COLUMNS], lines, caption, "grid")
+
+
+_LINES, _COLUMNS = 500, 60
+"""Of a table that a page shows."""
 
 
 def _cell(cell: Cell) -> Html:

@@ -170,7 +170,8 @@ def headline(rows: Sequence[Row]) -> tuple[int, float, list[Curve]] | None:
     count = Counter(point.x for curve in curves for point in curve.points if point.x > 0)
     if steps is None or not count:
         return None
-    most = [eps for eps, number in count.items() if number == max(count.values())]
+    models = max(count.values())
+    most = [eps for eps, number in count.items() if number == models]
     eps = next((eps for eps in RANKED_AT if eps in most), max(most))
     found = [(point.accuracy, curve) for curve in curves if (point := at(curve, eps))]
     return steps, eps, [curve for _, curve in sorted(found, key=lambda pair: -pair[0])]

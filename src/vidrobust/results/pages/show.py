@@ -144,7 +144,7 @@ def _tables(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Ta
             table = _table(console, *(numbers.head[n] for n in shown), *(["Curve"] if numbers.stop else []))
             for line in numbers.lines[:_LINES]:
                 values = [cell.value for cell in line if cell.value is not None]
-                bars = [sparkline(values, 0, 100)] if numbers.stop else []
+                bars = [sparkline(values, 0, 100, 48)] if numbers.stop else []
                 table.add_row(*(_cell(line[n], not each) for n in shown), *bars)
             left = len(numbers.lines) - _LINES
             more = f" ({left} further lines on the page)" if left > 0 else ""
