@@ -44,6 +44,10 @@ pytest_addoption, pytest_generate_tests = devices.add_options, devices.parametri
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     devices.mark(items)
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    assert not unstable, (
+        f"several processes cannot share tests whose names hold addresses (helpers.names): {unstable[:3]}"
+    )
     items.sort(key=lambda item: item.path.name not in LONG)
 
 

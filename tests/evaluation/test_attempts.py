@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.linear_models import linear
+from helpers.names import name_of
 from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
@@ -91,7 +92,7 @@ class Pixels(Clips):
 @pytest.mark.parametrize(
     "attack",
     [PGD(WIDE, 0.03, 5), FGSM(WIDE), APGD(WIDE, 5), EOT(PGD(WIDE, 0.03, 5), 2), PGD(Threat(L2(), 3.0), 1.0, 5)],
-    ids=str,
+    ids=name_of,
 )
 def test_a_sure_model_does_not_count_as_robust(clips: Clips, kind: str, attack: Any) -> None:
     clean, plain = evaluate(model("plain"), clips, [attack])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.names import name_of
 from torch import nn
 
 from vidrobust.attacks.aimed import Aimed
@@ -77,7 +78,7 @@ def coarse(clips: torch.Tensor) -> torch.Tensor:
         (Blind(PLAIN), {"blind": True}),
         (Blind(EOT(CW(LINF))), {"blind": True, "search": "EOT(CW)", "loss": "margin"}),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_fields_follow_the_attack(attack: Any, differs: dict[str, object]) -> None:
     assert attack_fields(attack) == ROW | differs
