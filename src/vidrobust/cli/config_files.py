@@ -32,7 +32,7 @@ def check_config_files(kind: type, arguments: Sequence[str]) -> None:
     Raises:
         InputError: a file of ``--config`` is so; the message names it and the key.
     """
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = argument.partition("=")
         path = Path(value or following)
         if name == "--config" and path.is_file():
