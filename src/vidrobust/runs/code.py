@@ -58,7 +58,7 @@ def refuse_code(text: str, remedy: str) -> None:
     data. If you trust it, name it yourself. Type it.
     """
     typed = _TYPED.get()
-    whole = re.compile(rf"(?<![\w.:]){re.escape(text)}(?![\w.:(])")
+    whole = re.compile(rf"(?<![\w.:/\\]){re.escape(text)}(?![\w.:(/\\])")
     if typed is not None and not any(map(whole.search, typed)):
         raise InputError(
             f"{text!r} names code, which would run, and only a file says so: files are data. If you trust it, name it "
