@@ -4,6 +4,7 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from vidrobust.notation.families import FAMILIES, Family
+from vidrobust.results.numbers.verdict import RULES
 
 project = "vidrobust"
 author = "vidrobust contributors"
@@ -41,11 +42,34 @@ def methods() -> str:
     return "\n".join(rows)
 
 
+SCOPES = {
+    "model": "The model and its data",
+    "search": "The search, of a threat under which clips still stand",
+    "note": "To know, without consequence",
+}
+
+
+def rules() -> str:
+    """The tables of the rules of a judgement, from the rules themselves."""
+    lines = []
+    for scope, title in SCOPES.items():
+        lines += [f"### {title}", "", "| rule | speaks from | because | what helps |", "| --- | --- | --- | --- |"]
+        for rule in (rule for rule in RULES.values() if rule.scope == scope):
+            limit = f"over {100 * rule.limit:g} %" if rule.limit else "any"
+            least = f", at least {rule.least}" if rule.least > 1 else ""
+            because = rule.because.format(count="*n*", of="*N*")
+            lines.append(f"| {rule.name} | {limit}{least} | {because} | {rule.remedy} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def setup(app: Any) -> None:
-    """Have ``{{methods}}`` in the page on training replaced."""
+    """Have ``{{methods}}`` in the page on training and ``{{rules}}`` in that on judgements replaced."""
 
     def replace(app: Any, page: str, source: list[str]) -> None:
         if page == "training":
             source[0] = source[0].replace("{{methods}}", methods())
+        if page == "judge":
+            source[0] = source[0].replace("{{rules}}", rules())
 
     app.connect("source-read", replace)

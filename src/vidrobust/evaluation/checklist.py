@@ -46,7 +46,7 @@ def _drawn(threat: Threat, clips: Clips, edge: bool, generator: torch.Generator)
     return feasible.clips(feasible.step(feasible.start, direction, budget(threat)))
 
 
-def doubling(case: WorstCase, ensemble: Ensemble, alpha: float) -> list[Measured]:
+def doubling(case: WorstCase, ensemble: Ensemble) -> list[Measured]:
     """Attack what stands, and what fell to black boxes alone, with twice the steps and restarts.
 
     Returns:
@@ -60,9 +60,8 @@ def doubling(case: WorstCase, ensemble: Ensemble, alpha: float) -> list[Measured
     stood = case.standing(eps)
     rows = torch.cat([stood, torch.tensor(black, dtype=torch.int64)])
     fell = torch.zeros(len(case.labels), dtype=torch.bool)
-    for attack in ensemble.doubled(threat, alpha):
-        sizes = case.attack("doubled", rows[~fell[rows]], partial(case.judged.attack, attack))
-        fell[[row for row, size in sizes.items() if size <= eps]] = True
+    sizes = case.attack("doubled", rows, partial(case.judged.attack, ensemble.doubled(threat)))
+    fell[[row for row, size in sizes.items() if size <= eps]] = True
     return [
         Measured("doubling", int(fell[stood].sum()), len(found)),
         Measured("black box", int((~fell[black]).sum()) if black else 0, len(found)),

@@ -34,7 +34,7 @@ class Ensemble:
     Attributes:
         steps: gradients of FMN, PGD, APGD and of FAB a target.
         targets: wrong classes that APGD-T and FAB-T try.
-        queries: of Square a clip; RayS gets a fifth.
+        queries: of Square a clip; RayS gets a tenth.
         noise: random perturbations drawn for each clip that stands in the end.
         samples: draws a pass, of a model that draws at random.
         diagnostic: clips on which all attacks are made, whether they have fallen or not, with indicators and the active
@@ -78,22 +78,9 @@ class Ensemble:
             "APGD-T": TargetedAPGD(threat, self.steps, targets, targeted),
             "FAB-T": FAB(threat, self.steps, self.targets),
         }
-        black = {"Square": Square(threat, self.queries), "RayS": RayS(threat, max(2, self.queries // 5))}
+        black = {"Square": Square(threat, self.queries), "RayS": RayS(threat, max(2, self.queries // 10))}
         return {**(white if gradients else {}), **black}
 
-    def doubled(self, threat: Threat, alpha: float) -> list[Any]:
+    def doubled(self, threat: Threat) -> APGD:
         """Twice the steps, twice the restarts, other random starts."""
-        return [
-            APGD(threat, 2 * self.steps, margin, restarts=2, seed=100),
-            PGD(threat, alpha, 2 * self.steps, random_start=True, restarts=2, seed=100, loss=margin),
-        ]
-
-    def gradients(self, standing: float = 0.5) -> int:
-        """About how many gradients a clip costs, a forward pass counting a third.
-
-        Args:
-            standing: the share of clips that withstand all attacks.
-        """
-        white = 3 * self.steps + 2 * self.targets * self.steps + 8 * self.steps
-        black = (self.queries + self.queries // 5 + self.noise) // 3
-        return int(2 * self.steps + standing * (white + black))
+        return APGD(threat, 2 * self.steps, margin, restarts=2, seed=100)

@@ -84,7 +84,7 @@ def stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diagnost
     if name == "noise":
         return [noise(case, draws)]
     if name == "doubled":
-        return doubling(case, ensemble, case.alpha)
+        return doubling(case, ensemble)
     if name == "signs":
         return _signs(case, ensemble, diagnostic)
     if name in BLACK_BOX or case.judged.gradients:

@@ -46,7 +46,7 @@ def hold(model: Any, clips: Any, subject: Subject) -> None:
 
 def seconds_a_gradient(opened: Opened, count: int = 8) -> float:
     """How long a gradient of one clip takes here, in one thread."""
-    clips, labels = part(opened.clips, tuple(range(min(count, len(opened.clips)))))
+    clips, labels = part(opened, tuple(range(min(count, len(opened.clips)))))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

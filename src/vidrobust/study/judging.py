@@ -19,6 +19,7 @@ from safetensors.torch import save
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import RunError
+from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.consistency import Look
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.judging import begun, ended, missed, seen, stage
@@ -108,10 +109,10 @@ HELD: dict[Subject, Opened] = {}
 """What this process has opened."""
 
 
-def part(clips: Clips, rows: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Pixels and labels of some clips, where models are."""
-    index = torch.tensor(rows)
-    return clips.centre(index).to(device()), clips.labels[index].to(device())
+def part(opened: Opened, rows: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Pixels and labels of some clips, where the model is."""
+    index, where = torch.tensor(rows), device_of(opened.model)
+    return opened.clips.centre(index).to(where), opened.clips.labels[index].to(where)
 
 
 def row_of(measured: Measured) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class LookAt(Job):
 
     def run(self, place: Place) -> list[Row]:
         opened = self.subject.open()
-        clips, labels = part(opened.clips, self.rows)
+        clips, labels = part(opened, self.rows)
         found = seen(opened.model.eval(), clips, labels, self.ensemble)
         tensors = {"right": found.right, "failed": found.failed}
         if found.logits is not None:
@@ -216,7 +217,7 @@ class Stage(Job):
 
     def run(self, place: Place) -> list[Row]:
         opened = self.subject.open()
-        clips, labels = part(opened.clips, self.rows)
+        clips, labels = part(opened, self.rows)
         seen_before = look_of(place.jobs / self.earlier[0])
         case, first_measured = begun(opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble)
         self._recall(case, place)
@@ -314,9 +315,9 @@ COSTS: dict[str, Callable[[Ensemble], int]] = {
     "APGD-T": lambda of: of.steps * of.targets // 2,
     "FAB-T": lambda of: of.steps * of.targets // 2,
     "Square": lambda of: of.queries // 6,
-    "RayS": lambda of: of.queries // 30,
+    "RayS": lambda of: of.queries // 60,
     "noise": lambda of: of.noise // 6,
-    "doubled": lambda of: 4 * of.steps,
+    "doubled": lambda of: 2 * of.steps,
     "signs": lambda of: of.steps,
 }
 """About how many gradients a clip each stage costs where half of the clips stand; a forward pass counts a third."""

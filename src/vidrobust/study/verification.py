@@ -14,13 +14,13 @@ import torch
 
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.errors import InputError
+from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.judged import Judged
 from vidrobust.evaluation.judging import seen
 from vidrobust.evaluation.manifest import pixel_hash
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.results.judgements.record import key_of, perturbed, read_adversarial, threat_name
-from vidrobust.study.jobs import device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,7 +111,7 @@ def _check_clean(record: dict[str, Any], model: nn.Module, pixels: dict[int, Ten
     numbers, other = list(pixels), 0
     for start in range(0, len(numbers), BATCH):
         some = numbers[start : start + BATCH]
-        shown = torch.stack([pixels[number] for number in some]).to(device())
+        shown = torch.stack([pixels[number] for number in some]).to(device_of(model))
         look = seen(model, shown, torch.tensor([labels[number] for number in some]), Ensemble(noise=1))
         other += sum(
             bool(right) != (record["clean"]["right"][number] == "1")
@@ -141,7 +141,7 @@ def _check_region(
         labels = torch.tensor([record["clips"]["list"][number]["label"] for number in numbers])
         inside = torch.tensor(list(_inside(threat, numbers, claimed, clean, shown)))
         usable = torch.where(shown.isfinite(), shown, 0.0).clamp(0, 1)
-        wrong = judged.wrong(usable.to(device()), labels.to(device()))
+        wrong = judged.wrong(usable, labels)
         found.checked += len(rows)
         found.held += int((inside & wrong).sum())
         outside += int((~inside).sum())

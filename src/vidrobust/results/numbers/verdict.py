@@ -63,10 +63,11 @@ RULES: dict[str, Rule] = {
         # the model and its data
         Rule(
             "few sources",
-            "model",
+            "note",
             0.0,
             1,
-            "the clips come from so few sources that {count} more would be needed before the interval can be trusted",
+            "the clips come from so few sources that their intervals cannot be trusted: {count} more sources are "
+            "needed",
             "take clips of more source videos (--clips)",
         ),
         Rule(
@@ -356,7 +357,9 @@ def verdict(
     >>> print(verdict([], {"Linf(8)": (0, [Measured("unavailable gradients", 6, 6)])}))  # 0 % is proven
     trust
     """
-    reasons, told = list(_reasons(model, "")), list(notes)
+    model = list(model)
+    reasons = list(_reasons(model, ""))
+    told = [*notes, *(_text(one) for one in model if _spoken(one, "note"))]
     for name, (standing, measured) in threats.items():
         measured = list(measured)
         reasons += _reasons(measured, name) if standing else []

@@ -37,12 +37,12 @@ def lines(judgement: Judgement) -> list[str]:
     found = [f"verdict on {judgement.name}: {record['verdict']}"]
     found += [f"  because {reason}" for reason in record["reasons"]]
     found += [f"  it would help to {remedy}" for remedy in record.get("remedies", [])]
+    found += [f"note: {note}" for note in record.get("notes", [])]
     found.append(f"clean: {percent(record['clean'])}")
     if "videos" in record:
         found.append(f"clean, whole videos: {percent(record['videos'])}".replace("clips", "videos"))
     for threat in record["threats"]:
         found.append(f"{_name(threat)}, worst case: {percent(threat['worst_case'])}")
-    found += [f"note: {note}" for note in record.get("notes", [])]
     return [printable(line) for line in found]
 
 
@@ -93,6 +93,8 @@ def _verdict(record: dict[str, Any]) -> Html:
     if not trusted:
         inside = Html(inside + _listed(record["reasons"]) + tag("p", "What would raise the trust:"))
         inside = Html(inside + _listed(record.get("remedies", [])))
+    if record.get("notes"):
+        inside = Html(inside + tag("p", "To know:") + _listed(record["notes"]))
     return Html(f'<section class="verdict {kind}" aria-label="verdict">{inside}</section>')
 
 
@@ -152,8 +154,7 @@ def _checks(checks: Sequence[dict[str, Any]], caption: str) -> Html:
 
 
 def _model(record: dict[str, Any]) -> Html:
-    notes = _listed(record.get("notes", [])) if record.get("notes") else ""
-    return Html(tag("h2", "The model and its data") + _checks(record["checks"], "Model and data") + notes)
+    return Html(tag("h2", "The model and its data") + _checks(record["checks"], "Model and data"))
 
 
 def _provenance(record: dict[str, Any]) -> Html:

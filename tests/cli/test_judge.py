@@ -1,0 +1,80 @@
+"""judge and verify, as a stranger types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidrobust.data.dataset import VideoClips
+from vidrobust.models.checkpoints import save_model
+from vidrobust.models.resnet3d import ResNet3d
+
+Command = Callable[..., tuple[int, str, str]]
+
+QUICK = [f"--ensemble.{name}={value}" for name, value in {"steps": 5, "targets": 1, "queries": 20, "noise": 5}.items()]
+
+
+@pytest.fixture(scope="module")
+def weights(trained: ResNet3d, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    save_model(file, trained, {"classes": [str(number) for number in range(10)], "policy": "standard"})
+    return file
+
+
+@pytest.fixture
+def asked(weights: Path, small_motion: Path, small_data: VideoClips, tmp_path: Path) -> list[object]:
+    model = ["r3d-small", "--weights", weights, "--data", small_motion, "--size", 16, "--frames", 8]
+    return [*model, "--clips", 12, "--workers", 1, "--out", tmp_path / "judged", *QUICK]
+
+
+def test_a_dry_run_tells_cost_and_interval_and_leaves_nothing(
+    asked: list[object], vidrobust: Command, tmp_path: Path
+) -> None:
+    code, printed, said = vidrobust("judge", *asked, "--dry-run")
+    assert (code, printed) == (0, "")
+    assert "12 of 40 clips" in said and "gradients" in said and "interval of ±" in said
+    assert not (tmp_path / "judged").exists()
+
+
+def test_a_judgement_is_verified_and_a_function_that_a_file_names_is_not_run(
+    asked: list[object], vidrobust: Command, tmp_path: Path
+) -> None:
+    code, printed, said = vidrobust("judge", *asked, "--threat", "Linf(2)")
+    assert code == 0, said
+    out = tmp_path / "judged"
+    assert printed.strip() == str(out / "judgement.html")
+    record = json.loads((out / "judgement.json").read_text())
+    assert f"verdict on r3d-small model.safetensors: {record['verdict']}" in said
+    assert record["threats"][0]["worst_case"]["clips"] == 12
+    code, printed, said = vidrobust("verify", out)
+    assert code == 0, said
+    broken = sum(size is not None and size > 0 for size in record["threats"][0]["distance"])
+    assert printed.startswith(f"{broken} of {broken} adversarial clips")
+    config = json.loads((out / "config.json").read_text())
+    config["subject"]["model"] = "os:getcwd"
+    (out / "config.json").write_text(json.dumps(config))
+    code, _, said = vidrobust("verify", out)
+    assert code == 1 and "what a file names is not run" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--minutes", 3], "give it or --clips"),
+        (["--threat", "Linf[8]"], "is no threat"),
+        (["--clips", -1], "at least 0"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_loaded(
+    options: list[object], told: str, asked: list[object], vidrobust: Command
+) -> None:
+    code, _, said = vidrobust("judge", *asked, *options)
+    assert code in (1, 2) and told in said
+
+
+def test_a_model_without_data_is_refused(vidrobust: Command) -> None:
+    code, _, said = vidrobust("judge", "r3d-small")
+    assert code == 1 and "--data" in said
