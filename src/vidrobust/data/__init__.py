@@ -56,18 +56,21 @@ def motion(**options: Any) -> VideoClips:  # defined here, not loaded on demand:
     return videos("motion", **options)
 
 
-def videos(name: str, **options: Any) -> VideoClips:
-    """A data set as clips: ``motion``, or the folder of one's own videos (UCF-101's layout, or a folder a class).
+def videos(name: str | VideoFolder, **options: Any) -> VideoClips:
+    """A data set as clips: ``motion``, the folder of one's own videos, or videos in a layout of one's own.
 
     Args:
-        name: ``motion`` or a path (``./motion`` for a folder of that name).
+        name: ``motion`` or a path (``./motion`` for a folder of that name) in a layout that is known here; or a
+            :class:`VideoFolder`, made by a function of one's own, for any other.
         options: the other fields of :class:`vidrobust.data.dataset.DataConfig`.
 
     Raises:
         DataError: the folder is not as it must be, or a video cannot be decoded and ``skip_bad`` is not set.
     """
-    from vidrobust.data.dataset import DataConfig, load
+    from vidrobust.data.dataset import DataConfig, given_name, load
 
+    if isinstance(name, VideoFolder):
+        return load(DataConfig(given_name(name), **options), given=name)
     return load(DataConfig(name, **options))
 
 

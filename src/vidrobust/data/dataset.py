@@ -17,12 +17,15 @@ from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import Motion, motion
 from vidrobust.data.sampling import mirror_swaps
-from vidrobust.data.videos import VideoFolder
+from vidrobust.data.videos import VideoFolder, check_given
+from vidrobust.errors import DataError
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
-__all__ = ["DataConfig", "VideoClips", "load", "open_videos"]
+__all__ = ["DataConfig", "VideoClips", "given_name", "load", "open_videos"]
+
+_GIVEN = "VideoFolder at "
 
 
 @dataclass(frozen=True)
@@ -80,33 +83,59 @@ class VideoClips:
         return said
 
 
-def open_videos(config: DataConfig) -> VideoFolder:
+def given_name(folder: VideoFolder) -> str:
+    """How a configuration calls a data set that was given as a value.
+
+    It says where the videos are, and cannot be opened: the layouts that are known here might cut other splits.
+    """
+    return _GIVEN + str(folder.root.absolute())
+
+
+def open_videos(config: DataConfig, given: VideoFolder | None = None) -> VideoFolder:
     """The videos that a configuration names; the embedded data set is made on first use.
+
+    Args:
+        config: which videos.
+        given: the videos themselves, in a layout of one's own; they are checked like those of the known layouts.
 
     Raises:
         DataError: the folder or the list of classes is not as it must be.
     """
-    if config.name == "motion":
+    if given is not None:
+        check_given(given)
+        folder = given
+    elif config.name.startswith(_GIVEN):
+        raise DataError(
+            f"the data was given from Python, as a {config.name}, and only the function that read it knows its splits. "
+            "Call it again, load the weights with vidrobust.load_model, and go on in Python."
+        )
+    elif config.name == "motion":
         folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast))
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
 
 
-def load(config: DataConfig, progress: Callable[[str, int, int], None] | None = None, workers: int = 1) -> VideoClips:
+def load(
+    config: DataConfig,
+    progress: Callable[[str, int, int], None] | None = None,
+    workers: int = 1,
+    given: VideoFolder | None = None,
+) -> VideoClips:
     """Open a data set and decode it, once: later calls find the decoded clips in the cache.
 
     Args:
         config: which videos and how they become clips.
         progress: called with the split, the videos decoded and the videos in all.
         workers: processes that decode.
+        given: the videos, in a layout of one's own, instead of those that the configuration names.
 
     Raises:
         DataError: the folder is not as it must be, two splits share a file, or a video cannot be decoded and
             ``skip_bad`` is not set.
         RunError: the disk lacks room for the cache.
     """
-    folder = open_videos(config)
+    folder = open_videos(config, given)
     if config.name != "motion":
         check_contents(folder)
     flip = not mirror_swaps(folder.classes) and config.crop != "shift" if config.flip is None else config.flip

@@ -182,3 +182,37 @@ def check_classes(folder: VideoFolder, *, complete: bool) -> None:
                 f"{folder.root}: no {name} clips of class {', '.join(empty[:5])}.{lost} Add videos (and lines in the "
                 "lists), hold out less for validation, or leave the class out."
             )
+
+
+def check_given(folder: VideoFolder) -> None:
+    """A data set that a function outside this package returned is as those of the layouts are.
+
+    Raises:
+        DataError: a video is not there, leads out of the root, is named twice or has no class; two classes have one
+            name; two splits share a source; a split lacks a class.
+    """
+    if len(set(folder.classes)) < len(folder.classes):
+        raise DataError(f"{folder.root}: two classes have the same name. Give each of its own: {folder.classes}.")
+    seen: dict[str, str] = {}
+    for split in SPLITS:
+        for number, video in enumerate(folder.split(split)):
+            where = f"{folder.root}, {split}[{number}]"
+            _check_video(folder, video, where)
+            if video.path in seen:
+                raise DataError(f"{where}: {video.path} is also in {seen[video.path]}. Name every video once.")
+            seen[video.path] = split
+    check_sources(folder)
+    check_classes(folder, complete=not folder.missing)
+
+
+def _check_video(folder: VideoFolder, video: Video, where: str) -> None:
+    """A video lies within the root, under its shortest name, and its label is that of a class."""
+    for name in filter(None, (video.path, video.shard)):
+        if str(inside(where, name)) != name:
+            raise DataError(f"{where}: write {name!r} as {str(inside(where, name))!r}, so that a video has one name.")
+    file = folder.root / (video.shard or video.path)
+    if not file.exists():
+        raise DataError(f"{where}: {file} does not exist. Put it there, or leave it out and list it in `missing`.")
+    check_link(folder.root, file)
+    if not 0 <= video.label < len(folder.classes):
+        raise DataError(f"{where}: label {video.label} is no index into the {len(folder.classes)} classes.")

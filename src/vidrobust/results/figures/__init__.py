@@ -11,10 +11,11 @@ from vidrobust.results.figures.attacks import ATTACKS, published_radar, radar
 from vidrobust.results.figures.contrast import CONTRAST, difficulty
 from vidrobust.results.figures.epochs import GAP, SCHEDULES, TRAINING, WATCHED, gap, schedules, training, watched
 from vidrobust.results.figures.epsilon import ROBUSTNESS, STEP_SIZE, robustness, step_size
-from vidrobust.results.figures.figure import Figure
+from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
 from vidrobust.results.figures.iterations import SENSITIVITY, published_sensitivity, sensitivity, sensitivity_map
-from vidrobust.results.figures.plots import MISSING_STEP
+from vidrobust.results.figures.plots import MISSING_STEP, new_figure
 from vidrobust.results.figures.standard import STANDARD
+from vidrobust.results.figures.table import Cell, Table
 from vidrobust.results.figures.videos import VIEWS, views
 
 FIGURES: tuple[Figure, ...] = (
@@ -25,8 +26,15 @@ FIGURES: tuple[Figure, ...] = (
 __all__ = [
     "FIGURES",
     "MISSING_STEP",
+    "Cell",
+    "Figure",
+    "Panel",
+    "Plot",
+    "Series",
+    "Table",
     "difficulty",
     "gap",
+    "new_figure",
     "published_radar",
     "published_sensitivity",
     "radar",

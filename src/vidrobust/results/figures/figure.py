@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vidrobust.errors import InputError
 from vidrobust.results.figures.table import Table
 from vidrobust.runs.rows import Row
 
@@ -80,6 +82,9 @@ class Figure:
         step: what the step of a study that makes its rows is called; empty if none does, then the figure is left out
             where its rows are missing.
         part: its name on a page where that is another, for links into pages.
+
+    Raises:
+        InputError: ``key`` or ``part`` is no name of small letters, digits and hyphens.
     """
 
     key: str
@@ -94,3 +99,10 @@ class Figure:
     notes: Callable[[Sequence[Row]], list[str]] = no_notes
     step: str = ""
     part: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.key, self.part or self.key):
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+                raise InputError(
+                    f"a figure's key is a name of small letters, digits and hyphens, such as step-size, not {name!r}."
+                )

@@ -15,6 +15,7 @@ from typing import Any
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results.figures import FIGURES
+from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.iterations import SENSITIVITY, surface_panels
 from vidrobust.results.numbers.accuracy import share
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
@@ -32,7 +33,12 @@ from vidrobust.runs.provenance import package_version
 from vidrobust.runs.rows import Row
 
 
-def deck(run: str | Path, out: str | Path | None = None, script: str | Path | None = None) -> Path:
+def deck(
+    run: str | Path,
+    out: str | Path | None = None,
+    script: str | Path | None = None,
+    figures: Sequence[Figure] | None = None,
+) -> Path:
     """Write the slides of a run as one offline HTML file.
 
     Args:
@@ -40,6 +46,7 @@ def deck(run: str | Path, out: str | Path | None = None, script: str | Path | No
         out: the file to write; ``deck.html`` in the run directory if not given.
         script: the Markdown file with the order and the words of the slides. It is read where it exists, else written
             with the standard slides, to be edited.
+        figures: what ``{{figure KEY}}`` may ask for; by default ``vr.figures.FIGURES``, to which you may add yours.
 
     Returns:
         The deck.
@@ -58,7 +65,7 @@ def deck(run: str | Path, out: str | Path | None = None, script: str | Path | No
         else:
             write_atomic(path, words.encode())
     page = Embedded()
-    writer = Writer(_blocks(content, page), _values(content), folder)
+    writer = Writer(_blocks(content, page, FIGURES if figures is None else figures), _values(content), folder)
     slides = "\n".join(writer.section(slide) for slide in _checked(split(words), script))
     target = Path(out) if out is not None else content.run.path / "deck.html"
     write_atomic(target, _assemble(content, slides, page).encode("utf-8", "replace"))
@@ -96,9 +103,9 @@ def standard_script(rows: Sequence[Row]) -> str:
 # ------------------------------------------------------------------------------------------------------ directives
 
 
-def _blocks(content: RunContent, page: Embedded) -> dict[str, Callable[[str], Html]]:
+def _blocks(content: RunContent, page: Embedded, figures: Sequence[Figure]) -> dict[str, Callable[[str], Html]]:
     return {
-        "figure": lambda words: _figure(content, page, words),
+        "figure": lambda words: _figure(content, page, figures, words),
         "formula": lambda words: _named(FORMULAS, words, "formula"),
         "accuracies": lambda words: _accuracies(content.rows),
         "claims": lambda words: _claims(content),
@@ -106,10 +113,10 @@ def _blocks(content: RunContent, page: Embedded) -> dict[str, Callable[[str], Ht
     }
 
 
-def _figure(content: RunContent, page: Embedded, words: str) -> Html:
+def _figure(content: RunContent, page: Embedded, figures: Sequence[Figure], words: str) -> Html:
     """A figure by its key; of the sensitivity the drawings at one ε."""
     name, *rest = words.split() or [""]
-    figure = _named({figure.key: figure for figure in FIGURES if figure.panels is not None}, name, "figure")
+    figure = _named({figure.key: figure for figure in figures if figure.panels is not None}, name, "figure")
     if name == SENSITIVITY.key:
         try:
             (eps,) = map(float, rest)

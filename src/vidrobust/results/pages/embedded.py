@@ -7,6 +7,7 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
+from vidrobust.errors import InputError
 from vidrobust.results.figures.figure import Figure, Panel
 from vidrobust.results.figures.plots import MISSING_STEP
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
@@ -55,7 +56,12 @@ class Embedded:
         """The element of one drawing."""
         spec = json.loads(panel.drawing.to_json())
         spec["layout"].pop("template", None)  # the page's script brings light and dark ones
-        key, words = f"figure-{len(self.figures)}", spec["layout"]["meta"]
+        key, words = f"figure-{len(self.figures)}", spec["layout"].get("meta")
+        if not isinstance(words, dict) or not {"alt", "caption"} <= set(words):
+            raise InputError(
+                f"the drawing {panel.name!r} does not say what there is to see: make it with figures.new_figure, whose "
+                "second argument says it for screen readers and the caption."
+            )
         self.figures[key] = spec
         below = f'<figcaption>{text(words["caption"])}</figcaption><div class="tools">{how}</div>'
         name = text(panel.name)

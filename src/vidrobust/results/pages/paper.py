@@ -12,7 +12,7 @@ from typing import Literal
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results.figures import FIGURES
-from vidrobust.results.figures.figure import Plot
+from vidrobust.results.figures.figure import Figure, Plot
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row
@@ -31,13 +31,16 @@ LOOK = {
 }  # fmt: skip
 
 
-def paper_figures(run: str | Path, fmt: Format, out: str | Path | None = None) -> list[Path]:
+def paper_figures(
+    run: str | Path, fmt: Format, out: str | Path | None = None, figures: Sequence[Figure] | None = None
+) -> list[Path]:
     """Draw every figure that a run has rows for, each one and two columns wide.
 
     Args:
         run: the run directory.
         fmt: ``pdf`` and ``svg`` stay lines, with their fonts inside; ``png`` has 300 dots an inch.
         out: the folder; ``figures`` in the run directory if not given.
+        figures: whose drawings; by default ``vr.figures.FIGURES``, to which you may add yours.
 
     Returns:
         The files written.
@@ -51,7 +54,7 @@ def paper_figures(run: str | Path, fmt: Format, out: str | Path | None = None) -
     opened = Run.open(run)
     folder = Path(out) if out is not None else opened.path / "figures"
     paths = []
-    for plot in plots(opened.rows()):
+    for plot in plots(opened.rows(), FIGURES if figures is None else figures):
         for width, inches in WIDTHS.items():
             path = folder / f"{plot.name}-{width}.{fmt}"
             write_atomic(path, drawn(plot, inches, fmt))
@@ -61,21 +64,21 @@ def paper_figures(run: str | Path, fmt: Format, out: str | Path | None = None) -
     return paths
 
 
-def plots(rows: Sequence[Row]) -> list[Plot]:
+def plots(rows: Sequence[Row], figures: Sequence[Figure] = FIGURES) -> list[Plot]:
     """The drawings that rows suffice for."""
-    return [plot for figure in FIGURES for plot in figure.plots(rows)]
+    return [plot for figure in figures for plot in figure.plots(rows)]
 
 
 def drawn(plot: Plot, inches: float, fmt: str) -> bytes:
     """One drawing as a file, the same for the same rows."""
     try:
         import matplotlib
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as Canvas
     except ImportError:
         raise InputError('figures for papers need matplotlib: pip install "vidrobust[paper]"') from None
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[fmt]
     with matplotlib.rc_context(LOOK):
-        figure = Figure(figsize=(inches, 0.68 * min(inches, 4.4)), layout="constrained")
+        figure = Canvas(figsize=(inches, 0.68 * min(inches, 4.4)), layout="constrained")
         axes = figure.add_subplot()
         plot.draw(axes)
         handles, labels = axes.get_legend_handles_labels()

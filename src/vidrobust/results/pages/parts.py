@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vidrobust.results.figures import FIGURES, MISSING_STEP
+from vidrobust.errors import InputError
+from vidrobust.results.figures import MISSING_STEP
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Table
 from vidrobust.results.numbers.claims import Claim
@@ -145,12 +146,21 @@ def _origin(content: RunContent, page: Embedded) -> Html:
     )
 
 
-PARTS: tuple[Part, ...] = (
-    *map(_of_figure, FIGURES),
-    Part("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
-    Part("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
-    Part("checks", "Checks for masked gradients", "Checks", _checks),
-    Part("cost", "Cost", "Cost", _costs),
-    Part("origin", "How this was made", "Made how", _origin),
-)
-"""The parts below the first screen, in the order of the slides."""
+def parts(figures: Sequence[Figure]) -> list[Part]:
+    """The parts below the first screen: the figures in their order, then what every page has.
+
+    Raises:
+        InputError: two parts have the same name.
+    """
+    found = [
+        *map(_of_figure, figures),
+        Part("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
+        Part("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
+        Part("checks", "Checks for masked gradients", "Checks", _checks),
+        Part("cost", "Cost", "Cost", _costs),
+        Part("origin", "How this was made", "Made how", _origin),
+    ]
+    for key, many in Counter(["overview", "differences", *(part.key for part in found)]).items():
+        if many > 1:
+            raise InputError(f"a page has two parts called {key!r}: give your figure another key.")
+    return found

@@ -13,38 +13,44 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
+from vidrobust.results.figures import FIGURES
+from vidrobust.results.figures.figure import Figure
 from vidrobust.results.numbers.compare import config_table, differences
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded, resource, scripts
 from vidrobust.results.pages.markup import Html, missing, policy, table, tag, text
 from vidrobust.results.pages.overview import overview
-from vidrobust.results.pages.parts import PARTS, Part
+from vidrobust.results.pages.parts import Part, parts
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
 
 
-def report(run_dirs: str | Path | Sequence[str | Path], out: str | Path | None = None) -> Path:
+def report(
+    run_dirs: str | Path | Sequence[str | Path], out: str | Path | None = None, figures: Sequence[Figure] | None = None
+) -> Path:
     """Write one offline HTML page of one or several runs.
 
     Args:
         run_dirs: run directories, side by side in every part; runs that are not finished show what they have.
         out: the file to write; ``report.html`` in the first run directory if not given.
+        figures: what is shown, in this order; by default ``vr.figures.FIGURES``, to which you may add yours.
 
     Returns:
         The file written.
 
     Raises:
         RunError: a folder is not a run directory or damaged, or the page cannot be written.
+        InputError: two figures have the same key.
     """
     runs = [Run.open(path) for path in ([run_dirs] if isinstance(run_dirs, (str, Path)) else run_dirs)]
     if not runs:
         raise RunError("no run directory given. Give at least one folder that a vidrobust command wrote with --out.")
     contents = [RunContent(run, label) for run, label in zip(runs, _labels(runs), strict=True)]
     page = Embedded()
-    body, links = _body(contents, page)
+    body, links = _body(contents, page, parts(FIGURES if figures is None else figures))
     target = Path(out) if out is not None else runs[0].path / "report.html"
     write_atomic(target, _assemble(contents, body, links, page).encode("utf-8", "replace"))
     return target
@@ -66,14 +72,14 @@ def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embed
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("page.html"))  # one pass: inner braces stay
 
 
-def _body(contents: Sequence[RunContent], page: Embedded) -> tuple[str, str]:
+def _body(contents: Sequence[RunContent], page: Embedded, below: Sequence[Part]) -> tuple[str, str]:
     """The sections of the page and the links to them; a part that no run was meant to have is left out."""
     first = Part("overview", _title(contents), "Overview", lambda one, _: overview(one))
     made = [(first, _side_by_side(contents, page, first))]
     if len(contents) > 1:
         what = Part("differences", "What differs", "Differences", lambda one, _: Html(""))
         made.append((what, _differences(contents)))
-    made += [(part, _side_by_side(contents, page, part)) for part in PARTS]
+    made += [(part, _side_by_side(contents, page, part)) for part in below]
     body = "\n".join(
         f'<section id="{part.key}">\n<h{n}>{text(part.title)}</h{n}>\n{html}\n</section>'
         for part, html in made

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.errors import RunError
-from vidrobust.results import figures
+from vidrobust.results.figures import FIGURES
+from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Cell
 from vidrobust.results.figures.table import Table as Numbers
 from vidrobust.results.numbers.accuracy import share
@@ -30,21 +31,23 @@ _LINES = 60
 """Lines of a table that a terminal shows; the page has all."""
 
 
-def show(run: str | Path, console: SafeConsole | None = None) -> None:
+def show(run: str | Path, console: SafeConsole | None = None, figures: Sequence[Figure] | None = None) -> None:
     """Print what a run found: accuracies, claims, checks, curves and cost.
 
     Args:
         run: the run directory; one that is not finished shows what it has.
         console: where to; what is not a terminal gets tables without colours and frames.
+        figures: whose numbers; by default ``vr.figures.FIGURES``, to which you may add yours.
 
     Raises:
         RunError: the folder is not a run directory, or damaged.
     """
     content, console = RunContent(Run.open(run)), console or _console()
+    figures = FIGURES if figures is None else figures
     for line in _summary(content):
         console.print(line)
-    for title, table in (*_tables(content, console), *_claims(content, console), *_checks(content, console),
-                         *_series(content, console)):  # fmt: skip
+    for title, table in (*_tables(content, console, figures), *_claims(content, console), *_checks(content, console),
+                         *_series(content, console, figures)):  # fmt: skip
         console.print()
         console.print(title)
         if table.row_count:
@@ -131,11 +134,11 @@ def _table(console: SafeConsole, *head: str) -> Table:
     return table
 
 
-def _tables(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+def _tables(content: RunContent, console: SafeConsole, figures: Sequence[Figure]) -> Iterator[tuple[str, Table]]:
     """The main table of each figure that is not shown as a row of bars."""
     from vidrobust.results.pages.console import sparkline
 
-    for figure in figures.FIGURES:
+    for figure in figures:
         tables = [] if figure.series(content.rows) else figure.tables(content.rows)
         for numbers in tables[:1]:
             shown = _columns(numbers)
@@ -186,12 +189,12 @@ def _checks(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Ta
         yield f"Checks for masked gradients: {len(flags) - len(failed)} of {len(flags)} passed", table
 
 
-def _series(content: RunContent, console: SafeConsole) -> Iterator[tuple[str, Table]]:
+def _series(content: RunContent, console: SafeConsole, figures: Sequence[Figure]) -> Iterator[tuple[str, Table]]:
     """Sensitivity, α* and training as rows of bars."""
     from vidrobust.results.pages.console import sparkline
 
     table = _table(console, "What", "Curve", "From", "To")
-    every = [one for figure in figures.FIGURES for one in figure.series(content.rows)]
+    every = [one for figure in figures for one in figure.series(content.rows)]
     for one in every[:_LINES]:
         table.add_row(one.name, sparkline(one.values, width=48), f"{one.values[0]:.2f}", f"{one.values[-1]:.2f}")
     if table.row_count:

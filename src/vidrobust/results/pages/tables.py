@@ -11,6 +11,7 @@ from typing import Literal
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.results.figures import FIGURES
+from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Cell, Table
 from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.costs import costs
@@ -22,13 +23,16 @@ Format = Literal["latex", "csv", "markdown"]
 FORMATS = {"latex": ".tex", "csv": ".csv", "markdown": ".md"}
 
 
-def tables(run: str | Path, fmt: Format, out: str | Path | None = None) -> list[Path]:
+def tables(
+    run: str | Path, fmt: Format, out: str | Path | None = None, figures: Sequence[Figure] | None = None
+) -> list[Path]:
     """Write the tables of a run: accuracies, step sizes, claims and costs.
 
     Args:
         run: the run directory.
         fmt: ``latex`` (needs the booktabs package), ``csv`` (a line for every number) or ``markdown``.
         out: the folder; ``tables`` in the run directory if not given.
+        figures: whose tables; by default ``vr.figures.FIGURES``, to which you may add yours.
 
     Returns:
         The files written; tables whose rows are missing are left out.
@@ -40,7 +44,7 @@ def tables(run: str | Path, fmt: Format, out: str | Path | None = None) -> list[
     if fmt not in FORMATS:
         raise InputError(f"there is no table format {fmt!r}. Choose one of: {', '.join(FORMATS)}.")
     opened = Run.open(run)
-    made = run_tables(opened)
+    made = run_tables(opened, FIGURES if figures is None else figures)
     if not made:
         raise RunError(f"{opened.path} has no rows to tabulate yet. Go on with the command that wrote it.")
     folder = Path(out) if out is not None else opened.path / "tables"
@@ -51,10 +55,10 @@ def tables(run: str | Path, fmt: Format, out: str | Path | None = None) -> list[
     return paths
 
 
-def run_tables(run: Run) -> list[Table]:
+def run_tables(run: Run, figures: Sequence[Figure]) -> list[Table]:
     """The tables that a run has rows for: of each figure, then claims and costs."""
     content = RunContent(run)
-    made = [table for figure in FIGURES for table in figure.tables(content.rows)]
+    made = [table for figure in figures for table in figure.tables(content.rows)]
     if run.kind == "study":
         made.append(_claims(content.claims))
     made.append(_costs(run))
