@@ -15,7 +15,7 @@ from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.text import from_text, threat_from_text
 from vidrobust.attacks.wrappers import BPDA, EOT
-from vidrobust.errors import NotationError, VidrobustError
+from vidrobust.errors import NotationError, VidrobustError, VidrobustWarning
 from vidrobust.evaluation.defences import TRANSFORMS, Recompress
 from vidrobust.losses import margin
 from vidrobust.notation import parse_attack, parse_policy
@@ -162,6 +162,13 @@ def test_one_grammar_with_the_notation_of_policies(eps: float, steps: int) -> No
             assert parse_policy(f"AT(ε={number},α=2,i={steps})").eps.value == eps
 
 
+def test_a_share_of_the_range_worked_out_is_told_of() -> None:
+    """0.031 is what a calculator makes of 8/255; who means 0.031/255 can say so."""
+    with pytest.warns(VidrobustWarning, match="write 7.9"):
+        assert from_text("PGD(ε=0.031,α=2,i=10)", None).threat.eps * 255 == pytest.approx(0.031)
+    assert from_text("PGD(ε=0.031/255,α=2,i=10)", None).threat.eps * 255 == pytest.approx(0.031)
+
+
 def test_names_from_elsewhere_are_given_by_the_caller() -> None:
     text = "BPDA(search=PGD(ε=8,α=2,i=20),transform=Recompress(quality=20))"
     assert from_text(text, None, TRANSFORMS) == BPDA(pgd(2), Recompress(20))
@@ -187,6 +194,7 @@ def test_without_a_table_alpha_star_is_an_error() -> None:
         from_text("PGD(ε=8,α=α*,i=3)", None)
 
 
+@pytest.mark.filterwarnings("ignore:ε=:vidrobust.errors.VidrobustWarning")
 @given(st.text(max_size=40) | st.text("PGD(ε=8,α*i.)[]'\"/", max_size=30))
 def test_no_text_does_anything_but_parse_or_fail_clearly(text: str) -> None:
     try:

@@ -13,9 +13,11 @@ Multiple(at=13, factor=2.0)
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from vidrobust.errors import VidrobustWarning
 from vidrobust.notation.scanner import ParseError, Scanner
 
 EXAMPLE = "PGD(ε=8,α=α*,i=20)"
@@ -27,6 +29,9 @@ SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", 
 
 SMALLEST = 0.01
 """Of an ε or an α in levels: who writes less means a share of the pixels' range."""
+
+DOUBTFUL = 0.2
+"""An ε below this is told of: it may be 8/255 worked out, as 0.031."""
 
 UNIT = "ε and α are in units of 1/255: write 8, or 8/255, for 8/255"
 _PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
@@ -120,6 +125,13 @@ def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE) -> float
         raise ParseError(text, node.at, f"Expected a number for {symbol}: {UNIT}.", example)
     if too_small(node.value):
         raise ParseError(text, node.at, small(symbol, node.value), example)
+    if symbol == "ε" and 0 < node.value < DOUBTFUL and not node.over_255:
+        warnings.warn(
+            f"ε={node.value:g} is {node.value:g}/255, less than a fifth of a grey level. If that share of the range of "
+            f"the pixels is meant, write {node.value * 255:.3g}; if not, {node.value:g}/255 says so.",
+            VidrobustWarning,
+            stacklevel=2,
+        )
     return float(node.value)
 
 
