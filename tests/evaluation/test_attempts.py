@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.linear_models import linear
 from helpers.names import name_of
+from helpers.row_fields import unknown
 from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD, TargetedAPGD
@@ -145,6 +146,25 @@ def test_sweeps_and_examples_count_too(clips: Clips, tmp_path: Any) -> None:
     with pytest.warns(RobustnessWarning, match="zero or not finite"):
         rows = examples(blocked, few, PGD(WIDE, 0.03, 2), tmp_path, {"eps": 8})
     assert [row["no_gradient"] for row in rows] == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::vidrobust.attacks.base.RobustnessWarning")
+@pytest.mark.parametrize("kind", ["plain", "saturated", "nan gradient"])
+def test_the_schema_knows_every_field_that_is_written(clips: Clips, kind: str, tmp_path: Any) -> None:
+    classifier, attack = model(kind), EOT(PGD(Threat(L2(), 0.1), 0.03, 3), 2)
+    rows = [
+        *evaluate(classifier, clips, [attack]),
+        *evaluate_views(classifier, clips, [attack], views=1, level="clip"),
+        *evaluate_views(classifier, clips, [attack], views=1, level="video"),
+        accuracy(classifier, clips) | {"split": "test"},
+        masking(classifier, clips, 2.0, 2),
+        *sweep(classifier, clips, 8, [2], 3, at=(3,)),
+        *step_sizes(classifier, clips, 8, [2]),
+        *examples(classifier, clips.subset(range(2)), attack, tmp_path, {"eps": 8.0, "alpha": 1.0, "steps": 3}),
+    ]
+    assert unknown({**row, "model": "m", "seed": 0, "split": "test"} for row in rows) <= {
+        ("masking", "split"), ("example", "split"), ("example", "seed"),
+    }  # fmt: skip
 
 
 def test_the_second_try_costs_gradients_that_are_counted(clips: Clips) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,28 @@ def test_disagreeing_fields_are_a_fault() -> None:
     assert "clip_loss" in str(fault({**curve, "clip_loss": {"five": curve["clip_loss"]["5"]}}))
 
 
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("robustness", {"no_gradient": 1, "retried": {"loss": "margin", "clips": 2, "broken": 1}, "sources": 4}),
+        ("trajectory", {"no_gradient": 1}),
+        ("example", {"no_gradient": 1, "search": "CW", "norm": "L2"}),
+    ],
+)
+def test_what_came_out_does_not_make_another_measurement(kind: str, found: dict[str, Any]) -> None:
+    """A row of an earlier version, which did not say it, is replaced by the same measurement made again."""
+    row = ONE_OF_EACH[kind]
+    assert fault({**row, **found}) is None
+    assert identity({**row, **found}) == identity(row)
+
+
+@pytest.mark.parametrize(
+    "retried", [{}, {"loss": "margin", "clips": 1, "broken": 2}, {"loss": 1, "clips": 1, "broken": 1}, [1], 3]
+)
+def test_a_second_try_that_cannot_be_is_a_fault(retried: Any) -> None:
+    assert "retried is not a loss" in str(fault({**ONE_OF_EACH["robustness"], "retried": retried}))
+
+
 def test_a_longer_trajectory_is_another_measurement() -> None:
     row = ONE_OF_EACH["trajectory"]
     shorter = {**row, "loss": row["loss"][:5], "correct": row["correct"][:5]}
@@ -123,3 +146,24 @@ def test_every_row_of_the_example_run_and_of_the_first_version_is_read(tmp_path:
         reading = Run.open(Path(__file__).parents[2] / path).read()
         assert reading.rows
         assert (reading.faults, reading.doubled, reading.stale) == ([], 0, 0)
+
+
+def table(text: str, head: str) -> dict[str, str]:
+    """The first two columns of the table with this head."""
+    lines = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
+    cells = (line.split(" | ") for line in lines)
+    return {first.strip("| `*"): second for first, second, *_ in cells}
+
+
+def test_the_table_of_the_architecture_lists_every_kind_with_its_fields() -> None:
+    """A field of the schema that the table lacks, or calls required though it is not, or the other way round."""
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    groups, kinds = table(text, "| group | fields |"), table(text, "| kind | fields |")
+    listed = {}
+    for kind, cell in kinds.items():
+        full = re.sub(r"\*\*(\w+)\*\*", lambda found: groups[found[1]], cell)
+        listed[kind] = sorted(re.findall(r"`(\w+)`(\??)", full))
+    assert listed == {
+        name: sorted((field, "?" if field in kind.optional else "") for field in kind.fields)
+        for name, kind in KINDS.items()
+    }

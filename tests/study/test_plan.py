@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.row_fields import unknown
 from helpers.studies import TINY, finish, start
 
 from vidrobust.runs.directory import Run
@@ -34,6 +35,7 @@ def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
         "gap",
         "example",
     }
+    assert unknown(run.rows()) == set()
     models = {row["model"] for row in run.rows("robustness")}
     assert models == {"standard", "AT(ε=8,α=8,i=3)", "CAL(ε~U(0,12),α=ε,i=i*)", "CAL(ε~rU(12,0),α=α*,i=2)"}
     assert {row["model"] for row in run.rows("accuracy")} == models | {"single frame"}

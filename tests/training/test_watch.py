@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.row_fields import unknown
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
@@ -76,6 +77,7 @@ def test_catastrophic_overfitting_stops_training_with_the_best_weights(
     done = run(small_data, monkeypatch, WATCH, (7, 6), (8, 7), (9, 1), (9, 9), out=tmp_path / "run")
     stopped = [row for row in done.rows if row["kind"] == "stopped"]
     assert [(row["epoch"], row["best_epoch"]) for row in stopped] == [(3, 2)]
+    assert unknown(done.rows) == set()
     assert "catastrophic overfitting" in stopped[0]["reason"]
     assert max(row["epoch"] for row in done.rows if row["kind"] == "epoch") == 3
     assert [file.name for file in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.safetensors"]
@@ -87,6 +89,7 @@ def test_it_falls_back_to_several_steps_and_goes_on(small_data: VideoClips, monk
     how = Watch(every=1, clips=10, steps=2, collapse="fall back")
     done = run(small_data, monkeypatch, how, (8, 7), (9, 1), (8, 8))
     assert [row["policy"] for row in done.rows if row["kind"] == "fallback"] == ["AT(ε=8,α=ε/4,i=5)"]
+    assert unknown(done.rows) == set()
     assert [row["steps"] for row in done.rows if row["kind"] == "epoch"] == [1, 1, 5]
 
 

@@ -70,6 +70,13 @@ def _ranking(value: object) -> bool:
     return pairs(value) and bool(value)
 
 
+def _retried(value: object) -> bool:
+    """``{"loss": …, "clips": …, "broken": …}``."""
+    if type(value) is not dict or set(value) != {"loss", "clips", "broken"} or not _text(value["loss"]):
+        return False
+    return _count(value["clips"]) and _count(value["broken"]) and value["broken"] <= value["clips"]
+
+
 def _files(value: object) -> bool:
     """``[{"file": …, "reason": …}, …]``."""
     return _list_of(lambda item: _table_of(_text)(item) and {"file", "reason"} <= set(item))(value)
@@ -85,6 +92,7 @@ WORDS: dict[Check, str] = {
     _digits: "a digit 0 or 1 for each clip",
     _ranking: "a list of classes with their probabilities",
     _files: "a list of files with reasons",
+    _retried: "a loss with the clips attacked again under it, and those of them that broke",
 }
 """How a type is called in messages."""
 
@@ -145,8 +153,14 @@ _THREAT: dict[str, Check] = {
     "clips_of": _text,
 }
 _MEASURED = {**_MODEL, "split": _text, **_BUDGET, "clips": _count, **_THREAT}
-_OUTCOME: dict[str, Check] = {"correct": _count, "survived": _digits, "no_gradient": _count, "sources": _count}
-_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "sources"))
+_OUTCOME: dict[str, Check] = {
+    "correct": _count,
+    "survived": _digits,
+    "no_gradient": _count,
+    "retried": _retried,
+    "sources": _count,
+}
+_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "sources"))
 _WITHIN = (("correct", "clips"), ("no_gradient", "clips"))
 
 KINDS: dict[str, Kind] = {
@@ -174,9 +188,15 @@ KINDS: dict[str, Kind] = {
     ),
     "trajectory": Kind(
         {**_MODEL, "split": _text, "eps": _size, "alpha": _size, "clips": _count, "surface": _flag, "clips_of": _text},
-        {"loss": _list_of(_number), "correct": _list_of(_count), "clip_loss": _table_of(_list_of(_number))},
-        frozenset(("split", "surface", "clip_loss", "clips_of")),
+        {
+            "loss": _list_of(_number),
+            "correct": _list_of(_count),
+            "clip_loss": _table_of(_list_of(_number)),
+            "no_gradient": _count,
+        },
+        frozenset(("split", "surface", "clip_loss", "no_gradient", "clips_of")),
         lengths=("loss",),
+        at_most=(("no_gradient", "clips"),),
         agree=_steps,
     ),
     "step_size": Kind(
@@ -248,11 +268,12 @@ KINDS: dict[str, Kind] = {
             "label": _text,
             "model": _text,
             **_BUDGET,
-            "attack": _text,
+            **_THREAT,
+            "no_gradient": _count,
             "clean_top": _ranking,
             "adversarial_top": _ranking,
         },
-        frozenset(("attack",)),
+        frozenset((*_THREAT, "no_gradient")),
     ),
 }
 """Every kind of rows that this version writes."""
