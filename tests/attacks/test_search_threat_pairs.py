@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from helpers.linear_models import NORMS, convolutional
+from helpers.searches import SEARCHES
+from helpers.supports import PAIRED
 from torch import Tensor, nn
 
-from vidrobust.attacks.apgd import APGD, TargetedAPGD
+from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.autoattack import AutoAttack
 from vidrobust.attacks.base import AttackResult, Subject
-from vidrobust.attacks.cw import CW
 from vidrobust.attacks.fab import FAB
-from vidrobust.attacks.fmn import FMN
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import PGD
@@ -37,45 +36,17 @@ from vidrobust.threats import (
     Mask,
     Multiplicative,
     Norm,
-    OneFrame,
     Patch,
     Support,
     Threat,
     Universal,
-    WholeClip,
 )
 
 EPS = {Linf: 8 / 255, L2: 0.8, L1: 8.0}
-SUPPORTS: list[Support] = [
-    WholeClip(),
-    Area(0.3, place="random"),
-    Patch(1, 2, 4, 4),
-    Border(0.3),
-    Frames((0, 2)),
-    Mask(torch.arange(8)[:, None] % 2 == torch.arange(8) % 2),
-    Flicker(roughness=0.1),
-    OneFrame(),
-    Multiplicative(1.2),
-    Universal(),
-    Universal(Flicker()),
-]
 
 
 def short(support: Support) -> str:
     return type(support).__name__ + (type(support.within).__name__ if isinstance(support, Universal) else "")
-
-
-SEARCHES: dict[str, Callable[[Threat], Any]] = {
-    "pgd": lambda threat: PGD(threat, alpha=0.01, steps=4, restarts=2),
-    "apgd": lambda threat: APGD(threat, steps=6),
-    "apgd-t": lambda threat: TargetedAPGD(threat, steps=4, targets=2),
-    "cw": lambda threat: CW(threat, alpha=0.02, steps=4),
-    "mifgsm": lambda threat: MIFGSM(threat, alpha=0.01, steps=3, shifts=1),
-    "square": lambda threat: Square(threat, queries=12),
-    "fab": lambda threat: FAB(threat, steps=3, targets=2),
-    "fmn": lambda threat: FMN(threat, steps=4, targets=2),
-    "rays": lambda threat: RayS(threat, queries=20),
-}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +75,7 @@ def batch_on(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[
 
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)
-@pytest.mark.parametrize("support", SUPPORTS, ids=short)
+@pytest.mark.parametrize("support", PAIRED, ids=short)
 @pytest.mark.parametrize("name", SEARCHES)
 def test_budgets_hold_and_nothing_is_disturbed(
     placed: nn.Module, name: str, norm: Norm, support: Support, device: torch.device, dtype: torch.dtype

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from helpers.linear_models import linear
+from helpers.searches import ATTACKS
 
 from vidrobust import attacks
 from vidrobust.attacks.aimed import Aimed
-from vidrobust.attacks.apgd import APGD, TargetedAPGD
-from vidrobust.attacks.autoattack import AutoAttack
-from vidrobust.attacks.cw import CW
-from vidrobust.attacks.ddn import DDN
-from vidrobust.attacks.fab import FAB
-from vidrobust.attacks.fmn import FMN
 from vidrobust.attacks.frame_saliency import FrameSaliency
-from vidrobust.attacks.mifgsm import MIFGSM
-from vidrobust.attacks.pgd import FGSM, PGD
-from vidrobust.attacks.rays import RayS
+from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.traits import cost, needs_gradients
-from vidrobust.attacks.wrappers import BPDA, EOT
+from vidrobust.attacks.wrappers import EOT
 from vidrobust.errors import InputError
 from vidrobust.threats import L1, L2, Linf, Threat, Universal
 
 MODEL, CLIPS, LABELS = linear(classes=4, clips=3)
 TINY = Threat(L2(), 1e-4)
-ATTACKS: dict[str, Callable[[Threat], Any]] = {
-    "PGD": lambda threat: PGD(threat, 1e-5, 3, restarts=2),
-    "FGSM": FGSM,
-    "APGD": lambda threat: APGD(threat, steps=3, restarts=2),
-    "TargetedAPGD": lambda threat: TargetedAPGD(threat, steps=3, targets=2),
-    "CW": lambda threat: CW(threat, alpha=1e-5, steps=3),
-    "MIFGSM": lambda threat: MIFGSM(threat, alpha=1e-5, steps=3, shifts=1),
-    "FAB": lambda threat: FAB(threat, steps=3, targets=2, restarts=2),
-    "FMN": lambda threat: FMN(threat, steps=3, targets=2),
-    "DDN": lambda threat: DDN(threat, steps=3, targets=2),
-    "Square": lambda threat: Square(threat, queries=6),
-    "RayS": lambda threat: RayS(threat, queries=6),
-    "AutoAttack": lambda threat: AutoAttack(threat, steps=3, targets=2, queries=6),
-    "FrameSaliency": lambda threat: FrameSaliency(PGD(threat, 1e-5, 3), frames=2, iterative=True),
-    "EOT": lambda threat: EOT(PGD(threat, 1e-5, 3), samples=3),
-    "BPDA": lambda threat: BPDA(Square(threat, queries=6), lambda clips: clips),
-}
 
 
 def test_every_attack_is_here() -> None:

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from helpers.supports import MASKS, SUPPORTS
 
 from vidrobust.errors import InputError
 from vidrobust.threats import (
@@ -28,28 +29,7 @@ from vidrobust.threats import (
 
 CLIPS = torch.rand(4, 3, 4, 8, 10, generator=torch.Generator().manual_seed(0))
 CLIPS[0] = CLIPS[0].round()  # black and white: the box is active everywhere
-OWN = torch.rand(8, 10, generator=torch.Generator().manual_seed(1)) > 0.5
 NORMS = {"linf": (Linf(), 0.1), "l2": (L2(), 1.5), "l1": (L1(), 15.0)}
-MASKS = {
-    "area": Area(0.25),
-    "random area": Area(0.25, place="random"),
-    "patch": Patch(1, 2, 3, 4),
-    "border": Border(0.3),
-    "frames": Frames((0, 2)),
-    "frames a clip": Frames(((0,), (1, 2), (2,), (3,))),
-    "mask": Mask(OWN),
-}
-SUPPORTS = MASKS | {
-    "whole": WholeClip(),
-    "flicker": Flicker(1.0, 1.0),
-    "one frame": OneFrame(),
-    "universal": Universal(),
-    "universal patch": Universal(Patch(1, 2, 3, 4)),
-    "universal flicker": Universal(Flicker()),
-    "one frame for all": Universal(OneFrame()),
-    "multiplicative": Multiplicative(1.3),
-    "multiplicative border": Multiplicative(1.3, Border(0.3)),
-}
 noise = torch.Generator().manual_seed(2)
 
 
