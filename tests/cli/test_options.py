@@ -119,10 +119,19 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def reads_as_nothing(text: str) -> bool:
+    """Of an option that may be absent, jsonargparse takes such a text, as ``~`` and ``# a``, for its absence."""
+    try:
+        return yaml.safe_load(text) is None
+    except yaml.YAMLError:
+        return False
+
+
 def other(name: str, value: object) -> st.SearchStrategy[Any]:
     """Another value of the same option."""
     if name in TEXT:
-        return st.one_of(st.sampled_from(ODD), st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs"))))
+        text = st.one_of(st.sampled_from(ODD), st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs"))))
+        return text if value is not None else text.filter(lambda drawn: not reads_as_nothing(drawn))
     if isinstance(value, bool):
         return st.just(not value)
     if isinstance(value, int):
