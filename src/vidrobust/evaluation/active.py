@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 INNER, EDGE = 64, 8
 """Points within the budget that stay on the clip's side, and points at its edge of which the best is put beyond."""
 
-BEYOND = 0.05
-"""How far from the inner points the plane lies, as a share of the way back from the point at the edge."""
+BEYOND = 0.5
+"""How far from the point at the edge the plane lies, as a share of the way to the nearest inner point."""
+
+STARTS = 5
+"""Random starts: about as many as the ensemble has. In few dimensions (a flicker has three a frame) the planted point
+may be one of few corners, which one start alone misses."""
 
 RIDGE = 1e-3
 
@@ -165,7 +169,7 @@ def found(planted: Planted, judged: Judged, threat: Threat, clip: Clips, steps: 
     """Do the attacks find an adversarial clip?"""
     label = torch.zeros(1, dtype=torch.int64, device=clip.device)
     searches: list[Any] = [
-        APGD(threat, steps, margin, precision="exact"),
+        APGD(threat, steps, margin, restarts=STARTS, precision="exact"),
         PGD(threat, budget(threat) / 4, steps, random_start=True, loss=margin, precision="exact"),
     ]
     for search in searches:
