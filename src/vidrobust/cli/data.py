@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.errors import InputError
+from vidrobust.results.pages.console import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,7 +119,7 @@ class Check(Verb):
                 progress=progress,
             )
         write_atomic(self.out, (dumps(report) + "\n").encode())
-        print(*summary(report), f"report: {self.out}", sep="\n")
+        print(printable("\n".join([*summary(report), f"report: {self.out}"])))
         sys.exit(0 if report["usable"] else 1)
 
 
@@ -169,7 +170,7 @@ class Cache(Verb):
             return
         with _progress("decoding", console) as progress:
             data = load(config, lambda split, done, of: progress(done, of), of.processes)
-        print(*data.notices, sep="\n", end="\n" if data.notices else "")
+        print("".join(printable(f"{notice}\n") for notice in data.notices), end="")
         print(", ".join(f"{split} {len(getattr(data, split))} clips" for split in SPLITS))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from vidrobust.results.pages.console import SafeConsole, printable, sparkline
 
 PLAIN_SECONDS = 15.0
 """Seconds between plain lines when nothing ends."""
@@ -24,11 +26,11 @@ class Display:
     """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, emoji=False)
+        self.console = console or SafeConsole(stderr=True)
         self.total, self._skipped, self._counted, self._last = max(1, total), 0, 0, time.monotonic()
         self._started = time.monotonic()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -72,7 +74,7 @@ class Display:
             self._curves.setdefault(name, []).append(value)
         table = Table.grid(padding=(0, 2))
         for name, values in self._curves.items():
-            table.add_row(name, sparkline(values), f"{values[-1]:.3g}")
+            table.add_row(name, sparkline(values, width=48), f"{values[-1]:.3g}")
         self._live.update(Group(self._bar, table))
 
     def said(self, text: str) -> None:
@@ -84,7 +86,7 @@ class Display:
 
     def done(self, title: str) -> None:
         """A piece of work ended."""
-        self._bar.update(self._task, description=title[:48])
+        self._bar.update(self._task, description=printable(title[:48]))
         if not self.console.is_terminal:
             self._line(f"done: {title}")
 
@@ -104,18 +106,3 @@ class Display:
         self.console.print(
             f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False, soft_wrap=True
         )
-
-
-BARS = "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int = 48) -> str:
-    """The last values as bars between their smallest and largest.
-
-    >>> sparkline([0.0, 0.5, 1.0])
-    '▁▅█'
-    """
-    shown = list(values)[-width:]
-    low, high = min(shown), max(shown)
-    reach = high - low or 1.0
-    return "".join(BARS[min(len(BARS) - 1, int((value - low) / reach * len(BARS)))] for value in shown)
