@@ -217,6 +217,7 @@ def example(run: Path, number: int, frames: int = 8, size: int = 32) -> Row:
     return {
         "kind": "example", "file": file, "video": f"left/v_left_g0{video}_c01.avi", "label": CLASSES[0],
         "model": "AT(ε=8,α=8,i=3)" if again else "standard", "eps": 4 if again else 8, "alpha": 1.8, "steps": 20,
+        "gradients": 2, "search": "PGD", "norm": "Linf", "no_gradient": 0,
         "clean_top": [[CLASSES[0], 0.93], [CLASSES[3], 0.05], [CLASSES[1], 0.02]],
         "adversarial_top": [[CLASSES[3], 0.88], [CLASSES[0], 0.1], [CLASSES[2], 0.02]],
     }  # fmt: skip

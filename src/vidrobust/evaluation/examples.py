@@ -52,6 +52,7 @@ def examples(
                 "label": clips.classes[int(clips.labels[index])],
                 **attack_fields(attack, model),
                 "no_gradient": int(result.no_gradient[index]),
+                "gradients": int(result.backwards[index]),
                 **setting,
                 "clean_top": _top(before[index], clips.classes),
                 "adversarial_top": _top(after[index], clips.classes),

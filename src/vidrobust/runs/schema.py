@@ -270,10 +270,11 @@ KINDS: dict[str, Kind] = {
             **_BUDGET,
             **_THREAT,
             "no_gradient": _count,
+            "gradients": _count,
             "clean_top": _ranking,
             "adversarial_top": _ranking,
         },
-        frozenset((*_THREAT, "no_gradient")),
+        frozenset((*_THREAT, "no_gradient", "gradients")),
     ),
 }
 """Every kind of rows that this version writes."""

@@ -249,6 +249,7 @@ def test_the_player_shows_exactly_what_was_stored(visit, synthetic, tmp_path):
     player = visit.player()
     player.get_by_role("button", name="one frame on").click()
     assert part(player, "at").text_content() == "2 / 8"
+    assert part(player, "about").text_content().endswith("20 iterations asked, 2 run")
     assert np.array_equal(pixels(player, "clean"), clean[1])
     assert np.array_equal(pixels(player, "adversarial"), np.clip(np.rint(clean[1] + delta[1]), 0, 255))
     assert np.array_equal(pixels(player, "delta"), np.clip(np.rint(128 + 10 * delta[1]), 0, 255))

@@ -63,6 +63,7 @@ def _attacked_flag(model: str, rows: Sequence[Row]) -> Flag:
     return Flag(model, ATTACKED_CHECK, count == 0, sentence)
 
 
+NOT_ATTACKED = "was never attacked: its gradient was zero or not finite at every step"
 UNATTACKED = "survived without having been attacked: their gradient was zero or not finite at every step"
 
 

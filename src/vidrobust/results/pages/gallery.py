@@ -10,6 +10,7 @@ import numpy as np
 
 from vidrobust.errors import RunError
 from vidrobust.results.numbers.attacks import attack_label
+from vidrobust.results.numbers.masking import NOT_ATTACKED
 from vidrobust.results.numbers.selection import PLAIN, setting
 from vidrobust.results.pages.markup import packed
 from vidrobust.runs.directory import Run
@@ -76,7 +77,8 @@ def _clip(run: Run, row: Row, arrays: Arrays) -> Row:
     return {
         "frames": frames, "height": height, "width": width, "label": label, "model": row["model"],
         "attack": attack_label(row), "video": f"{label}: {PurePosixPath(video).name}",
-        "about": f"{video}, class {label}; step size α={row['alpha']:.3g}, {_iterations(row)}",
+        "about": f"{video}, class {label}; step size α={row['alpha']:.3g}, {_iterations(row)}"
+        + (f"; this clip {NOT_ATTACKED}" if row.get("no_gradient") else ""),
         "clean": arrays.put(clean.tobytes()), "delta": arrays.put(delta.astype("<f2").tobytes()),
         "spent": [round(float(one), 3) for one in spent],
         "clean_top": row["clean_top"], "adversarial_top": row["adversarial_top"],
