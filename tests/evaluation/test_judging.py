@@ -11,8 +11,12 @@ from helpers.judged import QUICK, clips, conv, judged, linear, made, trained
 from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
+from vidrobust.data.given import Given
 from vidrobust.evaluation.judging import begun, seen, stage
+from vidrobust.models.diagnosis import self_test
 from vidrobust.results.numbers.verdict import Verdict
+from vidrobust.study.judgement import seconds_a_gradient
+from vidrobust.study.judging import Opened
 from vidrobust.threats import L2, Linf, Threat, Universal
 
 CLASSES, EPS = 4, 14.0
@@ -151,12 +155,31 @@ class Pseudorandom(Wrapped):
         return self.classifier(clips + 0.1 * noise)
 
 
+class Remembering(Wrapped):
+    """Leans on the answer that it gave to the first clip like this one: it has no seed and no clip of ours inside."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__(classifier)
+        self.asked, self.said = torch.empty(0), torch.empty(0)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits, flat = self.classifier(clips), clips.detach().flatten(1)
+        if not len(self.asked):
+            self.asked, self.said = flat, logits.detach()
+            return logits
+        distance, nearest = torch.cdist(flat, self.asked, p=torch.inf).min(1)
+        known, new = self.said[nearest], distance > 20 / 255
+        self.asked, self.said = torch.cat([self.asked, flat[new]]), torch.cat([self.said, logits.detach()[new]])
+        return torch.where(new[:, None], logits, known + 0.2 * (logits - known))
+
+
 UNSEEN: dict[str, tuple[Callable[[nn.Module, Tensor, Tensor], nn.Module], str]] = {
     "gradient mode": (lambda model, clips, labels: GradientMode(model), "gradient mode"),
     "of the batch": (lambda model, clips, labels: OfTheBatch(model), "batch"),
     "turned gradient": (lambda model, clips, labels: Backwards(model), "misleading gradients"),
     "clamped logits": (lambda model, clips, labels: Clamped(model), "unavailable gradients"),
     "tired": (Tired, "drift"),
+    "remembering": (lambda model, clips, labels: Remembering(model), "drift"),
     "off the grid": (OffGrid, "unavailable gradients"),
     "pseudorandom": (lambda model, clips, labels: Pseudorandom(model), "misleading gradients"),
 }
@@ -191,6 +214,39 @@ def test_what_fails_on_some_clips_is_measured_on_the_others(base: nn.Module, sho
     assert {"unanswered"} <= rules(verdict)
     assert 0 < int(case.right.sum()) < len(shown[0])
     assert "out of memory" in str(verdict.reasons[0])
+
+
+class Refusing(Wrapped):
+    """Fails on some questions, whatever the clips are."""
+
+    def __init__(self, classifier: nn.Module, refuses: Callable[[Tensor], bool]) -> None:
+        super().__init__(classifier)
+        self.refuses = refuses
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if self.refuses(clips):
+            raise RuntimeError  # without a word
+        return self.classifier(clips)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "expected"),
+    [
+        (lambda clips: len(clips) == 1, {"batch"}),
+        (lambda clips: clips.requires_grad, {"no gradient"}),
+        (lambda clips: len(clips) > 5, set()),
+    ],
+    ids=["one clip alone", "gradients", "many clips at once"],
+)
+def test_a_model_that_fails_when_asked_in_some_way_is_judged_in_the_others(
+    refuses: Callable[[Tensor], bool], expected: set[str], base: nn.Module, shown: tuple[Tensor, Tensor]
+) -> None:
+    model = Refusing(base, refuses).eval()
+    verdict, case = judged(model, *shown, EPS)
+    assert expected <= rules(verdict)
+    assert int(case.right.sum()) == len(shown[0])
+    assert {finding.name for finding in self_test(model, frames=2, size=8)} <= {"fails", "dead gradient"}
+    assert seconds_a_gradient(Opened(model, Given(*shown))) > 0
 
 
 def test_labels_of_another_order_are_told(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:

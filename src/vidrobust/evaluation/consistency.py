@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import torch
 
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.evaluation.clips import device_of
-from vidrobust.evaluation.judged import answered
+from vidrobust.evaluation.judged import answered, in_halves
 from vidrobust.fast.inference import are_probabilities
 from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
@@ -29,6 +30,9 @@ ALONE = 8
 
 NOISE = 2 * PIXEL
 """What no model that has learnt a task minds."""
+
+CLOSE, FAR = 8 * PIXEL, 64 * PIXEL
+"""How far from a clip one is that counts as like it, and one that does not."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def look(model: nn.Module, clips: Clips, labels: Labels, draws: int = 64, seed: 
     ]
     if not random:
         measured += [_gradient_mode(model, shown, logits[usable]), _batch(model, shown, logits[usable])]
+        measured += _memory(model, shown, seed)
     return Look(logits, right, failed, random, probabilities, tuple(measured))
 
 
@@ -93,33 +98,67 @@ def drift(model: nn.Module, clips: Clips, before: Logits) -> Measured:
 
 def _is_random(model: nn.Module, clips: Clips) -> bool:
     """Asked again and again, each time as it comes: no seed is set in between."""
-    few = clips[:ALONE].to(device_of(model))
-    with undisturbed(model), torch.no_grad():
-        draws = [answers(model)(few).float().cpu() for _ in range(4)]
+    few = clips[:ALONE]
+    with undisturbed(model):
+        draws = [_asked(model, few, len(few)) for _ in range(4)]
     return any(bool(_differ(draw, draws[0], ALIKE).any()) for draw in draws[1:])
 
 
 def _gradient_mode(model: nn.Module, clips: Clips, logits: Logits) -> Measured:
-    """Does a graph, or a clip that asks for one, change the answer?"""
-    few = clips[: 2 * ALONE].to(device_of(model))
+    """Does a graph, or a clip that asks for one, change the answer? That it gives none is for others to tell."""
+    few, known = clips[: 2 * ALONE], logits[: 2 * ALONE]
+    other = torch.zeros(len(few), dtype=torch.bool)
     with undisturbed(model), torch.enable_grad():
-        shown = [few.clone(), few.clone().requires_grad_(True)]
-        other = torch.zeros(len(few), dtype=torch.bool)
-        for asked in shown:
-            other |= _differ(answers(model)(asked).detach().float().cpu(), logits[: len(few)], ALIKE)
+        for wanted in (False, True):
+            found = _asked(model, few, len(known), wanted)
+            other |= _differ(found, known, ALIKE) & ~found.isnan().all(1)
     return Measured("gradient mode", *_share(other))
 
 
 def _batch(model: nn.Module, clips: Clips, logits: Logits) -> Measured:
-    """Alone, in another order, beside other clips?"""
-    few, known = clips[:ALONE].to(device_of(model)), logits[:ALONE]
+    """Alone, in another order, beside other clips? A clip that fails alone depends on the others, too."""
+    few, known = clips[:ALONE], logits[:ALONE]
     with undisturbed(model), torch.no_grad():
-        call = answers(model)
-        alone = torch.cat([call(clip[None]).float().cpu() for clip in few])
-        turned = call(few.flip(0)).float().cpu().flip(0)
-        beside = call(torch.cat([few, 1 - few])).float().cpu()[: len(few)]
+        alone = torch.cat([_asked(model, clip[None], 1, classes=known.shape[1]) for clip in few])
+        turned = _asked(model, few.flip(0), len(few)).flip(0)
+        beside = _asked(model, torch.cat([few, 1 - few]), len(few))
     other = torch.stack([_differ(found, known, NEAR) for found in (alone, turned, beside)]).any(0)
     return Measured("batch", *_share(other))
+
+
+def _memory(model: nn.Module, clips: Clips, seed: int) -> list[Measured]:
+    """Does a clip get another answer where one like it was asked about before? Of two copies, one is asked about both.
+
+    Clips that the model may have been shown before, and those far from them, which it cannot.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    few = clips[:ALONE]
+    far = (few + FAR * torch.randn(few.shape, generator=generator).to(few)).clamp(0, 1)
+    before = torch.cat([few, far])
+    near = (before + CLOSE * torch.randn(before.shape, generator=generator).to(few).sign()).clamp(0, 1)
+    try:
+        remembers, fresh = copy.deepcopy(model), copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - what cannot be copied cannot be asked this
+        return []
+    with undisturbed(remembers), undisturbed(fresh), torch.no_grad():
+        _asked(remembers, before, len(before))
+        first, second = (_asked(each, near, len(near)) for each in (fresh, remembers))
+    other = _differ(second, first, ALIKE).view(2, -1).any(0)
+    return [Measured("drift", *_share(other), "clips like them had been asked about" if other.any() else "")]
+
+
+def _asked(model: nn.Module, clips: Clips, count: int, gradient: bool = False, classes: int = 1) -> Logits:
+    """``count K`` on the CPU: the logits of the first clips, as they come; NaN for those that the model fails on."""
+    where, found = device_of(model), None
+
+    def logits(rows: Tensor) -> Logits:
+        return answers(model)(clips[rows].to(where).requires_grad_(gradient)).detach().float().cpu()
+
+    for rows, said in in_halves(logits, torch.arange(len(clips)), {}):
+        if said is not None:
+            found = torch.full((len(clips), said.shape[1]), torch.nan) if found is None else found
+            found[rows] = said
+    return torch.full((count, classes), torch.nan) if found is None else found[:count]
 
 
 def _lost_to_noise(

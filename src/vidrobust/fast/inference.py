@@ -26,6 +26,7 @@ from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
+from vidrobust.fast.tracing import traced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +91,7 @@ class InferenceCopy:
     """
 
     def __init__(self, model: nn.Module, bf16: bool, fused: bool = False) -> None:
-        graph = fx.symbolic_trace(model)
+        graph = traced(model)
         pairs = _pairs(graph)
         # Captured graphs need weights that stay where they are, and a GPU's memory goes into activations.
         on_gpu = any(tensor.is_cuda for tensor in _tensors(model))

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from vidrobust.fast.blocks import blocks_of, patched
+from vidrobust.fast.tracing import traced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +55,7 @@ def _trace(model: nn.Module, clips: Clips) -> fx.GraphModule | None:
     if any(part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
         return None
     try:
-        graph = fx.symbolic_trace(model)
+        graph = traced(model)
         with torch.no_grad():
             return graph if torch.equal(graph(clips), model(clips)) else None
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, there are still blocks

@@ -83,10 +83,24 @@ def self_test(
         found = _output(logits, clips, classes)
         if found:
             return found
-        found = [*_answers(model, clips, logits), *_normalisation(model, clips)]
-        if any(finding.name == "random" for finding in found):
-            return found  # the slope of a loss that is drawn anew each time says nothing
-        return [*found, *_gradients(model, clips[:1], logits[:1])]
+        try:
+            return _looked_at(model, clips, logits)
+        except Exception as error:  # noqa: BLE001 - it answered these clips a moment ago
+            message = f"the model fails on clips that it answered before, or on one of them alone ({_why(error)})."
+            return [Finding("fails", message)]
+
+
+def _looked_at(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
+    """What is found on a model that gives logits."""
+    found = [*_answers(model, clips, logits), *_normalisation(model, clips)]
+    if any(finding.name == "random" for finding in found):
+        return found  # the slope of a loss that is drawn anew each time says nothing
+    return [*found, *_gradients(model, clips[:1], logits[:1])]
+
+
+def _why(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
 
 
 @contextlib.contextmanager
@@ -109,7 +123,7 @@ def _still(model: nn.Module) -> Iterator[None]:
 
 def _refused(model: nn.Module, clips: Tensor, error: Exception) -> Finding:
     """The model fails on the clips: is it the layout?"""
-    why = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:200]
+    why = _why(error)
     works = [layout for layout in _layouts(model) if _runs_in(model, clips, layout)]
     if works:
         now = model.pixels.layout if isinstance(model, Adapted) else AXES
@@ -279,7 +293,7 @@ def _gradients(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]
                 return [_black_box(model)]
             (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
     except (RuntimeError, InputError) as error:
-        return [Finding("dead gradient", f"the model cannot be differentiated ({str(error).splitlines()[0]}).")]
+        return [Finding("dead gradient", f"the model cannot be differentiated ({_why(error)}).")]
     if gradient is None or float(gradient.abs().max()) == 0:
         message = "the gradient of the loss in the pixels is zero: is something rounded, cast to integers or detached?"
         return [Finding("dead gradient", message)]

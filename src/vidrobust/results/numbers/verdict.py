@@ -148,7 +148,7 @@ RULES: dict[str, Rule] = {
             "model",
             0.0,
             1,
-            "{count} of {of} clips got other logits after the attacks than before: the model changes as it is asked",
+            "{count} of {of} clips got other logits after other questions: the model changes as it is asked",
             "let the model keep no state",
         ),
         Rule(

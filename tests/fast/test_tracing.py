@@ -1,0 +1,48 @@
+"""Tracing leaves nothing in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from vidrobust.fast.inference import InferenceCopy
+from vidrobust.fast.segments import lean
+from vidrobust.fast.tracing import traced
+
+
+class Keeps(nn.Module):
+    """Keeps the features of its last call, and a mask for the next one, as many published models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv3d(3, 4, 3, padding=1), nn.Linear(4, 3)
+        self.mask: Tensor | None = None
+        self.masks: dict[str, Tensor] = {}
+        self.seen: list[Tensor] = []
+
+    def forward(self, clips: Tensor) -> Tensor:
+        self.features = self.conv(clips).relu()
+        if self.mask is None:
+            self.mask = self.features.mean(0, keepdim=True) * 0 + 1
+            self.masks["mask"] = self.mask
+            self.seen.append(self.mask)
+        return self.head((self.features * self.mask).mean((2, 3, 4)))
+
+
+USERS: dict[str, Callable[[nn.Module], object]] = {
+    "graph": traced,
+    "copy": lambda model: InferenceCopy(model, bf16=False),
+    "segments": lambda model: lean(model, torch.rand(1, 3, 4, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_a_model_that_keeps_tensors_is_left_without_those_of_the_tracer(name: str) -> None:
+    model = Keeps().eval().requires_grad_(False)
+    USERS[name](model)
+    kept = [model.mask, getattr(model, "features", None), *model.masks.values(), *model.seen]
+    assert not any(isinstance(tensor, fx.Proxy) for tensor in kept)
+    assert model(torch.rand(2, 3, 4, 8, 8)).shape == (2, 3)
