@@ -47,3 +47,10 @@ def test_models_meet_under_the_strongest_attack_that_both_faced(synthetic):
     assert steps == 5 and set(found) == set(synthetic.QUICK)
     assert all(entry.value == 0 for by_eps in found.values() for entry in by_eps.values())
     assert differences(one, []) == (0, {})
+
+
+def test_one_model_under_more_steps_does_not_stand_for_all(synthetic):
+    rows = synthetic.rows(seeds=1)
+    longer = [*rows, next(row | {"steps": 100} for row in rows if row.get("steps") == 20 and row.get("eps") == 8)]
+    steps, found = differences(longer, longer)
+    assert steps == 20 and set(found) == set(synthetic.QUICK)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vidrobust.results.numbers.accuracy import Point, evaluation_steps, robustness_curves
+from vidrobust.results.numbers.accuracy import Point, robustness_curves
 from vidrobust.results.numbers.advantages import SEEDS_NEEDED
 from vidrobust.results.numbers.intervals import student
 from vidrobust.results.numbers.selection import model_order
@@ -87,17 +88,19 @@ def _welch(first: Point, second: Point) -> tuple[float, float, float]:
 
 
 def differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[str, dict[float, Difference]]]:
-    """How the accuracies of the models that two runs share differ, under PGD with the most steps that both used.
+    """How the accuracies of the models that two runs share differ, under PGD with the steps that most of them share.
 
     Returns:
-        The steps (0 if none are shared) and, for each model and ε, the second run minus the first.
+        The steps, of several the most (0 if none are shared), and, for each model and ε, the second run minus the first.
     """
-    shared = sorted(set(evaluation_steps(first)) & set(evaluation_steps(second)))
+    one, two = ({(c.model, c.steps): c for c in robustness_curves(rows)} for rows in (first, second))
+    shared = Counter(steps for _, steps in one.keys() & two.keys())
     if not shared:
         return 0, {}
-    one, two = ({c.model: c for c in robustness_curves(rows) if c.steps == shared[-1]} for rows in (first, second))
+    steps = max(shared, key=lambda steps: (shared[steps], steps))
     found = {}
-    for model in model_order(name for name in one if name in two):
-        points = {point.x: point for point in two[model].points}
-        found[model] = {point.x: difference(point, points[point.x]) for point in one[model].points if point.x in points}
-    return shared[-1], found
+    for model in model_order(model for model, at in one if at == steps and (model, at) in two):
+        points = {point.x: point for point in two[model, steps].points}
+        mine = one[model, steps].points
+        found[model] = {point.x: difference(point, points[point.x]) for point in mine if point.x in points}
+    return steps, found
