@@ -91,7 +91,8 @@ def differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[
     """How the accuracies of the models that two runs share differ, under PGD with the steps that most of them share.
 
     Returns:
-        The steps, of several the most (0 if none are shared), and, for each model and ε, the second run minus the first.
+        The steps, of several the most (0 if none are shared), and, for each model and ε, the second run minus the
+        first.
     """
     one, two = ({(c.model, c.steps): c for c in robustness_curves(rows)} for rows in (first, second))
     shared = Counter(steps for _, steps in one.keys() & two.keys())
