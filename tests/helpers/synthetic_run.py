@@ -55,6 +55,25 @@ def rows(models: dict[str, tuple[float, float]] | None = None, seeds: int = 3, c
     return found + [row for seed in range(seeds) for row in difficulty(rng, models, seed)]
 
 
+def every_kind() -> list[Row]:
+    """Rows of every kind that the schema knows, no two of which measure the same."""
+    return [
+        *rows(seeds=1),
+        *several_attacks(QUICK),
+        *several_views(QUICK),
+        {
+            "kind": "watch", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "epoch": 1, "split": "val", "clean": 9, "single": 5,
+            "robust": 3, "clips": 16, "loss": 1.5, "robust_loss": 2.5, "eps": 8.0, "alpha": 2.0, "steps": 10,
+        },
+        {"kind": "stopped", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "stop": True},
+        {"kind": "fallback", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "policy": "p"},
+        {
+            "kind": "example", "file": "jobs/examples/example-0.npz", "video": "v", "label": "left", "model": "m",
+            "eps": 8.0, "alpha": 2.0, "steps": 10, "clean_top": [["left", 0.9]], "adversarial_top": [["right", 0.8]],
+        },
+    ]  # fmt: skip
+
+
 def dataset() -> Row:
     return {
         "kind": "dataset", "name": "synthetic", "classes": CLASSES, "frames": 8, "size": 32, "contrast": [0.2, 0.6],

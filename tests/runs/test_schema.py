@@ -16,21 +16,7 @@ from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import read_rows
 from vidrobust.runs.schema import KINDS, fault, identity
 
-ROWS = [
-    *synthetic.rows(seeds=1),
-    *synthetic.several_attacks(synthetic.QUICK),
-    *synthetic.several_views(synthetic.QUICK),
-    {
-        "kind": "watch", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "epoch": 1, "split": "val", "clean": 9, "single": 5,
-        "robust": 3, "clips": 16, "loss": 1.5, "robust_loss": 2.5, "eps": 8.0, "alpha": 2.0, "steps": 10,
-    },
-    {"kind": "stopped", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "stop": True},
-    {"kind": "fallback", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "policy": "p"},
-    {
-        "kind": "example", "file": "jobs/examples/example-0.npz", "video": "v", "label": "left", "model": "m",
-        "eps": 8.0, "alpha": 2.0, "steps": 10, "clean_top": [["left", 0.9]], "adversarial_top": [["right", 0.8]],
-    },
-]  # fmt: skip
+ROWS = synthetic.every_kind()
 ONE_OF_EACH = {row["kind"]: row for row in ROWS}
 
 
