@@ -13,18 +13,19 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-IGNORED = {"provenance.json", "timings.jsonl", "report.html", ".motion.lock"}
-"""Where a run came from and what it cost, its page, which shows both, and what only says that somebody is at work."""
+IGNORED = {"provenance.json", "timings.jsonl", "report.html"}
+"""Where a run came from and what it cost; its page shows both."""
 
 WIDTH = 500
 """Characters of a line that are shown."""
 
 
 class Compared(NamedTuple):
-    """One thing that both revisions made, and where it differs, if it does."""
+    """One thing that both revisions made, and where it differs, if it does; or one that is new in B."""
 
     name: str
     difference: str | None
+    new: bool = False
 
 
 def of_folders(old: Path, new: Path) -> Iterator[Compared]:
@@ -38,8 +39,9 @@ def of_folders(old: Path, new: Path) -> Iterator[Compared]:
 
 
 def _files(folder: Path) -> list[Path]:
+    """All but what is ignored, and locks, which say that somebody is at work."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name not in IGNORED)
-    return [path.relative_to(folder) for path in found]
+    return [path.relative_to(folder) for path in found if path.suffix != ".lock"]
 
 
 def _of_group(old: Path, new: Path, paths: list[Path]) -> str | None:
@@ -167,7 +169,13 @@ def of_cases(old: Path, new: Path, row: str = "") -> Iterator[Compared]:
             yield Compared(number, f"only in {_only_in(old, new, Path(number))}: the other ended before")
             continue
         (before, about), (after, other) = _case(old / number), _case(new / number)
-        yield Compared(about["case"], _failed(about, other) or of_tensors(before, after, row) or of_told(about, other))
+        name, lacking = about["case"], [side for side, one in (("A", about), ("B", other)) if "lacking" in one["told"]]
+        if lacking == ["B"]:
+            yield Compared(name, f"B has it no longer: {other['told']['lacking']}")
+        elif lacking == ["A"]:
+            yield Compared(name, None, new=True)
+        elif not lacking:
+            yield Compared(name, _failed(about, other) or of_tensors(before, after, row) or of_told(about, other))
 
 
 def _case(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

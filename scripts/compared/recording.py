@@ -88,7 +88,8 @@ def note(out: Path, missing: Iterable[str]) -> None:
     (out / "not-covered.txt").write_text("".join(f"{name}\n" for name in sorted(missing)), encoding="utf-8")
 
 
-def wherever(name: str) -> Any:
-    """The value of that name in whichever loaded module of the package has it: where it lies may differ."""
+def named(*tables: str) -> set[str]:
+    """The keys of the tables of these names, in whichever loaded modules of the package have them."""
     modules = [vars(module) for path, module in list(sys.modules.items()) if path.startswith("vidrobust.")]
-    return next((module[name] for module in modules if name in module), {f"what {name} names, which no module has"})
+    found = {key for module in modules for table in tables for key in module.get(table, ())}
+    return found or {f"what stood in {' and '.join(tables)}"}

@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compared.commands import COMMANDS, SMALL
 from compared.differences import Compared, of_cases, of_folders
@@ -29,6 +30,11 @@ SETTINGS = {
 }
 AT_ONCE = 2
 """Processes beside each other, each on one thread."""
+
+
+RUNNING: set[subprocess.Popen[bytes]] = set()
+STOPPED = threading.Event()
+"""The processes at work, which must not outlive this one, and whether no more are to be started."""
 
 
 class WorkError(Exception):
@@ -62,8 +68,32 @@ def git(*arguments: str) -> str:
     """
     done = subprocess.run(["git", *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise WorkError(done.stderr.strip())
+        raise WorkError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def run(command: list[str], **how: Any) -> int:
+    """The exit code of a command."""
+    if STOPPED.is_set():
+        return 143
+    process = subprocess.Popen(command, **how)
+    RUNNING.add(process)
+    try:
+        return process.wait()
+    finally:
+        RUNNING.discard(process)
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """End what still runs where this process is told to end, in whichever thread it waits."""
+    try:
+        yield
+    except BaseException:
+        STOPPED.set()
+        for process in list(RUNNING):
+            process.terminate()
+        raise
 
 
 @dataclass(frozen=True)
@@ -110,9 +140,7 @@ class Side:
         own = {"PYTHONPATH": str(self.sources), "VIDROBUST_CACHE": str(self.now / "cache")}
         command = [sys.executable, *map(str, arguments)]
         with out.open("wb") as printed, err.open("wb") as told:
-            code = subprocess.run(
-                command, cwd=self.now / at, env=os.environ | SETTINGS | own, stdout=printed, stderr=told
-            ).returncode
+            code = run(command, cwd=self.now / at, env=os.environ | SETTINGS | own, stdout=printed, stderr=told)
         if code == 0:
             return None
         last = err.read_text("utf-8", "replace").strip().splitlines()[-5:]
@@ -208,11 +236,12 @@ PARTS = {
 def work(side: Side, parts: Sequence[str]) -> list[str]:
     """Do the parts, and return what went wrong."""
     wrong: list[str | None] = []
-    if "data" in parts or not side.data.exists():
-        wrong += render(side)
-    if not side.start.exists():
-        side.prepare()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with nothing_left():
+        if "data" in parts or not side.data.exists():
+            wrong += render(side)
+        if not side.start.exists():
+            side.prepare()
+    with ThreadPoolExecutor(AT_ONCE) as pool, nothing_left():
         results = [pool.submit(PARTS[part].work, side) for part in parts if part != "data"]
         wrong += [text for result in results for text in result.result()]
     side.now.rename(side.done)

@@ -31,9 +31,13 @@ SEARCHES: dict[str, Callable[[Any, float], Any]] = {
     "FAB": lambda threat, alpha: vr.FAB(threat, steps=4, targets=2),
     "RayS": lambda threat, alpha: vr.RayS(threat, queries=30),
     "AutoAttack": lambda threat, alpha: vr.AutoAttack(threat, steps=6, targets=2, queries=15),
+    "FMN": lambda threat, alpha: vr.FMN(threat, steps=5, targets=2),
+    "DDN": lambda threat, alpha: vr.DDN(threat, steps=5),
 }
-EACH_ALONE = ("FAB", "RayS", "AutoAttack")
+EACH_ALONE = ("FAB", "RayS", "AutoAttack", "FMN", "DDN")
 """They refuse a perturbation that clips share."""
+NORMS = {"DDN": ("L2",)}
+"""Of those that do not know all of them."""
 
 SUPPORTS: dict[str, Callable[[], Any]] = {
     "WholeClip": lambda: vr.WholeClip(),
@@ -61,12 +65,12 @@ def threat(norm: str = "Linf", support: str = "WholeClip", times: float = 1.0, *
 
 def under_threats() -> Iterator[tuple[str, Callable[[], Any]]]:
     """Every search under every norm, and under every support with one norm after another."""
-    for name, search in SEARCHES.items():
-        for support in SUPPORTS:
+    for number, (name, search) in enumerate(SEARCHES.items()):
+        norms = NORMS.get(name, tuple(EPS))
+        for turn, support in enumerate(SUPPORTS, number):
             if name in EACH_ALONE and support.startswith("Universal"):
                 continue
-            turn = list(SEARCHES).index(name) + list(SUPPORTS).index(support)
-            for norm in EPS if support == "WholeClip" else [list(EPS)[turn % len(EPS)]]:
+            for norm in norms if support == "WholeClip" else (norms[turn % len(norms)],):
                 yield f"{name} {norm} {support}", _made(search, norm, support)
 
 

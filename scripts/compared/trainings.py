@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from recording import Outcome, Place, note, record, wherever
+from recording import Outcome, Place, named, note, record
 
 import vidrobust as vr
 
@@ -54,7 +54,7 @@ def main() -> None:
     place = Place.given()
     data = place.clips()
     record({text: partial(trained, place, data, text) for text in METHODS}, place.out)
-    known = {*wherever("FAMILIES"), *wherever("MIXTURES"), *wherever("MODIFIERS")}
+    known = named("FAMILIES", "MIXTURES", "MODIFIERS")
     note(place.out, known - set(re.findall(r"[\w-]+", " ".join(METHODS))))
 
 
