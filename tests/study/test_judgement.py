@@ -16,7 +16,7 @@ from vidrobust.data.dataset import VideoClips
 from vidrobust.data.given import Given
 from vidrobust.errors import InputError, RunError
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.results.judgements.record import Judgement, read, stands
+from vidrobust.results.judgements.record import Judgement, read, share, stands
 from vidrobust.results.pages.judgement import lines, page
 from vidrobust.study.judgement import judge
 from vidrobust.study.judgement_plan import affordable, half_width, regions, threat_of
@@ -104,7 +104,8 @@ def _nearer(record: dict) -> None:
     """Claim smaller perturbations than were found."""
     for threat in record["threats"]:
         threat["distance"] = [None if size is None else size / 2 for size in threat["distance"]]
-        threat["worst_case"]["correct"] = sum(stands(threat))
+        threat["worst_case"] = share(stands(threat), [clip["source"] for clip in record["clips"]["list"]])
+        del threat["curve"]
 
 
 def _closer_to_clean(record: dict) -> None:
@@ -150,6 +151,14 @@ def test_a_damaged_record_is_refused_with_the_reason(text: str, told: str, tmp_p
         (lambda record: record["threats"][0]["worst_case"].update(correct=1), "clips stand"),
         (lambda record: record.update(verdict="do not trust"), "0 reasons"),
         (lambda record: record.update(verdict="maybe"), "is not one of"),
+        (lambda record: record["checks"][0].update(name="batch", count=3, of=8), "the check 'batch' speaks against"),
+        (lambda record: record["threats"][0]["checks"][0].update(name="noise", count=1, of=8), "the check 'noise'"),
+        (lambda record: record["threats"][0]["worst_case"].update(low=0.0, high=0.001), "outside its interval"),
+        (lambda record: record["clean"].update(low=0.9, high=0.1), "outside its interval"),
+        (lambda record: record["clean"].update(sources=500), "500, but the clips are of 15"),
+        (lambda record: record["clips"]["list"].__setitem__(1, record["clips"]["list"][0]), "a clip twice"),
+        (lambda record: record["threats"].append(record["threats"][0]), "a threat twice"),
+        (lambda record: record["threats"][0]["curve"][-1].__setitem__(1, 29), "29 clips stand at"),
         (lambda record: record["threats"][0].update(adversarial="../../x.npz"), "does not match"),
         (lambda record: record["threats"][0]["distance"].pop(), "distances of 30 clips"),
         (lambda record: record["clean"].update(right="1" * 29), "digits of 30 clips"),

@@ -17,6 +17,7 @@ import numpy as np
 from vidrobust.errors import RunError
 from vidrobust.results.judgements.schema import VERSION, faults
 from vidrobust.results.numbers.statistics import Estimate, accuracy
+from vidrobust.results.numbers.verdict import RULES, Measured
 from vidrobust.runs.files import write_atomic
 
 NAME = "judgement.json"
@@ -132,20 +133,54 @@ def _no_number(text: str) -> None:
 
 def _contradictions(record: dict[str, Any]) -> Any:
     """What does not fit together in a record whose fields are right one by one."""
-    clips = len(record["clips"]["list"])
-    right = record["clean"]["right"]
+    listed, right = record["clips"]["list"], record["clean"]["right"]
+    clips, sources = len(listed), len({clip["source"] for clip in listed})
     if len(right) != clips or record["clean"]["clips"] != clips or record["clean"]["correct"] != right.count("1"):
         yield f"clean.right has {len(right)} digits of {clips} clips, or other counts"
+    if len({json.dumps(clip, sort_keys=True) for clip in listed}) != clips:
+        yield "clips.list has a clip twice"
+    if len({key_of(threat) for threat in record["threats"]}) != len(record["threats"]):
+        yield "threats has a threat twice"
+    yield from _verdict(record)
+    for index, threat in enumerate(record["threats"]):
+        yield from _distances(f"threats[{index}]", threat, right)
+        yield from _interval(f"threats[{index}].worst_case", threat["worst_case"], sources)
+    yield from _interval("clean", record["clean"], sources)
+
+
+def _verdict(record: dict[str, Any]) -> Any:
+    """A verdict has its reasons, and each check that speaks against the numbers is one."""
     if (record["verdict"] == "trust") != (not record["reasons"]):
         yield f"the verdict is {record['verdict']!r} with {len(record['reasons'])} reasons against it"
-    for index, threat in enumerate(record["threats"]):
-        if not len(threat["distance"]) == len(threat["found_by"]) == clips == threat["worst_case"]["clips"]:
-            yield f"threats[{index}] has {len(threat['distance'])} distances of {clips} clips"
-        elif sum(stands(threat)) != threat["worst_case"]["correct"]:
-            told, standing = threat["worst_case"]["correct"], sum(stands(threat))
-            yield f"threats[{index}].worst_case.correct is {told}, but {standing} clips stand"
-        elif any(alive and digit == "0" for alive, digit in zip(stands(threat), right, strict=True)):
-            yield f"in threats[{index}], clips stand that are wrong as they are"
+    standing = [threat for threat in record["threats"] if sum(stands(threat))]  # where none stands, nothing is doubted
+    for check in (*record["checks"], *(check for threat in standing for check in threat.get("checks", ()))):
+        rule = RULES.get(check["name"])
+        counted = Measured(check["name"], check["count"], check["of"])
+        if record["verdict"] == "trust" and rule is not None and rule.scope != "note" and rule.speaks(counted):
+            yield f"the verdict is 'trust', but the check {check['name']!r} speaks against it"
+
+
+def _interval(where: str, told: dict[str, Any], sources: int) -> Any:
+    """The interval holds what was counted."""
+    if told.get("sources", sources) != sources:
+        yield f"{where}.sources is {told['sources']}, but the clips are of {sources}"
+    if told["clips"] and not told["low"] - 1e-6 <= told["correct"] / told["clips"] <= told["high"] + 1e-6:
+        yield f"{where} has {told['correct']} of {told['clips']}, outside its interval {told['low']} … {told['high']}"
+
+
+def _distances(where: str, threat: dict[str, Any], right: str) -> Any:
+    """One distance a clip, from which all else follows."""
+    clips, distances, alive = len(right), threat["distance"], stands(threat)
+    if not len(distances) == len(threat["found_by"]) == clips == threat["worst_case"]["clips"]:
+        yield f"{where} has {len(distances)} distances of {clips} clips"
+    elif sum(alive) != threat["worst_case"]["correct"]:
+        yield f"{where}.worst_case.correct is {threat['worst_case']['correct']}, but {sum(alive)} clips stand"
+    elif any(stood and digit == "0" for stood, digit in zip(alive, right, strict=True)):
+        yield f"in {where}, clips stand that are wrong as they are"
+    for eps, left in threat.get("curve", ()):
+        standing = sum(distance is None or distance > eps for distance in distances)
+        if left != standing:
+            yield f"{where}.curve says that {left} clips stand at {eps:g}, but {standing} do"
 
 
 # -------------------------------------------------------------------------------------------------- adversarial clips
