@@ -246,3 +246,9 @@ def test_fields_of_the_wrong_kind_are_named(text: str, words: str) -> None:
 def test_the_words_of_a_threat_are_norms_and_supports(norm: str, support: str, words: str) -> None:
     with pytest.raises(NotationError, match=words):
         threat_from_text(8, norm, support)
+
+
+@pytest.mark.parametrize("text", ["PGD(ε=8,α=2,steps=true)", "APGD(ε=8,steps=5,restarts=true)"])
+def test_a_yes_is_no_count(text: str) -> None:
+    with pytest.raises(NotationError, match="whole number"):
+        from_text(text, None)

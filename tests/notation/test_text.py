@@ -373,3 +373,19 @@ def test_the_documentation_lists_every_policy():
     table = [line.split("|") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     rows = [(cells[1].strip(" `"), cells[2].strip(" `")) for cells in table if cells[2].strip().startswith("`")]
     assert rows == list(zip(published_spellings(), ["standard", *POLICIES], strict=True))
+
+
+@pytest.mark.parametrize("line", ["ε~U(0,12)", "eps ~ rU(12,0)", "α~U(2ε,α*)", "alpha~U(2eps,alpha*)", "i~lU(1,15)"])
+def test_what_the_legend_says_to_be_drawn_is_a_schedule(line: str) -> None:
+    name, schedule = line.split("~")
+    terms = {"ε": "ε~U(0,12)", "α": "α=α*", "i": "i=5"}
+    symbol = {"eps": "ε", "alpha": "α"}.get(name.strip(), name.strip())
+    policy = parse_policy(f"CAL({','.join({**terms, symbol: f'{symbol}~{schedule}'}.values())})")
+    assert parse(line) == {"ε": policy.eps, "α": policy.alpha, "i": policy.steps}[symbol]
+
+
+@pytest.mark.parametrize("text", ["PGD(ε=8,α=ε/255,i=5)", "PGD(ε=8,α=2ε/255,i=5)", "CAL(ε~U(0,12),α=2ε/255,i=5)"])
+def test_a_multiple_of_eps_is_not_divided_by_255(text: str) -> None:
+    with pytest.raises(ParseError, match="units of 1/255") as error:
+        parse(text)
+    assert error.value.position == text.index("255")

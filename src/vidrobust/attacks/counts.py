@@ -17,7 +17,7 @@ def at_least_one(**counts: int) -> None:
     vidrobust.errors.InputError: steps must be a whole number of at least 1, but is 0.
     """
     for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
             raise InputError(f"{name} must be a whole number of at least 1, but is {count!r}.")
 
 

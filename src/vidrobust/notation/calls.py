@@ -231,6 +231,8 @@ class Reader(Scanner):
             number = self.number()
             if not number:
                 raise self.error(place, f"Expected a number other than 0 after ε{sign}.")
+            if sign == "/" and number == 255:
+                raise self.error(place, f"Expected another number after ε/: {UNIT}, and ε for ε/255.")
             factor = factor * number if sign == "*" else factor / number
         self.no_more(start)
         return factor

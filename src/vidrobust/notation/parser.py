@@ -32,6 +32,8 @@ METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name i
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
 LEGEND = {"u": "ε", "ru": "ε", "lu": "ε", "αu": "α", "alphau": "α", "iu": "i"}
 """The names of the slides' schedules, and what each is a schedule of."""
+DRAWN = {word: symbol for word, symbol in SYMBOLS.items() if word != "steps"}
+"""What the slides' legend says to be drawn, ``α~U(2ε,α*)``."""
 _LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
 WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
 """Words that options take, however they are typed."""
@@ -47,12 +49,12 @@ class Parser(Scanner):
     """Where each ε, α and i of these brackets stands."""
 
     def definition(self) -> EpsRule | AlphaRule | StepsRule:
-        """A line of the slides' legend, ``U:=U(0,12)``: the schedule that it defines."""
+        """A line of the slides' legend, ``U:=U(0,12)`` or ``α~U(2ε,α*)``: the schedule that it defines."""
         self.example, self.numbers = "U:=U(0,12)", []
         name = self.word()
-        if not self.becomes():
+        if not (self.accept("~") if name in DRAWN else self.becomes()):
             raise self.error(self.position, "Expected :=, as in U:=U(0,12); by itself a schedule is no policy.")
-        found = {"ε": self.eps, "α": self.alpha, "i": self.steps}[LEGEND[name]]()
+        found = {"ε": self.eps, "α": self.alpha, "i": self.steps}[{**LEGEND, **DRAWN}[name]]()
         self.end()
         self.check_ranges("Linf")
         return found
@@ -274,6 +276,8 @@ class Parser(Scanner):
             divisor = self.number()
             if not divisor:
                 raise self.error(place, "Expected a number other than 0 to divide ε by.")
+            if divisor == 255:
+                raise self.error(place, f"Expected another number after ε/: {UNIT}, and ε for ε/255.")
             factor /= divisor
         with self.blaming(start):
             return EqualsEps(factor)

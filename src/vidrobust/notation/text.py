@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 from vidrobust.notation.attack_text import ATTACKS, AttackText, attack_from
 from vidrobust.notation.calls import EXAMPLE, LONGEST
-from vidrobust.notation.parser import EXAMPLES, LEGEND, METHODS, Parser
+from vidrobust.notation.parser import DRAWN, EXAMPLES, LEGEND, METHODS, Parser
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.scanner import Scanner
 from vidrobust.notation.schedules import AlphaRule, EpsRule, StepsRule
@@ -38,11 +38,13 @@ def parse(text: str) -> Policy | AttackText | EpsRule | AlphaRule | StepsRule:
 
     >>> print(parse("rU:=U(12,0)"), parse("αU:=U(2ε,α*)"), parse("iU:=lU(1,15)"))
     rU(12,0) αU iU
+    >>> print(parse("ε~U(0,12)"), parse("α~U(2ε,α*)"), parse("i~lU(1,15)"))
+    U(0,12) αU iU
     """
     if _begins_with(text, ATTACKS):
         return attack_from(text)
     parser = Parser(text, EXAMPLES["CAL"])
-    if _begins_with(text, LEGEND):
+    if _begins_with(text, {**LEGEND, **DRAWN}):
         return parser.definition()
     return parser.whole_policy(METHODS[parser.name(METHODS, ATTACKS.values())])
 
