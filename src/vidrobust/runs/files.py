@@ -78,3 +78,13 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is missing: {path.parent} is not a whole vidrobust run directory.") from error
     except (ValueError, RecursionError, OSError) as error:
         raise RunError(f"{path} is damaged ({error}). Delete {path.parent} and run the command again.") from error
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse what is no file of bytes: a pipe may wait for ever, a device never end. A missing file passes.
+
+    Raises:
+        RunError: the path is a folder, a pipe, a socket or a device, or leads to one.
+    """
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is no regular file. Give one, or a copy of it.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.files import disk_error
+from vidrobust.runs.files import disk_error, refuse_irregular
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.lock import BRIEFLY, held
 from vidrobust.runs.schema import fault, identity
@@ -60,6 +60,7 @@ def numbered(path: Path, faults: list[tuple[int, str]] | None = None) -> Iterato
     """The rows of a JSON-lines file with their line numbers; a damaged line is an error, or is noted in ``faults``."""
     if not path.exists():
         return
+    refuse_irregular(path)
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):  # whole lines end in a newline: the last piece is torn or empty
         try:

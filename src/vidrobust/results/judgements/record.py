@@ -18,7 +18,7 @@ from vidrobust.errors import RunError
 from vidrobust.results.judgements.schema import VERSION, faults
 from vidrobust.results.numbers.statistics import Estimate, accuracy
 from vidrobust.results.numbers.verdict import RULES, Measured
-from vidrobust.runs.files import write_atomic
+from vidrobust.runs.files import refuse_irregular, write_atomic
 
 NAME = "judgement.json"
 
@@ -107,6 +107,7 @@ def read(path: str | Path) -> Judgement:
     """
     file = Path(path)
     file = file / NAME if file.is_dir() else file
+    refuse_irregular(file)
     try:
         if file.stat().st_size > LARGEST:
             raise RunError(f"{file} has {file.stat().st_size} bytes, over {LARGEST}: no judgement is so large.")
@@ -210,6 +211,7 @@ def read_adversarial(judgement: Judgement, threat: dict[str, Any]) -> tuple[np.n
         RunError: the file is missing, damaged, or does not fit the record.
     """
     file = judgement.path.parent / threat.get("adversarial", "-")
+    refuse_irregular(file)
     shape, clips = tuple(judgement.record["clips"]["shape"]), len(judgement.record["clips"]["list"])
     most = clips * (int(np.prod(shape)) + 1) * 4 + 4096
     try:
