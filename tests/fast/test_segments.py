@@ -288,5 +288,6 @@ def test_hooks_run_and_the_model_decides_not_a_stale_graph(monkeypatch: pytest.M
     assert not torch.equal(attack(model, clips(), torch.tensor([0])).clips, clips())
     model.fc = nn.Linear(model.fc.in_features, 5)
     torch.nn.init.zeros_(model.fc.weight)
+    torch.nn.init.zeros_(model.fc.bias)  # equal logits are class 0: the clip is right, and stands
     with pytest.warns(RobustnessWarning, match="zero"):  # no gradient: nothing moves
         assert torch.equal(attack(model, clips(), torch.tensor([0])).clips, clips())
