@@ -83,7 +83,8 @@ def _decoded(video: StoredVideo, fit: Fit, most: int | None, total: int) -> np.n
 
     try:
         with video.open() as file:
-            decoder = VideoDecoder(file, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
+            source: Any = file  # whatever reads and seeks will do, though its types name a few classes
+            decoder = VideoDecoder(source, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
             if len(decoder) != total:
                 return None
             wanted, parts, times = middle(total, most), [], []
