@@ -8,6 +8,7 @@ All others, bare streams, folders of frames and files that it gives up on go to 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
