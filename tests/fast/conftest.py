@@ -14,3 +14,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _drawn_alike() -> None:
+    """The same weights and clips in every run: of many draws, one may lie beyond a tolerance."""
+    torch.manual_seed(0)

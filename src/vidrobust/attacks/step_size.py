@@ -20,7 +20,7 @@ from torch import nn
 from vidrobust.attacks.base import Goal, warn_of_no_gradient
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.errors import InputError
-from vidrobust.fast.inference import model_state
+from vidrobust.fast.state import model_state
 from vidrobust.losses import cross_entropy
 from vidrobust.notation.alpha_star import StepSizeEstimate, best_step
 from vidrobust.threats import Threat

@@ -25,6 +25,7 @@ from vidrobust.fast.graphs import Graphs, Repeated
 from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
+from vidrobust.fast.state import model_state, tensors_of
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
 from vidrobust.fast.tracing import traced
 
@@ -94,7 +95,7 @@ class InferenceCopy:
         graph = traced(model)
         pairs = _pairs(graph)
         # Captured graphs need weights that stay where they are, and a GPU's memory goes into activations.
-        on_gpu = any(tensor.is_cuda for tensor in _tensors(model))
+        on_gpu = any(tensor.is_cuda for tensor in tensors_of(model))
         apart = bf16 or on_gpu
         shared = set() if apart else {conv for conv, _ in pairs.values() if _can_share(graph.get_submodule(conv))}
         _own_parts(graph, shared, bf16)
@@ -128,7 +129,7 @@ class InferenceCopy:
         state = model_state(model)
         if state == self._state:
             return
-        tensors = _tensors(model)
+        tensors = tensors_of(model)
         if all(tensor.is_cuda for tensor in tensors):
             self._taking_over(tuple(tensor.data_ptr() for tensor in tensors))
         else:
@@ -165,13 +166,9 @@ class InferenceCopy:
         return torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
-
-
 def _parts(model: nn.Module) -> tuple[object, ...]:
     """What a copy is made of: it holds on to these objects, so that equal ids mean the same ones."""
-    kinds = [(id(tensor), tensor.device, tensor.dtype, tensor.shape) for tensor in _tensors(model)]
+    kinds = [(id(tensor), tensor.device, tensor.dtype, tensor.shape) for tensor in tensors_of(model)]
     return (*kinds, *((id(module), *_constants(module)) for module in model.modules()))
 
 
@@ -179,9 +176,6 @@ def _constants(module: nn.Module) -> list[tuple[str, object]]:
     """Plain values that a module holds: tracing writes those its forward pass uses into the graph."""
     return [(name, value) for name, value in vars(module).items() if name not in _OF_ALL and _is_plain(value)]
 
-
-FEW_WEIGHTS = 4 * 2**20
-"""Numbers of a model that are laid side by side to tell whether one has changed."""
 
 _OF_ALL = frozenset(vars(nn.Module()))
 """What every module holds, such as its mode and its hooks."""
@@ -192,29 +186,6 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, (int, float, str))
-
-
-@torch.no_grad()
-def model_state(model: nn.Module) -> tuple[float, ...]:
-    """Numbers that change when a weight does; version counters alone do not see ``weight.data.mul_(2)``."""
-    tensors = _tensors(model)
-    if not tensors:
-        return ()
-    counters = (number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
-    return (*counters, *_sums(tensors).tolist())
-
-
-def _sums(tensors: list[Tensor]) -> Tensor:
-    """A number a tensor; on a GPU, which each number would keep waiting, two a type where all is little."""
-    if not all(tensor.is_cuda for tensor in tensors) or sum(tensor.numel() for tensor in tensors) > FEW_WEIGHTS:
-        return torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors])
-    return torch.cat([_two_sums(kind, tensors) for kind in dict.fromkeys(tensor.dtype for tensor in tensors)])
-
-
-def _two_sums(kind: torch.dtype, tensors: list[Tensor]) -> Tensor:
-    """The sum of all numbers of a type, and one that knows their places."""
-    numbers = torch.cat([tensor.reshape(-1) for tensor in tensors if tensor.dtype == kind]).float()
-    return torch.stack([numbers.sum(), numbers @ torch.linspace(1, 2, len(numbers), device=numbers.device)])
 
 
 def _has_hooks(model: nn.Module) -> bool:

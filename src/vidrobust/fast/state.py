@@ -1,0 +1,41 @@
+"""Has a model changed since it was last seen? A few numbers tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FEW_WEIGHTS = 4 * 2**20
+"""Numbers of a model that are laid side by side to tell whether one has changed."""
+
+
+def tensors_of(model: nn.Module) -> list[Tensor]:
+    """All parameters and buffers."""
+    return [*model.parameters(), *model.buffers()]
+
+
+@torch.no_grad()
+def model_state(model: nn.Module) -> tuple[float, ...]:
+    """Numbers that change when a weight does; version counters alone do not see ``weight.data.mul_(2)``."""
+    tensors = tensors_of(model)
+    if not tensors:
+        return ()
+    counters = (number for tensor in tensors for number in (tensor.data_ptr(), tensor._version))
+    return (*counters, *_sums(tensors).tolist())
+
+
+def _sums(tensors: list[Tensor]) -> Tensor:
+    """A number a tensor; on a GPU, which each number would keep waiting, two a type where all is little."""
+    if not all(tensor.is_cuda for tensor in tensors) or sum(tensor.numel() for tensor in tensors) > FEW_WEIGHTS:
+        return torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors])
+    return torch.cat([_two_sums(kind, tensors) for kind in dict.fromkeys(tensor.dtype for tensor in tensors)])
+
+
+def _two_sums(kind: torch.dtype, tensors: list[Tensor]) -> Tensor:
+    """The sum of all numbers of a type, and one that knows their places."""
+    numbers = torch.cat([tensor.reshape(-1) for tensor in tensors if tensor.dtype == kind]).float()
+    return torch.stack([numbers.sum(), numbers @ torch.linspace(1, 2, len(numbers), device=numbers.device)])
