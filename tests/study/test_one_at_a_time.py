@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,7 @@ def test_a_second_study_is_told_who_works_there(small_motion: Path, tmp_path: Pa
         while not (tmp_path / "run" / ".work.holder").exists():
             assert first.poll() is None, first.communicate()
             time.sleep(0.05)
+        os.kill(first.pid, signal.SIGSTOP)  # it holds the run however long the second one takes to start
         command = [sys.executable, "-m", "vidrobust", "study", "--config", str(TINY), "--data", str(small_motion)]
         second = subprocess.run([*command, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False)
     finally:
