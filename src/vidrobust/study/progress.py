@@ -16,6 +16,9 @@ from vidrobust.results.pages.console import SafeConsole, printable, sparkline
 PLAIN_SECONDS = 15.0
 """Seconds between plain lines when nothing ends."""
 
+ESTIMATED_FROM = 0.02
+"""Share of the work after which the time left is estimated: opening the data takes time and no gradients."""
+
 
 class Display:
     """Shows how far long work has come, counted in clip-gradients.
@@ -101,8 +104,7 @@ class Display:
         elapsed = self._last - self._started
         share = min(1.0, (self._skipped + self._counted) / self.total)
         fresh = self._counted / self.total
-        left = elapsed * (1 - share) / fresh if fresh > 0 else float("nan")
-        eta = f", about {left / 60:.1f} min left" if fresh > 0 else ""
+        eta = f", about {elapsed * (1 - share) / fresh / 60:.1f} min left" if fresh >= ESTIMATED_FROM else ""
         self.console.print(
             f"[{elapsed:6.1f} s] {share:4.0%} {text}{eta}", highlight=False, markup=False, soft_wrap=True
         )
