@@ -55,5 +55,6 @@ from .threats import Threat as Threat
 from .threats import Universal as Universal
 from .threats import WholeClip as WholeClip
 from .training.fitting import fit as fit
+from .training.training_attack import TrainingAttack as TrainingAttack
 
 __all__: list[str]

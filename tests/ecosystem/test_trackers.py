@@ -1,7 +1,8 @@
-"""The numbers of a training in MLflow and in Weights & Biases (offline), also after it went on."""
+"""The numbers of a training in MLflow, in Weights & Biases (offline) and in trackio (local), also after it went on."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,20 @@ def test_wandb_without_a_key_says_what_to_do(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(wandb, "init", refused)  # which offline runs before it in this process have set up
     with pytest.raises(InputError, match="wandb: .*login.*WANDB_MODE=offline"):
         log(tmp_path, "wandb", 1)
+
+
+def test_trackio_holds_one_run_with_each_epoch_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trackio = pytest.importorskip("trackio")
+    for module in ("trackio.utils", "trackio.sqlite_storage"):  # which take TRACKIO_DIR when they are imported
+        monkeypatch.setattr(f"{module}.TRACKIO_DIR", tmp_path / "trackio")
+    log(tmp_path, "trackio", 1)
+    log(tmp_path, "trackio", 2)
+    name = (tmp_path / "trackio_run.txt").read_text()
+    assert name.startswith("AT(ε=8,α=2,i=5) ")
+    (run,) = trackio.Api().runs("vidrobust")
+    found = importlib.import_module("trackio.sqlite_storage").SQLiteStorage.get_logs("vidrobust", name)
+    assert run.name == name
+    assert [(row["step"], row["train/attacked"]) for row in found] == [(1, 0.3), (2, 0.6)]
+    assert capsys.readouterr().out == ""

@@ -181,7 +181,7 @@ def test_after_a_kill_tensorboard_shows_each_epoch_once(tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_is_missing_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("mlflow", "wandb"):
+    for name in ("mlflow", "wandb", "trackio"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
         with pytest.raises(InputError, match=f"vidrobust\\[{name}\\]"):
             Trackers(tmp_path, [name], "standard", {})  # type: ignore[list-item]

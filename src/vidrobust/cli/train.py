@@ -67,7 +67,8 @@ class Train(Verb):
         clips: frames, size and number of the clips.
         fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
         watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
-        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb. JSON lines are always written.
+        track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb, trackio. JSON lines are always
+            written.
         skip_bad: leave out videos that cannot be decoded, and list them.
         dry_run: say what it would cost, and stop.
         gpu: the GPU for which a dry run estimates.

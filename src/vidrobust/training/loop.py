@@ -331,12 +331,14 @@ class Training:
         return Clock(self.at.epoch, self.config.epochs, step, self.steps, draw, losses, self.at.standing)
 
     def _alpha(self, eps: float, steps: int) -> float:
-        """α* of this epoch, looked for once; where ε moves with every step, for the next whole ε, and scaled."""
-        asked = math.ceil(eps) if self.policy.by_step and not isinstance(self.policy.eps, Adaptive) else eps
-        key = f"{asked:g} {steps}"
+        return scaled_alpha(self.policy, self._alpha_of_epoch, eps, steps)
+
+    def _alpha_of_epoch(self, eps: float, steps: int) -> float:
+        """α* of this epoch, looked for once."""
+        key = f"{eps:g} {steps}"
         if key not in self.at.alphas:
-            self.at.alphas[key] = self.alpha_star(asked, steps)
-        return self.at.alphas[key] * eps / asked
+            self.at.alphas[key] = self.alpha_star(eps, steps)
+        return self.at.alphas[key]
 
     def _measured(self, held: Clips, progress: Callable[[int], None]) -> list[list[float]]:
         """The adversarial loss at each ε that an adaptive policy draws from."""
@@ -347,6 +349,12 @@ class Training:
             found.append([eps, loss_at(self.learner, replace(threat, eps=setting.eps * PIXEL), held, setting)])
             progress(len(held) * setting.steps)
         return found
+
+
+def scaled_alpha(policy: Policy, alpha_star: AlphaStar, eps: float, steps: int) -> float:
+    """α*(ε, i); where ε moves with every step, that of the next whole ε, scaled."""
+    asked = math.ceil(eps) if policy.by_step and not isinstance(policy.eps, Adaptive) else eps
+    return alpha_star(asked, steps) * eps / asked
 
 
 def check_reduced(model: nn.Module) -> None:

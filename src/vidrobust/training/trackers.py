@@ -1,7 +1,10 @@
-"""Trackers: a file of JSON lines, which is always written, TensorBoard, MLflow and Weights & Biases."""
+"""Trackers: a file of JSON lines, which is always written, TensorBoard, MLflow, Weights & Biases and trackio."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -13,7 +16,7 @@ from vidrobust.runs.rows import append_lines, read_lines
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
-TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb"]
+TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "trackio"]
 
 
 class Tracker(Protocol):
@@ -163,15 +166,45 @@ class WandB:
         self._run.finish()
 
 
+class Trackio:
+    """A run of trackio, in its own folder (``TRACKIO_DIR``), or in the Space of ``TRACKIO_SPACE_ID``.
+
+    A resumed training goes on with the same run, whose name is in ``trackio_run.txt``.
+    """
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        try:
+            import trackio  # pyrefly: ignore[missing-import]
+        except ImportError as error:
+            raise missing("trackio") from error
+        known = folder / "trackio_run.txt"
+        title = known.read_text(encoding="utf-8") if known.exists() else f"{name} {uuid.uuid4().hex[:8]}"
+        how = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+        with contextlib.redirect_stdout(sys.stderr):  # what this program prints is its result
+            self._run = trackio.init("vidrobust", name=title, config=config, resume="allow", **how)
+        self._trackio = trackio
+        write_atomic(known, title.encode())
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if scalars(row):
+                self._run.log(scalars(row), step=row["epoch"])
+
+    def close(self) -> None:
+        with contextlib.redirect_stdout(sys.stderr):
+            self._trackio.finish()
+
+
 def missing(extra: str) -> InputError:
     """The error of a tracker that is not installed."""
     return InputError(f'{extra} is not installed: pip install "vidrobust[{extra}]".')
 
 
-KINDS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB]] = {
+KINDS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB] | type[Trackio]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WandB,
+    "trackio": Trackio,
 }
 
 
