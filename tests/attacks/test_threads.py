@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,13 @@ from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.frame_saliency import FrameSaliency
+from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.square import Square
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import BPDA, EOT
+from vidrobust.fast.segments import storages
+from vidrobust.fast.view import inference_view
 from vidrobust.threats import Linf, Threat
 
 THREAT = Threat(Linf(), 0.02)
@@ -43,12 +47,13 @@ class Slow(nn.Module):
         super().__init__()
         self.body, self.drop = convolutional(), nn.Dropout(0.5)
         self.pause: Callable[[], None] = lambda: None
+        self.noise = 0.01
 
     def forward(self, clips: Tensor) -> Tensor:
         self.pause()
         logits = self.body(clips)
         self.pause()
-        return logits + 0.01 * torch.randn_like(logits) * self.drop(logits)
+        return logits + self.noise * torch.randn_like(logits) * self.drop(logits) if self.noise else logits
 
 
 def state(model: nn.Module) -> list[object]:
@@ -119,17 +124,88 @@ def test_another_model_does_not_turn_back_the_random_numbers_of_the_first() -> N
     assert torch.equal(found.clips, wanted.clips)
 
 
-def test_the_weights_of_a_model_with_a_copy_keep_their_gradients() -> None:
-    """So that a second thread may train on: what is attacked are the copy's own, frozen ones."""
-    model, seen = convolutional(), []
+class Weighing(nn.Module):
+    """A model without a copy, of linear layers, in which another thread looks at the weights of its body."""
 
-    class Watching(PGD):
-        def _moved(self, *given: Any) -> Any:
-            seen.append(all(weight.requires_grad for weight in model.parameters()))
-            return super()._moved(*given)
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.Tanh(), nn.Linear(32, 3))
+        self.seen: list[bool] = []
 
-    Watching(THREAT, 0.005, 3)(model, CLIPS, LABELS)
-    assert seen and all(seen)
+    def forward(self, clips: Tensor) -> Tensor:
+        with ThreadPoolExecutor(1) as other:
+            self.seen += other.submit(lambda: [weight.requires_grad for weight in self.parameters()]).result()
+        return self.body(clips if clips.mean() > 0.1 else 1 - clips)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_weights_of_a_model_need_gradients_for_other_threads(name: str) -> None:
+    model = Weighing()
+    ATTACKS[name](model, CLIPS, LABELS)
+    assert model.seen and all(model.seen)
+
+
+def test_weights_are_constant_for_the_attack() -> None:
+    """Nothing is kept for their gradients, and the numbers are those of frozen weights."""
+    model = Weighing()
+    free = InputGradient.of(model)
+    frozen = InputGradient.of(model.requires_grad_(False))
+    assert free.kept == frozen.kept
+    assert torch.equal(free.gradient, frozen.gradient)
+
+
+@dataclass
+class InputGradient:
+    gradient: Tensor
+    kept: int
+    """Bytes that the forward pass handed over, weights apart."""
+
+    @classmethod
+    def of(cls, model: nn.Module) -> InputGradient:
+        kept, weights = [], storages(model)
+
+        def note(tensor: Tensor) -> Tensor:
+            kept.append(0 if tensor.untyped_storage().data_ptr() in weights else tensor.nbytes)
+            return tensor
+
+        with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            gradient = input_gradient(inference_view(model, CLIPS), CLIPS, LABELS).gradient
+        return cls(gradient, sum(kept))
+
+
+def test_two_models_are_attacked_at_once() -> None:
+    """Each waits for the other in the midst of its own forward pass."""
+    models = [Slow().eval().requires_grad_(False) for _ in range(2)]
+    for model in models:
+        model.noise = 0.0
+        ATTACKS["exact"](model, CLIPS, LABELS)  # seen to draw nothing
+    met = threading.Barrier(2, timeout=60)
+    for model in models:
+        model.pause = lambda: met.wait() and None
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(ATTACKS["exact"], model, CLIPS, LABELS) for model in models]
+        assert all(len(each.result().clips) == len(CLIPS) for each in found)
+
+
+def test_one_model_within_another_is_not() -> None:
+    inner, inside, order = convolutional().train(), threading.Event(), list[str]()
+    outer = nn.Sequential(inner)
+    for model in (inner, outer):
+        ATTACKS["pgd"](model, CLIPS, LABELS)
+
+    def second() -> None:
+        inside.wait()
+        with undisturbed(inner):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with undisturbed(outer):
+        inside.set()
+        thread.join(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"] and inner.training
 
 
 def test_an_error_frees_the_model() -> None:

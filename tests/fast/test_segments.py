@@ -16,11 +16,12 @@ from vidrobust.attacks.base import RobustnessWarning
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import PGD
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.fast import view as viewing
 from vidrobust.fast.inference import InferenceCopy
 from vidrobust.fast.precision import Precision
 from vidrobust.fast.segments import Probe, Segmented, lean
+from vidrobust.fast.view import inference_view
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.models.shapes import ResNet3dConfig
 from vidrobust.threats import Linf, Threat
@@ -141,7 +142,7 @@ def test_the_gradient_is_the_same_bit_by_bit(name: str, precision: Precision, mo
             monkeypatch.setattr(viewing, "SAVED", 0)  # clip by clip, as the lean pass has it
             monkeypatch.setattr(viewing, "SAVED_BY_FEW", 0)
         with undisturbed(model):
-            view = attack_view(model, clips(count), precision)
+            view = inference_view(model, clips(count), precision)
             view(clips(count).requires_grad_(True))  # measured, and cut
             torch.manual_seed(5)
             found.append(input_gradient(view, clips(count), labels))
@@ -176,7 +177,7 @@ class Peak(TorchDispatchMode):
 def peak(model: nn.Module, precision: Precision) -> int:
     """Bytes at once of one gradient."""
     with undisturbed(model):
-        view = attack_view(model, clips(), precision)
+        view = inference_view(model, clips(), precision)
         view(clips().requires_grad_(True))
         with Peak() as measured:
             input_gradient(view, clips(), torch.tensor([0]))
@@ -278,7 +279,7 @@ def test_hooks_run_and_the_model_decides_not_a_stale_graph(monkeypatch: pytest.M
     model, calls = made("resnet"), []
     handle = model.layer1.register_forward_hook(lambda *_: calls.append(1))
     with undisturbed(model):
-        view = attack_view(model, clips(), "exact")
+        view = inference_view(model, clips(), "exact")
         view(clips().requires_grad_(True))
         before = len(calls)
         input_gradient(view, clips(), torch.tensor([0]))

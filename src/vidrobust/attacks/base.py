@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import VidrobustWarning
 from vidrobust.fast.memory import in_parts
 from vidrobust.fast.precision import full_float32
-from vidrobust.fast.view import View, answers
+from vidrobust.fast.view import View, answers, inference_view
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats.rounding import towards
 
@@ -221,7 +221,7 @@ def attacked(
     with undisturbed(model), torch.inference_mode(False), torch.no_grad():
         given, labels = steady(clips, labels)
         pixels = given.float()
-        view = attack_view(model, pixels, precision)
+        view = inference_view(model, pixels, precision)
         check_first_answer(view, pixels, labels)
         pixels = pixels.contiguous(memory_format=view.layout)
         yield Subject(model, view, threat.around(pixels), pixels, labels, given)

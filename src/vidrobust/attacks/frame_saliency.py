@@ -13,8 +13,9 @@ from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
 from vidrobust.attacks.traits import Wrapper, cost
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
+from vidrobust.fast.view import inference_view
 from vidrobust.losses import margin
 from vidrobust.threats import Frames, Threat, WholeClip
 
@@ -168,7 +169,7 @@ def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Label
     with undisturbed(model), torch.inference_mode(False):
         given, labels = steady(clips, labels)
         pixels = given.float()
-        view = attack_view(model, pixels, "exact")
+        view = inference_view(model, pixels, "exact")
         check_first_answer(view, pixels, labels)
         _, logits, gradient, usable = input_gradient(view, pixels, labels)  # a few clips at a time
         frames, passes = gradient.abs().sum((1, 3, 4)), torch.ones_like(labels)

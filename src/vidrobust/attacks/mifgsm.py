@@ -100,7 +100,7 @@ class MIFGSM(Traits):
             free = run.feasible.start
             velocity = torch.zeros_like(free)
             shifts = range(-self.shifts, self.shifts + 1)
-            views = [View(partial(rolled, run.view, by), run.view.layout) if by else run.view for by in shifts]
+            views = [_shifted(run.view, by) if by else run.view for by in shifts]
             for _ in range(self.steps):
                 gradient = blurred(self._gradient(run, free, views), self.blur)
                 size = gradient.abs().flatten(1).mean(1).clamp(min=1e-30)
@@ -117,6 +117,10 @@ class MIFGSM(Traits):
             total += (1 - abs(shift) / (self.shifts + 1)) * run.gradient(free)[1]
             run.moved = run.moved if shift == 0 else moved  # what moves the clip is its own gradient
         return total
+
+
+def _shifted(view: View, by: int) -> View:
+    return View(partial(rolled, view, by), view.layout, model=view.model)
 
 
 def rolled(view: Callable[[Clips], Logits], by: int, clips: Clips) -> Logits:

@@ -15,10 +15,10 @@ from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolved
 from vidrobust.attacks.traits import Traits
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
-from vidrobust.fast.view import View
+from vidrobust.fast.view import View, inference_view
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats import Threat
 
@@ -155,7 +155,7 @@ class PGD(Traits):
             yield iterate
 
     def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
-        view = attack_view(model, clips, self.precision)
+        view = inference_view(model, clips, self.precision)
         check_first_answer(view, clips, labels)
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
         free, memory, movable = self._start(feasible), None, feasible.movable
@@ -186,7 +186,7 @@ class PGD(Traits):
         """
         attack = resolved(self, model, clips, labels)
         with undisturbed(model):
-            view = attack_view(model, clips, self.precision)
+            view = inference_view(model, clips, self.precision)
             feasible = self.threat.around(clips.detach().contiguous(memory_format=view.layout))
             start = attack._start(feasible) if start is None else start
             return feasible.clips(attack._end(view, feasible, labels, start)[0]).detach().contiguous()

@@ -14,6 +14,7 @@ from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.traits import Wrapper, cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
+from vidrobust.fast.turns import PROCESS, turns
 from vidrobust.fast.view import answers
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ class Averaged:
 
 @contextmanager
 def seeded(seed: int, clips: Clips) -> Iterator[None]:
-    """The global random state seeded inside, and as it was afterwards."""
-    with torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
+    """The global random state seeded inside, and as it was afterwards; other threads that need it wait."""
+    with turns.at([PROCESS]), torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
         torch.manual_seed(seed)
         yield
 

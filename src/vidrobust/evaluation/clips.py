@@ -13,11 +13,11 @@ from vidrobust.attacks.base import RobustnessWarning, counting, warn_of_no_gradi
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.pgd import PGD
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
 from vidrobust.evaluation.fields import attack_fields, attack_text, budget, layers
-from vidrobust.fast.view import answers
+from vidrobust.fast.view import answers, inference_view
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -225,7 +225,7 @@ def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int 
     zero = 0
     with undisturbed(model):
         for _, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            zero += int((~input_gradient(attack_view(model, x, "exact"), x, y).usable).sum())
+            zero += int((~input_gradient(inference_view(model, x, "exact"), x, y).usable).sum())
     with counting():  # that there is no gradient is what the row says
         under_pgd = survivors(model, clips, pgd(NOISE_EPS, alpha, steps), clean)
         huge = survivors(model, clips, pgd(HUGE_EPS, alpha * HUGE_EPS / NOISE_EPS, steps), clean)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
+from vidrobust.fast.drawing import watched
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, Repeated
@@ -148,13 +149,13 @@ class InferenceCopy:
     def __call__(self, clips: Clips) -> Logits:
         return self._run(self.graph, clips)
 
-    def lean(self, clips: Clips) -> Logits:
-        """The same, but little is kept for the backward pass: the rest is computed again."""
+    def lean(self, clips: Clips, draws: bool = True) -> Logits:
+        """The same, but little is kept for the backward pass: the rest is computed again, with what it ``draws``."""
         clips = clips.contiguous(memory_format=self.layout)
         shape = clips.shape[1:]
         if shape not in self._segmented:
             with self._autocast(clips):
-                self._segmented[shape] = Segmented(self.graph, clips[:1])
+                self._segmented[shape] = Segmented(self.graph, clips[:1], draws)
         return self._run(self._segmented[shape], clips)
 
     def _run(self, call: Callable[[Clips], Logits], clips: Clips) -> Logits:
@@ -356,7 +357,8 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
     try:
         with torch.no_grad():
             version = clips._version
-            wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
+            with watched(model):
+                wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
             if clips._version != version:
                 return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's
     except Exception:  # noqa: BLE001 - whatever a model stumbles over, the attack meets it again and says so

@@ -30,23 +30,25 @@ if TYPE_CHECKING:
     Call = Callable[[Clips], Logits]
 
 
-def lean(model: nn.Module, clips: Clips) -> Call | None:
+def lean(model: nn.Module, clips: Clips, draws: bool = True) -> Call | None:
     """The model, with what it saves computed again segment by segment; None where it cannot be cut.
 
     Args:
         model: in evaluation mode, with frozen parameters; it is not changed, and must not change while this is used.
         clips: one clip of the kind it will see, ``1 C T H W``.
+        draws: does it draw random numbers, which must be the same when it is run again?
     """
     graph = _trace(model, clips)
     if graph is not None:
-        return Segmented(graph, clips)
-    call = partial(in_blocks, model)
+        return Segmented(graph, clips, draws)
+    call = partial(in_blocks, model, draws=draws)
     return call if blocks_of(model) and _differentiable(call, clips) else None
 
 
-def in_blocks(model: nn.Module, clips: Clips) -> Logits:
+def in_blocks(model: nn.Module, clips: Clips, draws: bool = True) -> Logits:
     """The logits, while the model's blocks keep only their inputs."""
-    with patched(blocks_of(model), lambda block: partial(checkpoint, block.forward, use_reentrant=False)):
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=draws)
+    with patched(blocks_of(model), lambda block: partial(again, block.forward)):
         return model(clips)
 
 
@@ -82,7 +84,8 @@ class Segmented:
     True
     """
 
-    def __init__(self, graph: fx.GraphModule, clips: Clips) -> None:
+    def __init__(self, graph: fx.GraphModule, clips: Clips, draws: bool = True) -> None:
+        self._draws = draws
         probe = Probe(graph)
         with torch.enable_grad():
             probe.run(clips.detach().requires_grad_(True))
@@ -98,7 +101,7 @@ class Segmented:
     def __call__(self, clips: Clips) -> Logits:
         values: tuple[Any, ...] = (clips,)
         for part in self.parts[:-1]:
-            values = checkpoint(part, *values, use_reentrant=False)
+            values = checkpoint(part, *values, use_reentrant=False, preserve_rng_state=self._draws)
         return self.parts[-1](*values)  # the backward pass begins here: what it keeps is used at once
 
 

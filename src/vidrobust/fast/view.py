@@ -13,10 +13,12 @@ from torch import nn
 
 from vidrobust.errors import InputError
 from vidrobust.fast import graphs
+from vidrobust.fast.drawing import draws, watched
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
 from vidrobust.fast.precision import Precision, full_float32
 from vidrobust.fast.segments import is_measuring, lean, saving, storages
+from vidrobust.fast.weights import constant_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,12 +63,19 @@ class View:
     (:mod:`~vidrobust.fast.segments`).
 
     Attributes:
+        model: what it stands for.
         layout: the memory format in which it takes clips without copying them.
         exact: is it the model in its own precision, float32 without TF32 that is?
     """
 
-    def __init__(self, call: Callable[[Clips], Logits], layout: torch.memory_format, exact: bool = False) -> None:
-        self._call = call
+    def __init__(
+        self,
+        call: Callable[[Clips], Logits],
+        layout: torch.memory_format,
+        exact: bool = False,
+        model: Callable[[Clips], Logits] | None = None,
+    ) -> None:
+        self._call, self.model = call, call if model is None else model
         self.layout = layout
         self.exact = exact
         self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
@@ -82,11 +91,15 @@ class View:
         self._check = check
 
     def __call__(self, clips: Clips) -> Logits:
-        with self._numbers(clips):
+        with self._conditions(clips):
             return self._checked(clips)
 
-    def _numbers(self, clips: Clips) -> contextlib.AbstractContextManager[None]:
-        return full_float32(clips.device) if self.exact else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def _conditions(self, clips: Clips) -> Iterator[None]:
+        """Float32 that is float32 where it shall be, and weights that need no gradient: a copy's are frozen."""
+        numbers = full_float32(clips.device) if self.exact else contextlib.nullcontext()
+        with numbers, contextlib.nullcontext() if self.copied else constant_weights():
+            yield
 
     def _checked(self, clips: Clips) -> Logits:
         if self._check is None:
@@ -94,7 +107,7 @@ class View:
         check, self._check = self._check, None
         # A model cannot write into a leaf of a graph; what it shall be seen to write into must be laid out as it asks.
         asked = clips if clips.requires_grad else clips.clone(memory_format=self.layout)
-        with _unchanged(asked):
+        with _unchanged(asked), contextlib.nullcontext() if self.copied else watched(self.model):
             logits = self._answer(asked)
         check(logits, clips)
         return logits
@@ -132,7 +145,7 @@ class View:
 
         Where the memory does not suffice after all, the parts of later calls are the smaller ones.
         """
-        with self._numbers(clips):  # of the backward pass, too
+        with self._conditions(clips):  # of the backward pass, too
             found = in_parts(work, (clips, *others), self.parts(clips))
         known, key = self._known(clips)
         most = -(-len(clips) // len(found))
@@ -182,16 +195,17 @@ class View:
     def _saved(self, clips: Clips, weights: set[int]) -> int:
         devices = [clips.device] if clips.is_cuda else []
         leaf = clips.detach().requires_grad_(True)
-        with _unchanged(leaf), torch.random.fork_rng(devices), torch.enable_grad(), saving(weights) as handed:
+        undrawn = torch.random.fork_rng(devices) if draws(self.model) else contextlib.nullcontext()
+        with self._conditions(clips), _unchanged(leaf), undrawn, torch.enable_grad(), saving(weights) as handed:
             _output = self._call(leaf)
         return sum(handed)
 
     def _leanly(self, clips: Clips) -> Logits:
         if isinstance(self._call, InferenceCopy):
-            return self._call.lean(clips)
+            return self._call.lean(clips, draws(self.model))
         shape = clips.shape[1:]
         if shape not in self._lean:
-            call = lean(self._call, clips[:1]) if isinstance(self._call, nn.Module) else None
+            call = lean(self._call, clips[:1], draws(self.model)) if isinstance(self._call, nn.Module) else None
             self._lean[shape] = call or self._call
         return self._lean[shape](clips)
 
@@ -234,8 +248,8 @@ def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Pr
         raise InputError(f'precision must be "auto" or "exact", but is {precision!r}.')
     copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
-        return View(answers(model), torch.contiguous_format, precision == "exact")
-    return View(copied, copied.layout)
+        return View(answers(model), torch.contiguous_format, precision == "exact", model)
+    return View(copied, copied.layout, model=model)
 
 
 def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:

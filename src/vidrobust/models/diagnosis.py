@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from vidrobust.errors import InputError
+from vidrobust.fast.turns import PROCESS, turns
+from vidrobust.fast.weights import constant_weights
 from vidrobust.models.adapters import Adapted, innermost, logits_of
 from vidrobust.models.pixels import AXES
 
@@ -106,19 +108,14 @@ def _why(error: Exception) -> str:
 @contextlib.contextmanager
 def _still(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients of parameters inside; all as it was afterwards."""
-    modes = [(part, part.training) for part in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with torch.random.fork_rng(devices=[]):
+    with turns.at([*model.modules(), PROCESS]), constant_weights(), torch.random.fork_rng(devices=[]):
+        modes = [(part, part.training) for part in model.modules()]
         try:
             model.eval()
-            for parameter, _ in flags:
-                parameter.requires_grad_(False)
             yield
         finally:
             for part, training in modes:
                 part.training = training
-            for parameter, required in flags:
-                parameter.requires_grad_(required)
 
 
 def _refused(model: nn.Module, clips: Tensor, error: Exception) -> Finding:

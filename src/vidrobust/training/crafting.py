@@ -14,7 +14,8 @@ import torch
 from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.text import threat_from_text
-from vidrobust.attacks.undisturbed import attack_view, undisturbed
+from vidrobust.attacks.undisturbed import undisturbed
+from vidrobust.fast.view import inference_view
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.types import PIXEL
 
@@ -128,7 +129,7 @@ def friendly_clips(
     if setting.eps <= 0:
         return clips
     with undisturbed(model):
-        view = attack_view(model, clips, precision)
+        view = inference_view(model, clips, precision)
         whole = threat.around(clips.detach().contiguous(memory_format=view.layout))
         free = whole.start.clone()
         alive, left = torch.arange(len(labels), device=labels.device), torch.full_like(labels, tau)

@@ -1,0 +1,48 @@
+"""Does a model draw from the global random states? One that does not lets other threads go on meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import random
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_without: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+"""Models that drew nothing when they were last watched."""
+
+
+def draws(model: object) -> bool:
+    """May this draw random numbers? Of what has not been watched: yes."""
+    return not isinstance(model, torch.nn.Module) or model not in _without
+
+
+@contextlib.contextmanager
+def watched(model: object) -> Iterator[None]:
+    """Watch a model answer inside, in evaluation mode: does it draw?
+
+    >>> model = torch.nn.Flatten()
+    >>> with watched(model):
+    ...     _ = model(torch.zeros(1, 2))
+    >>> draws(model)
+    False
+    """
+    if not isinstance(model, torch.nn.Module):
+        yield
+        return
+    before = _states()
+    yield
+    (_without.add if _states() == before else _without.discard)(model)
+
+
+def _states() -> tuple[object, ...]:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    states = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
+    return (*states, random.getstate(), pickle.dumps(np.random.get_state()))
