@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidrobust.data.dataset import VideoClips
+from vidrobust.data.given import Given
 from vidrobust.evaluation import sweeps
 from vidrobust.evaluation.clips import pgd
 from vidrobust.evaluation.sweeps import StepSizes, step_sizes, trajectory
@@ -55,14 +56,18 @@ class Quadratic:
             "alpha": alpha,
             "loss": {step: float(values.mean()) for step, values in losses.items()},
             "clip_loss": {str(step): values.tolist() for step, values in losses.items()},
+            "clips_of": "",
         }
+
+
+MANY = Given(torch.zeros(50, 3, 1, 1, 1), [0] * 50)
 
 
 @pytest.mark.parametrize("best", [0.05, 0.9, 4.0, 20.0])
 def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = Quadratic(best)
     monkeypatch.setattr(sweeps, "trajectory", measured)
-    row = step_sizes(nn.Identity(), list(range(50)), 8.0, (5,))[-1]  # type: ignore[arg-type]
+    row = step_sizes(nn.Identity(), MANY, 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert row["kind"] == "step_size"
     assert row["interior"]
     assert row["alpha"] == pytest.approx(best, rel=0.02)
@@ -73,7 +78,7 @@ def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch:
 
 def test_an_optimum_beyond_all_bounds_is_not_called_interior(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "trajectory", Quadratic(1e6))
-    row = step_sizes(nn.Identity(), list(range(50)), 8.0, (5,))[-1]  # type: ignore[arg-type]
+    row = step_sizes(nn.Identity(), MANY, 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert not row["interior"]
 
 

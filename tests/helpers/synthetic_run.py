@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vidrobust.runs.directory import Run
+from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row, append_lines
 
 EPS = (0, 2, 4, 8, 12, 15)
@@ -61,6 +62,7 @@ def every_kind() -> list[Row]:
         *rows(seeds=1),
         *several_attacks(QUICK),
         *several_views(QUICK),
+        manifest(),
         {
             "kind": "watch", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "epoch": 1, "split": "val", "clean": 9, "single": 5,
             "robust": 3, "clips": 16, "loss": 1.5, "robust_loss": 2.5, "eps": 8.0, "alpha": 2.0, "steps": 10,
@@ -80,6 +82,16 @@ def dataset() -> Row:
         "clips": {"train": 400, "val": 80, "test": CLIPS}, "groups": {"train": 10, "val": 3, "test": 4},
         "skipped": [{"file": "left/<b>bad</b>.avi", "reason": "truncated & unreadable"}],
     }  # fmt: skip
+
+
+def manifest(clips: int = CLIPS, sources: int = 12) -> Row:
+    """Which clips rows are of: a few sources, each with as many clips as the others."""
+    listed = [
+        {"video": f"left/v_{index}.avi", "source": f"g{index % sources:02d}", "label": index % 4, "frames": [0, 7],
+         "crop": [0, 0, 32, 32], "sha256": f"{index:064x}"}
+        for index in range(clips)
+    ]  # fmt: skip
+    return {"kind": "manifest", "clips_of": content_key(listed), "clips": clips, "list": listed}
 
 
 def accuracy(model: str, seed: int, split: str, share: float, clips: int) -> Row:

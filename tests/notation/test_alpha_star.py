@@ -70,3 +70,16 @@ def test_golden_numbers():
     assert found.alpha == pytest.approx(2.2198881914385957, rel=1e-9)
     assert (found.low, found.high) == (pytest.approx(1.921949354607844), pytest.approx(2.6168272110763726))
     assert (found.interior, found.clips) == (True, 9)
+
+
+def test_clips_of_one_source_are_drawn_together() -> None:
+    """Copies of a clip are no evidence: the interval is that of the sources."""
+    rng, grid = np.random.default_rng(0), np.geomspace(0.25, 8, 11)
+    once = -((np.log(grid)[:, None] - rng.normal(np.log(2), 0.5, 12)[None]) ** 2)
+    often = np.repeat(once, 8, axis=1)
+    single, clustered = best_step(grid, once), best_step(grid, often, np.repeat(np.arange(12), 8).tolist())
+    assert (clustered.low, clustered.high) == pytest.approx((single.low, single.high))
+    naive = best_step(grid, often)
+    assert naive.high - naive.low < 0.6 * (clustered.high - clustered.low)
+    with pytest.raises(InputError, match="96 clips, but 3 sources"):
+        best_step(grid, often, [0, 1, 2])

@@ -26,6 +26,7 @@ def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
     kinds = {row["kind"] for row in run.rows()}
     assert kinds == {
         "dataset",
+        "manifest",
         "accuracy",
         "trajectory",
         "step_size",
@@ -36,6 +37,9 @@ def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
         "example",
     }
     assert unknown(run.rows()) == set()
+    listed = {row["clips_of"]: row["clips"] for row in run.rows("manifest")}
+    about = [row for row in run.rows() if row["kind"] in ("accuracy", "trajectory", "step_size", "robustness", "gap")]
+    assert about and all(listed[row["clips_of"]] == row["clips"] for row in about)
     models = {row["model"] for row in run.rows("robustness")}
     assert models == {"standard", "AT(ε=8,α=8,i=3)", "CAL(ε~U(0,12),α=ε,i=i*)", "CAL(ε~rU(12,0),α=α*,i=2)"}
     assert {row["model"] for row in run.rows("accuracy")} == models | {"single frame"}

@@ -16,6 +16,7 @@ from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_robustness
 from vidrobust.evaluation.clips import evaluate
 from vidrobust.evaluation.defences import TRANSFORMS, Defended, adaptive
+from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
@@ -94,7 +95,7 @@ class Evaluate(Verb):
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
         show_robustness(name, rows, console)
         if run is not None:
-            run.append(rows)
+            run.append([*manifest_rows(rows), *rows])
         if self.out is not None:
             from vidrobust.results.pages.report import report
 

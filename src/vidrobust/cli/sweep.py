@@ -18,6 +18,7 @@ from vidrobust.cli.terminal import rate
 from vidrobust.data.parallel import in_order
 from vidrobust.errors import InputError, RunError
 from vidrobust.evaluation.clips import silent
+from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.code import typed_code
@@ -81,7 +82,7 @@ class SweepAt(Job):
             rows = step_sizes(found.model, clips, self.eps, self.steps, progress)
         about = {"model": found.name, "seed": found.seed, "surface": bool(self.alpha), "split": split}
         about["weights"] = fingerprint(found.model)
-        return [{**row, **about} for row in rows]
+        return [*manifest_rows(rows), *({**row, **about} for row in rows)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
 from vidrobust.evaluation.fields import attack_fields, attack_text, budget, layers
+from vidrobust.evaluation.manifest import clips_of
 from vidrobust.fast.view import answers, inference_view
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -90,11 +91,18 @@ def accuracy(model: nn.Module, clips: Clips) -> Row:
     """Top-1 and top-5 on the centre clips, as counts.
 
     Returns:
-        An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``.
+        An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``; a digit a clip
+        says which they are (``right``, ``within``).
     """
     found, k = ranks(model, clips), min(5, len(clips.classes))
     top1, topk = int((found == 0).sum()), int((found < k).sum())
-    return {"kind": "accuracy", "top1": top1, "top5": topk, "k": k, "clips": len(clips)}
+    counts: Row = {"kind": "accuracy", "top1": top1, "top5": topk, "k": k, "clips": len(clips)}
+    return {**counts, "right": digits(found == 0), "within": digits(found < k), "clips_of": clips_of(clips)}
+
+
+def digits(mask: Tensor) -> str:
+    """A mask (``N`` bool) as rows hold it: a digit a clip."""
+    return "".join("1" if one else "0" for one in mask.tolist())
 
 
 def pgd(eps: float, alpha: float, steps: int) -> PGD:
@@ -128,11 +136,11 @@ def attacked_row(found: Survivors, clips: Clips, model: nn.Module, attack: Attac
 
 
 def _row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack | None) -> Row:
-    digits = "".join("1" if alive else "0" for alive in mask.tolist())
-    counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits}
+    counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits(mask)}
     eps, alpha, steps = (0.0, 0.0, 0) if attack is None else budget(attack)
     setting = {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps}
-    return {**setting, **counts, "sources": len(set(clips.sources)), **attack_fields(attack, model)}
+    of = {"sources": len(set(clips.sources)), "clips_of": clips_of(clips)}
+    return {**setting, **counts, **of, **attack_fields(attack, model)}
 
 
 def robustness(
@@ -238,6 +246,7 @@ def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int 
         "pgd_correct": int(under_pgd.survived.sum()),
         "huge_eps": HUGE_EPS,
         "huge_correct": int(huge.survived.sum()),
+        "clips_of": clips_of(clips),
     }
 
 

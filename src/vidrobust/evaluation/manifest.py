@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from vidrobust.runs.keys import content_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from vidrobust.data.clips import Clips
+    from vidrobust.runs.rows import Row
 
 BATCH = 64
+
+_known: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+"""The manifests of clips that are still in use: of the same clips there are many rows."""
+
+_by_hash: dict[str, dict[str, Any]] = {}
+"""All manifests that this process has made."""
 
 
 def manifest(clips: Clips) -> dict[str, Any]:
@@ -22,6 +32,34 @@ def manifest(clips: Clips) -> dict[str, Any]:
         ``hash``, which names all of it, and ``clips``: of each its ``video``, ``source``, ``label`` (the class' index),
         ``frames`` (first and last), ``crop`` (top, left, height, width) and ``sha256``.
     """
+    if clips not in _known:
+        found = _listed(clips)
+        _known[clips] = {"hash": content_key(found), "clips": found}
+        _by_hash[_known[clips]["hash"]] = _known[clips]
+    return dict(_known[clips])
+
+
+def clips_of(clips: Clips) -> str:
+    """The hash of the manifest of clips, by which rows refer to it."""
+    return manifest(clips)["hash"]
+
+
+def manifest_row(clips: Clips) -> Row:
+    """The ``manifest`` row of clips: who appends rows of them appends it too, so that readers know their sources."""
+    return _row(manifest(clips))
+
+
+def manifest_rows(rows: Iterable[Row]) -> list[Row]:
+    """The ``manifest`` rows of the clips that rows are about, as far as they were measured in this process."""
+    named = dict.fromkeys(row["clips_of"] for row in rows if "clips_of" in row)
+    return [_row(_by_hash[name]) for name in named if name in _by_hash]
+
+
+def _row(found: dict[str, Any]) -> Row:
+    return {"kind": "manifest", "clips_of": found["hash"], "clips": len(found["clips"]), "list": found["clips"]}
+
+
+def _listed(clips: Clips) -> list[dict[str, Any]]:
     found = []
     for start in range(0, len(clips), BATCH):
         indices = range(start, min(start + BATCH, len(clips)))
@@ -31,7 +69,7 @@ def manifest(clips: Clips) -> dict[str, Any]:
             found.append(
                 {"video": clips.videos[index], "source": clips.sources[index], **place, "sha256": pixel_hash(pixels)}
             )
-    return {"hash": content_key(found), "clips": found}
+    return found
 
 
 def pixel_hash(clip: Tensor) -> str:

@@ -12,6 +12,7 @@ from vidrobust.attacks.base import counting, warn_of_no_gradient
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation.clips import batches, device_of, silent
+from vidrobust.evaluation.manifest import clips_of
 from vidrobust.notation.alpha_star import best_step
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -66,6 +67,7 @@ def trajectory(
         "clips": len(clips),
         "no_gradient": int(lacking.sum()),
         "clip_loss": {str(step): [round(value, 4) for value in losses[step].tolist()] for step in at},
+        "clips_of": clips_of(clips),
     }
 
 
@@ -99,15 +101,16 @@ def step_sizes(
         return trajectory(model, clips, eps, round(eps * RATIO**power, 6), longest, steps, progress)
 
     rows = list(explore(measure, lambda row, count: row["loss"][count], steps).values())
-    return rows + [_step_size(rows, eps, count) for count in steps]
+    return rows + [_step_size(rows, eps, count, clips) for count in steps]
 
 
-def _step_size(rows: Sequence[Row], eps: float, steps: int) -> Row:
+def _step_size(rows: Sequence[Row], eps: float, steps: int, clips: Clips) -> Row:
     """The ``step_size`` row of one iteration count, from the trajectories of all step sizes."""
     losses = np.array([row["clip_loss"][str(steps)] for row in rows])
-    best = best_step(np.array([row["alpha"] for row in rows]), losses)
+    best = best_step(np.array([row["alpha"] for row in rows]), losses, clips.sources)
     estimate = {"alpha": round(best.alpha, 5), "low": round(best.low, 5), "high": round(best.high, 5)}
-    about = {"eps": eps, "steps": steps, "interior": bool(best.interior), "clips": losses.shape[1]}
+    of = {"clips": losses.shape[1], "sources": len(set(clips.sources)), "clips_of": rows[0]["clips_of"]}
+    about = {"eps": eps, "steps": steps, "interior": bool(best.interior), **of}
     return {"kind": "step_size", **estimate, **about}
 
 

@@ -7,6 +7,7 @@ estimate, and the first may not import the second; no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ class StepSizeEstimate:
     """An estimate of the optimal step size.
 
     Attributes:
-        alpha, low, high: the estimate and its 95 % interval over clips, in the unit of the grid.
+        alpha, low, high: the estimate and its 95 % interval over sources, in the unit of the grid.
         interior: False where the greatest loss lies on the edge of the grid: α* is then only a bound.
         clips: how many clips it rests on.
     """
@@ -32,15 +33,24 @@ class StepSizeEstimate:
     clips: int
 
 
-def best_step(alphas: ArrayLike, clip_losses: ArrayLike, *, seed: int = 0, resamples: int = 400) -> StepSizeEstimate:
+def best_step(
+    alphas: ArrayLike,
+    clip_losses: ArrayLike,
+    sources: Sequence[Hashable] | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = 400,
+) -> StepSizeEstimate:
     """Estimate α*: the step size with the greatest mean loss, at one ε and one number of iterations.
 
     A parabola in log α through the three to five grid points around the maximum; the interval comes from resampling
-    the clips, so that a flat optimum shows as a wide interval.
+    the sources of the clips, so that a flat optimum shows as a wide interval.
 
     Args:
         alphas: ``A`` step sizes above 0, ascending, evenly spread in log α; at least 3.
         clip_losses: ``A × N`` loss of every clip at every step size.
+        sources: ``N``, what each clip was cut from; clips of one source are drawn together. By default each clip is a
+            source of its own.
         seed: of the resampling.
         resamples: how many.
 
@@ -56,6 +66,8 @@ def best_step(alphas: ArrayLike, clip_losses: ArrayLike, *, seed: int = 0, resam
     2.0
     """
     alphas, losses = np.asarray(alphas, dtype=float), np.asarray(clip_losses, dtype=float)
+    if sources is not None and losses.ndim == 2 and len(sources) != losses.shape[1]:
+        raise InputError(f"each clip has a source: {losses.shape[1]} clips, but {len(sources)} sources were given.")
     if losses.ndim != 2 or alphas.shape != losses.shape[:1] or len(alphas) < 3 or losses.shape[1] < 1:
         raise InputError(f"step sizes {alphas.shape} and losses {losses.shape}: give A >= 3 and A × N, N >= 1.")
     if not (alphas[0] > 0 and np.all(np.diff(alphas) > 0)):
@@ -63,7 +75,7 @@ def best_step(alphas: ArrayLike, clip_losses: ArrayLike, *, seed: int = 0, resam
     x = np.log(alphas)
     mean = losses.mean(axis=1)
     best = float(np.exp(_vertex(x, mean[None])[0]))
-    drawn = np.exp(_vertex(x, resample(losses.shape[1], resamples, seed) @ losses.T))
+    drawn = np.exp(_vertex(x, resample(losses.shape[1], resamples, seed, sources) @ losses.T))
     low, high = (float(bound) for bound in np.percentile(drawn, [2.5, 97.5]))
     return StepSizeEstimate(
         best, min(low, best), max(high, best), 0 < int(mean.argmax()) < len(alphas) - 1, losses.shape[1]
@@ -88,7 +100,17 @@ def _vertex(x: np.ndarray, curves: np.ndarray) -> np.ndarray:
     return np.clip(found, x[np.maximum(peak - 1, 0)], x[np.minimum(peak + 1, len(x) - 1)])
 
 
-def resample(clips: int, resamples: int, seed: int) -> np.ndarray:
-    """Weights ``R × N`` of a bootstrap over clips: each row sums to 1."""
+def resample(clips: int, resamples: int, seed: int, sources: Sequence[Hashable] | None = None) -> np.ndarray:
+    """Weights ``R × N`` of a bootstrap over clips, or over their sources: each row sums to 1.
+
+    >>> drawn = resample(4, 100, seed=0, sources=["a", "a", "b", "b"])
+    >>> bool((drawn[:, 0] == drawn[:, 1]).all()), sorted(set(drawn[:, 0].tolist()))
+    (True, [0.0, 0.25, 0.5])
+    """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(clips, np.full(clips, 1 / clips), size=resamples) / clips
+    if sources is None:
+        return rng.multinomial(clips, np.full(clips, 1 / clips), size=resamples) / clips
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(sources))}
+    drawn = rng.multinomial(len(numbers), np.full(len(numbers), 1 / len(numbers)), size=resamples)
+    weights = drawn[:, [numbers[source] for source in sources]]
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from vidrobust.runs.keys import dumps
+from vidrobust.runs.keys import content_key, dumps
 
 LARGEST = 1e12
 """No number of a row is larger than this; what is larger is damage."""
@@ -82,6 +82,26 @@ def _files(value: object) -> bool:
     return _list_of(lambda item: _table_of(_text)(item) and {"file", "reason"} <= set(item))(value)
 
 
+_CLIP: dict[str, Check] = {
+    "video": _text,
+    "source": _text,
+    "label": _count,
+    "frames": _list_of(_whole),
+    "crop": _list_of(_whole),
+    "sha256": _text,
+}
+"""A clip of a manifest."""
+
+
+def _clips(value: object) -> bool:
+    """``[{"video": …, "source": …, …}, …]``."""
+
+    def whole(clip: Any) -> bool:
+        return type(clip) is dict and clip.keys() == _CLIP.keys() and all(_CLIP[name](clip[name]) for name in _CLIP)
+
+    return _list_of(whole)(value)
+
+
 WORDS: dict[Check, str] = {
     _number: "a number",
     _size: "a number of at least 0",
@@ -92,6 +112,7 @@ WORDS: dict[Check, str] = {
     _digits: "a digit 0 or 1 for each clip",
     _ranking: "a list of classes with their probabilities",
     _files: "a list of files with reasons",
+    _clips: "a list of clips with video, source, label, frames, crop and sha256",
     _retried: "a loss with the clips attacked again under it, and those of them that broke",
 }
 """How a type is called in messages."""
@@ -128,6 +149,20 @@ def _survivors(row: dict[str, Any]) -> str | None:
     if digits is None or (len(digits) == row["clips"] and digits.count("1") == row["correct"]):
         return None
     return "survived has not one digit for each clip, and a 1 for each correct one"
+
+
+def _right(row: dict[str, Any]) -> str | None:
+    for name, count in {"right": "top1", "within": "top5"}.items():
+        digits = row.get(name)
+        if digits is not None and (len(digits) != row["clips"] or digits.count("1") != row[count]):
+            return f"{name} has not one digit for each clip, and a 1 for each of {count}"
+    return None
+
+
+def _of_its_clips(row: dict[str, Any]) -> str | None:
+    if len(row["list"]) != row["clips"]:
+        return "list has not as many clips as it says"
+    return None if content_key(row["list"]) == row["clips_of"] else "clips_of is not the hash of the list"
 
 
 def _steps(row: dict[str, Any]) -> str | None:
@@ -182,9 +217,16 @@ KINDS: dict[str, Kind] = {
         frozenset(("contrast", "skipped", "damaged", "missing", "groups")),
     ),
     "accuracy": Kind(
-        {**_MODEL, "split": _text, "clips": _count},
-        {"top1": _count, "top5": _count, "k": _count},
+        {**_MODEL, "split": _text, "clips": _count, "clips_of": _text},
+        {"top1": _count, "top5": _count, "k": _count, "right": _digits, "within": _digits},
+        frozenset(("right", "within", "clips_of")),
         at_most=(("top1", "clips"), ("top5", "clips")),
+        agree=_right,
+    ),
+    "manifest": Kind(
+        {"clips_of": _text},
+        {"clips": _count, "list": _clips},
+        agree=_of_its_clips,
     ),
     "trajectory": Kind(
         {**_MODEL, "split": _text, "eps": _size, "alpha": _size, "clips": _count, "surface": _flag, "clips_of": _text},
@@ -201,8 +243,8 @@ KINDS: dict[str, Kind] = {
     ),
     "step_size": Kind(
         {**_MODEL, "split": _text, "eps": _size, "steps": _count, "clips": _count, "surface": _flag, "clips_of": _text},
-        {"alpha": _size, "low": _size, "high": _size, "interior": _flag},
-        frozenset(("split", "surface", "clips_of", "model", "seed")),
+        {"alpha": _size, "low": _size, "high": _size, "interior": _flag, "sources": _count},
+        frozenset(("split", "surface", "clips_of", "model", "seed", "sources")),
     ),
     "epoch": Kind(
         {**_MODEL, "epoch": _count},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vidrobust.evaluation.clips import BATCH, masking, pgd, ranks, robustness
 from vidrobust.evaluation.examples import examples
+from vidrobust.evaluation.manifest import manifest_row
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.study.config import Robustness, Sensitivity
 from vidrobust.study.jobs import ModelJob, Place, SizeTable, table, videos
@@ -35,7 +36,8 @@ class MeasureSensitivity(ModelJob):
         clips = videos(self.data).test.spread(self.settings.clips)
         alphas, last = self.settings.alphas(self.eps), self.settings.steps
         rows = sweep(place.model(self.model), clips, self.eps, alphas, last, (last,), place.progress)
-        return [{**row, "model": "standard", "seed": self.seed, "surface": True} for row in rows]
+        about: Row = {"model": "standard", "seed": self.seed, "surface": True}
+        return [manifest_row(clips), *({**row, **about} for row in rows)]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class FindStepSize(ModelJob):
     def run(self, place: Place) -> list[Row]:
         clips = videos(self.data).val.spread(self.clips)
         rows = step_sizes(place.model(self.model), clips, self.eps, self.steps, place.progress)
-        return [{**row, "model": "standard", "seed": self.seed, "surface": False} for row in rows]
+        about: Row = {"model": "standard", "seed": self.seed, "surface": False}
+        return [manifest_row(clips), *({**row, **about} for row in rows)]
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,10 @@ class MeasureRobustness(ModelJob):
         about: Row = {"model": self.name, "seed": self.seed, "kind": self.kind, "split": self.split}
         if self.kind == "difficulty":
             about["contrast"] = round(sum(self.data.contrast) / 2, 4)
-            return [{**row, **about} for row in rows]
-        check = masking(model, clips.spread(BATCH), sizes(8.0, 20), 20, self.seed)
-        return [{**row, **about} for row in rows] + [{**check, "model": self.name, "seed": self.seed}]
+            return [manifest_row(clips), *({**row, **about} for row in rows)]
+        few = clips.spread(BATCH)
+        check = {**masking(model, few, sizes(8.0, 20), 20, self.seed), "model": self.name, "seed": self.seed}
+        return [manifest_row(clips), manifest_row(few), *({**row, **about} for row in rows), check]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vidrobust.data.dataset import DataConfig, VideoClips
 from vidrobust.errors import VidrobustWarning
+from vidrobust.evaluation.manifest import manifest_row
 from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model
 from vidrobust.notation import parse_policy
@@ -24,6 +25,7 @@ from vidrobust.training.watch import Watcher, gaps
 if TYPE_CHECKING:
     from torch import nn
 
+    from vidrobust.data.clips import Clips
     from vidrobust.runs.rows import Row
 
 
@@ -86,15 +88,22 @@ class TrainModel(Job):
             rows += accuracies(model, data)
         watched = f"{self.name}, watched" if self.gap else self.name
         names = {"epoch": watched}  # the same policy may also be trained unwatched, on other clips
-        return [{**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows]
+        known = map(manifest_row, self._looked_at(data).values())
+        return [*known, *({**row, "model": names.get(row["kind"], self.name), "seed": self.seed} for row in rows)]
+
+    def _looked_at(self, data: VideoClips) -> dict[str, Clips]:
+        """The clips of each split that rows are about."""
+        if self.gap is None:
+            return {"train": data.train, "val": data.val, "test": data.test}
+        clips = self.gap.clips
+        return {"train": data.train.spread(self.clips).spread(clips), "val": data.val.spread(clips)}
 
     def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
             return lambda model, row, earlier: []
-        splits = {"train": data.train.spread(self.clips).spread(gap.clips), "val": data.val.spread(gap.clips)}
         sizes = table(self.sizes)
         look = partial(gaps, eps=gap.eps, steps=gap.steps, alpha_star=sizes, progress=place.progress)
-        return Watcher(gap.every, splits, look)
+        return Watcher(gap.every, self._looked_at(data), look)
 
 
 def untrained(model: str, weights: str, classes: int, seed: int) -> nn.Module:

@@ -14,6 +14,7 @@ import torch
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import device_of, silent
+from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import StepSizes
 from vidrobust.models.checkpoints import description, load_tensors
 from vidrobust.models.fingerprint import fingerprint
@@ -50,7 +51,7 @@ class FitRun:
 
     Attributes:
         model: the trained model, in evaluation mode.
-        rows: its ``dataset``, ``epoch``, ``watch`` and ``accuracy`` rows.
+        rows: its ``dataset``, ``manifest``, ``epoch``, ``watch`` and ``accuracy`` rows.
         path: the run directory, or None.
     """
 
@@ -145,7 +146,7 @@ def fit(
         if watch.patience or any(row.get("stop") for row in rows):
             best.choose(model)
         rows = [{**row, "model": name_of(how), "seed": seed} for row in (*rows, *accuracies(model, data))]
-        rows = [data.row, *rows]
+        rows = [data.row, *manifest_rows(rows), *rows]
         if run is None:
             return FitRun(model, rows, None)
         if world.first:  # rows first: that the weights are there says that the run is whole

@@ -147,5 +147,4 @@ def gaps(
         progress: called with the gradients spent.
     """
     rows = robustness(model, clips, eps, (steps,), alpha_star, progress)
-    plain = [{name: value for name, value in row.items() if name != "survived"} for row in rows]
-    return [{**row, "kind": "gap", "split": split, "epoch": epoch} for row in plain]
+    return [{**row, "kind": "gap", "split": split, "epoch": epoch} for row in rows]
