@@ -13,6 +13,7 @@ from rich.console import Console
 from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.text import from_text
 from vidrobust.cli.model_under_test import ModelUnderTest, checked
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, run
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import BATCH, ranks
@@ -41,6 +42,11 @@ class Attack(Verb):
         alpha_star: the run directory of a study or a sweep whose α* is used.
         target: the class that a targeted attack is to reach, by name; clips of that class are left out.
     """
+
+    NEXT = (
+        Step("vidrobust attack runs/at --out runs/attacked", "four clips of the model in runs/at"),
+        Step("vidrobust report runs/attacked", "the page that shows them"),
+    )
 
     subject: ModelUnderTest = flat(ModelUnderTest())
     out: Path

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import telling
 from vidrobust.results.judgements.pairs import compared
@@ -24,6 +25,11 @@ class Compare(Verb):
         first: a folder that `vidrobust judge` wrote.
         second: another.
     """
+
+    NEXT = (
+        Step("vidrobust compare runs/judged-a runs/judged-b", "which model is more robust, and how sure that is"),
+        Step("vidrobust leaderboard runs", "all judgements on one page"),
+    )
 
     first: Path = option(positional=True, type=Path)
     second: Path = option(positional=True, type=Path)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vidrobust.cli.next_steps import Step, told
 from vidrobust.cli.options import Verb, flat, option, run
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, UsageError
 from vidrobust.results.pages.console import printable
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ PATH is a folder (UCF-101, HMDB-51, Kinetics, a folder a class), a list (.csv, .
 ("shard-{000000..000009}.tar"). vidrobust data VERB --help tells a verb's options.
 """
 
+NEXT = (
+    Step("vidrobust data make motion-videos", "the embedded data set, to look at"),
+    Step("vidrobust data check motion-videos", "as your own videos are checked"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Make(Verb):
@@ -37,6 +43,11 @@ class Make(Verb):
         seed: of the pictures and the motions.
         contrast: range of the clips' contrast.
     """
+
+    NEXT = (
+        Step("vidrobust data make motion-videos", "about a thousand small videos"),
+        Step("vidrobust train --data motion-videos --epochs 2 --out runs/standard", "train on them"),
+    )
 
     folder: Path = option(positional=True, type=Path)
     seed: int = 0
@@ -98,6 +109,11 @@ class Check(Verb):
         out: the report.
     """
 
+    NEXT = (
+        Step("vidrobust data check motion-videos", "check a folder of videos"),
+        Step("vidrobust data cache motion-videos --dry-run", "how large its decoded frames are"),
+    )
+
     videos: Videos = flat()
     out: Path = Path("data-check.json")
 
@@ -137,6 +153,11 @@ class Cache(Verb):
         decoder: what decodes; torchcodec is an extra.
         dry_run: say how large it will be, and stop.
     """
+
+    NEXT = (
+        Step("vidrobust data cache motion-videos --dry-run", "how large its decoded frames are"),
+        Step("vidrobust train --data motion-videos --epochs 2 --out runs/standard", "train on them"),
+    )
 
     videos: Videos = flat()
     frames: int = 8
@@ -191,10 +212,9 @@ VERBS: dict[str, type[Verb]] = {"make": Make, "check": Check, "cache": Cache}
 def main(arguments: list[str]) -> None:
     """``vidrobust data make|check|cache PATH``."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(HELP, told(NEXT), sep="\n", end="")
         sys.exit(0 if arguments else 2)
     verb, *rest = arguments
     if verb not in VERBS:
-        print(f"vidrobust data: there is no verb {verb!r}: choose make, check or cache.", file=sys.stderr)
-        sys.exit(2)
+        raise UsageError(f"data has no verb {verb!r}: choose make, check or cache.")
     run(VERBS[verb], f"data {verb}", rest)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ class Deck(Verb):
         out: the deck; by default deck.html in the run directory.
         script: the slides as Markdown: read if it exists, else written to be edited.
     """
+
+    NEXT = (
+        Step("vidrobust deck runs/quick", "the slides with the numbers of the quick study"),
+        Step("vidrobust report runs/quick", "the same numbers on a page"),
+    )
 
     run_dir: str = option(positional=True, metavar="RUN")
     out: Path | None = None

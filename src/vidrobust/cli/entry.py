@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 
-from vidrobust.cli.options import UsageError
-from vidrobust.errors import StoppedError, VidrobustError
+from vidrobust.cli.next_steps import Step, after, told
+from vidrobust.errors import StoppedError, UsageError, VidrobustError
 from vidrobust.runs.code import only_code_in
 from vidrobust.runs.printable import printable
 
@@ -28,10 +31,12 @@ VERBS = {
     "runs": "the run directories in a folder",
     "data": "check a data set, decode it into the cache, or make the embedded one as video files",
     "export": "the rows of a run as Parquet",
+    "doctor": "versions, devices, decoders and disk, for bug reports",
+    "completion": "a script by which the shell completes verbs and options",
 }
 """What each verb is for; ``train`` lives in ``vidrobust/cli/train.py``, whose ``main`` takes the options."""
 
-_LINES = "\n".join(f"  {verb:<11} {about}" for verb, about in VERBS.items())
+_LINES = "\n".join(f"  {verb:<11}  {about}" for verb, about in VERBS.items())
 
 HELP = f"""\
 usage: vidrobust VERB [options]
@@ -40,51 +45,74 @@ Adversarial attacks on, and adversarial training of, video classifiers.
 
 {_LINES}
 
-vidrobust VERB --help tells a verb's options; --version the version.
+vidrobust VERB --help tells a verb's options, vidrobust --version the version.
 ε and α are in units of 1/255; policies are written as on the slides: "CAL(ε~U(0,12),α=α*,i=5)",
 or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """
 
-INTERRUPTED, TERMINATED = 130, 143
-"""Exit codes after Ctrl-C and SIGTERM, as shells expect."""
+NEXT = (
+    Step("vidrobust study --profile quick --dry-run", "what the quick study would cost on this machine"),
+    Step("vidrobust judge --help", "how robust a model of yours is"),
+    Step("vidrobust train --help", "make a model robust"),
+    Step("vidrobust doctor", "is everything here that is needed?"),
+)
+"""For who has typed nothing yet."""
+
+INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
+"""Exit codes after Ctrl-C, a closed pipe and SIGTERM, as shells expect."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 if all went well, 1 for an error a user can mend, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        sys.exit(0 if arguments else 2)
-    if arguments[0] == "--version":
-        from vidrobust.runs.provenance import package_version
+    with _errors_in_words(arguments):
+        if not arguments or arguments[0] in ("-h", "--help", "help"):
+            print(HELP, told(NEXT), sep="\n", end="", flush=True)
+            sys.exit(0 if arguments else 2)
+        if arguments[0] == "--version":
+            from vidrobust.runs.provenance import package_version
 
-        print(f"vidrobust {package_version()}")
-        return
-    verb, *rest = arguments
-    if verb not in VERBS:
-        print(f"vidrobust: there is no verb {verb!r}. Choose one of: {', '.join(VERBS)}.", file=sys.stderr)
-        sys.exit(2)
-    with _errors_in_words(verb), only_code_in(rest):
-        importlib.import_module(f"vidrobust.cli.{verb}").main(rest)
+            print(f"vidrobust {package_version()}")
+            return
+        verb, *rest = arguments
+        if verb not in VERBS:
+            near = " or ".join(get_close_matches(verb, VERBS, 2))
+            raise UsageError(f"there is no verb {verb!r}." + (f" Is it {near}?" if near else ""))
+        with only_code_in(rest):
+            importlib.import_module(f"vidrobust.cli.{verb}").main(rest)
 
 
 @contextmanager
-def _errors_in_words(verb: str) -> Generator[None]:
-    """Errors that a user can mend end the program with a message, not a traceback."""
+def _errors_in_words(arguments: Sequence[str]) -> Generator[None]:
+    """Errors that a user can mend end the program with a message, not a traceback; all with what to type next."""
     try:
         yield
-    except UsageError as error:
-        print(f"vidrobust {verb}: error: {printable(error)} See vidrobust {verb} --help.", file=sys.stderr)
-        sys.exit(2)
-    except VidrobustError as error:
-        print(f"vidrobust: error: {printable(error)}", file=sys.stderr)
-        sys.exit(TERMINATED if isinstance(error, StoppedError) else 1)
-    except KeyboardInterrupt:
-        print("\nvidrobust: stopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except OSError as error:
-        print(
-            f"vidrobust: error: {printable(error.filename or '')}: {printable(error.strerror or error)}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is no error of ours is told whole
+        code, words = _in_words(error)
+        step = told([after(error, _verb(arguments), arguments)])
+        print(f"vidrobust: {words}", step, sep="\n", end="", file=sys.stderr)
+        sys.exit(code)
+
+
+def _in_words(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error and what to say of it."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "stopped. What was finished is kept."
+    if isinstance(error, VidrobustError):
+        code = 2 if isinstance(error, UsageError) else TERMINATED if isinstance(error, StoppedError) else 1
+        return code, f"error: {printable(error)}"
+    if isinstance(error, OSError):
+        return 1, f"error: {printable(error.filename or '')}: {printable(error.strerror or error)}"
+    lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return 1, f"this is a fault of vidrobust, or of a model or a function of yours:\n\n{printable(lines)}"
+
+
+def _verb(arguments: Sequence[str]) -> str:
+    """The verb, with that of ``data`` behind it; an empty text where there is none."""
+    verb, below = [*arguments, "", ""][:2]
+    within = getattr(sys.modules.get(f"vidrobust.cli.{verb}"), "VERBS", {})
+    return "" if verb not in VERBS else f"{verb} {below}" if below in within else verb

@@ -12,6 +12,7 @@ from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text, object_from_text
 from vidrobust.attacks.traits import cost
 from vidrobust.cli.model_under_test import ModelUnderTest, checked
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_robustness
 from vidrobust.evaluation.clips import evaluate
@@ -52,6 +53,12 @@ class Evaluate(Verb):
         level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
         average: of the logits, or of the probabilities.
     """
+
+    NEXT = (
+        Step('vidrobust evaluate runs/at --attack "PGD(ε=8,α=α*,i=20)"', "accuracy under PGD"),
+        Step('vidrobust evaluate runs/at --attack "AutoAttack(ε=8)" --clips 50', "under stronger attacks"),
+        Step("vidrobust judge runs/at", "and whether to believe the number"),
+    )
 
     subject: ModelUnderTest = flat(ModelUnderTest())
     attack: list[str] = option(action="append")

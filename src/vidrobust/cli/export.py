@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ class Export(Verb):
         out: the file to write.
         kind: rows of this kind only, such as robustness.
     """
+
+    NEXT = (
+        Step("vidrobust export runs/at rows.parquet", "one table, a row for each measurement"),
+        Step("vidrobust show runs/at", "what the rows say, in the terminal"),
+    )
 
     run_dir: str = option(positional=True, metavar="RUN")
     out: str = option(positional=True, metavar="OUT.parquet")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrobust.cli.model_under_test import ModelUnderTest, Split
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import telling
 from vidrobust.errors import InputError
@@ -52,6 +53,12 @@ class Judge(Verb):
         out: the run directory; the same command goes on there after a kill.
         dry_run: say what it would cost, and stop.
     """
+
+    NEXT = (
+        Step("vidrobust judge runs/at --minutes 5 --dry-run", "how many clips five minutes allow"),
+        Step("vidrobust judge runs/at --minutes 5", "judge them, and make the page"),
+        Step("vidrobust verify runs/judged", "score the adversarial clips anew"),
+    )
 
     subject: str = option(positional=True, type=str)
     model: str = "standard"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import telling
 from vidrobust.results.pages.leaderboard import leaderboard
@@ -22,6 +23,11 @@ class Leaderboard(Verb):
         folder: holds folders that `vidrobust judge` wrote.
         out: the page; by default leaderboard.html in the folder.
     """
+
+    NEXT = (
+        Step("vidrobust leaderboard runs", "all judgements below runs/"),
+        Step("vidrobust compare runs/judged-a runs/judged-b", "two of them, clip for clip"),
+    )
 
     folder: Path = option(positional=True, type=Path)
     out: Path | None = None

@@ -26,13 +26,14 @@ hello Ada!
 from __future__ import annotations
 
 import inspect
-from argparse import SUPPRESS
+from argparse import SUPPRESS, ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
 from vidrobust.cli.config_files import check_config_files
-from vidrobust.errors import VidrobustError
+from vidrobust.cli.next_steps import Step, told
+from vidrobust.errors import UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -42,20 +43,18 @@ Made = TypeVar("Made")
 Chosen = TypeVar("Chosen", bound="Verb")
 
 
-class UsageError(VidrobustError):
-    """The command line itself is wrong."""
-
-
 class Verb:
     """The base of all verbs: frozen dataclasses whose fields are options, with what they do.
 
     Attributes:
         LINKS: nested fields that have a shorter spelling: ``{"epochs": "fit.epochs"}``; the long one is then refused.
         PRESET: the option that names the defaults of all others, see :meth:`preset`.
+        NEXT: commands to try, the last lines of its help.
     """
 
     LINKS: ClassVar[Mapping[str, str]] = {}
     PRESET: ClassVar[str] = ""
+    NEXT: ClassVar[Sequence[Step]] = (Step("vidrobust --help", "list all verbs"),)
 
     @classmethod
     def preset(cls, name: str | None) -> dict[str, Any]:
@@ -89,23 +88,42 @@ def run(kind: type[Verb], name: str, arguments: Sequence[str]) -> None:
 
 
 def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
-    """A verb from its command line; a wrong one, ``--help`` and ``--print_config`` end the program."""
+    """A verb from its command line; ``--help`` and ``--print_config`` end the program.
+
+    Raises:
+        UsageError: the command line is wrong.
+    """
+    parser = parser_of(kind, name)
+    arguments = _spelled(arguments)
+    check_config_files(kind, arguments)
+    try:
+        if kind.PRESET:
+            defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
+            defaults.pop(kind.PRESET, None)  # what is printed must name it, also where defaults are left out
+            parser.set_defaults(defaults)
+        values = parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise UsageError(" ".join(f"{error}.".split())) from error
+    return _made(kind, dict(vars(parser.instantiate(values))))
+
+
+def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
+    """What parses the options of a verb, and prints its help."""
     from jsonargparse import ArgumentParser, set_dumper
 
+    class VerbParser(ArgumentParser):
+        def format_help(self, formatter: Any = None) -> str:
+            shown = super().format_help() if formatter is None else super().format_help(formatter)
+            return f"{shown}\n{told(kind.NEXT)}"
+
     set_dumper("yaml", _as_yaml)
-    parser = ArgumentParser(prog=f"vidrobust {name}", description=(inspect.getdoc(kind) or "").partition("\n\n")[0])
+    about = (inspect.getdoc(kind) or "").partition("\n\n")[0]
+    parser = VerbParser(prog=f"vidrobust {name}", description=about, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
     _declare(parser, kind, {})
     for short, long in kind.LINKS.items():
         parser.link_arguments(short, long)
-    arguments = _spelled(arguments)
-    check_config_files(kind, arguments)
-    if kind.PRESET:
-        defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
-        defaults.pop(kind.PRESET, None)  # what is printed must name it, also where defaults are left out
-        parser.set_defaults(defaults)
-    values = parser.parse_args(arguments)
-    return _made(kind, dict(vars(parser.instantiate(values))))
+    return parser
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrobust.cli.options import UsageError, Verb, option, run
+from vidrobust.cli.next_steps import Step
+from vidrobust.cli.options import Verb, option, run
+from vidrobust.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,11 @@ class Report(Verb):
         figures: draw the figures for a paper instead.
         tables: write the tables for a paper instead.
     """
+
+    NEXT = (
+        Step("vidrobust report runs/at", "the page, offline in one file"),
+        Step("vidrobust report runs/at --tables markdown", "the tables for a paper"),
+    )
 
     runs: list[str] = option(positional=True, nargs="+", type=str, metavar="RUN")
     out: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ class Runs(Verb):
     Attributes:
         folder: where to look.
     """
+
+    NEXT = (
+        Step("vidrobust runs", "the run directories in ./runs"),
+        Step("vidrobust show runs/at", "what one of them found"),
+    )
 
     folder: str = option(positional=True, nargs="?", metavar="DIR", default="runs")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ class Show(Verb):
     Attributes:
         run_dir: a run directory.
     """
+
+    NEXT = (
+        Step("vidrobust show runs/at", "what a run found"),
+        Step("vidrobust report runs/at", "the same as a page"),
+    )
 
     run_dir: str = option(positional=True, metavar="RUN")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, flattened, run
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
@@ -33,6 +34,11 @@ class Study(Verb):
         config: what is studied.
     """
 
+    NEXT = (
+        Step("vidrobust study --profile quick --dry-run", "what it would cost on this machine"),
+        Step("vidrobust study --profile quick", "the study in small; again after a kill, it goes on"),
+        Step("vidrobust show runs/quick", "what it found"),
+    )
     PRESET: ClassVar = "profile"
 
     data: str | None = None

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vidrobust.cli.model_under_test import ModelUnderTest
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat
 from vidrobust.cli.options import run as run_verb
 from vidrobust.cli.terminal import rate
@@ -98,6 +99,11 @@ class Sweep(Verb):
         out: a run directory of its own for the rows, with a page; a killed sweep goes on from there.
         where: where the jobs of several ε run.
     """
+
+    NEXT = (
+        Step("vidrobust sweep runs/at --eps 8", "the best step size at ε = 8/255"),
+        Step('vidrobust evaluate runs/at --attack "PGD(ε=8,α=α*,i=20)" --alpha-star runs/at', "attack with it"),
+    )
 
     subject: ModelUnderTest = flat(ModelUnderTest(split="val"))
     eps: float | tuple[float, ...] = 8.0

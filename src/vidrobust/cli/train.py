@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
 
-from vidrobust.cli.options import UsageError, Verb, flattened, run
+from vidrobust.cli.next_steps import Step
+from vidrobust.cli.options import Verb, flattened, run
 from vidrobust.cli.terminal import show_accuracy, telling
 from vidrobust.data.dataset import DataConfig, load, open_videos
 from vidrobust.data.parallel import cores
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, UsageError
 from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_model
 from vidrobust.models.conventions import Convention
@@ -74,6 +75,14 @@ class Train(Verb):
         gpu: the GPU for which a dry run estimates.
     """
 
+    NEXT = (
+        Step(
+            'vidrobust train --method "AT(ε=8,α=8,i=3)" --epochs 2 --out runs/at',
+            "adversarial training",
+        ),
+        Step("vidrobust judge runs/at --minutes 5", "how robust the model is"),
+        Step("vidrobust report runs/at", "how training went, as a page"),
+    )
     LINKS: ClassVar = {"epochs": "fit.epochs", "batch": "fit.batch", "lr": "fit.lr", "data": "clips.name"}
     PRESET: ClassVar = "recipe"
 

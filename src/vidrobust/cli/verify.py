@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidrobust.cli.judge import is_run, tested
 from vidrobust.cli.model_under_test import Split
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import telling
 from vidrobust.errors import InputError
@@ -40,6 +41,11 @@ class Verify(Verb):
         split: the clips; by default those of the record.
         skip_bad: leave out videos that cannot be decoded.
     """
+
+    NEXT = (
+        Step("vidrobust verify runs/judged", "score its adversarial clips anew"),
+        Step("vidrobust leaderboard runs", "all judgements on one page"),
+    )
 
     record: Path = option(positional=True, type=Path)
     subject: str = ""

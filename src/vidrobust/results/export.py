@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from vidrobust.errors import RunError
+from vidrobust.errors import MissingExtraError, RunError
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import dumps
@@ -20,13 +20,14 @@ def export(run: str | Path, out: str | Path, kind: str | None = None) -> Path:
         kind: rows of this kind only.
 
     Raises:
-        RunError: pyarrow is not installed, there are no such rows, or the file cannot be written.
+        MissingExtraError: pyarrow is not installed.
+        RunError: there are no such rows, or the file cannot be written.
     """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise RunError("Parquet needs pyarrow: pip install 'vidrobust[parquet]'.") from error
+        raise MissingExtraError("pyarrow", "parquet", "Parquet") from error
     rows = Run.open(run).rows(kind)
     if not rows:
         raise RunError(f"{run} has no rows{f' of kind {kind!r}' if kind else ''}: there is nothing to export.")

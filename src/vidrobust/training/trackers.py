@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, MissingExtraError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import append_lines, read_lines
 
@@ -195,9 +195,9 @@ class Trackio:
             self._trackio.finish()
 
 
-def missing(extra: str) -> InputError:
+def missing(extra: str) -> MissingExtraError:
     """The error of a tracker that is not installed."""
-    return InputError(f'{extra} is not installed: pip install "vidrobust[{extra}]".')
+    return MissingExtraError(extra, extra, "the tracker")
 
 
 KINDS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB] | type[Trackio]] = {
@@ -218,7 +218,7 @@ class Trackers:
         config: what determines it.
 
     Raises:
-        InputError: a tracker is not installed.
+        MissingExtraError: a tracker is not installed.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], title: str, config: dict[str, Any]) -> None:

@@ -6,20 +6,18 @@ import importlib
 import warnings
 from types import ModuleType
 
-from vidrobust.errors import InputError
+from vidrobust.errors import MissingExtraError
 
 
 def library(name: str, extra: str) -> ModuleType:
     """A module of a library that may not be installed.
 
     Raises:
-        InputError: it is not, or it does not work with what is installed beside it.
+        MissingExtraError: it is not, or it does not work with what is installed beside it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what others' modules do on import, the user can mend nothing
             return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(
-            f'this model needs {name.partition(".")[0]} ({error}): pip install "vidrobust[{extra}]".'
-        ) from error
+        raise MissingExtraError(name.partition(".")[0], extra, "this model", str(error)) from error

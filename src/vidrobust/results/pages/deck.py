@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vidrobust.errors import InputError, RunError
+from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.iterations import SENSITIVITY, surface_panels
@@ -53,7 +53,8 @@ def deck(
 
     Raises:
         RunError: the folder is not a run directory, or a file cannot be written.
-        InputError: the script asks for something that there is not, or reveal.js is not installed.
+        InputError: the script asks for something that there is not.
+        MissingExtraError: reveal.js is not installed.
     """
     content = RunContent(Run.open(run))
     words, folder = standard_script(content.rows), None
@@ -221,7 +222,7 @@ def _reveal(name: str) -> str:
         )
         return Path(str(found)).read_text(encoding="utf-8")
     except importlib.metadata.PackageNotFoundError:
-        raise InputError('a deck needs reveal.js: pip install "vidrobust[deck]"') from None
+        raise MissingExtraError("reveal.js", "deck", "a deck") from None
     except OSError as error:
         raise RunError(
             f"the installed sphinx-revealjs has no {name} ({error}). Install another version of it."

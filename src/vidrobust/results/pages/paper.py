@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from vidrobust.errors import InputError, RunError
+from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure, Plot
 from vidrobust.runs.directory import Run
@@ -46,7 +46,8 @@ def paper_figures(
         The files written.
 
     Raises:
-        InputError: there is no such format, or matplotlib is not installed.
+        InputError: there is no such format.
+        MissingExtraError: matplotlib is not installed.
         RunError: the folder is not a run directory, has nothing to draw, or a file cannot be written.
     """
     if fmt not in FORMATS:
@@ -75,7 +76,7 @@ def drawn(plot: Plot, inches: float, fmt: str) -> bytes:
         import matplotlib
         from matplotlib.figure import Figure as Canvas
     except ImportError:
-        raise InputError('figures for papers need matplotlib: pip install "vidrobust[paper]"') from None
+        raise MissingExtraError("matplotlib", "paper", "a figure for a paper") from None
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[fmt]
     with matplotlib.rc_context(LOOK):
         figure = Canvas(figsize=(inches, 0.68 * min(inches, 4.4)), layout="constrained")

@@ -15,7 +15,7 @@ from shutil import which
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 from vidrobust.data.parallel import cores
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ class Where:
         """
         needed = {"ray": "ray", "slurm": "submitit"}.get(self.engine)
         if needed is not None and find_spec(needed) is None:
-            raise InputError(f'{needed} is not installed: pip install "vidrobust[{self.engine}]".')
+            raise MissingExtraError(needed, self.engine, f"--engine {self.engine}")
         if self.engine == "slurm" and self.address != "local" and which("srun") is None:
             raise InputError("there is no Slurm here. Use --engine local or ray, or --address local.")
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrobust.errors import InputError, RunError
+from vidrobust.errors import MissingExtraError, RunError
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class OnRay:
         gpus: for each task.
 
     Raises:
-        InputError: Ray is not installed.
+        MissingExtraError: Ray is not installed.
         RunError: there is no cluster at the address.
     """
 
@@ -34,7 +34,7 @@ class OnRay:
             )  # GPUs are hidden only where Ray deals them
             import ray  # pyrefly: ignore[missing-import]
         except ImportError as error:
-            raise InputError('ray is not installed: pip install "vidrobust[ray]".') from error
+            raise MissingExtraError("ray", "ray", "--engine ray") from error
         self._ray = ray
         own: dict[str, Any] = (
             {"num_cpus": workers, "include_dashboard": False} if address is None else {"address": address}

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrobust.errors import InputError, RunError
+from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.engines.work import LOSSES, work
 
@@ -35,7 +35,7 @@ class OnSlurm:
         try:
             import submitit  # pyrefly: ignore[missing-import]
         except ImportError as error:
-            raise InputError('submitit is not installed: pip install "vidrobust[slurm]".') from error
+            raise MissingExtraError("submitit", "slurm", "--engine slurm") from error
         self._submitit, self._workers = submitit, workers
         try:
             self._executor = submitit.AutoExecutor(folder, cluster="local" if partition == "local" else "slurm")
