@@ -43,6 +43,9 @@ METHODS = [
     "MultiBN(AT(ε=8,α=4,i=1),AT(ε=64,α=32,i=1,support=Border(ratio=0.1)))",
     "APE(ε=8,α=4,i=1,width=4)",
     "GAT(ε=8,α=4,i=1,width=4)",
+    "IBP(ε=1,κ=0.3)",
+    "Noise(σ=30)",
+    "Denoise(σ=30,width=4)",
 ]
 
 

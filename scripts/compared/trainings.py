@@ -42,6 +42,9 @@ METHODS = (
     "APE(ε=8,α=4,i=2,width=4,rate=0.002)",
     "GAT(ε=8,α=4,i=2,width=4,fool=0.1)",
     "GAT(ε=8,α=4,i=1,width=4)+EMA(τ=0.9)",
+    "IBP(ε~U(0,2),by=step,κ=0.3)",
+    "Noise(σ=30,smooth=0.1)",
+    "Denoise(σ=30,width=4)",
 )
 """Each family, mixture and modifier, with each way in which ε, α and the iterations can go."""
 

@@ -69,6 +69,10 @@ GAN = (
 """What methods with a denoising GAN take; the defaults are the published values."""
 
 
+SIGMA = Option("σ", "sigma", 64.0, 1.0, 1000.0, about="standard deviation of the noise, in units of 1/255")
+"""What methods that add Gaussian noise take."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A method of training, by the terms it is written with; :mod:`vidrobust.training.methods.table` has its class.
@@ -223,6 +227,39 @@ _DECLARED = (
         "GAT(ε~auto(12),α=ε,i=5)",
         options=(*GAN, NORM, SUPPORT, BY, SMOOTH),
         passes=5,
+    ),
+    Family(
+        "IBP",
+        "interval bound propagation: κ of the clean loss and the rest of the loss at the worst logits that the bounds "
+        "of ε allow; κ falls from 1 as ε rises to its largest value (Gowal et al. 2018)",
+        "IBP(ε~U(0,8),by=step,κ=0.5)",
+        terms="ε",
+        defaults={"α": EqualsEps(), **_ONE_STEP},
+        options=(Option("κ", "kappa", 0.5, 0.0, 1.0, about="the share of the clean loss at the largest ε"), BY, SMOOTH),
+        passes=3,
+        attacks=False,
+    ),
+    Family(
+        "Noise",
+        "cross-entropy of clips with Gaussian noise of σ, for randomised smoothing (Cohen, Rosenfeld and Kolter 2019)",
+        "Noise(σ=64)",
+        terms="",
+        defaults=_CLEAN,
+        options=(SIGMA, SMOOTH),
+        attacks=False,
+    ),
+    Family(
+        "Denoise",
+        "a 3D denoiser trained alone before a fixed classifier, for denoised smoothing: the squared distance to the "
+        "clean clip and the cross-entropy of the denoised one (Salman et al., NeurIPS 2020)",
+        "Denoise(σ=64)",
+        terms="",
+        defaults=_CLEAN,
+        options=(SIGMA, *GAN[:2]),
+        passes=2,
+        attacks=False,
+        warm=True,
+        modifiable=False,
     ),
     Family(
         "AVG",

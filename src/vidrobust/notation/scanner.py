@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from vidrobust.errors import NotationError, VidrobustError
 
-_LOOK_ALIKES = {"ɛ": "ε", "∊": "ε", "ɑ": "α", "∗": "*", "⋆": "*", "∼": "~", "−": "-"}
+_LOOK_ALIKES = {"ɛ": "ε", "∊": "ε", "ɑ": "α", "ς": "σ", "∗": "*", "⋆": "*", "∼": "~", "−": "-"}
 """What people paste and what Unicode's own folding (𝛼 to α, ϵ to ε) leaves as it is."""
 
 _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?")
-_WORD = re.compile(r"[a-zαεβγτ_]+")
+_WORD = re.compile(r"[a-zαβγεκστ_]+")
 _LONGEST = 400
 
 

@@ -10,7 +10,9 @@ from vidrobust.training.methods.adversarial import Adversarial, Friendly, NoisyS
 from vidrobust.training.methods.divergence import Mart, Trades
 from vidrobust.training.methods.free import Free
 from vidrobust.training.methods.generative import Purifying, PurifyingTogether
+from vidrobust.training.methods.intervals import Intervals
 from vidrobust.training.methods.mixtures import Branches, Mean, Worst
+from vidrobust.training.methods.noise import Denoising, Noisy
 from vidrobust.training.methods.weights import Perturbed
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "N-FGSM": NoisyStart,
     "APE": Purifying,
     "GAT": PurifyingTogether,
+    "IBP": Intervals,
+    "Noise": Noisy,
+    "Denoise": Denoising,
     "AVG": Mean,
     "MAX": Worst,
     "MultiBN": Branches,

@@ -1,0 +1,55 @@
+"""What a certificate says of clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vidrobust.threats import Norm, Support
+    from vidrobust.types import Clips, Labels
+
+ABSTAINED = -1
+"""The class of a clip for which a certificate names none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certified:
+    """Of each clip the class, and how far nothing can change it.
+
+    Attributes:
+        predicted: ``B`` int64, :data:`ABSTAINED` where no class is certain enough.
+        radius: ``B`` float64: every perturbation within the certificate's threat up to this size, this size included,
+            leaves the class. In the units of ε, pixels of [0, 1]; 0 where nothing is certified beyond the clip itself.
+        draws: ``B`` int64, how often the model was asked; 0 of a certificate that draws nothing.
+    """
+
+    predicted: Tensor
+    radius: Tensor
+    draws: Tensor
+
+    def right(self, labels: Labels) -> Tensor:
+        """``B`` float64: the radius where the class is the true one, 0 elsewhere."""
+        return torch.where(self.predicted == labels.cpu(), self.radius, 0.0)
+
+
+class Certificate(Protocol):
+    """A value that is called with a model and clips. It says what its radius is a radius of."""
+
+    @property
+    def norm(self) -> Norm:
+        """The norm of the perturbations."""
+        ...
+
+    @property
+    def support(self) -> Support:
+        """Where they live."""
+        ...
+
+    def __call__(self, model: nn.Module, clips: Clips, labels: Labels, /) -> Certified:
+        """Certify clips ``B C T H W`` in [0, 1] of classes ``labels`` (``B``); the model is left as it was."""
+        ...
