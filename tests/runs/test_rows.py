@@ -50,7 +50,6 @@ OTHERS = [
     {"targeted": True},
     {"defence": "Recompress(quality=20)"},
     {"blind": True},
-    {"clips_of": "0f"},
     {"clips": 2, "correct": 1, "survived": "01"},
     {"seed": 1},
     {"attack": "PGD(ε=8,α=α*,i=10,restarts=5)"},
@@ -58,6 +57,20 @@ OTHERS = [
     {"split": "val"},
     {"a_field_of_a_later_version": 3},
 ]
+
+
+def test_rows_of_other_clips_stand_side_by_side_and_in_the_place_of_one_that_does_not_say_which(tmp_path: Path) -> None:
+    file, old, first, second = RowFile(tmp_path / "rows.jsonl"), measured(), *(measured(clips_of=n) for n in "ab")
+    for rows in ([old], [first], [second], [old]):  # the last as a resumed study writes the rows of its jobs
+        file.append(rows)
+    assert list(read_lines(file.path)) == [old, first, second]
+    append_lines(file.path, [old])
+    reading = read_rows(file.path)
+    assert reading.rows == [first, second]
+    assert reading.left_out == [
+        (1, "measured again in line 2, which counts"),
+        (4, "measured again in line 3, which counts"),
+    ]
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: ",".join(other))

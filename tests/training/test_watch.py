@@ -13,6 +13,7 @@ from helpers.row_fields import unknown
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
+from vidrobust.evaluation.manifest import clips_of
 from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
@@ -47,6 +48,7 @@ def test_a_look_counts_what_withstands_the_attacks(trained: ResNet3d, small_data
     assert row["robust"] <= row["single"] <= row["clean"] <= row["clips"] == 20
     assert row["robust_loss"] > row["loss"]
     assert (row["epoch"], row["split"], row["alpha"]) == (3, "val", 2.0)
+    assert row["clips_of"] == clips_of(clips)
 
 
 def test_train_and_validation_are_watched_and_test_never_is(

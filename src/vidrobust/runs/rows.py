@@ -93,19 +93,32 @@ class Reading:
     _newest: dict[Hashable, Row] = field(default_factory=dict)
     _lines: dict[Hashable, int] = field(default_factory=dict)
     _weights: dict[Hashable, str] = field(default_factory=dict)
+    _named: dict[Hashable, Hashable] = field(default_factory=dict)
 
     def add(self, row: Row, line: int = 0) -> None:
-        """Take a row that is newer than all before it."""
-        key = identity(row)
-        if key in self._newest:
-            self.replaced.append((self._lines[key], line))
+        """Take a row that is newer than all before it.
+
+        Earlier versions did not say which clips a row is of: one that says so counts in its place.
+        """
+        key, older = identity(row), _nameless(row)
+        if key in self._named:
+            self.replaced.append((line, self._lines[self._named[key]]))
+            return
+        if older is not None:
+            self._named[older] = key
+        for known in (key, older):
+            if known in self._newest:
+                self.replaced.append((self._lines[known], line))
+        if older in self._newest:
+            del self._newest[older], self._lines[older]
         self._newest[key], self._lines[key] = row, line
         if "weights" in row:
             self._weights[_model(row)] = row["weights"]
 
     def holds(self, row: Row) -> bool:
-        """Does this row count, as it is?"""
-        return self._newest.get(identity(row)) == row and self._current(row)
+        """Does this row count, as it is, or one that says which clips it is of in its place?"""
+        key = identity(row)
+        return key in self._named or (self._newest.get(key) == row and self._current(row))
 
     def _current(self, row: Row) -> bool:
         return "weights" not in row or self._weights.get(_model(row)) == row["weights"]
@@ -132,6 +145,13 @@ class Reading:
         changed = "the weights of its model have changed since it was measured"
         stale = [(self._lines[key], changed) for key, row in self._newest.items() if not self._current(row)]
         return sorted(self.faults + again + stale)
+
+
+def _nameless(row: Row) -> Hashable:
+    """The identity of a row, had it not named its clips; None of one that does not."""
+    if "clips_of" not in row or row["kind"] == "manifest":
+        return None
+    return identity({name: value for name, value in row.items() if name != "clips_of"})
 
 
 def _model(row: Row) -> Hashable:

@@ -261,8 +261,9 @@ KINDS: dict[str, Kind] = {
         at_most=(("correct", "clips"),),
     ),
     "watch": Kind(
-        {**_MODEL, "epoch": _count, "split": _text, **_BUDGET, "clips": _count},
+        {**_MODEL, "epoch": _count, "split": _text, **_BUDGET, "clips": _count, "clips_of": _text},
         {"clean": _count, "single": _count, "robust": _count, "loss": _number, "robust_loss": _number},
+        frozenset(("clips_of",)),
         at_most=(("clean", "clips"), ("single", "clips"), ("robust", "clips")),
     ),
     "stopped": Kind(

@@ -14,7 +14,7 @@ import torch
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import device_of, silent
-from vidrobust.evaluation.manifest import manifest_rows
+from vidrobust.evaluation.manifest import manifest_row, manifest_rows
 from vidrobust.evaluation.sweeps import StepSizes
 from vidrobust.models.checkpoints import description, load_tensors
 from vidrobust.models.fingerprint import fingerprint
@@ -146,7 +146,11 @@ def fit(
         if watch.patience or any(row.get("stop") for row in rows):
             best.choose(model)
         rows = [{**row, "model": name_of(how), "seed": seed} for row in (*rows, *accuracies(model, data))]
-        rows = [data.row, *manifest_rows(rows), *rows]
+        known = {row["clips_of"]: row for row in map(manifest_row, splits.values() if watch.every else ())}
+        known |= {
+            row["clips_of"]: row for row in manifest_rows(rows)
+        }  # what was watched before a kill is not among them
+        rows = [data.row, *known.values(), *rows]
         if run is None:
             return FitRun(model, rows, None)
         if world.first:  # rows first: that the weights are there says that the run is whole

@@ -16,6 +16,7 @@ from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import robustness
+from vidrobust.evaluation.manifest import clips_of
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
@@ -122,6 +123,7 @@ def look(model: nn.Module, clips: Clips, split: str, epoch: int, watch: Watch) -
         "eps": watch.eps,
         "alpha": watch.eps / 4,
         "steps": watch.steps,
+        "clips_of": clips_of(clips),
     }
     return [row]
 
