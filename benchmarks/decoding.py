@@ -311,7 +311,7 @@ def access(path: Path, rounds: int) -> dict[str, Any]:
 
     from vidrobust.data.decoding.decode import decode_video
     from vidrobust.data.decoding.geometry import Fit
-    from vidrobust.data.decoding.random_access import read, survey
+    from vidrobust.data.decoding.random_access import read_frames, survey
     from vidrobust.data.decoding.stored import stored_at
 
     source, fit, rng = stored_at(path), Fit(112), random.Random(0)
@@ -320,7 +320,7 @@ def access(path: Path, rounds: int) -> dict[str, Any]:
     for _ in range(rounds * 3):
         start = rng.randrange(known.frames - 16)
         began = time.process_time()
-        read(source, known, range(start, start + 16), fit)
+        read_frames(source, known, range(start, start + 16), fit)
         seconds.append(time.process_time() - began)
         began = time.process_time()
         decode_video(source, fit)

@@ -35,7 +35,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.results.numbers.intervals import interval, t_interval
 from vidrobust.runs.keys import content_key
-from vidrobust.runs.rows import append_lines, read_lines
+from vidrobust.runs.rows import append_lines, read_json_lines
 from vidrobust.training.fitting import fit
 
 STRONG, WEAK = "AT(ε=8,α=2,i=5)", "AT(ε=8,α=8,i=3)"
@@ -106,7 +106,7 @@ def chosen(name: str, out: Path) -> str:
     """The method with the β that keeps most validation clips at ε = 4 and 8 together."""
 
     def kept(text: str) -> int:
-        rows = read_lines(out / Work(text, EPOCHS, 0, split="val").key / "assessed.jsonl")
+        rows = read_json_lines(out / Work(text, EPOCHS, 0, split="val").key / "assessed.jsonl")
         return sum(row["correct"] for row in rows if row["attack"] in ATTACKS)
 
     return max(with_betas(name), key=kept)
@@ -178,7 +178,7 @@ def assess(folder: Path, work: Work, data: VideoClips, seconds: float) -> None:
 
 def print_tables(out: Path) -> None:
     """All tables as Markdown."""
-    rows = [row for file in sorted(out.glob("*/assessed.jsonl")) for row in read_lines(file)]
+    rows = [row for file in sorted(out.glob("*/assessed.jsonl")) for row in read_json_lines(file)]
     tested = [row for row in rows if row["split"] == "test"]
     ways = (("equal epochs", lambda method: EPOCHS), ("equal compute", equal_epochs))
     for title, epochs_of in ways:

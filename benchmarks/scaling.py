@@ -28,8 +28,8 @@ from vidrobust.data.dataset import DataConfig, load
 from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
-from vidrobust.training.distributed import World, joined
-from vidrobust.training.trainer import begin
+from vidrobust.training.distributed import World, process_group
+from vidrobust.training.trainer import new_training
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def finished(process: Any) -> list[float]:
 
 def epochs(options: argparse.Namespace) -> None:
     """One of the processes: trains, and the first prints the seconds of each epoch."""
-    with joined() as world:
+    with process_group() as world:
         found = trained(options, world)
         if world.first:
             print(json.dumps(found), flush=True)
@@ -111,7 +111,7 @@ def trained(options: argparse.Namespace, world: World) -> list[float]:
     data = load(DataConfig(train=options.clips, val=20, test=20, **size))
     config = FitConfig(epochs=options.epochs, batch=options.batch)
     model, policy = build(options.model, len(data.classes)), parse_policy("AT(ε=8,α=2,i=5)")
-    running = begin(model, data.train, policy, config, 0, lambda eps, steps: 2.0, world)
+    running = new_training(model, data.train, policy, config, 0, lambda eps, steps: 2.0, world)
     found = []
     for _ in range(options.epochs):
         world.wait()

@@ -35,14 +35,14 @@ def main() -> None:
     from vidrobust.notation import parse_policy
     from vidrobust.training.config import FitConfig
     from vidrobust.training.distributed import World
-    from vidrobust.training.trainer import begin
+    from vidrobust.training.trainer import new_training
 
     size = {"frames": options.frames, "size": options.size, "max_frames": max(16, options.frames)}
     data = load(DataConfig(train=options.clips, val=20, test=100, **size))
     models = [build(options.model, len(data.classes)) for _ in range(2)]
     config = FitConfig(epochs=options.epochs, batch=options.batch)
     policy = parse_policy(f"AT(ε=8,α=2,i={STEPS})")
-    ours = begin(models[0], data.train, policy, config, 0, lambda eps, steps: 2.0, World())
+    ours = new_training(models[0], data.train, policy, config, 0, lambda eps, steps: 2.0, World())
     theirs = torch.optim.AdamW(models[1].parameters(), config.lr, weight_decay=config.weight_decay)
     ratios = []
     for epoch in range(options.epochs):

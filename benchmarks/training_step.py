@@ -26,7 +26,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.loop import Training
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 
 def main() -> None:
@@ -36,7 +36,9 @@ def main() -> None:
     data = load(DataConfig(frames=options.frames, size=options.size, max_frames=max(16, options.frames)))
     policy = parse_policy(f"AT(ε=8,α=2,i={options.steps})")
     config = FitConfig(batch=options.batch)
-    training = begin(build(options.model, len(data.classes)), data.train, policy, config, 0, lambda e, i: 2.0, World())
+    training = new_training(
+        build(options.model, len(data.classes)), data.train, policy, config, 0, lambda e, i: 2.0, World()
+    )
     training.learner.train()
     rounds = [one_round(training, options.steps) for _ in range(options.rounds + 1)][1:]  # the first one warms up
     ratio = [step / bare for step, bare, _ in rounds]

@@ -29,7 +29,7 @@ from vidrobust.threats import L1, L2, Linf, Threat
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import fitted
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 METHODS = [
     "standard(smooth=0.1)+SWA(start=0.4)",
@@ -145,7 +145,7 @@ def test_an_epoch_of_each_method_ends_with_finite_weights(text: str, device: tor
     model = fitted(build("r3d-small", 10, seed=0), policy).to(device)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     given: Any = clips
-    running = begin(model, given, policy, FitConfig(epochs=2, batch=4), 0, lambda eps, steps: eps / 2, World())
+    running = new_training(model, given, policy, FitConfig(epochs=2, batch=4), 0, lambda eps, steps: eps / 2, World())
     for _ in range(2):
         row = running.epoch(lambda gradients: None, lambda: None)
     assert row["clips"] == 8 and 0 <= row["correct"] <= 8
@@ -161,7 +161,9 @@ def test_float32_training_is_that_of_a_cpu(device: torch.device) -> None:
         given: Any = clips
         config = FitConfig(epochs=1, batch=4, precision="float32", optimiser="sgd", lr=0.01)
         with full_float32(where):
-            running = begin(model, given, parse_policy("AT(ε=8,α=4,i=1)"), config, 0, lambda eps, steps: 4.0, World())
+            running = new_training(
+                model, given, parse_policy("AT(ε=8,α=4,i=1)"), config, 0, lambda eps, steps: 4.0, World()
+            )
             found.append(running.epoch(lambda gradients: None, lambda: None))
     assert found[0]["loss"] == pytest.approx(found[1]["loss"], rel=0.02)
 

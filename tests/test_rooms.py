@@ -54,6 +54,21 @@ def levels(arrows: Mapping[str, set[str]]) -> dict[str, int]:
     return found
 
 
+def types_of(source: str) -> Iterator[str]:
+    """The public classes and named types that a module defines at its top level, TYPE_CHECKING included."""
+    for node in ast.parse(source).body:
+        for inner in [node, *(node.body if isinstance(node, ast.If) else [])]:
+            if isinstance(inner, ast.ClassDef):
+                names = [inner.name]
+            elif isinstance(inner, (ast.Assign, ast.AnnAssign)):
+                targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+                names = [name for name in names if name[:1].isupper() and not name.isupper()]
+            else:
+                names = []
+            yield from (name for name in names if not name.startswith("_"))
+
+
 def test_what_is_imported_under_type_checking_and_in_functions_counts() -> None:
     source = "if TYPE_CHECKING:\n    from a.b import C\ndef f():\n    import a\n    from a import b\n"
     assert sorted(imported(source, {"a": 0, "a.b": 0})) == ["a", "a.b", "a.b"]
@@ -90,3 +105,16 @@ def test_the_table_of_rooms_lists_those_that_exist() -> None:
     listed = [name for cell in first for name in re.findall(r"`(\w+)/`", cell)]
     rooms = {file.relative_to(ROOT).parts[0] for file in FILES if file.parent != ROOT}
     assert sorted(listed) == sorted(rooms)
+
+
+def test_no_public_class_or_type_is_defined_twice() -> None:
+    homes: dict[str, list[str]] = {}
+    for name, file in MODULES.items():
+        for found in types_of(file.read_text()):
+            homes.setdefault(found, []).append(name)
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def test_types_are_found_wherever_they_are_defined() -> None:
+    source = "Kind: TypeAlias = int\nMOST = 3\n_d = 4\nif x:\n    Pair = int\nclass F: ...\ndef g(): h = 1\n"
+    assert list(types_of(source)) == ["Kind", "Pair", "F"]

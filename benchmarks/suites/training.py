@@ -20,9 +20,9 @@ from vidrobust.models.estimate import count, gpu_named
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.dry_run import Estimate
+from vidrobust.training.dry_run import TrainingEstimate
 from vidrobust.training.loop import Loaded, Training
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 STEPS = 5
 POLICY = f"AT(ε=8,α=2,i={STEPS})"
@@ -68,7 +68,7 @@ def training(stage: Stage, model: str, clips: Noise, **config: Any) -> Training:
     """A training that has just begun."""
     network = build(model, len(clips.classes)).to(stage.device)
     clips_: Any = clips
-    return begin(network, clips_, parse_policy(POLICY), FitConfig(**config), 0, lambda eps, steps: 2.0, World())
+    return new_training(network, clips_, parse_policy(POLICY), FitConfig(**config), 0, lambda eps, steps: 2.0, World())
 
 
 def _epoch(stage: Stage, name: str) -> None:
@@ -177,7 +177,7 @@ def _large(stage: Stage, name: str) -> None:
     stage.add(kind="time", row=name, contestant="ours", seconds=quartiles(taken))
     counted = count(running.learner.model, frames, size)
     data = DataConfig(frames=frames, size=size, max_frames=frames)
-    told = Estimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_named("H100"))
+    told = TrainingEstimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_named("H100"))
     value = {
         "estimated seconds": round(told.seconds, 4),
         "estimated GiB": round((told.fixed + told.part * told.activations) / 2**30, 3),

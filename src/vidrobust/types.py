@@ -6,12 +6,14 @@ Python, ε and α are in the same units (``8 / 255``); text for people counts th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    Clips: TypeAlias = Tensor
+    ClipTensor: TypeAlias = Tensor
     """``B C T H W``, float32, pixels in [0, 1]."""
 
     Labels: TypeAlias = Tensor
@@ -20,13 +22,8 @@ if TYPE_CHECKING:
     Logits: TypeAlias = Tensor
     """``B K``, float32."""
 
+    Classifier: TypeAlias = Callable[[ClipTensor], Logits]
+    """Anything that maps clips to logits: an ``nn.Module`` or a plain function."""
+
 PIXEL = 1 / 255
 """The unit of ε and α in text: one grey level of an 8-bit pixel."""
-
-
-class Classifier(Protocol):
-    """Anything that maps clips in [0, 1] to logits: an ``nn.Module`` or a plain function."""
-
-    def __call__(self, clips: Clips, /) -> Logits:
-        """Logits ``B K`` for clips ``B C T H W``."""
-        ...

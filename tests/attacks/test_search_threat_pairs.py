@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.autoattack import AutoAttack
-from vidrobust.attacks.base import AttackResult, Subject
+from vidrobust.attacks.base import AttackedBatch, AttackResult
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.mifgsm import MIFGSM
@@ -191,7 +191,7 @@ def test_nor_by_misclassifications_that_the_model_denies(
     make: Any, model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each costs a query for the fast copy's answer and one for the model's."""
-    monkeypatch.setattr(Subject, "judge", lambda self, feasible, free, labels, goal: torch.zeros_like(labels) > 0)
+    monkeypatch.setattr(AttackedBatch, "judge", lambda self, feasible, free, labels, goal: torch.zeros_like(labels) > 0)
     clips, labels = batch()
     found = make(Threat(Linf(), 0.5), queries=15)(model, clips, labels)
     assert (found.queries <= 15).all() and (found.queries > 10).any()

@@ -17,7 +17,7 @@ from vidrobust.attacks.cw import CW
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.searching import searching
-from vidrobust.attacks.step_size import RATIO, calibrate, explore, resolve_alpha, trajectory
+from vidrobust.attacks.step_size import RATIO, calibrate, explore, loss_trajectory, resolve_alpha
 from vidrobust.errors import InputError
 from vidrobust.losses import cross_entropy, margin
 from vidrobust.notation.alpha_star import StepSizeEstimate, best_step
@@ -29,7 +29,7 @@ THREAT = Threat(Linf(), 4 / 255)
 @pytest.fixture
 def sweeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The step sizes of all trajectories that are run."""
-    seen, real = [], step_size.trajectory
+    seen, real = [], step_size.loss_trajectory
 
     def spy(run: step_size.SearchState, alpha: float, steps: int) -> Tensor:
         seen.append(alpha)
@@ -116,7 +116,9 @@ def test_the_estimate_is_that_of_studies() -> None:
     found = calibrate(model, THREAT, 3, clips, labels)[3]
     with searching(model, THREAT, clips, labels, cross_entropy, "auto") as run:
         run.exploring = True
-        runs = explore(lambda power: trajectory(run, THREAT.eps * RATIO**power, 3), lambda run, n: run[n].mean(), [3])
+        runs = explore(
+            lambda power: loss_trajectory(run, THREAT.eps * RATIO**power, 3), lambda run, n: run[n].mean(), [3]
+        )
     alphas = np.array([THREAT.eps * RATIO**power for power in runs])
     wanted = best_step(alphas * 255, [losses[3].tolist() for losses in runs.values()])
     assert (found.alpha * 255, found.low * 255) == (pytest.approx(wanted.alpha), pytest.approx(wanted.low))

@@ -11,7 +11,7 @@ from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.frame_saliency import FrameSaliency
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.square import Square
-from vidrobust.attacks.traits import cost, needs_gradients
+from vidrobust.attacks.traits import attack_cost, needs_gradients
 from vidrobust.attacks.wrappers import EOT
 from vidrobust.errors import InputError
 from vidrobust.threats import L1, L2, Linf, Threat, Universal
@@ -32,7 +32,7 @@ def test_the_cost_is_an_upper_bound_that_is_nearly_met(name: str) -> None:
     gradients, queries = int(found.backwards.max()), int(found.queries.max())
     spent = gradients if needs_gradients(attack) else queries
     assert needs_gradients(attack) == bool(gradients)
-    assert spent <= cost(attack) <= (4 if name == "AutoAttack" else 1.5) * spent
+    assert spent <= attack_cost(attack) <= (4 if name == "AutoAttack" else 1.5) * spent
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -57,12 +57,12 @@ def test_an_attack_of_ones_own_need_say_nothing() -> None:
     class Mine:
         steps = 7
 
-    assert cost(Mine()) == 7 and not needs_gradients(Mine())
-    assert cost(EOT(Mine(), 2)) == 14 and not needs_gradients(EOT(Mine(), 2))  # type: ignore[arg-type]
+    assert attack_cost(Mine()) == 7 and not needs_gradients(Mine())
+    assert attack_cost(EOT(Mine(), 2)) == 14 and not needs_gradients(EOT(Mine(), 2))  # type: ignore[arg-type]
 
 
 def test_wrappers_say_what_their_search_says() -> None:
     square = Square(TINY, queries=6)
     assert not needs_gradients(EOT(square)) and not needs_gradients(Aimed(square, 1))
     assert needs_gradients(FrameSaliency(Square(Threat(Linf(), 0.1)), 1))
-    assert cost(Aimed(PGD(TINY, 0.1, 5, targeted=True), 1)) == 5
+    assert attack_cost(Aimed(PGD(TINY, 0.1, 5, targeted=True), 1)) == 5

@@ -14,10 +14,10 @@ import pytest
 from helpers.data_videos import dies_at_three, film, packets, rotated, sound, spoil, stills, write
 
 from vidrobust.data import surveys
-from vidrobust.data.check import CLOSED, check, summary
+from vidrobust.data.check import CANNOT_BE_OPENED, check_data, summary
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.data.parallel import in_order
 from vidrobust.data.surveys import CRASHES, DAMAGED, OK
@@ -216,7 +216,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(corpus: Path) -> dict[str, object]:
-    return check(corpus, workers=2)
+    return check_data(corpus, workers=2)
 
 
 def outcomes(report: dict) -> dict[str, str]:
@@ -259,7 +259,7 @@ def test_no_silent_wrong_number(corpus, report, name) -> None:
     if outcome == OK and not source.is_folder:
         assert len(full.frames) == len(packets(source.file))
     numbers = [known.frames - 1, 0, known.frames // 2]
-    assert np.array_equal(read(source, known, numbers, fit), full.frames[numbers])
+    assert np.array_equal(read_frames(source, known, numbers, fit), full.frames[numbers])
     if outcome == DAMAGED:
         with pytest.raises(DecodeError, match="is damaged"):
             decode_video(source, fit, None, "refuse")
@@ -303,13 +303,13 @@ def test_list_files_that_are_damaged(tmp_path, name, data) -> None:
         (lists / "classInd.txt").write_text("1 cat\n2 dog\n")
         (lists / "trainlist01.txt").write_text("cat/0.avi 1\ncat/1.avi 1\ndog/0.avi 2\ndog/1.avi 2\n")
         (lists / "testlist01.txt").write_text("cat/2.avi\ndog/2.avi\n")
-        assert check(tmp_path)["layout"] == "UCF-101"
+        assert check_data(tmp_path)["layout"] == "UCF-101"
     if name.startswith("cat"):
         (tmp_path / "dog_test_split1.txt").write_text("0.avi 1\n1.avi 1\n2.avi 2\n")
     (tmp_path / name).write_bytes(data)
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert not report["usable"]
-    assert report["outcomes"] == {CLOSED: 1}
+    assert report["outcomes"] == {CANNOT_BE_OPENED: 1}
     assert str(tmp_path) in report["errors"][0]
 
 
@@ -321,10 +321,10 @@ def test_a_leak_by_content_is_found_and_makes_the_data_unusable(tmp_path) -> Non
         for title in ("cat", "dog"):
             for seed in seeds:
                 write(tmp_path / split / title / f"{seed}.avi", film(6, 16, 16, seed=seed + 100 * (title == "dog")))
-    assert check(tmp_path)["usable"]
+    assert check_data(tmp_path)["usable"]
     load(DataConfig(str(tmp_path), size=16, frames=4))
     (tmp_path / "test/cat/other-name.avi").write_bytes((tmp_path / "train/cat/2.avi").read_bytes())
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert not report["usable"]
     assert "hold the same file" in report["leaks"][0]
     with pytest.raises(DataError, match="other-name.avi.* hold the same file"):
@@ -335,7 +335,7 @@ def test_a_report_says_what_is_there(tmp_path) -> None:
     for title, height in (("cat", 16), ("dog", 32)):
         for seed in range(5):
             write(tmp_path / title / f"{seed}.avi", film(5 + seed, height, 32, seed=seed + height), fps=20)
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert report["usable"]
     assert report["sizes"] == {"32×16": 5, "32×32": 5}
     assert report["frames"] == {"least": 5, "median": 7, "most": 9, "total": 70}
@@ -347,8 +347,8 @@ def test_a_report_says_what_is_there(tmp_path) -> None:
     for words in ("class folders, 2 classes", "32×16 (5)", "5 to 9, median 7, 70 in all", "usable"):
         assert words in text
     (tmp_path / "cat/0.avi").write_bytes(b"")
-    assert not check(tmp_path)["usable"]
-    assert check(tmp_path, skip_bad=True)["usable"]
+    assert not check_data(tmp_path)["usable"]
+    assert check_data(tmp_path, skip_bad=True)["usable"]
 
 
 SESSION = (
@@ -375,7 +375,7 @@ def test_a_video_that_changes_its_size_gives_frames_of_the_first_and_one_of_two_
     source = stored_at(tmp_path / "sizes.mpg")
     frames = decode_video(source, fit).frames
     assert frames.shape[1:] == ((48, 64, 3) if whole else (48, 48, 3))
-    assert read(source, survey(source), [0, len(frames) - 1], fit).shape[1:] == frames.shape[1:]
+    assert read_frames(source, survey(source), [0, len(frames) - 1], fit).shape[1:] == frames.shape[1:]
     source = stored_at(tmp_path / "shapes.mpg")
     for use in (lambda: decode_video(source, fit), lambda: survey(source)):
         with pytest.raises(DecodeError, match="from 64×48 to 48×64") as caught:

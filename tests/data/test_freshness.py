@@ -11,7 +11,7 @@ import pytest
 from helpers.data_videos import film, stills, write
 
 from vidrobust.data import DataConfig, Video, VideoFolder, cached_frames, freshness, open_folder
-from vidrobust.data.check import check
+from vidrobust.data.check import check_data
 from vidrobust.data.decoding.decode import decode
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
@@ -130,7 +130,7 @@ def test_a_frame_is_a_regular_file_within_the_data_set(tmp_path: Path, spoil: Ca
         for number in range(3):
             stills(root / title / str(number), film(4, seed=number + 10 * (title == "dog")))
     spoil(root / "cat/1", tmp_path)
-    report = check(root)
+    report = check_data(root)
     assert {(one["file"], one["outcome"]) for one in report["files"]} == {("cat/1", "unreadable")}
     assert "image_00003.jpg" in report["files"][0]["reason"]
     assert report["outcomes"] == {"ok": 5, "unreadable": 1}
@@ -144,7 +144,7 @@ def test_a_link_to_a_frame_within_the_data_set_is_followed(tmp_path: Path) -> No
     frame = tmp_path / "cat/1/image_00003.jpg"
     frame.unlink()
     frame.symlink_to("../2/image_00001.jpg")
-    assert check(tmp_path)["outcomes"] == {"ok": 6}
+    assert check_data(tmp_path)["outcomes"] == {"ok": 6}
 
 
 def test_a_pipe_in_place_of_a_video_is_named_and_nothing_waits_for_it(tmp_path: Path) -> None:
@@ -153,6 +153,6 @@ def test_a_pipe_in_place_of_a_video_is_named_and_nothing_waits_for_it(tmp_path: 
             write(tmp_path / title / f"{number}.avi", film(3, 16, 16, seed=number + 10 * (title == "dog")))
     (tmp_path / "dog/1.avi").unlink()
     os.mkfifo(tmp_path / "dog/1.avi")
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert [(one["file"], one["outcome"]) for one in report["files"]] == [("dog/1.avi", "unreadable")]
     assert "is no file, but a pipe or a device" in report["files"][0]["reason"]

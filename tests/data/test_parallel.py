@@ -16,8 +16,8 @@ SCRIPT = """
 import vidrobust as vr
 data = vr.data.videos({root!r}, size=16, frames=2, live=True)
 print(len(data.train), len(data.val), len(data.test))
-from vidrobust.data.check import check
-print(check({root!r}, workers=2)["outcomes"])
+from vidrobust.data.check import check_data
+print(check_data({root!r}, workers=2)["outcomes"])
 """
 
 

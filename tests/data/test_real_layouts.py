@@ -13,7 +13,7 @@ from helpers.data_videos import write
 
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.runs.directory import Run
 
@@ -108,4 +108,4 @@ def test_any_frames_of_real_clips_are_those_of_a_full_decode(name: str) -> None:
     known, full = survey(source), decode_video(source, fit).frames
     assert known.frames == len(full) >= 120
     for numbers in ([0], [known.frames - 1], [40, 7, 90, 41], range(100, 116), range(3, known.frames, 29)):
-        assert np.array_equal(read(source, known, list(numbers), fit), full[list(numbers)])
+        assert np.array_equal(read_frames(source, known, list(numbers), fit), full[list(numbers)])

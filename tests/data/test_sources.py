@@ -10,7 +10,7 @@ from helpers import miniatures
 from helpers.data_videos import film, write
 
 from vidrobust.data import DataConfig, open_folder
-from vidrobust.data.check import check, summary
+from vidrobust.data.check import check_data, summary
 from vidrobust.data.dataset import load
 from vidrobust.data.motion import Motion, motion
 
@@ -47,7 +47,7 @@ def test_rows_and_the_report_count_the_same_sources(
 ) -> None:
     root = make(tmp_path / "data")
     data = load(DataConfig(str(root), size=8, frames=2, max_frames=2))
-    assert data.row["groups"] == check(root)["groups"] == sources
+    assert data.row["groups"] == check_data(root)["groups"] == sources
     of = {name: set(getattr(data, name).sources) for name in sources}
     assert {name: len(found) for name, found in of.items()} == sources
     assert not of["train"] & of["val"] | of["train"] & of["test"] | of["val"] & of["test"]
@@ -66,6 +66,6 @@ def test_seconds_count_the_last_frame_as_well(tmp_path: Path) -> None:
     for label, title in enumerate(("cat", "dog")):
         for number in range(3):
             write(tmp_path / title / f"{number}.avi", film(20, 16, 16, seed=number + 10 * label), fps=25)
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert report["seconds"] == {"least": 0.8, "median": 0.8, "most": 0.8, "total": 4.8}
     assert "seconds: 0.8 to 0.8 s, median 0.8 s, 4.8 s in all" in summary(report)

@@ -150,7 +150,7 @@ def test_a_checkpoint_of_transformers_sees_what_its_own_processor_shows(make: An
     with torch.no_grad():
         assert torch.allclose(model(x), theirs(**shown).logits, atol=1e-5)
     assert isinstance(model, Adapted)
-    assert torch.allclose(model.shown(x), next(iter(shown.values())), atol=1e-5)
+    assert torch.allclose(model.preprocess(x), next(iter(shown.values())), atol=1e-5)
     assert self_test(model, frames=9, size=20) == []
     assert_attacked(model, clips(2, 9, 20))
 

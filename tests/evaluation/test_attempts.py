@@ -23,7 +23,7 @@ from vidrobust.attacks.wrappers import EOT
 from vidrobust.data.clips import Clips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import attempt, with_margin
-from vidrobust.evaluation.clips import accuracy, evaluate, masking, ranks, robustness
+from vidrobust.evaluation.clips import accuracy, clip_ranks, evaluate, masking, robustness_rows
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.evaluation.videos import evaluate_views
@@ -105,7 +105,7 @@ def test_a_sure_model_does_not_count_as_robust(clips: Clips, kind: str, attack: 
 
 
 def test_a_study_measures_with_the_second_try_too(clips: Clips) -> None:
-    rows = robustness(model("saturated"), clips, (0, 25), (5,), lambda eps, steps: eps / 4)
+    rows = robustness_rows(model("saturated"), clips, (0, 25), (5,), lambda eps, steps: eps / 4)
     assert [row["correct"] for row in rows] == [len(clips), 0]
     assert rows[1]["retried"]["clips"] > 0
 
@@ -194,7 +194,7 @@ def test_ties_are_right_where_argmax_says_so_and_nowhere_else(clips: Clips) -> N
     assert 0 < first < len(clips)
     assert accuracy(zero, clips)["top1"] == first
     assert accuracy(zero, clips)["top5"] == len(clips)
-    assert torch.equal(ranks(zero, clips), clips.labels)
+    assert torch.equal(clip_ranks(zero, clips), clips.labels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RobustnessWarning)
         rows = evaluate(zero, clips, [PGD(WIDE, 0.03, 2)])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import accuracy, evaluate, masking, pgd, ranks, robustness, survivors
+from vidrobust.evaluation.clips import accuracy, clip_ranks, evaluate, masking, pgd, robustness_rows, survivors
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.threats import Linf, Threat
 
@@ -32,7 +32,7 @@ def test_accuracy_counts_what_the_logits_say(trained: ResNet3d, small_data: Vide
 
 
 def test_robustness_falls_with_the_budget_and_never_beats_clean(trained: ResNet3d, small_data: VideoClips) -> None:
-    rows = robustness(trained, small_data.train, (0, 1, 4, 16), (3, 10), quarter)
+    rows = robustness_rows(trained, small_data.train, (0, 1, 4, 16), (3, 10), quarter)
     for steps in (3, 10):
         correct = [row["correct"] for row in rows if row["steps"] == steps]
         assert correct == sorted(correct, reverse=True)
@@ -43,13 +43,13 @@ def test_robustness_falls_with_the_budget_and_never_beats_clean(trained: ResNet3
 
 
 def test_more_steps_of_the_same_step_size_never_help_the_defender(trained: ResNet3d, small_data: VideoClips) -> None:
-    few, many = robustness(trained, small_data.train, (4,), (3, 12), lambda eps, steps: 1.0)
+    few, many = robustness_rows(trained, small_data.train, (4,), (3, 12), lambda eps, steps: 1.0)
     assert all(a >= b for a, b in zip(few["survived"], many["survived"], strict=True))
     assert few["correct"] > many["correct"]
 
 
 def test_an_attack_meets_only_rightly_classified_clips(trained: ResNet3d, small_data: VideoClips) -> None:
-    clean, met = ranks(trained, small_data.test) == 0, []
+    clean, met = clip_ranks(trained, small_data.test) == 0, []
 
     @dataclass
     class Spy:

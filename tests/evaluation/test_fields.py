@@ -24,9 +24,9 @@ from vidrobust.attacks.square import Square
 from vidrobust.attacks.text import from_text
 from vidrobust.attacks.wrappers import BPDA, EOT
 from vidrobust.data.dataset import VideoClips
-from vidrobust.evaluation.clips import evaluate, robustness
+from vidrobust.evaluation.clips import evaluate, robustness_rows
 from vidrobust.evaluation.defences import TRANSFORMS, Defended, FrameShuffle, Recompress, adaptive
-from vidrobust.evaluation.fields import attack_fields, attack_text, budget
+from vidrobust.evaluation.fields import attack_budget, attack_fields, attack_text
 from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.losses import dlr, margin
 from vidrobust.models.resnet3d import ResNet3d
@@ -99,14 +99,14 @@ def test_a_budget_is_told_as_it_was_asked(level: float) -> None:
     for threat in (Threat(Linf(), level / 255), Threat(L2(), (level / 510, level / 255))):
         search = PGD(threat, level / 1020, 5)
         for attack in (search, EOT(search), FrameSaliency(search, 2), EOT(FrameSaliency(search, 2)), Blind(search)):
-            assert budget(attack) == (level, level / 4, 5)
-        assert budget(EOT(Square(threat))) == (level, 0.0, 1)
+            assert attack_budget(attack) == (level, level / 4, 5)
+        assert attack_budget(EOT(Square(threat))) == (level, 0.0, 1)
 
 
 def test_every_kind_of_row_has_the_fields(trained: ResNet3d, small_data: VideoClips) -> None:
     few = small_data.test.subset(range(4))
     attack = PGD(Threat(L2(), 0.1), 0.1, 1)
-    rows = robustness(trained, few, (0, 1), (1,), lambda eps, steps: eps)
+    rows = robustness_rows(trained, few, (0, 1), (1,), lambda eps, steps: eps)
     assert [{key: row[key] for key in ROW} for row in rows] == [ROW | {"search": "none"}, ROW]
     for level in ("clip", "video"):
         rows += evaluate_views(trained, few, [attack], views=2, level=level)  # type: ignore[arg-type]
@@ -137,4 +137,4 @@ def test_the_text_of_an_attack_reads_back(attack: Any) -> None:
     assert "0x" not in text and "=<" not in text
     read = from_text(text, None, TRANSFORMS)
     assert attack_text(read) == text
-    assert attack_fields(read) == attack_fields(attack) and budget(read) == pytest.approx(budget(attack))
+    assert attack_fields(read) == attack_fields(attack) and attack_budget(read) == pytest.approx(attack_budget(attack))

@@ -12,7 +12,7 @@ from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
-from vidrobust.evaluation.judging import begun, seen, stage
+from vidrobust.evaluation.judging import clean_answers, run_stage, start_case
 from vidrobust.models.diagnosis import self_test
 from vidrobust.results.numbers.verdict import Verdict
 from vidrobust.study.judgement import seconds_a_gradient
@@ -263,10 +263,10 @@ def test_under_ten_sources_it_says_that_intervals_cannot_be_trusted(
 
 def test_one_distance_a_clip_is_the_whole_curve(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
     threats = [Threat(L2(), eps) for eps in (0.3, 0.6, 1.2)]
-    first = seen(base, *shown, QUICK)
-    case, _ = begun(base, *shown, threats, first, QUICK)
+    first = clean_answers(base, *shown, QUICK)
+    case, _ = start_case(base, *shown, threats, first, QUICK)
     for name in ("FMN", "APGD-DLR"):
-        stage(case, name, QUICK, CLASSES, diagnostic=4)
+        run_stage(case, name, QUICK, CLASSES, diagnostic=4)
     standing = [len(case.standing(threat.eps)) for threat in threats]  # type: ignore[arg-type]
     assert standing == sorted(standing, reverse=True) and standing[0] > standing[-1]
     for row, distance in enumerate(case.distance.tolist()):
@@ -278,6 +278,6 @@ def test_one_distance_a_clip_is_the_whole_curve(base: nn.Module, shown: tuple[Te
 
 
 def test_a_shared_perturbation_has_no_worst_case_for_each_clip(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
-    first = seen(base, *shown, QUICK)
+    first = clean_answers(base, *shown, QUICK)
     with pytest.raises(ValueError, match="shares one perturbation"):
-        begun(base, *shown, [Threat(Linf(), 8 / 255, Universal())], first, QUICK)
+        start_case(base, *shown, [Threat(Linf(), 8 / 255, Universal())], first, QUICK)

@@ -16,7 +16,7 @@ from vidrobust.attacks.square import Square
 from vidrobust.data import CachedSplit, Clips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import evaluate
-from vidrobust.evaluation.videos import VideoClassifier, apart, each_view, evaluate_views, joined
+from vidrobust.evaluation.videos import VideoClassifier, each_view, evaluate_views, join_views, split_views
 from vidrobust.threats import L1, L2, Border, Flicker, Linf, Threat
 
 FRAMES, SIZE = 4, 6
@@ -123,7 +123,7 @@ def test_the_budget_holds_on_every_clip_of_a_video(model, clips, attack) -> None
     assert joint
     largest = 0.0
     for x, found in joint:
-        delta = apart(found.double() - x.double(), 3)
+        delta = split_views(found.double() - x.double(), 3)
         for clip in delta:
             size = float(attack.threat.norm.size(clip.flatten()[None]))
             bound = max(attack.threat.eps[0]) if isinstance(attack.threat.eps, tuple) else attack.threat.eps
@@ -153,10 +153,10 @@ def test_the_two_averages_differ_and_are_what_they_say() -> None:
 
 def test_joining_is_undone_by_taking_apart() -> None:
     clips = torch.rand(6, 3, 4, 5, 5)
-    videos = joined(clips, 3)
+    videos = join_views(clips, 3)
     assert videos.shape == (2, 3, 12, 5, 5)
     assert torch.equal(videos[1, :, 4:8], clips[4])
-    assert torch.equal(apart(videos, 3), clips)
+    assert torch.equal(split_views(videos, 3), clips)
 
 
 def test_an_attack_is_given_the_budget_wherever_its_threat_stands() -> None:

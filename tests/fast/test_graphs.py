@@ -7,7 +7,7 @@ import torch
 from helpers.fake_graphs import FakeGraph, fake_cuda_graphs
 from torch import Tensor, nn
 
-from vidrobust.fast.graphs import Graphs, GraphWarning, Repeated
+from vidrobust.fast.graphs import Graphs, GraphWarning, RepeatedWork
 from vidrobust.fast.inference import InferenceCopy
 from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
 
@@ -150,7 +150,7 @@ def test_repeated_work_is_a_graph_from_its_third_time_on_and_a_new_one_elsewhere
         calls.append(1)
         target.copy_(source * 2)
 
-    repeated, replays = Repeated(work), []
+    repeated, replays = RepeatedWork(work), []
     for number, place in enumerate((1, 1, 1, 1, 2, 2, 2)):
         source.fill_(number)
         before = fakes.replays
@@ -167,7 +167,7 @@ def test_work_that_cannot_be_a_graph_goes_on_as_it_is(fakes: type[FakeGraph], mo
 
     monkeypatch.setattr(torch.cuda, "graph", refuses)
     done: list[int] = []
-    repeated = Repeated(lambda: done.append(1))
+    repeated = RepeatedWork(lambda: done.append(1))
     repeated((1,))
     with pytest.warns(GraphWarning, match="not permitted"):
         repeated((1,))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidrobust.fast.groups import MergedConv, merge_groups, merged
+from vidrobust.fast.groups import MergedConv, groups_to_merge, merge_groups
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_new_weights_are_taken_over_where_they_lie() -> None:
 
 
 def test_only_narrow_groups_are_merged() -> None:
-    assert merged(nn.Conv3d(128, 128, 3, groups=32)) == 4
-    assert merged(nn.Conv3d(256, 256, 3, groups=32)) == 2
-    assert merged(nn.Conv3d(512, 512, 3, groups=32)) == 1  # 16 channels a group are enough
-    assert merged(nn.Conv3d(54, 54, 3, groups=54)) == 1  # depthwise
-    assert merged(nn.Conv3d(20, 20, 3, groups=5)) == 1  # 5 groups are no multiple of 4
-    assert merged(nn.Conv3d(128, 128, 3, groups=32, padding="same", padding_mode="circular")) == 1
-    assert merged(nn.Linear(4, 4)) == 1
+    assert groups_to_merge(nn.Conv3d(128, 128, 3, groups=32)) == 4
+    assert groups_to_merge(nn.Conv3d(256, 256, 3, groups=32)) == 2
+    assert groups_to_merge(nn.Conv3d(512, 512, 3, groups=32)) == 1  # 16 channels a group are enough
+    assert groups_to_merge(nn.Conv3d(54, 54, 3, groups=54)) == 1  # depthwise
+    assert groups_to_merge(nn.Conv3d(20, 20, 3, groups=5)) == 1  # 5 groups are no multiple of 4
+    assert groups_to_merge(nn.Conv3d(128, 128, 3, groups=32, padding="same", padding_mode="circular")) == 1
+    assert groups_to_merge(nn.Linear(4, 4)) == 1
 
 
 def test_a_model_is_rewritten_where_it_has_such_groups() -> None:

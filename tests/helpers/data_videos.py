@@ -100,11 +100,11 @@ def dies() -> None:
 
 def dies_at_three(source: object) -> object:
     """Takes its process down, as a decoder does that meets a file made for it; other processes must find it here."""
-    from vidrobust.data.surveys import Outcome
+    from vidrobust.data.surveys import SurveyOutcome
 
     if str(source).endswith("3.mp4"):
         os._exit(9)
-    return Outcome("ok", "", None)
+    return SurveyOutcome("ok", "", None)
 
 
 def remux(path: Path, target: Path, edit: Callable[[list[av.Packet]], list[av.Packet | None]]) -> Path:

@@ -8,9 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judging import STAGES, begun, confusion, ended, missed, seen, stage
+from vidrobust.evaluation.judging import (
+    STAGES,
+    check_drift,
+    clean_answers,
+    confusion,
+    missing_attacks,
+    run_stage,
+    start_case,
+)
 from vidrobust.evaluation.worst_case import WorstCase
-from vidrobust.results.numbers.verdict import Verdict, chance, class_order, merged, sources, verdict
+from vidrobust.results.numbers.verdict import (
+    Verdict,
+    add_up,
+    better_class_order,
+    chance_accuracy,
+    missing_sources,
+    verdict,
+)
 from vidrobust.threats import Linf, Threat
 
 SHAPE = (3, 2, 8, 8)
@@ -74,15 +89,15 @@ def judged(
 ) -> tuple[Verdict, WorstCase]:
     """A judgement of clips that all have a source of their own, without files."""
     threats = [Threat(Linf(), eps / 255)]
-    first = seen(model, shown, labels, ensemble)
+    first = clean_answers(model, shown, labels, ensemble)
     measured = list(first.measured)
-    case, search = begun(model, shown, labels, threats, first, ensemble)
+    case, search = start_case(model, shown, labels, threats, first, ensemble)
     if first.logits is not None:
         classes = first.logits.shape[1]
         table = confusion(first.logits, labels)
-        measured += [class_order(table.tolist()), chance(int(first.right.sum()), len(labels), classes)]
+        measured += [better_class_order(table.tolist()), chance_accuracy(int(first.right.sum()), len(labels), classes)]
         for name in STAGES if first.right.any() else ():
-            search += stage(case, name, ensemble, classes, ensemble.diagnostic)
-    search += missed(case)
-    measured += [*ended(model, shown, first), sources(len(labels))]
-    return verdict(merged(measured), {f"Linf({eps:g})": (len(case.standing(eps / 255)), merged(search))}), case
+            search += run_stage(case, name, ensemble, classes, ensemble.diagnostic)
+    search += missing_attacks(case)
+    measured += [*check_drift(model, shown, first), missing_sources(len(labels))]
+    return verdict(add_up(measured), {f"Linf({eps:g})": (len(case.standing(eps / 255)), add_up(search))}), case

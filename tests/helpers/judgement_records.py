@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidrobust.results.judgements.record import Judgement, share, write
+from vidrobust.results.judgements.record import Judgement, accuracy_record, write_judgement
 
 
 def record(distance: Sequence[float | None], *, weights: str = "a", eps: float = 8.0, **changed: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def record(distance: Sequence[float | None], *, weights: str = "a", eps: float =
     of = [clip["source"] for clip in listed]
     right = [int(size != 0) for size in distance]
     alive = [int(size is None or size > eps) for size in distance]
-    threat = {"norm": "Linf", "eps": eps, "support": "WholeClip", "worst_case": share(alive, of)}
+    threat = {"norm": "Linf", "eps": eps, "support": "WholeClip", "worst_case": accuracy_record(alive, of)}
     threat |= {"distance": list(distance), "found_by": ["" if size is None else "PGD" for size in distance]}
     made = {
         "schema": "vidrobust.judgement/1",
@@ -33,7 +33,7 @@ def record(distance: Sequence[float | None], *, weights: str = "a", eps: float =
         "model": {"name": f"model {weights}", "weights": weights * 16},
         "data": {"name": "given", "split": "test"},
         "clips": {"hash": "c" * 16, "shape": [3, 2, 8, 8], "list": listed},
-        "clean": {**share(right, of), "right": "".join(map(str, right))},
+        "clean": {**accuracy_record(right, of), "right": "".join(map(str, right))},
         "threats": [threat],
         "checks": [],
         "ensemble": {"steps": 100},
@@ -46,4 +46,4 @@ def record(distance: Sequence[float | None], *, weights: str = "a", eps: float =
 def stored(folder: Path, made: dict[str, Any]) -> Judgement:
     """The record in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    return write(folder, made)
+    return write_judgement(folder, made)

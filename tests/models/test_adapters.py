@@ -51,7 +51,7 @@ def test_the_model_is_shown_what_it_wants(layout: str) -> None:
     mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in ([100.0, 110, 120], [50.0, 60, 70]))
     wanted = (x * 255 - mean) / std
     assert torch.allclose(model(x), network()(wanted), atol=1e-5)
-    assert torch.allclose(model.shown(x), wanted.permute(*(AXES.index(axis) for axis in layout)), atol=1e-5)
+    assert torch.allclose(model.preprocess(x), wanted.permute(*(AXES.index(axis) for axis in layout)), atol=1e-5)
     assert self_test(model) == []
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from vidrobust.errors import RunError
-from vidrobust.results.judgements.record import read
+from vidrobust.results.judgements.record import read_judgement
 from vidrobust.runs.rows import read_rows
 
 
-@pytest.mark.parametrize("reader", [read, read_rows])
+@pytest.mark.parametrize("reader", [read_judgement, read_rows])
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
 def test_a_pipe_or_a_device_in_place_of_a_file_is_refused(
     reader: Callable[[Path], object], make: Callable[[Path], None], tmp_path: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidrobust.runs.directory import differences
+from vidrobust.runs.directory import config_differences
 from vidrobust.runs.keys import content_key
 
 
@@ -14,5 +14,5 @@ def test_content_keys_ignore_order_and_see_every_change(value: dict[str, object]
     assert content_key(dict(reversed(value.items()))) == content_key(value)
     name = next(iter(value))
     assert content_key({**value, name: [value[name]]}) != content_key(value)
-    assert differences(value, value) == []
-    assert [change[0] for change in differences(value, {**value, name: [value[name]]})] == [name]
+    assert config_differences(value, value) == []
+    assert [change[0] for change in config_differences(value, {**value, name: [value[name]]})] == [name]

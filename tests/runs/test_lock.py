@@ -14,13 +14,13 @@ import pytest
 from vidrobust.errors import RunError
 from vidrobust.runs import directory, rows
 from vidrobust.runs.directory import Run
-from vidrobust.runs.lock import held
+from vidrobust.runs.lock import folder_lock
 
 HOLDS = """
 import sys
 from pathlib import Path
-from vidrobust.runs.lock import held
-with held(Path(sys.argv[1]), sys.argv[2]):
+from vidrobust.runs.lock import folder_lock
+with folder_lock(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -57,11 +57,11 @@ def another(code: str, folder: Path, name: str = "work") -> Iterator[subprocess.
 
 def test_the_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
     with another(HOLDS, tmp_path) as process:
-        with pytest.raises(RunError) as told, held(tmp_path, "work"):
+        with pytest.raises(RunError) as told, folder_lock(tmp_path, "work"):
             pass
         assert f"in use by process {process.pid} on " in str(told.value)
         assert f"-c {tmp_path} work" in str(told.value)
-        with held(tmp_path, "run"):  # another lock of the same folder
+        with folder_lock(tmp_path, "run"):  # another lock of the same folder
             pass
 
 
@@ -69,7 +69,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     with another(HOLDS, tmp_path) as process:
         process.kill()
         process.wait()
-        with held(tmp_path, "work"):
+        with folder_lock(tmp_path, "work"):
             assert f'"pid": {os.getpid()}' in (tmp_path / ".work.holder").read_text()
     assert not (tmp_path / ".work.holder").exists()
 
@@ -78,7 +78,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 def test_a_damaged_note_of_the_holder_is_no_traceback(content: str, tmp_path: Path) -> None:
     with another(HOLDS, tmp_path):
         (tmp_path / ".work.holder").write_text(content)
-        with pytest.raises(RunError, match="in use by another process"), held(tmp_path, "work"):
+        with pytest.raises(RunError, match="in use by another process"), folder_lock(tmp_path, "work"):
             pass
 
 
@@ -109,7 +109,7 @@ def test_nobody_appends_or_starts_while_another_process_does(tmp_path: Path, mon
 
 
 def test_a_lock_left_in_a_folder_does_not_make_it_foreign(tmp_path: Path) -> None:
-    with held(tmp_path, "run"):
+    with folder_lock(tmp_path, "run"):
         pass
     Run.start(tmp_path, "study", {}, 0)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidrobust.errors import RunError
-from vidrobust.runs.rows import Row, RowFile, append_lines, read_lines, read_rows
+from vidrobust.runs.rows import Row, RowFile, append_lines, read_json_lines, read_rows
 
 ROWS = [{"kind": "a", "n": 1}, {"kind": "b", "n": 2, "text": "ε"}]
 
@@ -22,7 +22,7 @@ def test_a_torn_line_is_cut_off_and_the_next_append_is_whole(
     append_lines(file, ROWS)
     whole = file.read_bytes()
     file.write_bytes(whole[:-cut])
-    assert list(read_lines(file)) == ROWS[:1]
+    assert list(read_json_lines(file)) == ROWS[:1]
     append_lines(file, ROWS[1:])
     assert file.read_bytes() == whole
 
@@ -31,7 +31,7 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"kind":"a"}\n{"kind"\n{"kind":"b"}\n')
     with pytest.raises(RunError, match=r"rows\.jsonl, line 2"):
-        list(read_lines(file))
+        list(read_json_lines(file))
 
 
 def measured(**more: object) -> Row:
@@ -63,7 +63,7 @@ def test_rows_of_other_clips_stand_side_by_side_and_in_the_place_of_one_that_doe
     file, old, first, second = RowFile(tmp_path / "rows.jsonl"), measured(), *(measured(clips_of=n) for n in "ab")
     for rows in ([old], [first], [second], [old]):  # the last as a resumed study writes the rows of its jobs
         file.append(rows)
-    assert list(read_lines(file.path)) == [old, first, second]
+    assert list(read_json_lines(file.path)) == [old, first, second]
     append_lines(file.path, [old])
     reading = read_rows(file.path)
     assert reading.rows == [first, second]
@@ -79,7 +79,7 @@ def test_rows_of_different_measurements_stand_side_by_side(other: Row, tmp_path:
     file.append([measured()])
     file.append([measured(**other)])
     file.append([measured(), measured(**other)])
-    assert read_rows(file.path).rows == list(read_lines(file.path)) == [measured(), measured(**other)]
+    assert read_rows(file.path).rows == list(read_json_lines(file.path)) == [measured(), measured(**other)]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_another_process_wrote_meanwhile_is_seen(tmp_path: Path) -> None:
     one.append([measured()])
     two.append([measured(), measured(eps=4.0)])
     one.append([measured(eps=4.0), measured(eps=2.0)])
-    assert [row["eps"] for row in read_lines(one.path)] == [8.0, 4.0, 2.0]
+    assert [row["eps"] for row in read_json_lines(one.path)] == [8.0, 4.0, 2.0]
 
 
 def test_what_is_no_row_is_not_written(tmp_path: Path) -> None:

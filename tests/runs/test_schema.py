@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import read_rows
-from vidrobust.runs.schema import KINDS, fault, identity
+from vidrobust.runs.schema import KINDS, fault, row_identity
 
 ROWS = synthetic.every_kind()
 ONE_OF_EACH = {row["kind"]: row for row in ROWS}
@@ -26,7 +26,7 @@ def test_there_is_a_row_of_each_kind() -> None:
 
 def test_rows_are_rows_and_no_two_measure_the_same() -> None:
     assert [fault(row) for row in ROWS] == [None] * len(ROWS)
-    assert len({identity(row) for row in ROWS}) == len(ROWS)
+    assert len({row_identity(row) for row in ROWS}) == len(ROWS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,7 +50,7 @@ def test_a_wrong_value_anywhere_is_a_fault_or_harmless(row: dict[str, Any], data
     if fault(changed) is None:
         assert KINDS[row["kind"]].fields[name](value)
         json.dumps(changed, allow_nan=False)
-        identity(changed)
+        row_identity(changed)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_came_out_does_not_make_another_measurement(kind: str, found: dict[
     """A row of an earlier version, which did not say it, is replaced by the same measurement made again."""
     row = ONE_OF_EACH[kind]
     assert fault({**row, **found}) is None
-    assert identity({**row, **found}) == identity(row)
+    assert row_identity({**row, **found}) == row_identity(row)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_second_try_that_cannot_be_is_a_fault(retried: Any) -> None:
 def test_a_longer_trajectory_is_another_measurement() -> None:
     row = ONE_OF_EACH["trajectory"]
     shorter = {**row, "loss": row["loss"][:5], "correct": row["correct"][:5]}
-    assert identity(shorter) != identity(row)
+    assert row_identity(shorter) != row_identity(row)
 
 
 def test_every_row_of_the_example_run_and_of_the_first_version_is_read(tmp_path: Path) -> None:

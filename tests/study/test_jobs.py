@@ -7,7 +7,7 @@ import pytest
 from vidrobust.data.dataset import DataConfig
 from vidrobust.runs.keys import content_key
 from vidrobust.study.jobs import PrepareData, job_key
-from vidrobust.study.plan import Plan
+from vidrobust.study.plan import StudyPlan
 from vidrobust.study.recipes import PROFILES
 
 SIZES = tuple((float(eps), steps, eps / 4) for eps in range(1, 13) for steps in (5, 10, 20))
@@ -17,7 +17,7 @@ SIZES = tuple((float(eps), steps, eps / 4) for eps in range(1, 13) for steps in 
     ("profile", "jobs", "hashed"), [("quick", 29, "ca4be8e8c59a1040"), ("full", 177, "ecf6a653db389271")]
 )
 def test_the_keys_of_a_study_are_those_of_version_0_1(profile: str, jobs: int, hashed: str) -> None:
-    plan = Plan(PROFILES[profile]())
+    plan = StudyPlan(PROFILES[profile]())
     phases = plan.data(), plan.standard(), plan.attacks(), plan.defences(SIZES), plan.evaluations(SIZES)
     keys = sorted({job_key(job) for phase in phases for job in phase})
     assert (len(keys), content_key(keys)) == (jobs, hashed)

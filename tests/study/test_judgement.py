@@ -16,10 +16,10 @@ from vidrobust.data.dataset import VideoClips
 from vidrobust.data.given import Given
 from vidrobust.errors import InputError, RunError
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.results.judgements.record import Judgement, read, share, stands
+from vidrobust.results.judgements.record import Judgement, accuracy_record, read_judgement, stands
 from vidrobust.results.pages.judgement import lines, page
 from vidrobust.study.judgement import judge
-from vidrobust.study.judgement_plan import affordable, half_width, regions, threat_of
+from vidrobust.study.judgement_plan import affordable, group_threats, half_width, parse_threat
 from vidrobust.study.verification import verified
 
 THREATS = ("Linf(6)", "Linf(12)")
@@ -45,7 +45,7 @@ def judgement(
 
 
 def test_the_record_says_what_was_measured_and_whether_to_believe_it(judgement: Judgement) -> None:
-    record = read(judgement.path.parent).record
+    record = read_judgement(judgement.path.parent).record
     assert record == judgement.record
     assert (record["verdict"], record["reasons"]) == ("trust", [])
     low, high = record["threats"]
@@ -95,7 +95,7 @@ def copied(judgement: Judgement, tmp_path: Path) -> Callable[..., Judgement]:
         (tmp_path / "judgement.json").write_text(json.dumps(record))
         with np.load(judgement.path.parent / "adversarial-0.npz") as stored:
             np.savez(tmp_path / "adversarial-0.npz", index=stored["index"], bits=stored["bits"] + np.int32(bits))
-        return read(tmp_path)
+        return read_judgement(tmp_path)
 
     return copy
 
@@ -104,7 +104,7 @@ def _nearer(record: dict) -> None:
     """Claim smaller perturbations than were found."""
     for threat in record["threats"]:
         threat["distance"] = [None if size is None else size / 2 for size in threat["distance"]]
-        threat["worst_case"] = share(stands(threat), [clip["source"] for clip in record["clips"]["list"]])
+        threat["worst_case"] = accuracy_record(stands(threat), [clip["source"] for clip in record["clips"]["list"]])
         del threat["curve"]
 
 
@@ -142,7 +142,7 @@ def _renamed(given: Given) -> Given:
 def test_a_damaged_record_is_refused_with_the_reason(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "judgement.json").write_text(text)
     with pytest.raises(RunError, match=told):
-        read(tmp_path)
+        read_judgement(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_judgement_of_videos_has_whole_videos_and_where_clips_lie(
 
 
 def test_minutes_buy_clips_and_sources_make_intervals() -> None:
-    few, many = (affordable(minutes, 0.01, 2, QUICK, regions(["Linf(8)"])) for minutes in (1, 10))
+    few, many = (affordable(minutes, 0.01, 2, QUICK, group_threats(["Linf(8)"])) for minutes in (1, 10))
     assert 9 * few <= many <= 11 * few + 11
     assert half_width(["a", "b"] * 50) > half_width(list(map(str, range(100))))
 
@@ -247,7 +247,7 @@ def test_minutes_buy_clips_and_sources_make_intervals() -> None:
 @pytest.mark.parametrize("text", ["Linf", "Linf()", "Linf(x)", "Linf(-8)", "Linf(0)", "8", "Linf(8", "Linf(inf)"])
 def test_a_threat_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="units of 1/255"):
-        threat_of(text)
+        parse_threat(text)
 
 
 def test_shared_clips_are_exact_bit_for_bit(judgement: Judgement, pool: tuple[Tensor, Tensor, list[str]]) -> None:

@@ -14,7 +14,7 @@ from helpers.row_fields import unknown
 from helpers.studies import TINY, finish, start
 
 from vidrobust.runs.directory import Run
-from vidrobust.study.workers import timings
+from vidrobust.study.workers import job_timings
 
 pytestmark = pytest.mark.long
 
@@ -47,7 +47,7 @@ def test_every_step_leaves_its_rows_and_the_page(tiny_study: Path) -> None:
     assert all((tiny_study / row["file"]).exists() for row in run.rows("example"))
     assert "<html" in (tiny_study / "report.html").read_text()[:1000]
     assert not list(tiny_study.glob("jobs/*/checkpoints"))
-    assert len(timings(run)) == len(list(tiny_study.glob("jobs/*/rows.jsonl")))
+    assert len(job_timings(run)) == len(list(tiny_study.glob("jobs/*/rows.jsonl")))
 
 
 def test_trained_step_sizes_are_those_of_this_study(tiny_study: Path) -> None:

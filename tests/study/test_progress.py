@@ -12,7 +12,7 @@ from vidrobust.study.progress import Display
 def test_no_name_moves_the_cursor_or_is_markup(terminal):
     file = io.StringIO()
     with Display(2, SafeConsole(file=file, force_terminal=terminal, width=120)) as display:
-        display.said("said [red]\x1b[2J")
+        display.log("said [red]\x1b[2J")
         display.done("train [red]x\x1b[2J")
         display.curves({"loss \x1b[2J": 1.0})
     assert "\x1b[2J" not in file.getvalue() and "train [red]x�[2J" in file.getvalue()

@@ -12,7 +12,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.training.adaptive import held_out
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 
 def test_adaptive_training_measures_on_groups_it_never_trains_on(few: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +20,7 @@ def test_adaptive_training_measures_on_groups_it_never_trains_on(few: Clips, mon
     rest, held = held_out(few, policy, seed=0)
     assert held is not None
     assert set(rest.sources).isdisjoint(held.sources) and len(rest) + len(held) <= len(few)
-    training = begin(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=8), 0, half, World())
+    training = new_training(build("r3d-small", 10), few, policy, FitConfig(epochs=3, batch=8), 0, half, World())
     training.epoch(lambda gradients: None, lambda: None)
     assert [eps for eps, _ in training.at.losses] == list(range(10))
     assert all(loss > 0 for _, loss in training.at.losses)

@@ -17,7 +17,7 @@ from vidrobust.models.building import build
 from vidrobust.notation import STANDARD
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -42,7 +42,7 @@ def alone(tmp_path: Path) -> Iterator[None]:
 def test_a_weight_that_no_loss_reaches_is_named_before_processes_wait_for_it(alone: None, few: Clips) -> None:
     model = build("r3d-small", 10)
     model.register_module("aux", torch.nn.Linear(2, 2))
-    training = begin(model, few, STANDARD, FitConfig(epochs=1, batch=8), 0, half, World())
+    training = new_training(model, few, STANDARD, FitConfig(epochs=1, batch=8), 0, half, World())
     training.learner.wrapped[model] = DistributedDataParallel(model)
     with pytest.raises(InputError, match=r"does not depend on aux.weight, aux.bias, as on an auxiliary head"):
         training.epoch(lambda gradients: None, lambda: None)

@@ -11,11 +11,11 @@ from vidrobust.data.clips import Clips
 from vidrobust.models.building import build
 from vidrobust.notation import Setting, parse_policy
 from vidrobust.training.config import FitConfig
-from vidrobust.training.crafting import friendly_clips, threat_of
+from vidrobust.training.crafting import friendly_clips, policy_threat
 from vidrobust.training.distributed import World
 from vidrobust.training.methods import adversarial, divergence
 from vidrobust.training.methods.table import fitted
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_step_waits_for_the_device_once(text: str, waits: int, few: Clips, mon
         monkeypatch.setattr(module, "training_clips", lambda model, clips, *given: clips)
     model = fitted(build("r3d-small", 10), parse_policy(text))
     config = FitConfig(epochs=1, batch=8, optimiser="sgd")  # AdamW keeps its count of steps on the CPU, and reads it
-    training = begin(model, few, parse_policy(text), config, 0, half, World())
+    training = new_training(model, few, parse_policy(text), config, 0, half, World())
     training.learner.train()
     loaded = training.load(torch.arange(8), torch.Generator())
     training.step(loaded)
@@ -51,6 +51,6 @@ def test_the_friendly_attack_waits_once_a_step(few: Clips) -> None:
     batch = (few.centre(range(8)), few.labels[:8])
     for steps in (1, 1, 4):  # the first makes the fast copy
         with Synchronisations() as seen:
-            friendly_clips(model, *batch, Setting(8.0, 2.0, steps), threat_of(policy, 8), 9)
+            friendly_clips(model, *batch, Setting(8.0, 2.0, steps), policy_threat(policy, 8), 9)
         waits.append(len(seen))
     assert waits[2] - waits[1] == 3

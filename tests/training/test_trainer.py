@@ -12,7 +12,7 @@ from torch import nn
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, RunError
-from vidrobust.evaluation.clips import ranks
+from vidrobust.evaluation.clips import clip_ranks
 from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import STANDARD, Setting, parse_policy
@@ -34,7 +34,7 @@ def weights(model: nn.Module) -> torch.Tensor:
 
 
 def test_standard_training_learns_motion(trained: ResNet3d, small_data: VideoClips) -> None:
-    right = int((ranks(trained, small_data.train) == 0).sum())
+    right = int((clip_ranks(trained, small_data.train) == 0).sum())
     assert right / len(small_data.train) > 0.5  # chance: 0.1
 
 

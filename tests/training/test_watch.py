@@ -22,7 +22,7 @@ from vidrobust.training import fitting
 from vidrobust.training.fitting import fit
 from vidrobust.training.stopping import multi_step
 from vidrobust.training.trackers import JsonLines, Trackers
-from vidrobust.training.watch import Watch, Watcher, look
+from vidrobust.training.watch import Watch, Watcher, watch_rows
 
 WATCH = Watch(every=1, clips=10, steps=2)
 
@@ -44,7 +44,7 @@ def run(data: VideoClips, monkeypatch: pytest.MonkeyPatch, watch: Watch, *counts
 
 def test_a_look_counts_what_withstands_the_attacks(trained: ResNet3d, small_data: VideoClips) -> None:
     clips = small_data.val.subset(range(20))
-    (row,) = look(trained, clips, "val", 3, Watch(every=1, eps=8, steps=5))
+    (row,) = watch_rows(trained, clips, "val", 3, Watch(every=1, eps=8, steps=5))
     assert row["robust"] <= row["single"] <= row["clean"] <= row["clips"] == 20
     assert row["robust_loss"] > row["loss"]
     assert (row["epoch"], row["split"], row["alpha"]) == (3, "val", 2.0)
@@ -55,7 +55,7 @@ def test_train_and_validation_are_watched_and_test_never_is(
     small_data: VideoClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[str]] = []
-    true = fitting.look
+    true = fitting.watch_rows
 
     def spy(model: Any, clips: Any, *rest: Any, **how: Any) -> Any:
         seen.append(set(clips.videos))
@@ -132,7 +132,7 @@ def test_robust_overfitting_ends_training_early_with_the_best_weights(
 
 
 def test_nothing_is_looked_at_unless_asked(small_data: VideoClips) -> None:
-    watcher = Watcher(0, {}, look)
+    watcher = Watcher(0, {}, watch_rows)
     assert watcher(build("r3d-small", 10), {"kind": "epoch", "epoch": 1, "epochs": 1}, []) == []
     with pytest.raises(InputError, match="patience"):
         Watch(patience=-1)

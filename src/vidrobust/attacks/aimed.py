@@ -12,7 +12,7 @@ from vidrobust.attacks.traits import Wrapper
 
 if TYPE_CHECKING:
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ class Aimed(Wrapper):
     search: Any
     target: int
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """The result of the search, whose success is that of reaching the class."""
         return self.search(model, clips, torch.full_like(labels, self.target))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.rows import pick
+from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vidrobust.attacks.base import AttackResult
     from vidrobust.losses import Loss, TargetedLoss
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 RHO = 0.75
 """The share of steps since the last checkpoint in which the loss must have risen."""
@@ -78,7 +78,7 @@ class APGD(Traits):
     def cost(self) -> int:
         return self.restarts * self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             self.search(run)
@@ -90,7 +90,7 @@ class APGD(Traits):
         generators = run.generators(self.seed)
         for _ in range(self.restarts):
             if not run.over:
-                climb(run, begin(run, generators, self.threat), self.threat, self.steps)
+                climb(run, starting_point(run, generators, self.threat), self.threat, self.steps)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class TargetedAPGD(Traits):
     def cost(self) -> int:
         return self.targets * self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, self.loss, self.precision) as run:
             self.search(run)
@@ -137,7 +137,7 @@ class TargetedAPGD(Traits):
         for target in likeliest_wrong(run, self.targets):
             run.aim(self.loss, target)
             if not run.over:
-                climb(run, begin(run, generators, self.threat), self.threat, self.steps)
+                climb(run, starting_point(run, generators, self.threat), self.threat, self.steps)
 
 
 def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
@@ -157,7 +157,7 @@ def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
     return list(ranked[:, : min(count, logits.shape[1] - 1)].T)
 
 
-def begin(run: SearchState, generators: list[Generator], threat: Threat) -> Tensor:
+def starting_point(run: SearchState, generators: list[Generator], threat: Threat) -> Tensor:
     """A random start: in the ball; under L1 normal noise, whose projection is sparse as a point of the ball is not."""
     if not isinstance(threat.norm, L1):
         return run.random(generators)
@@ -212,13 +212,13 @@ def _climb(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
         risen, gradient = run.gradient(free)
         rises, loss = rises + (risen > loss), risen
         higher = loss > top_loss
-        top, top_gradient = pick(higher, free, top), pick(higher, gradient, top_gradient)
+        top, top_gradient = where_rows(higher, free, top), where_rows(higher, gradient, top_gradient)
         top_loss = torch.where(higher, loss, top_loss)
         if step in halving:
             stuck = ~reduced & (last_top >= top_loss)
             reduced = (rises < RHO * (step - last_check)) | stuck
-            step_size = pick(reduced, step_size / 2, step_size)
-            free, gradient = pick(reduced, top, free), pick(reduced, top_gradient, gradient)
+            step_size = where_rows(reduced, step_size / 2, step_size)
+            free, gradient = where_rows(reduced, top, free), where_rows(reduced, top_gradient, gradient)
             rises, last_check, last_top = torch.zeros_like(loss), step, top_loss
 
 
@@ -246,15 +246,15 @@ def _climb_sparse(run: SearchState, free: Tensor, threat: Threat, steps: int) ->
             return
         loss, gradient = run.gradient(free)
         higher = loss > top_loss
-        top, top_gradient = pick(higher, free, top), pick(higher, gradient, top_gradient)
+        top, top_gradient = where_rows(higher, free, top), where_rows(higher, gradient, top_gradient)
         top_loss = torch.where(higher, loss, top_loss)
         if step % every == 0:
             now = _changed(top, feasible.start)
             sparser = now < 0.95 * sparsity
             share, sparsity = now.float() / count / SHARPER, now
             slower = torch.maximum(step_size / SHARPER, radius / SLOWEST)
-            step_size = pick(sparser, radius.expand_as(step_size), slower)
-            free, gradient = pick(sparser, top, free), pick(sparser, top_gradient, gradient)
+            step_size = where_rows(sparser, radius.expand_as(step_size), slower)
+            free, gradient = where_rows(sparser, top, free), where_rows(sparser, top_gradient, gradient)
 
 
 def _changed(free: Tensor, start: Tensor) -> Tensor:

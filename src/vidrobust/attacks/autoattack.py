@@ -22,10 +22,10 @@ from vidrobust.attacks.apgd import APGD, TargetedAPGD
 from vidrobust.attacks.base import AttackResult, RobustnessWarning
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import FAB
-from vidrobust.attacks.searching import SearchState, content_seed, searching
+from vidrobust.attacks.searching import SearchState, searching, tensor_seed
 from vidrobust.attacks.square import Square
-from vidrobust.attacks.traits import Traits, cost
-from vidrobust.attacks.wrappers import Averaged, seeded
+from vidrobust.attacks.traits import Traits, attack_cost
+from vidrobust.attacks.wrappers import Averaged, seeded_by_clips
 from vidrobust.errors import InputError, RunError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import cross_entropy, targeted_dlr, targeted_margin
@@ -35,7 +35,7 @@ from vidrobust.threats import L1, Threat
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class EnsembleResult(AttackResult):
     flags: tuple[str, ...]
 
 
-class Stage(Protocol):
+class StageSearch(Protocol):
     """A search that can go on where another has stopped."""
 
     def search(self, run: SearchState) -> None:
@@ -107,7 +107,7 @@ class AutoAttack(Traits):
         at_least_one(steps=self.steps, targets=self.targets, queries=self.queries)
         self.stages(10)  # each checks the threat
 
-    def stages(self, classes: int) -> dict[str, Stage]:
+    def stages(self, classes: int) -> dict[str, StageSearch]:
         """The attacks by name, in their order."""
         sparse = isinstance(self.threat.norm, L1)
         loss = targeted_dlr if classes >= 4 else targeted_margin
@@ -122,9 +122,9 @@ class AutoAttack(Traits):
 
     @property
     def cost(self) -> int:
-        return 1 + sum(cost(stage) for stage in self.stages(10).values())
+        return 1 + sum(attack_cost(stage) for stage in self.stages(10).values())
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> EnsembleResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> EnsembleResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Raises:
@@ -141,29 +141,31 @@ class AutoAttack(Traits):
             progress = EnsembleState.load(file, run) or EnsembleState.begin(run)
             for number, (name, stage) in enumerate(self.stages(progress.classes).items(), start=1):
                 if name not in progress.standing:
-                    with seeded(self.seed + number, clips):  # what a random model draws depends on no earlier stage
+                    with seeded_by_clips(
+                        self.seed + number, clips
+                    ):  # what a random model draws depends on no earlier stage
                         if not run.over:
                             stage.search(run)
                     progress.standing[name] = int((~run.broken).sum())
                     progress.save(file, run)
             run.aim(cross_entropy)
-            with seeded(self.seed, clips):
+            with seeded_by_clips(self.seed, clips):
                 found, flags = run.result(), progress.flags()
         for flag in flags:
             warnings.warn(flag, RobustnessWarning, stacklevel=2)
         values = {field.name: getattr(found, field.name) for field in fields(AttackResult)}
         return EnsembleResult(**values, standing=progress.standing, flags=flags)
 
-    def _key(self, run: SearchState, clips: Clips, labels: Labels) -> str:
+    def _key(self, run: SearchState, clips: ClipTensor, labels: Labels) -> str:
         """The name of what determines the result: settings, weights, clips, labels and what the model says of them."""
         settings = [repr(getattr(self, field.name)) for field in fields(self) if field.name != "state"]
         digest = hashlib.sha256(json.dumps(settings).encode())
         model = run.subject.model
         tensors = model.state_dict() if isinstance(model, nn.Module) else {}
-        with seeded(0, clips):
+        with seeded_by_clips(0, clips):
             answers = run.view(run.subject.pixels)
         for name, tensor in (*tensors.items(), ("answers", answers), ("clips", clips), ("labels", labels)):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {content_seed(tensor, 0)}".encode())
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {tensor_seed(tensor, 0)}".encode())
         return digest.hexdigest()[:16]
 
 

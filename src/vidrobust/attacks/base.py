@@ -18,7 +18,7 @@ from vidrobust.fast.memory import in_parts
 from vidrobust.fast.precision import full_float32
 from vidrobust.fast.view import View, answers, inference_view
 from vidrobust.losses import cross_entropy, predicted
-from vidrobust.threats.rounding import towards
+from vidrobust.threats.rounding import round_towards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vidrobust.fast.precision import Precision
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible, Threat
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 class RobustnessWarning(VidrobustWarning):
@@ -50,7 +50,7 @@ class AttackResult:
             every step: that they survive says nothing of the model.
     """
 
-    clips: Clips
+    clips: ClipTensor
     success: Tensor
     loss: Tensor
     predicted: Tensor
@@ -100,9 +100,9 @@ def warn_of_no_gradient(count: int, clips: int, loss: object = None, what: str =
 
 
 @torch.no_grad()
-def verdict(
-    model: Callable[[Clips], Logits],
-    point: Clips,
+def exact_outcome(
+    model: Callable[[ClipTensor], Logits],
+    point: ClipTensor,
     labels: Labels,
     loss: Loss = cross_entropy,
     parts: int = 1,
@@ -150,7 +150,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AttackedBatch:
     """A batch under attack.
 
     Attributes:
@@ -162,21 +162,21 @@ class Subject:
         given: the clips as the caller gave them.
     """
 
-    model: Callable[[Clips], Logits]
+    model: Callable[[ClipTensor], Logits]
     view: View
     feasible: Feasible
-    pixels: Clips
+    pixels: ClipTensor
     labels: Labels
-    given: Clips
+    given: ClipTensor
 
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
         """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
         clips = feasible.clips(free)
         return goal.reached(
-            verdict(self.model, clips, labels, parts=self._parts(clips), exact=self.view.exact)[1], labels
+            exact_outcome(self.model, clips, labels, parts=self._parts(clips), exact=self.view.exact)[1], labels
         )
 
-    def _parts(self, clips: Clips) -> int:
+    def _parts(self, clips: ClipTensor) -> int:
         """Those of the search or more, as long as no part is one clip: a forward pass is as fast in a few parts."""
         return min(max(self.view.parts(clips), self.view.parts_to_judge(clips)), max(1, len(clips) // 2))
 
@@ -189,9 +189,9 @@ class Subject:
             forwards, backwards: ``B``, the passes spent.
             unmoved: ``B`` bool, which clips never had a usable gradient.
         """
-        clips = restore(self.feasible.clips(free).contiguous(), self.pixels, self.given)
+        clips = to_given_dtype(self.feasible.clips(free).contiguous(), self.pixels, self.given)
         shown = clips.float()
-        loss, classes = verdict(self.model, shown, self.labels, goal.loss, self._parts(shown), self.view.exact)
+        loss, classes = exact_outcome(self.model, shown, self.labels, goal.loss, self._parts(shown), self.view.exact)
         reached = goal.reached(classes, self.labels)
         silent = int(loss.isnan().sum())
         if silent:
@@ -210,8 +210,8 @@ class Subject:
 
 @contextlib.contextmanager
 def attacked(
-    model: Callable[[Clips], Logits], threat: Threat, clips: Clips, labels: Labels, precision: Precision
-) -> Iterator[Subject]:
+    model: Callable[[ClipTensor], Logits], threat: Threat, clips: ClipTensor, labels: Labels, precision: Precision
+) -> Iterator[AttackedBatch]:
     """Check the inputs and hold the model still while a search runs; no gradients but those that are asked for.
 
     The first answer of the search is checked. Once for each model, some forward passes of one and two clips make its
@@ -224,10 +224,10 @@ def attacked(
         view = inference_view(model, pixels, precision)
         check_first_answer(view, pixels, labels)
         pixels = pixels.contiguous(memory_format=view.layout)
-        yield Subject(model, view, threat.around(pixels), pixels, labels, given)
+        yield AttackedBatch(model, view, threat.around(pixels), pixels, labels, given)
 
 
-def restore(found: Clips, start: Clips, given: Clips) -> Clips:
+def to_given_dtype(found: ClipTensor, start: ClipTensor, given: ClipTensor) -> ClipTensor:
     """Perturbed float32 clips in the type of the clips as they were given, not a rounding further from them.
 
     Args:
@@ -243,4 +243,4 @@ def restore(found: Clips, start: Clips, given: Clips) -> Clips:
         part = whole - given
         lost = (given - (whole - part)) + (moved - part)
         return torch.where(lost.sign() * moved.sign() < 0, torch.nextafter(whole, given), whole).clamp_(0, 1)
-    return towards(given, whole).clamp_(0, 1)
+    return round_towards(given, whole).clamp_(0, 1)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from vidrobust.attacks.base import AttackResult, Goal, verdict
+from vidrobust.attacks.base import AttackResult, Goal, exact_outcome
 from vidrobust.attacks.traits import Wrapper
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
     from vidrobust.attacks.wrappers import Search
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
-def classifier_behind(model: Callable[[Clips], Logits]) -> nn.Module | None:
+def classifier_behind(model: Callable[[ClipTensor], Logits]) -> nn.Module | None:
     """The classifier behind a purifier or an input transform, or None where nothing stands before it."""
     found = getattr(model, "classifier", None)
     shielded = hasattr(model, "purifier") or hasattr(model, "transform")
@@ -51,13 +51,13 @@ class Blind(Wrapper):
 
     search: Search
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         behind = classifier_behind(model)
         if behind is None:
             raise InputError("a blind attack needs a model with a purifier or a transform before its classifier.")
         found = self.search(behind, clips, labels)
         with undisturbed(model):
-            loss, predicted = verdict(model, found.clips.float(), labels)
+            loss, predicted = exact_outcome(model, found.clips.float(), labels)
         reached = Goal(targeted=getattr(self.search, "targeted", False)).reached(predicted, labels)
         return replace(found, success=reached, loss=loss, predicted=predicted)

@@ -17,7 +17,7 @@ from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class CW(Traits):
         at_least_one(steps=self.steps)
         check_seed(self.seed)
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
             gain = Goal(margin, self.targeted).gain

@@ -22,7 +22,7 @@ from vidrobust.threats import L2, Threat
 
 if TYPE_CHECKING:
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 LAST = 0.01
 """What is left of the step size at the end, as a share of the first."""
@@ -79,7 +79,7 @@ class DDN(Traits):
     def cost(self) -> int:
         return self.targets + 1 + self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.

@@ -16,7 +16,7 @@ import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.rows import pick
+from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, searching, unbounded
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from vidrobust.attacks.base import AttackResult
     from vidrobust.threats import Feasible, Norm
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 BIAS = 0.1
 """The most weight the clip's own projection gets (α_max of the paper)."""
@@ -76,7 +76,7 @@ class FAB(Traits):
     def cost(self) -> int:
         return self.targets * self.restarts * self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
@@ -142,10 +142,10 @@ class Box:
             crossed = judge.value(point) > 0
             size = run.feasible.size(self.feasible.clips(point))
             closer = crossed & (size < least)
-            nearest, least = pick(closer, point, nearest), torch.where(closer, size, least)
+            nearest, least = where_rows(closer, point, nearest), torch.where(closer, size, least)
             inside = (closer & (size <= self.eps)).nonzero().flatten()
             run.offer(inside, run.feasible.project(point)[inside])
-            point = pick(crossed, start + PULL * (point - start), point)
+            point = where_rows(crossed, start + PULL * (point - start), point)
         run.pay(towards, judge)
         run.value(run.feasible.project(nearest))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 GAMMA = 0.05
 """By what share the radius grows or shrinks a step at first (γ)."""
@@ -80,7 +80,7 @@ class FMN(Traits):
     def cost(self) -> int:
         return self.targets + self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.

@@ -12,7 +12,7 @@ from vidrobust.attacks.base import AttackResult, counting, warn_of_no_gradient
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_first_answer, check_inputs, steady
-from vidrobust.attacks.traits import Wrapper, cost
+from vidrobust.attacks.traits import Wrapper, attack_cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.view import inference_view
@@ -22,7 +22,7 @@ from vidrobust.threats import Frames, Threat, WholeClip
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 class ThreatSearch(Protocol):
@@ -33,7 +33,7 @@ class ThreatSearch(Protocol):
         """Where the perturbed clips may lie."""
         ...
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, /) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, /) -> AttackResult:
         """Attack the clips."""
         ...
 
@@ -92,9 +92,9 @@ class FrameSaliency(Wrapper):
 
     @property
     def cost(self) -> int:
-        return (self.frames if self.iterative else 1) * (1 + cost(self.search))
+        return (self.frames if self.iterative else 1) * (1 + attack_cost(self.search))
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         check_inputs(clips, labels)
         if self.frames > clips.shape[2]:
@@ -104,11 +104,11 @@ class FrameSaliency(Wrapper):
         warn_of_no_gradient(int(found.no_gradient.sum()), len(clips), getattr(self.search, "loss", None))
         return found
 
-    def _at_once(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def _at_once(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         seen = frame_saliency(model, clips, labels)
         return seen.charge(self._attack(model, clips, labels, seen.frames.topk(self.frames, dim=1).indices))
 
-    def _one_by_one(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def _one_by_one(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         rows = torch.arange(len(clips), device=clips.device)
         chosen = torch.empty(len(clips), 0, dtype=torch.int64, device=clips.device)
         found, point = None, clips
@@ -127,8 +127,8 @@ class FrameSaliency(Wrapper):
 
     def _attack(
         self,
-        model: Callable[[Clips], Logits],
-        clips: Clips,
+        model: Callable[[ClipTensor], Logits],
+        clips: ClipTensor,
         labels: Labels,
         chosen: Tensor,
         rows: Tensor | None = None,
@@ -164,7 +164,7 @@ class Saliency:
         return replace(result, **counts, no_gradient=result.no_gradient | (self.unusable & ~result.success))
 
 
-def frame_saliency(model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Saliency:
+def frame_saliency(model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Saliency:
     """The saliency of each frame under cross-entropy, and under the margin of clips where that has no gradient."""
     with undisturbed(model), torch.inference_mode(False):
         given, labels = steady(clips, labels)

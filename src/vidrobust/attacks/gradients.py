@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 LARGE = 1e30
 """What an infinite gradient counts as: it keeps its sign, and sums of it stay finite."""
@@ -40,7 +40,9 @@ class Ascent(NamedTuple):
     usable: Tensor
 
 
-def input_gradient(view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss = cross_entropy) -> Ascent:
+def input_gradient(
+    view: Callable[[ClipTensor], Logits], point: ClipTensor, labels: Labels, loss: Loss = cross_entropy
+) -> Ascent:
     """The loss, the logits and the loss's gradient with respect to the clips, at ``point`` (``B C T H W``).
 
     A :class:`~vidrobust.fast.view.View` knows how many clips fit into memory at once, and gets them in parts.
@@ -49,11 +51,11 @@ def input_gradient(view: Callable[[Clips], Logits], point: Clips, labels: Labels
         InputError: the loss is no number a clip, or the model has no gradient at all.
     """
     losses, logits, gradient = _in_parts(view, point, labels, loss)
-    return Ascent(losses, logits, _finite(gradient), usable(gradient) & (losses != 0))
+    return Ascent(losses, logits, _finite(gradient), usable_gradients(gradient) & (losses != 0))
 
 
 def uphill(
-    view: Callable[[Clips], Logits],
+    view: Callable[[ClipTensor], Logits],
     feasible: Feasible,
     free: Tensor,
     labels: Labels,
@@ -75,17 +77,17 @@ def uphill(
     if point is not free:
         (gradient,) = torch.autograd.grad(point, free, gradient)
         gradient = _finite(gradient)
-    sound = sound & usable(gradient if movable is None else gradient.masked_fill(~movable, 0))
+    sound = sound & usable_gradients(gradient if movable is None else gradient.masked_fill(~movable, 0))
     if charge.requires_grad:
         (falling,) = torch.autograd.grad(charge, free, torch.ones_like(charge))
         gradient = gradient - falling
     return Ascent(losses - charge.detach(), logits, gradient, sound)
 
 
-def usable(gradient: Tensor) -> Tensor:
+def usable_gradients(gradient: Tensor) -> Tensor:
     """``B`` bool: is a gradient finite, and large enough that its parts are not rounded away?
 
-    >>> usable(torch.tensor([[0.0, 1.0], [0.0, 0.0], [torch.nan, 1.0], [0.0, 1e-42]])).tolist()
+    >>> usable_gradients(torch.tensor([[0.0, 1.0], [0.0, 0.0], [torch.nan, 1.0], [0.0, 1e-42]])).tolist()
     [True, False, False, False]
     """
     largest = torch.linalg.vector_norm(gradient, torch.inf, dim=tuple(range(1, gradient.ndim)))
@@ -105,8 +107,8 @@ def _finite(gradient: Tensor) -> Tensor:
 
 
 def _in_parts(
-    view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss
-) -> tuple[Tensor, Logits, Clips]:
+    view: Callable[[ClipTensor], Logits], point: ClipTensor, labels: Labels, loss: Loss
+) -> tuple[Tensor, Logits, ClipTensor]:
     if not isinstance(view, View):
         return _input_gradient(view, point, labels, loss)
     parts = view.in_parts(lambda clips, labels: _input_gradient(view, clips, labels, loss), point, labels)
@@ -117,8 +119,8 @@ def _in_parts(
 
 
 def _input_gradient(
-    view: Callable[[Clips], Logits], point: Clips, labels: Labels, loss: Loss
-) -> tuple[Tensor, Logits, Clips]:
+    view: Callable[[ClipTensor], Logits], point: ClipTensor, labels: Labels, loss: Loss
+) -> tuple[Tensor, Logits, ClipTensor]:
     point = point.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = view(point)

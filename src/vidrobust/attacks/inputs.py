@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.fast.view import View
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
-def check_inputs(clips: Clips, labels: Labels) -> None:
+def check_inputs(clips: ClipTensor, labels: Labels) -> None:
     """Refuse what would give a silent wrong number.
 
     Raises:
@@ -56,7 +56,7 @@ def check_inputs(clips: Clips, labels: Labels) -> None:
         raise InputError(f"labels are class indices from 0, but the smallest is {labels.min().item()}.")
 
 
-def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
+def check_logits(logits: Logits, clips: ClipTensor, labels: Labels) -> None:
     """Refuse a model whose output cannot be logits for these labels.
 
     Raises:
@@ -66,7 +66,7 @@ def check_logits(logits: Logits, clips: Clips, labels: Labels) -> None:
         raise InputError("the model gives NaN or infinite logits for these clips: check its weights.")
 
 
-def check_some_logits(logits: Logits, clips: Clips, labels: Labels) -> Tensor:
+def check_some_logits(logits: Logits, clips: ClipTensor, labels: Labels) -> Tensor:
     """As :func:`check_logits`, but that NaN and infinite logits are reported, ``B`` bool, and not refused.
 
     Raises:
@@ -87,14 +87,14 @@ def check_some_logits(logits: Logits, clips: Clips, labels: Labels) -> Tensor:
     return silent
 
 
-def check_first_answer(view: View, clips: Clips, labels: Labels) -> None:
+def check_first_answer(view: View, clips: ClipTensor, labels: Labels) -> None:
     """Have the first answer of a view checked, as :func:`check_logits` does; a pass of its own would cost half a step.
 
     A search may first ask at the edge of what is allowed, where a sound model can fail (one that divides by the
     contrast of a clip that is all white). So a bad answer is held against the one for the clips themselves.
     """
 
-    def check(logits: Logits, asked: Clips) -> None:
+    def check(logits: Logits, asked: ClipTensor) -> None:
         try:
             check_logits(logits, asked, labels)
         except InputError:
@@ -105,7 +105,7 @@ def check_first_answer(view: View, clips: Clips, labels: Labels) -> None:
     view.check_first(check)
 
 
-def steady(clips: Clips, labels: Labels) -> tuple[Clips, Labels]:
+def steady(clips: ClipTensor, labels: Labels) -> tuple[ClipTensor, Labels]:
     """Clips without a graph, and int64 labels beside them; neither from inference mode, which knows no gradients."""
     given = clips.clone() if clips.is_inference() else clips.detach()
     return given, labels.to(clips.device, torch.int64, copy=labels.is_inference())

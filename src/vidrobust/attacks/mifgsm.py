@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from vidrobust.attacks.base import AttackResult
     from vidrobust.losses import Loss
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MIFGSM(Traits):
     def cost(self) -> int:
         return self.steps * (2 * int(self.shifts) + 1)
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             gain = Goal(self.loss, self.targeted).gain
@@ -123,7 +123,7 @@ def _shifted(view: View, by: int) -> View:
     return View(partial(rolled, view, by), view.layout, model=view.model)
 
 
-def rolled(view: Callable[[Clips], Logits], by: int, clips: Clips) -> Logits:
+def rolled(view: Callable[[ClipTensor], Logits], by: int, clips: ClipTensor) -> Logits:
     """The logits of clips that begin ``by`` frames later, around the end."""
     return view(clips.roll(by, 2))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.apgd import likeliest_wrong, pick
+from vidrobust.attacks.apgd import likeliest_wrong, where_rows
 from vidrobust.attacks.searching import SearchState, unbounded
 from vidrobust.errors import InputError
 from vidrobust.losses import margin, targeted_margin
@@ -89,7 +89,7 @@ class Nearest:
             self.search.aim(targeted_margin, target)
             distance = self.linear(start, *self.search.gradient(start))
             nearest, least = torch.where(distance < least, target, nearest), torch.minimum(distance, least)
-        self.search.aim(towards, nearest)
+        self.search.aim(margin_to_target, nearest)
 
     def measured(self, free: Tensor) -> Tensor:
         """``B`` float64: the size of the perturbation on the clip."""
@@ -114,7 +114,7 @@ class Nearest:
         size = self.measured(free)
         for level, share in enumerate(SURE):
             closer = (value > share * self.own) & (size < self.sizes[level])
-            self.points[level] = pick(closer, free, self.points[level])
+            self.points[level] = where_rows(closer, free, self.points[level])
             self.sizes[level] = torch.where(closer, size, self.sizes[level])
         return value > SURE[0] * self.own
 
@@ -134,7 +134,7 @@ class Nearest:
             run.value(run.feasible.project(self.points[0]))
 
 
-def towards(logits: Logits, labels: Labels, targets: Labels) -> Tensor:
+def margin_to_target(logits: Logits, labels: Labels, targets: Labels) -> Tensor:
     """``B``: the margin to the best wrong class, with the gradient of that to a target."""
     aimed = targeted_margin(logits, labels, targets)
     return margin(logits, labels).detach() + (aimed - aimed.detach())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vidrobust.losses import Loss
     from vidrobust.threats import Feasible
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Iterate:
     """
 
     step: int
-    clips: Clips
+    clips: ClipTensor
     loss: Tensor
     predicted: Tensor
     no_gradient: Tensor
@@ -108,7 +108,7 @@ class PGD(Traits):
     def cost(self) -> int:
         return self.restarts * self.steps
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Raises:
@@ -132,8 +132,8 @@ class PGD(Traits):
 
     def trajectory(
         self,
-        model: Callable[[Clips], Logits],
-        clips: Clips,
+        model: Callable[[ClipTensor], Logits],
+        clips: ClipTensor,
         labels: Labels,
         loss: Loss | None = None,
     ) -> Iterator[Iterate]:
@@ -154,7 +154,7 @@ class PGD(Traits):
                 return
             yield iterate
 
-    def _iterates(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Iterator[Iterate]:
+    def _iterates(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Iterator[Iterate]:
         view = inference_view(model, clips, self.precision)
         check_first_answer(view, clips, labels)
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
@@ -175,8 +175,8 @@ class PGD(Traits):
         yield Iterate(self.steps, clips, self.loss(logits, labels), classes, lacking)
 
     def perturb(
-        self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, start: Tensor | None = None
-    ) -> Clips:
+        self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, start: Tensor | None = None
+    ) -> ClipTensor:
         """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training.
 
         Args:
@@ -274,7 +274,7 @@ class FGSM(Traits):
     def __post_init__(self) -> None:
         check_seed(self.seed)
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``)."""
         with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
             run.exploring, free = True, run.feasible.start

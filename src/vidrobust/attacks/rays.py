@@ -10,7 +10,7 @@ import torch
 
 from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
-from vidrobust.attacks.rows import pick
+from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class RayS(Traits):
     def needs_gradients(self) -> bool:
         return False
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, margin, self.precision) as run:
             if run.feasible.shared:
@@ -120,7 +120,7 @@ class Rays:
             self._query()
         self.run.pay(self.judge)
         nearest = self.run.feasible.project(self._along(self.signs, self.radius))
-        self.run.best = pick(self.run.broken, self.run.best, nearest)
+        self.run.best = where_rows(self.run.broken, self.run.best, nearest)
 
     def _query(self) -> None:
         """Ask once for each clip: does the trial err at the best radius, or at the middle of its bisection?"""
@@ -129,7 +129,7 @@ class Rays:
         errs = self.judge.value(point) > 0
         self._offer(point, errs)
         accepted = errs & ~self.bisecting
-        self.signs = pick(accepted, self.trial, self.signs)
+        self.signs = where_rows(accepted, self.trial, self.signs)
         self.radius = torch.where(errs, asked, self.radius)
         self.sure = torch.where(self.bisecting & ~errs, asked, torch.where(accepted, 0, self.sure))
         measured = self.bisecting & (self.radius - self.sure <= self.tolerance)
@@ -152,7 +152,7 @@ class Rays:
         self.level, self.block = torch.where(over, level, self.level), torch.where(over, 0, self.block)
         long = (count / 2.0 ** self.level.float()).clamp(min=1).view(-1, *[1] * self.order.ndim)
         flip = (self.order / long).floor() == self.block.view(long.shape)
-        self.trial = pick(done, torch.where(flip, -self.signs, self.signs), self.trial)
+        self.trial = where_rows(done, torch.where(flip, -self.signs, self.signs), self.trial)
 
     def _along(self, signs: Tensor, radius: Tensor) -> Tensor:
         """The point a radius along a direction, as far as the box lets each coordinate go."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.base import AttackResult, Goal, Subject, attacked
+from vidrobust.attacks.base import AttackedBatch, AttackResult, Goal, attacked
 from vidrobust.attacks.gradients import may_change, uphill
-from vidrobust.attacks.rows import put
+from vidrobust.attacks.rows import put_rows
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import predicted
 from vidrobust.threats import Linf
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from vidrobust.threats import Feasible, Threat
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @contextlib.contextmanager
 def searching(
-    model: Callable[[Clips], Logits],
+    model: Callable[[ClipTensor], Logits],
     threat: Threat,
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     loss: Callable[..., Tensor],
     precision: Precision,
@@ -66,7 +66,7 @@ class SearchState:
         exploring: if so, clips stay when they are misclassified.
     """
 
-    def __init__(self, subject: Subject, loss: Callable[..., Tensor], targeted: bool = False) -> None:
+    def __init__(self, subject: AttackedBatch, loss: Callable[..., Tensor], targeted: bool = False) -> None:
         self.subject, self.loss, self.targeted = subject, loss, targeted
         self.view, self.feasible, self.labels = subject.view, subject.feasible, subject.labels
         self.extras: tuple[Tensor, ...] = ()
@@ -177,8 +177,8 @@ class SearchState:
             better = self._is_better_for_all(int(there.sum()), losses)
         else:
             better = losses > self.best_loss[rows]
-        put(self.best, rows, better, point)
-        put(self.best_loss, rows, better, losses)
+        put_rows(self.best, rows, better, point)
+        put_rows(self.best_loss, rows, better, losses)
         found = torch.full_like(self.best_loss, -torch.inf)
         found[rows] = losses
         if not self.exploring:
@@ -212,7 +212,7 @@ class SearchState:
 
     def generators(self, seed: int) -> list[Generator]:
         """One generator a clip, on the CPU, seeded by ``seed`` and the clip's pixels, whatever batch it is in."""
-        return [torch.Generator().manual_seed(content_seed(clip, seed)) for clip in self.subject.pixels]
+        return [torch.Generator().manual_seed(tensor_seed(clip, seed)) for clip in self.subject.pixels]
 
     def uniform(self, generators: list[Generator], *shape: int) -> Tensor:
         """``B`` × ``shape`` uniform numbers in [0, 1), each clip's from its own generator; shared ones are the same."""
@@ -240,14 +240,14 @@ class SearchState:
         return Goal(targeted=self.targeted)
 
 
-def content_seed(tensor: Tensor, seed: int) -> int:
+def tensor_seed(tensor: Tensor, seed: int) -> int:
     """A seed from a tensor's values and ``seed``."""
     values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     digest = hashlib.blake2b(values, digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest()
     return int.from_bytes(digest, "little")
 
 
-def radii(threat: Threat, feasible: Feasible, pixels: Clips) -> Tensor:
+def radii(threat: Threat, feasible: Feasible, pixels: ClipTensor) -> Tensor:
     """How far the budgets let free variables move, in their own units; broadcasts over free variables (``B …``)."""
     free, eps = feasible.start, threat.over_frames(pixels)
     if isinstance(feasible, Scaled) and isinstance(threat.norm, Linf):

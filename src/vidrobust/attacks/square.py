@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.rows import pick
+from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, radii, searching
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Of 10 000 queries, after how many the windows' volume is halved (appendix B.1 of the paper)."""
@@ -83,7 +83,7 @@ class Square(Traits):
     def needs_gradients(self) -> bool:
         return False
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
             self.search(run)
@@ -107,7 +107,7 @@ class Square(Traits):
             trial = proposals.propose(point, into, source, random_signs(run.uniform(generators, shape[1])))
             loss = run.value(trial)
             better = loss > top
-            point, top = pick(better, trial, point), torch.where(better, loss, top)
+            point, top = where_rows(better, trial, point), torch.where(better, loss, top)
         run.limit = None
 
 

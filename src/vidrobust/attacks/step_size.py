@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.losses import Loss
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 RATIO = 1.6
 """Of neighbouring step sizes on the grid."""
@@ -78,10 +78,10 @@ def explore(
 
 
 def calibrate(
-    model: Callable[[Clips], Logits],
+    model: Callable[[ClipTensor], Logits],
     threat: Threat,
     steps: int | Sequence[int],
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     loss: Loss = cross_entropy,
 ) -> dict[int, StepSizeEstimate]:
@@ -109,7 +109,7 @@ def calibrate(
         run.broken[CLIPS:] = True  # left alone: the threat may be one for each of all these clips
 
         def measure(power: int) -> Tensor:
-            return trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS]
+            return loss_trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS]
 
         found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
         lacking = run.unmoved[:CLIPS]
@@ -124,10 +124,10 @@ def calibrate(
 
 def resolve_alpha(
     alpha: Alpha,
-    model: Callable[[Clips], Logits],
+    model: Callable[[ClipTensor], Logits],
     threat: Threat,
     steps: int,
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     loss: Loss = cross_entropy,
     patience: int = 0,
@@ -157,7 +157,7 @@ def resolve_alpha(
 
 
 def resolved(
-    attack: AnyAttack, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, patience: int = 0
+    attack: AnyAttack, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, patience: int = 0
 ) -> AnyAttack:
     """The attack (a frozen dataclass with a threat, ``alpha`` and ``steps``) with a number in place of ``auto``.
 
@@ -183,7 +183,7 @@ def check_alpha(alpha: Any) -> Any:
     return alpha
 
 
-def trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
+def loss_trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
     """The loss of every clip after each step of steepest ascent, ``steps + 1`` × ``B``."""
     free, losses = run.feasible.start, []
     for _ in range(steps):

@@ -99,7 +99,7 @@ def object_from_text(text: str, names: Mapping[str, Any] | None = None) -> Any:
     return _Builder(text, None, names or {}).part(read_call(text))
 
 
-def regions(home: ModuleType) -> dict[str, Any]:
+def classes_in(home: ModuleType) -> dict[str, Any]:
     """The norms or the supports there are, by name, of the module that holds them."""
     public = ((name, getattr(threats, name)) for name in sorted(threats.__all__))
     return {name: kind for name, kind in public if inspect.getmodule(kind) is home and dataclasses.is_dataclass(kind)}
@@ -195,11 +195,11 @@ class _Builder:
 
     def region(self, node: Value, home: ModuleType) -> Any:
         """A norm or a support, of this module or a user's own."""
-        known, path = regions(home), getattr(node, "path", "")
+        known, path = classes_in(home), getattr(node, "path", "")
         if "." not in path and _named(path, known) is None:
-            word, shown = home.__name__.rpartition(".")[2][:-1], path or "of this kind"
+            word, given = home.__name__.rpartition(".")[2][:-1], path or "of this kind"
             raise self._error(
-                node.at, f"there is no {word} {shown}; it is one of {', '.join(known)}, or the path of your own"
+                node.at, f"there is no {word} {given}; it is one of {', '.join(known)}, or the path of your own"
             )
         return self.part(Call(node.at, path) if isinstance(node, Word) else node)  # type: ignore[arg-type]
 
@@ -254,7 +254,7 @@ class _Builder:
             return found
         module, _, name = call.path.rpartition(".")
         if not module:
-            known = ", ".join((*attacks.ATTACKS, *regions(norms), *regions(supports), *self.names))
+            known = ", ".join((*attacks.ATTACKS, *classes_in(norms), *classes_in(supports), *self.names))
             raise self._error(call.at, f"there is no {name!r}; use a dotted path for your own, or one of: {known}")
         refuse_code(call.path, "Write the attack or the method on the command line, or in your own call.")
         try:
@@ -265,7 +265,7 @@ class _Builder:
     def _known(self, path: str) -> Any | None:
         if (name := _named(path, attacks.ATTACKS)) is not None:
             return getattr(attacks, name)
-        known = {**regions(norms), **regions(supports), **self.names}
+        known = {**classes_in(norms), **classes_in(supports), **self.names}
         return None if (name := _named(path, known)) is None else known[name]
 
     def _made(self, kind: Any, fields: Mapping[str, Any], call: Call) -> Any:

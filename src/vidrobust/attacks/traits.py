@@ -61,7 +61,7 @@ class Wrapper(Traits):
 
     @property
     def cost(self) -> int:
-        return cost(getattr(self, "search", None))
+        return attack_cost(getattr(self, "search", None))
 
 
 def needs_gradients(attack: Any) -> bool:
@@ -75,11 +75,11 @@ def needs_gradients(attack: Any) -> bool:
     return bool(getattr(attack, "needs_gradients", False))
 
 
-def cost(attack: Any) -> int:
+def attack_cost(attack: Any) -> int:
     """The most gradients, or queries, that an attack costs a clip; of one that does not say, its ``steps``.
 
     >>> from vidrobust import EOT, PGD, Linf, Threat
-    >>> cost(EOT(PGD(Threat(Linf(), 8 / 255), 2 / 255, 20, restarts=2), samples=10))
+    >>> attack_cost(EOT(PGD(Threat(Linf(), 8 / 255), 2 / 255, 20, restarts=2), samples=10))
     400
     """
     return int(getattr(attack, "cost", getattr(attack, "steps", 1)))

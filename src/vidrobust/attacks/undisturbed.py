@@ -16,11 +16,11 @@ from vidrobust.fast.drawing import draws
 from vidrobust.fast.turns import PROCESS, turns
 
 if TYPE_CHECKING:
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 @contextlib.contextmanager
-def undisturbed(model: Callable[[Clips], Logits]) -> Iterator[None]:
+def undisturbed(model: Callable[[ClipTensor], Logits]) -> Iterator[None]:
     """Evaluation mode inside; afterwards all is as it was, also after an exception.
 
     That is: the train/eval flag of every sub-module and the global random states of PyTorch, NumPy and Python. Buffers
@@ -61,7 +61,7 @@ def random_states_kept() -> Iterator[None]:
             np.random.set_state(drawn_by_numpy)
 
 
-def module_of(model: Callable[[Clips], Logits]) -> nn.Module:
+def module_of(model: Callable[[ClipTensor], Logits]) -> nn.Module:
     """The module that a model is, or a method of which it is; otherwise one without parts."""
     module = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
     return module if isinstance(module, nn.Module) else nn.Module()

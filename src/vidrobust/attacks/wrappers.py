@@ -11,20 +11,20 @@ import torch
 
 from vidrobust.attacks.base import AttackResult
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.traits import Wrapper, cost
+from vidrobust.attacks.traits import Wrapper, attack_cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.turns import PROCESS, turns
 from vidrobust.fast.view import answers
 
 if TYPE_CHECKING:
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 class Search(Protocol):
     """An attack: anything called with a model, clips and labels."""
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, /) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, /) -> AttackResult:
         """Attack the clips."""
         ...
 
@@ -64,11 +64,11 @@ class EOT(Wrapper):
 
     @property
     def cost(self) -> int:
-        return self.samples * cost(self.search)
+        return self.samples * attack_cost(self.search)
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with undisturbed(model), seeded(self.seed, clips):
+        with undisturbed(model), seeded_by_clips(self.seed, clips):
             found = self.search(Averaged(answers(model), self.samples), clips, labels)
         spent = {name: getattr(found, name) * self.samples for name in ("forwards", "backwards", "queries")}
         return replace(found, **spent)
@@ -78,10 +78,10 @@ class EOT(Wrapper):
 class Averaged:
     """A randomised model as the mean logits of ``samples`` draws."""
 
-    model: Callable[[Clips], Logits]
+    model: Callable[[ClipTensor], Logits]
     samples: int
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         draws = [self.model(clips) for _ in range(self.samples)]
         if not all(torch.is_tensor(draw) and draw.is_floating_point() for draw in draws):
             return draws[0]  # what has no mean is refused for what it is
@@ -89,14 +89,14 @@ class Averaged:
 
 
 @contextmanager
-def seeded(seed: int, clips: Clips) -> Iterator[None]:
+def seeded_by_clips(seed: int, clips: ClipTensor) -> Iterator[None]:
     """The global random state seeded inside, and as it was afterwards; other threads that need it wait."""
     with turns.at([PROCESS]), torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
         torch.manual_seed(seed)
         yield
 
 
-def identity(clips: Clips) -> Clips:
+def identity(clips: ClipTensor) -> ClipTensor:
     """What many input transforms are close to."""
     return clips
 
@@ -128,19 +128,19 @@ class BPDA(Wrapper):
     """
 
     search: Search
-    transform: Callable[[Clips], Clips]
-    surrogate: Callable[[Clips], Clips] = identity
+    transform: Callable[[ClipTensor], ClipTensor]
+    surrogate: Callable[[ClipTensor], ClipTensor] = identity
 
     def __post_init__(self) -> None:
         for name, part in (("transform", self.transform), ("surrogate", self.surrogate)):
             if not callable(part):
                 raise InputError(f"{name} must be a function of clips, but is {part!r}.")
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
         answer = answers(model)
 
-        def defended(clips: Clips) -> Logits:
+        def defended(clips: ClipTensor) -> Logits:
             with torch.no_grad():
                 seen = self.transform(clips).detach()  # a transform may give back what it was given
             if not torch.is_grad_enabled():

@@ -16,10 +16,10 @@ from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, run
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import BATCH, ranks
+from vidrobust.evaluation.clips import BATCH, clip_ranks
 from vidrobust.evaluation.defences import TRANSFORMS
 from vidrobust.evaluation.examples import examples
-from vidrobust.evaluation.fields import budget
+from vidrobust.evaluation.fields import attack_budget
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
@@ -31,7 +31,7 @@ TARGETED = "PGD(ε=8,α=2,i=20,targeted=true)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(Verb):
+class AttackClips(Verb):
     """Attack some clips and keep them, losslessly, in a run directory whose page shows them.
 
     Attributes:
@@ -73,11 +73,11 @@ class Attack(Verb):
         asked |= {"target": self.target} if self.target else {}
         run = Run.start(self.out, "attack", {**asked, "of": found.origin}, found.seed)
         pool = found.clips(self.subject.split, max(BATCH * 2, self.clips))
-        usable = (ranks(found.model, pool) == 0) & (pool.labels != getattr(aimed, "target", -1))
+        usable = (clip_ranks(found.model, pool) == 0) & (pool.labels != getattr(aimed, "target", -1))
         right = pool.subset(usable.nonzero().flatten())
         if len(right) == 0:
             raise InputError(f"{found.name} classifies none of {len(pool)} clips rightly: there is nothing to attack.")
-        eps, alpha, steps = budget(attack)
+        eps, alpha, steps = attack_budget(attack)
         setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,4 +106,4 @@ class Attack(Verb):
 
 def main(arguments: list[str]) -> None:
     """``vidrobust attack [RUN] --out DIR``."""
-    run(Attack, "attack", arguments)
+    run(AttackClips, "attack", arguments)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
-from vidrobust.cli.terminal import telling
+from vidrobust.cli.terminal import printer
 from vidrobust.results.judgements.pairs import compared
-from vidrobust.results.judgements.record import read
+from vidrobust.results.judgements.record import read_judgement
 from vidrobust.results.pages.console import printable
 
 if TYPE_CHECKING:
@@ -36,17 +36,17 @@ class Compare(Verb):
 
     def run(self, console: Console) -> None:
         """Print the differences, and of which number not to be sure."""
-        judgements = read(self.first), read(self.second)
+        judgements = read_judgement(self.first), read_judgement(self.second)
         differences = compared(*judgements)
         print(printable(f"{judgements[0].name} less {judgements[1].name}, paired by clip:"))
         for difference in differences:
             print(difference)
-        told = telling(console)
+        log = printer(console)
         if not differences[0].found.trusted:
-            told(f"only {differences[0].found.sources} sources: the intervals are not to be trusted.")
+            log(f"only {differences[0].found.sources} sources: the intervals are not to be trusted.")
         for judgement in judgements:
             if not judgement.trust:
-                told(f"{judgement.path.parent}: do not trust, because {'; '.join(judgement.record['reasons'])}.")
+                log(f"{judgement.path.parent}: do not trust, because {'; '.join(judgement.record['reasons'])}.")
 
 
 def main(arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ from vidrobust.results.pages.console import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = """\
+DATA_HELP = """\
 usage: vidrobust data {make,check,cache} PATH [options]
 
   make DIR     make the embedded data set as video files in UCF-101's layout
@@ -35,7 +35,7 @@ NEXT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Make(Verb):
+class MakeMotion(Verb):
     """Make the embedded data set as video files.
 
     Attributes:
@@ -66,7 +66,7 @@ class Make(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Videos:
+class VideoOptions:
     """The data set that is checked or decoded.
 
     Attributes:
@@ -101,7 +101,7 @@ class Videos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Verb):
+class CheckVideos(Verb):
     """Decode every video, compare the splits, and write a report.
 
     Attributes:
@@ -114,18 +114,18 @@ class Check(Verb):
         Step("vidrobust data cache motion-videos --dry-run", "how large its decoded frames are"),
     )
 
-    videos: Videos = flat()
+    videos: VideoOptions = flat()
     out: Path = Path("data-check.json")
 
     def run(self, console: Console) -> None:
         """Check, and exit with 1 if the data set cannot be used."""
-        from vidrobust.data.check import check, summary
+        from vidrobust.data.check import check_data, summary
         from vidrobust.runs.files import write_atomic
         from vidrobust.runs.keys import dumps
 
         of = self.videos
         with _progress("checking", console) as progress:
-            report = check(
+            report = check_data(
                 of.path,
                 split=of.split,
                 seed=of.seed,
@@ -140,7 +140,7 @@ class Check(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cache(Verb):
+class CacheVideos(Verb):
     """Decode a data set into the cache.
 
     Attributes:
@@ -159,7 +159,7 @@ class Cache(Verb):
         Step("vidrobust train --data motion-videos --epochs 2 --out runs/standard", "train on them"),
     )
 
-    videos: Videos = flat()
+    videos: VideoOptions = flat()
     frames: int = 8
     size: int = 24
     max_frames: int = 16
@@ -170,7 +170,7 @@ class Cache(Verb):
 
     def run(self, console: Console) -> None:
         """Say how large it will be, decode, and count the clips."""
-        from vidrobust.data.cache import estimate, missing
+        from vidrobust.data.cache import estimate, uncached
         from vidrobust.data.dataset import DataConfig, load, open_videos
         from vidrobust.data.storage import cache_root, in_words, room
         from vidrobust.data.videos import SPLITS
@@ -181,7 +181,7 @@ class Cache(Verb):
         config = DataConfig(of.path, split=of.split, seed=of.seed, damaged=of.damaged, skip_bad=of.skip_bad, **own)
         folder, place = open_videos(config), cache_root() / "clips"
         videos = [video for split in SPLITS for video in folder.split(split)]
-        left = missing(folder, videos, config)
+        left = uncached(folder, videos, config)
         large = in_words(estimate(folder.root, left, config))
         print(
             f"{len(left)} of {len(videos)} videos are to be decoded: about {large} in {place}, whose disk has "
@@ -206,15 +206,15 @@ def _progress(doing: str, console: Console) -> Generator[Callable[[int, int], No
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-VERBS: dict[str, type[Verb]] = {"make": Make, "check": Check, "cache": Cache}
+DATA_VERBS: dict[str, type[Verb]] = {"make": MakeMotion, "check": CheckVideos, "cache": CacheVideos}
 
 
 def main(arguments: list[str]) -> None:
     """``vidrobust data make|check|cache PATH``."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP, told(NEXT), sep="\n", end="")
+        print(DATA_HELP, told(NEXT), sep="\n", end="")
         sys.exit(0 if arguments else 2)
     verb, *rest = arguments
-    if verb not in VERBS:
+    if verb not in DATA_VERBS:
         raise UsageError(f"data has no verb {verb!r}: choose make, check or cache.")
-    run(VERBS[verb], f"data {verb}", rest)
+    run(DATA_VERBS[verb], f"data {verb}", rest)

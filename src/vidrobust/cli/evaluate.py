@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text, object_from_text
-from vidrobust.attacks.traits import cost
+from vidrobust.attacks.traits import attack_cost
 from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.evaluation.clips import Progress
+    from vidrobust.evaluation.clips import GradientProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Evaluate(Verb):
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
         texts = ["".join(text.split()) for text in self.attack]
-        steps = sum(cost(checked(text)) for text in texts)
+        steps = sum(attack_cost(checked(text)) for text in texts)
         transform = object_from_text(self.defence, TRANSFORMS) if self.defence else None
         known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         if self.out is not None:
@@ -115,7 +115,7 @@ class Evaluate(Verb):
         run.append([found.data.row])
         return run
 
-    def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: Progress) -> list[Row]:
+    def _measured(self, model: nn.Module, clips: Clips, attacks: list[Any], progress: GradientProgress) -> list[Row]:
         if self.views == 1 and self.level == "clip":
             return evaluate(model, clips, attacks, progress)
         asked: dict[str, Any] = {"views": self.views, "level": self.level, "average": self.average}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from vidrobust.cli.model_under_test import ModelUnderTest, Split
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
-from vidrobust.cli.terminal import telling
+from vidrobust.cli.terminal import printer
 from vidrobust.errors import InputError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.models.conventions import Convention
 from vidrobust.results.pages.judgement import lines, page
 from vidrobust.study.engines import Where
-from vidrobust.study.judgement import judged, planned, seconds_a_gradient
-from vidrobust.study.judgement_plan import THREAT, affordable, gradients, half_width, regions
+from vidrobust.study.judgement import plan_judgement, run_judgement, seconds_a_gradient
+from vidrobust.study.judgement_plan import THREAT, affordable, count_gradients, group_threats, half_width
 from vidrobust.study.judging import Opened
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Judge(Verb):
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        regions(self.threat or [THREAT])  # that they can be made is known before any model is loaded
+        group_threats(self.threat or [THREAT])  # that they can be made is known before any model is loaded
         if self.clips is not None and self.minutes is not None:
             raise InputError("--minutes says how many clips there can be: give it or --clips.")
         if self.clips is not None and self.clips < 0:
@@ -90,23 +90,23 @@ class Judge(Verb):
     def run(self, console: Console) -> None:
         """Tell the cost, judge, and print the path of the page."""
         self.where.check()
-        told = telling(console)
+        log = printer(console)
         found = tested(self).found(console, strict=False)
         pool = found.clips(self.split, 0)
         if len(pool) == 0:
             raise InputError(f"the split {self.split} has no clips.")
-        speed, threats = seconds_a_gradient(Opened(found.model.eval(), pool)), regions(self.threat or [THREAT])
+        speed, threats = seconds_a_gradient(Opened(found.model.eval(), pool)), group_threats(self.threat or [THREAT])
         count = self._count(len(pool), speed)
         chosen = pool.spread(count)
-        cost = gradients(self.ensemble, threats) * len(chosen)
+        cost = count_gradients(self.ensemble, threats) * len(chosen)
         minutes = cost * speed / self.where.processes / 60
-        told(
+        log(
             f"{len(chosen)} of {len(pool)} clips of {len(set(chosen.sources))} sources, about {cost:,} gradients, "
             f"about {minutes:.1f} min; an accuracy of 50 % gets an interval of ±{half_width(chosen.sources):.1%}"
         )
         if self.dry_run:
             return
-        plan = planned(
+        plan = plan_judgement(
             found.model,
             chosen,
             self._subject(found),
@@ -117,15 +117,17 @@ class Judge(Verb):
             origin=found.origin,
             classes=len(found.data.classes),
         )
-        judgement = judged(plan, self.out, self.where, console)
+        judgement = run_judgement(plan, self.out, self.where, console)
         for line in lines(judgement):
-            told(line)
+            log(line)
         print(page(judgement))
 
     def _count(self, there: int, speed: float) -> int:
         if self.minutes is None:
             return there if self.clips == 0 else self.clips or CLIPS
-        found = affordable(self.minutes, speed, self.where.processes, self.ensemble, regions(self.threat or [THREAT]))
+        found = affordable(
+            self.minutes, speed, self.where.processes, self.ensemble, group_threats(self.threat or [THREAT])
+        )
         return min(found, there)
 
     def _subject(self, found: Trained) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
-from vidrobust.cli.terminal import telling
+from vidrobust.cli.terminal import printer
 from vidrobust.results.pages.leaderboard import leaderboard
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Leaderboard(Verb):
     def run(self, console: Console) -> None:
         """Write the page, say which records do not count and why, and print its path."""
         path, refused = leaderboard(self.folder, self.out)
-        told = telling(console)
+        log = printer(console)
         for why in refused:
-            told(f"refused: {why}")
+            log(f"refused: {why}")
         print(path)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vidrobust.attacks.text import from_text
 from vidrobust.cli.options import option
-from vidrobust.cli.terminal import telling
+from vidrobust.cli.terminal import printer
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import refuse_targets
@@ -78,7 +78,7 @@ class ModelUnderTest:
         listed = None if self.classes is None else str(self.classes)
         config = DataConfig(name=self.data, skip_bad=self.skip_bad, classes=listed)
         source = ModelSource(self.model, self.weights, convention=self.convention)
-        return Trained.bring(source, config, telling(console), frames=self.frames, size=self.size, strict=strict)
+        return Trained.bring(source, config, printer(console), frames=self.frames, size=self.size, strict=strict)
 
 
 def checked(text: str, aimed: bool = False) -> Any:

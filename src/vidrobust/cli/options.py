@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from rich.console import Console
 
-Made = TypeVar("Made")
+VerbType = TypeVar("VerbType")
 Chosen = TypeVar("Chosen", bound="Verb")
 
 
@@ -207,7 +207,7 @@ def _as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.dump(values, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
-def _made(kind: type[Made], values: dict[str, Any]) -> Made:
+def _made(kind: type[VerbType], values: dict[str, Any]) -> VerbType:
     """A dataclass of parsed values, the flat ones within it made of theirs."""
     hints = get_type_hints(kind)
     return kind(

@@ -46,9 +46,9 @@ class Report(Verb):
             return
         if len(self.runs) > 1:
             raise UsageError("figures and tables for a paper are made of one run at a time.")
-        made = paper_figures(self.runs[0], self.figures, self.out) if self.figures else []
-        made += tables(self.runs[0], self.tables, self.out) if self.tables else []
-        print(*made, sep="\n")
+        written = paper_figures(self.runs[0], self.figures, self.out) if self.figures else []
+        written += tables(self.runs[0], self.tables, self.out) if self.tables else []
+        print(*written, sep="\n")
 
 
 def main(arguments: list[str]) -> None:

@@ -12,9 +12,9 @@ from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.runs.directory import Run
 from vidrobust.study.config import StudyConfig
-from vidrobust.study.cost import cost
+from vidrobust.study.cost import study_cost
 from vidrobust.study.engines import Where
-from vidrobust.study.plan import check, study
+from vidrobust.study.plan import check_plan, study
 from vidrobust.study.recipes import PROFILES
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Study(Verb):
     def run(self, console: Console) -> None:
         """The cost, then the study, then the path of its page."""
         config, out = self._whole(), self.out or Path("runs") / self.config.profile
-        check(config, self.where)
+        check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
-        told = cost(config, self.where.processes)
-        console.print(f"study, profile {config.profile}: {told}", highlight=False, soft_wrap=True)
+        estimate = study_cost(config, self.where.processes)
+        console.print(f"study, profile {config.profile}: {estimate}", highlight=False, soft_wrap=True)
         if not self.dry_run:
             print(study(config, out, self.where, console))
 

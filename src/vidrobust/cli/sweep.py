@@ -33,7 +33,7 @@ from vidrobust.study.progress import Display
 from vidrobust.study.workers import Workers
 
 if TYPE_CHECKING:
-    from vidrobust.evaluation.clips import Progress
+    from vidrobust.evaluation.clips import GradientProgress
     from vidrobust.study.trained import Trained
 
 
@@ -73,7 +73,7 @@ class SweepAt(Job):
         given: dict[str, Any] = {name: Path(value) if name in paths and value else value for name, value in self.of}
         return ModelUnderTest(**given).found(Console(quiet=True))
 
-    def measured(self, found: Trained, progress: Progress) -> list[Row]:
+    def measured(self, found: Trained, progress: GradientProgress) -> list[Row]:
         """The rows of a model that is at hand."""
         split = dict(self.of)["split"]
         clips = found.clips(split, self.clips)
@@ -141,7 +141,7 @@ class Sweep(Verb):
             rows = self._here(found, jobs, console)
             if found.run is not None:
                 found.run.append(rows)
-        shown(found.name, rows, self.steps, console)
+        print_trajectory(found.name, rows, self.steps, console)
 
     def _of(self) -> tuple[tuple[str, Any], ...]:
         """The model and its data, so that a process anywhere finds them."""
@@ -197,7 +197,7 @@ def _lost(job: AsTyped) -> list[Row]:
     raise RunError(f"the process of the {job.title} died, perhaps for want of memory: try fewer --workers.")
 
 
-def shown(name: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
+def print_trajectory(name: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
     """A table for each ε, and α*."""
     swept = [row for row in rows if row["kind"] == "trajectory"]
     for eps in dict.fromkeys(row["eps"] for row in swept):

@@ -39,6 +39,6 @@ def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
     console.print(table)
 
 
-def telling(console: Console) -> Callable[[str], None]:
+def printer(console: Console) -> Callable[[str], None]:
     """Says on the standard error what the user should know."""
     return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)

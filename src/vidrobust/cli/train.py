@@ -12,7 +12,7 @@ from rich.console import Console
 
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flattened, run
-from vidrobust.cli.terminal import show_accuracy, telling
+from vidrobust.cli.terminal import printer, show_accuracy
 from vidrobust.data.dataset import DataConfig, load, open_videos
 from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError, UsageError
@@ -30,12 +30,12 @@ from vidrobust.study.checks import blank_clips, rehearse
 from vidrobust.study.jobs import device
 from vidrobust.study.progress import Display
 from vidrobust.study.recipes import TRAININGS
-from vidrobust.study.trained import ModelSource, examined, fitting_clips
+from vidrobust.study.trained import ModelSource, fitting_clips, self_tested
 from vidrobust.training.config import FitConfig
-from vidrobust.training.distributed import World, joined
-from vidrobust.training.dry_run import Estimate
+from vidrobust.training.distributed import World, process_group
+from vidrobust.training.dry_run import TrainingEstimate
 from vidrobust.training.fitting import fit, study_alpha_star
-from vidrobust.training.trackers import TrackerName, missing
+from vidrobust.training.trackers import TrackerName, missing_tracker
 from vidrobust.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Train(Verb):
         """Train, and say how accurate the model is; under torchrun, each process with its part of every batch."""
         if self.out is None and not self.dry_run:
             raise UsageError("--out is needed: the run directory.")
-        with joined() as world:
+        with process_group() as world:
             self._train(console if world.first else Console(quiet=True), world)
 
     def _train(self, console: Console, world: World) -> None:
@@ -138,15 +138,15 @@ class Train(Verb):
             return
         if self.out is None or not self.data:
             raise InputError("say where the data is and where the run goes: --data PATH --out DIRECTORY.")
-        told = telling(console)
+        log = printer(console)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
-        model = self._model(config, told).to(device())
+        model = self._model(config, log).to(device())
         data = load(fitting_clips(model, config), workers=cores())
         for notice in data.notices[:NOTICES]:
-            told(notice)
+            log(notice)
         if not isinstance(model, ResNet3d):
-            for finding in examined(model, data):
-                told(f"self-test of {self.model}: {finding}")
+            for finding in self_tested(model, data):
+                log(f"self-test of {self.model}: {finding}")
         each = sum(policy.cost(Clock(epoch, self.epochs)) for epoch in range(self.epochs))
         with Display(each * len(data.train), console) as display:
             done = fit(
@@ -161,7 +161,7 @@ class Train(Verb):
                 track=self.track,
                 world=world,
                 progress=display.add,
-                log=display.said,
+                log=display.log,
                 log_scalars=display.curves,
             )
         show_accuracy(done.rows, console)
@@ -183,13 +183,13 @@ class Train(Verb):
             raise InputError("patience watches robust accuracy, which standard training does not raise: leave it at 0.")
         for name in self.track:
             if find_spec(name) is None:
-                raise missing(name)
+                raise missing_tracker(name)
         if self.init is not None and not self.init.exists():
             raise InputError(f"--init {self.init} does not exist: there are no weights to start from.")
         if self.out is not None:
             check_writable(self.out)
 
-    def _estimate(self, policy: Policy, how: FitConfig) -> Estimate:
+    def _estimate(self, policy: Policy, how: FitConfig) -> TrainingEstimate:
         """What it would cost; the data need not be there if a recipe knows how large it is."""
         if self.recipe and not self.data:
             about = TRAININGS[self.recipe]().about
@@ -202,9 +202,9 @@ class Train(Verb):
         rehearse(model, blank_clips(data, clips, classes), policy, how, ask=False)  # marks what is trained, too
         spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))
         counted = count(model, data.frames, data.size)
-        return Estimate(self.model, counted, how, data, clips, spent, gpu_named(self.gpu))
+        return TrainingEstimate(self.model, counted, how, data, clips, spent, gpu_named(self.gpu))
 
-    def _model(self, config: DataConfig, told: Callable[[str], None]) -> nn.Module:
+    def _model(self, config: DataConfig, log: Callable[[str], None]) -> nn.Module:
         """The model to start from."""
         if self.init is not None:
             return load_model(self.init)
@@ -212,7 +212,7 @@ class Train(Verb):
         classes = len(open_videos(config).classes)  # after a look at the model's name: the data may have to be made
         if scratch:
             return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
-        return ModelSource(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, told)
+        return ModelSource(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, log)
 
 
 def main(arguments: list[str]) -> None:

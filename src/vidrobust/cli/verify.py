@@ -11,11 +11,11 @@ from vidrobust.cli.judge import is_run, tested
 from vidrobust.cli.model_under_test import Split
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
-from vidrobust.cli.terminal import telling
+from vidrobust.cli.terminal import printer
 from vidrobust.errors import InputError
 from vidrobust.models.conventions import Convention
 from vidrobust.models.spec import parse_spec
-from vidrobust.results.judgements.record import read
+from vidrobust.results.judgements.record import read_judgement
 from vidrobust.runs.directory import Run
 from vidrobust.study.verification import verified
 
@@ -61,16 +61,16 @@ class Verify(Verb):
 
     def run(self, console: Console) -> None:
         """Check, and print what holds and what does not."""
-        judgement = read(self.record)
+        judgement = read_judgement(self.record)
         asked = self if self.subject else self._as_judged()
         found = tested(asked).found(console, strict=False)
         split = asked.split or judgement.record["data"]["split"]
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
-        told = telling(console)
+        log = printer(console)
         for fault in done.faults:
-            told(f"does not hold: {fault}")
+            log(f"does not hold: {fault}")
         print(f"{done.held} of {done.checked} adversarial clips break the model within the threat, clip by clip")
         if done.faults:
             sys.exit(1)

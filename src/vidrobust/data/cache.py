@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidrobust.data.cache_files import FRAMES, INDEX, UNFINISHED, Entry, index_of, recover, size_of
+from vidrobust.data.cache_files import FRAMES, INDEX, UNFINISHED, CacheEntry, cached_bytes, index_of, recover
 from vidrobust.data.config import DataConfig
 from vidrobust.data.decoding.stored import FileState, StoredVideo, stored_video
 from vidrobust.data.freshness import is_fresh, settled, stamped, state_of
-from vidrobust.data.parallel import Progress, in_order
+from vidrobust.data.parallel import VideoProgress, in_order
 from vidrobust.data.storage import cache_root, in_words, locked, room
 from vidrobust.data.subset import spread
 from vidrobust.data.videos import Video, VideoFolder
@@ -75,7 +75,7 @@ class CachedSplit:
 
 
 def cached_frames(
-    folder: VideoFolder, split: str, config: DataConfig, workers: int = 1, progress: Progress | None = None
+    folder: VideoFolder, split: str, config: DataConfig, workers: int = 1, progress: VideoProgress | None = None
 ) -> CachedSplit:
     """The decoded frames of a split, decoded now if they never were.
 
@@ -115,7 +115,7 @@ def place_of(root: Path, config: DataConfig) -> Path:
     return cache_root() / "clips" / f"frames-{content_key([FORMAT, str(root.resolve()), *way])}"
 
 
-def missing(folder: VideoFolder, videos: Sequence[Video], config: DataConfig) -> list[Video]:
+def uncached(folder: VideoFolder, videos: Sequence[Video], config: DataConfig) -> list[Video]:
     """Those of some videos that are not in the cache yet.
 
     Raises:
@@ -156,7 +156,7 @@ def _looked_at(root: Path, videos: Iterable[Video]) -> list[Looked]:
     return found
 
 
-def _fresh(target: Path, videos: Sequence[Video], stored: Sequence[Looked]) -> list[Entry | None]:
+def _fresh(target: Path, videos: Sequence[Video], stored: Sequence[Looked]) -> list[CacheEntry | None]:
     """The entry of each video, None where there is none or its file has changed."""
     index = index_of(target)
     found = (index.get(video.path) for video in videos)
@@ -166,7 +166,7 @@ def _fresh(target: Path, videos: Sequence[Video], stored: Sequence[Looked]) -> l
     ]
 
 
-def _note_again(target: Path, entries: Sequence[Entry], states: Sequence[FileState]) -> None:
+def _note_again(target: Path, entries: Sequence[CacheEntry], states: Sequence[FileState]) -> None:
     """Of files that had to be compared by content: write down that they were, so that they are not the next time."""
     now = time.time_ns()
     new = [{**entry, "changed": state.changed, "noted": now} for entry, state in zip(entries, states, strict=True)]
@@ -176,7 +176,7 @@ def _note_again(target: Path, entries: Sequence[Entry], states: Sequence[FileSta
             index.write("".join(f"{dumps(line)}\n" for line in lines).encode())
 
 
-def _as_noted(entry: Entry, changed: int) -> bool:
+def _as_noted(entry: CacheEntry, changed: int) -> bool:
     return settled(entry) and entry["changed"] == changed
 
 
@@ -187,7 +187,7 @@ def _fill(
     stored: Sequence[Looked],
     config: DataConfig,
     workers: int,
-    progress: Progress | None,
+    progress: VideoProgress | None,
 ) -> None:
     """Decode what is not in the cache yet, in order."""
     target.mkdir(exist_ok=True)
@@ -225,7 +225,7 @@ def _check_room(target: Path, root: Path, videos: Sequence[Video], config: DataC
         )
 
 
-def _decoded(config: DataConfig, looked: Looked) -> tuple[Entry, np.ndarray]:
+def _decoded(config: DataConfig, looked: Looked) -> tuple[CacheEntry, np.ndarray]:
     """A video's line of the index, and its frames, which the next call in this process overwrites."""
     from vidrobust.data.decoding.decoders import decoder
 
@@ -254,9 +254,9 @@ def _run(times: np.ndarray) -> slice | np.ndarray:
     return slice(first, last + 1) if (np.diff(times) == 1).all() else times
 
 
-def _open(target: Path, folder: VideoFolder, videos: Sequence[Video], entries: Sequence[Entry]) -> CachedSplit:
+def _open(target: Path, folder: VideoFolder, videos: Sequence[Video], entries: Sequence[CacheEntry]) -> CachedSplit:
     used = [(video, entry) for video, entry in zip(videos, entries, strict=True) if "shape" in entry]
-    size = size_of(target)
+    size = cached_bytes(target)
     # Copy-on-write rather than read-only, because torch wraps only what it may write.
     pixels = np.memmap(target / FRAMES, np.uint8, "c", shape=(size,)) if size else np.zeros(0, np.uint8)
     return CachedSplit(

@@ -15,24 +15,24 @@ import numpy as np
 from vidrobust.errors import DataError, RunError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import read_lines
+from vidrobust.runs.rows import read_json_lines
 
 FRAMES, INDEX, UNFINISHED = "frames.u8", "index.jsonl", "unfinished"
 
-Entry = dict[str, Any]
+CacheEntry = dict[str, Any]
 """A line of the index: ``video``, the fields of its file's state (:mod:`vidrobust.data.freshness`), ``offset``; either
 ``shape`` (T H W), ``crc`` of the bytes and what is ``lost``, or why it is ``skipped`` and the ``outcome``."""
 
 
-def index_of(target: Path) -> dict[str, Entry]:
+def index_of(target: Path) -> dict[str, CacheEntry]:
     """The lines of the index by video, the last of each; those whose frames are not all there are left out."""
-    size = size_of(target)
+    size = cached_bytes(target)
     return {line["video"]: line for line in _lines(target) if line["offset"] + bytes_of(line) <= size}
 
 
-def _lines(target: Path) -> list[Entry]:
+def _lines(target: Path) -> list[CacheEntry]:
     try:
-        lines = list(read_lines(target / INDEX))
+        lines = list(read_json_lines(target / INDEX))
         for line in lines:  # that they are as they must be
             (line["video"], line["stamp"], line["noted"] - line["changed"], line["digest"])
             line["offset"] + bytes_of(line)
@@ -41,7 +41,7 @@ def _lines(target: Path) -> list[Entry]:
     return lines
 
 
-def size_of(target: Path) -> int:
+def cached_bytes(target: Path) -> int:
     """Bytes of frames that there are."""
     frames = target / FRAMES
     return frames.stat().st_size if frames.exists() else 0
@@ -52,7 +52,7 @@ def recover(target: Path) -> None:
 
     Lines whose frames are gone must not stay: new frames would come to lie where theirs were.
     """
-    index, size = index_of(target), size_of(target)
+    index, size = index_of(target), cached_bytes(target)
     torn = any(line["offset"] + bytes_of(line) > size for line in _lines(target))
     if not torn and not (target / UNFINISHED).exists():
         return
@@ -67,6 +67,6 @@ def recover(target: Path) -> None:
     write_atomic(target / INDEX, "".join(f"{dumps(line)}\n" for line in whole).encode())
 
 
-def bytes_of(entry: Entry) -> int:
+def bytes_of(entry: CacheEntry) -> int:
     """Bytes of a video's frames."""
     return int(np.prod(entry["shape"])) * 3 if "shape" in entry else 0

@@ -94,7 +94,7 @@ def camera_path(name: str, frames: int, speed: float, rng: np.random.Generator) 
 
 
 @dataclass(frozen=True)
-class Window:
+class CameraWindow:
     """The window's pose at the middle of the video: side and centre in the photograph's pixels."""
 
     side: float
@@ -130,11 +130,11 @@ def render(
     return (pixels.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _draw_window(levels: list[Tensor], size: int, rng: np.random.Generator) -> Window:
+def _draw_window(levels: list[Tensor], size: int, rng: np.random.Generator) -> CameraWindow:
     """A window with texture, whatever will move over it: judged at rest, so that the class has no say."""
     height, width = levels[0].shape[2:]
     for _ in range(20):
-        window = Window(
+        window = CameraWindow(
             side=min(height, width) * rng.uniform(0.3, 0.6),
             centre=rng.uniform(0, 1, 2) * (width, height),
             angle=rng.uniform(0, 2 * math.pi),
@@ -153,7 +153,7 @@ def _statistics(clip: Tensor) -> tuple[np.ndarray, float]:
     return mean, float((coarse - mean[:, None, None]).std())
 
 
-def _sample(levels: list[Tensor], path: CameraPath, size: int, window: Window) -> Tensor:
+def _sample(levels: list[Tensor], path: CameraPath, size: int, window: CameraWindow) -> Tensor:
     """Look at the photograph through the moving window: ``T 3 size size``."""
     height, width = levels[0].shape[2:]
     steps = (np.arange(size) + 0.5) / size - 0.5

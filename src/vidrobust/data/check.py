@@ -11,17 +11,17 @@ from typing import Any
 from vidrobust.data.layouts import kinetics
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import leak_text, same_contents
-from vidrobust.data.surveys import OK, Outcome, surveyed
+from vidrobust.data.surveys import OK, SurveyOutcome, surveyed
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError
 
-Report = dict[str, Any]
+CheckReport = dict[str, Any]
 
-CLOSED = "cannot be opened"
+CANNOT_BE_OPENED = "cannot be opened"
 """The outcome of a data set whose lists or folders are not as they must be."""
 
 
-def check(
+def check_data(
     path: str | Path,
     *,
     split: int = 1,
@@ -30,7 +30,7 @@ def check(
     skip_bad: bool = False,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> CheckReport:
     """Open a data set, decode every video, compare the splits, and report.
 
     Args:
@@ -49,7 +49,7 @@ def check(
     try:
         folder = open_folder(path, split=split, seed=seed, allow_missing=True)
     except DataError as error:
-        outcomes = {CLOSED: 1}
+        outcomes = {CANNOT_BE_OPENED: 1}
         return {"path": str(path), "usable": False, "errors": [str(error)], "layout": None, "outcomes": outcomes}
     videos = [video for name in SPLITS for video in folder.split(name)]
     found = surveyed(folder.root, videos, damaged=damaged, workers=workers, progress=progress)
@@ -59,7 +59,7 @@ def check(
     return {"usable": not report["errors"], **report}
 
 
-def _about(folder: VideoFolder) -> Report:
+def _about(folder: VideoFolder) -> CheckReport:
     per_class: dict[str, dict[str, int]] = {name: dict.fromkeys(SPLITS, 0) for name in folder.classes}
     for split in SPLITS:
         for video in folder.split(split):
@@ -74,7 +74,7 @@ def _about(folder: VideoFolder) -> Report:
     }
 
 
-def _measured(found: Sequence[Outcome]) -> Report:
+def _measured(found: Sequence[SurveyOutcome]) -> CheckReport:
     known = [one.survey for one in found if one.survey is not None]
     sizes = Counter(f"{one.width}×{one.height}" for one in known)
     return {
@@ -87,7 +87,7 @@ def _measured(found: Sequence[Outcome]) -> Report:
     }
 
 
-def _range(values: Sequence[float]) -> Report:
+def _range(values: Sequence[float]) -> CheckReport:
     if not values:
         return {"least": None, "median": None, "most": None, "total": 0}
     return {
@@ -98,7 +98,7 @@ def _range(values: Sequence[float]) -> Report:
     }
 
 
-def _outcomes(videos: Sequence[Video], found: Sequence[Outcome]) -> Report:
+def _outcomes(videos: Sequence[Video], found: Sequence[SurveyOutcome]) -> CheckReport:
     rest = [(video, one) for video, one in zip(videos, found, strict=True) if one.outcome != OK]
     return {
         "outcomes": dict(Counter(one.outcome for one in found).most_common()),
@@ -106,7 +106,9 @@ def _outcomes(videos: Sequence[Video], found: Sequence[Outcome]) -> Report:
     }
 
 
-def _unusable(folder: VideoFolder, videos: Sequence[Video], found: Sequence[Outcome], skip_bad: bool) -> list[str]:
+def _unusable(
+    folder: VideoFolder, videos: Sequence[Video], found: Sequence[SurveyOutcome], skip_bad: bool
+) -> list[str]:
     """What stands in the way of training: videos that are missing or cannot be decoded."""
     outcome = {video.path: one for video, one in zip(videos, found, strict=True)}
     bad = [one for one in found if one.survey is None]
@@ -132,7 +134,7 @@ def _unusable(folder: VideoFolder, videos: Sequence[Video], found: Sequence[Outc
     return errors
 
 
-def summary(report: Report) -> list[str]:
+def summary(report: CheckReport) -> list[str]:
     """The report in lines for people."""
     if report["layout"] is None:
         return [f"{report['path']}: not usable.", *report["errors"]]

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidrobust.data.layouts.text import read_text
-from vidrobust.data.videos import CONTROL, SPLITS, VideoFolder
+from vidrobust.data.videos import CONTROL_CHARACTERS, SPLITS, VideoFolder
 from vidrobust.errors import DataError
 
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", re.ASCII)
@@ -35,7 +35,7 @@ def class_order(names: Iterable[str], where: str = "the data set") -> tuple[str,
     (('1.0', '2.0', '10.0'), ('10', '9', 'b'))
     """
     found = sorted(set(names))
-    odd = next((name for name in found if CONTROL.search(name)), None)
+    odd = next((name for name in found if CONTROL_CHARACTERS.search(name)), None)
     if odd is not None:
         raise DataError(f"{where}: the class {odd!r} has control characters. Rename it.")
     if not all(map(_NUMBER.fullmatch, found)):
@@ -62,7 +62,7 @@ def read_classes(file: Path) -> tuple[str, ...]:
     pairs = _from_json(file, text) if file.suffix.lower() == ".json" else _from_lines(text)
     names = [name for _, name in pairs]
     twice = len({_plain(name) for name in names}) < len(names)
-    if len(names) < 2 or twice or not all(names) or any(map(CONTROL.search, names)):
+    if len(names) < 2 or twice or not all(names) or any(map(CONTROL_CHARACTERS.search, names)):
         raise DataError(f"{file} must name at least two classes, each once, in plain text. Correct it.")
     if any(index is None for index, _ in pairs):
         return tuple(names)

@@ -129,7 +129,7 @@ class Clips:
         count = {"shift": 5, "corner": 3, "resized": 5}[self.crop]
         draws = torch.rand(len(index), count + self.flip, generator=generator)
         index, draws = (index, draws) if part is None else (index[part], draws[part])
-        start = sampling.random_start(draws[:, 0], self._shapes[index, 0], span(self.frames, self.stride))
+        start = sampling.random_first_frame(draws[:, 0], self._shapes[index, 0], span(self.frames, self.stride))
         windows = self._windows(index, start)
         clips = self._lit(windows, draws[:, 1:5]) if self.crop == "shift" else self._cropped(index, windows, draws)
         if self.flip:

@@ -11,11 +11,11 @@ import numpy as np
 from vidrobust.data.config import DataConfig
 from vidrobust.data.decoding.decode import middle
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import Survey, read
+from vidrobust.data.decoding.random_access import Survey, read_frames
 from vidrobust.data.decoding.stored import StoredVideo, stored_video
-from vidrobust.data.parallel import Progress, cores
+from vidrobust.data.parallel import VideoProgress, cores
 from vidrobust.data.subset import spread
-from vidrobust.data.surveys import DAMAGED, surveyed, usable
+from vidrobust.data.surveys import DAMAGED, surveyed, usable_videos
 from vidrobust.data.videos import VideoFolder
 from vidrobust.errors import DataError, DecodeError
 
@@ -51,11 +51,11 @@ class LiveSplit:
             return list(pool.map(self._window, index, times))
 
     def _window(self, index: int, times: np.ndarray) -> np.ndarray:
-        return read(self.stored[index], self.surveys[index], (times + self.first[index]).tolist(), self.fit)
+        return read_frames(self.stored[index], self.surveys[index], (times + self.first[index]).tolist(), self.fit)
 
 
 def live_frames(
-    folder: VideoFolder, split: str, config: DataConfig, workers: int = 1, progress: Progress | None = None
+    folder: VideoFolder, split: str, config: DataConfig, workers: int = 1, progress: VideoProgress | None = None
 ) -> LiveSplit:
     """The videos of a split without a cache; each is decoded once, to know its frames, and the outcome is kept.
 
@@ -70,7 +70,7 @@ def live_frames(
     skipped = tuple((v.path, one.reason) for v, one in zip(videos, found, strict=True) if one.survey is None)
     if skipped and not config.skip_bad:
         raise DecodeError(skipped[0][1])
-    used = [(videos[place], found[place], known) for place, known in usable(found)]
+    used = [(videos[place], found[place], known) for place, known in usable_videos(found)]
     if not used:
         raise DataError(f"{folder.root}: no video of split {split} can be used ({len(skipped)} skipped).")
     kept = [middle(known.frames, config.most) for _, _, known in used]

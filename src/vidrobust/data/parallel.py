@@ -15,7 +15,7 @@ from vidrobust.runs.processes import WorkerContext, follow_parent
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Progress = Callable[[int, int], None]
+VideoProgress = Callable[[int, int], None]
 """Called with (videos done, videos in all)."""
 
 AHEAD = 4

@@ -32,7 +32,7 @@ def window(start: Tensor, frames: int, stride: int, length: Tensor) -> Tensor:
     return (start[:, None] + torch.arange(frames) * stride) % length[:, None]
 
 
-def random_start(draws: Tensor, length: Tensor, reach: int) -> Tensor:
+def random_first_frame(draws: Tensor, length: Tensor, reach: int) -> Tensor:
     """``B``: a start for each clip, uniform over those whose window lies in the video."""
     free = (length - reach).clamp_min(0) + 1
     return torch.minimum((draws * free).long(), free - 1)

@@ -12,13 +12,13 @@ from typing import Any
 from vidrobust.data.decoding.random_access import Survey, survey
 from vidrobust.data.decoding.stored import FileState, StoredVideo, stored_video
 from vidrobust.data.freshness import is_fresh, stamped, state_of
-from vidrobust.data.parallel import Progress, in_order
+from vidrobust.data.parallel import VideoProgress, in_order
 from vidrobust.data.storage import cache_root, locked
 from vidrobust.data.videos import Video
 from vidrobust.errors import DecodeError, RunError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import content_key, dumps
-from vidrobust.runs.rows import read_lines
+from vidrobust.runs.rows import read_json_lines
 
 FORMAT = 3
 OK, DAMAGED = "ok", "damaged, used"
@@ -26,7 +26,7 @@ CRASHES = "crashes the decoder"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SurveyOutcome:
     """What became of a video.
 
     Attributes:
@@ -46,8 +46,8 @@ def surveyed(
     *,
     damaged: str = "keep",
     workers: int = 1,
-    progress: Progress | None = None,
-) -> list[Outcome]:
+    progress: VideoProgress | None = None,
+) -> list[SurveyOutcome]:
     """Decode each video once, in other processes, unless that was done before and its file has not changed.
 
     Args:
@@ -81,7 +81,7 @@ def surveyed(
 
 def _known(place: Path) -> dict[str, Any]:
     try:
-        lines = list(read_lines(place))
+        lines = list(read_json_lines(place))
         if place.exists() and not place.read_bytes().endswith(b"\n"):  # torn by a kill
             write_atomic(place, "".join(f"{dumps(line)}\n" for line in lines).encode())
         for line in lines:  # that they are as they must be
@@ -99,21 +99,21 @@ def _state(video: StoredVideo) -> FileState:
         return FileState(("gone",), 0)
 
 
-def _surveyed(damaged: str, video: StoredVideo) -> Outcome:
+def _surveyed(damaged: str, video: StoredVideo) -> SurveyOutcome:
     try:
         found = survey(video, damaged)  # type: ignore[arg-type]
     except DecodeError as error:
-        return Outcome(error.outcome, str(error), None)
+        return SurveyOutcome(error.outcome, str(error), None)
     if not found.lost:
-        return Outcome(OK, "", found)
-    return Outcome(DAMAGED, f"{video}: {found.lost} frame(s) cannot be decoded and are left out", found)
+        return SurveyOutcome(OK, "", found)
+    return SurveyOutcome(DAMAGED, f"{video}: {found.lost} frame(s) cannot be decoded and are left out", found)
 
 
-def _crashed(video: StoredVideo) -> Outcome:
-    return Outcome(CRASHES, f"{video} takes the decoder's process down. Delete the file.", None)
+def _crashed(video: StoredVideo) -> SurveyOutcome:
+    return SurveyOutcome(CRASHES, f"{video} takes the decoder's process down. Delete the file.", None)
 
 
-def _packed(found: Outcome) -> dict[str, Any]:
+def _packed(found: SurveyOutcome) -> dict[str, Any]:
     line: dict[str, Any] = {"outcome": found.outcome, "reason": found.reason}
     if found.survey is not None:
         fields: dict[str, Any] = asdict(found.survey)
@@ -125,18 +125,18 @@ def _packed(found: Outcome) -> dict[str, Any]:
     return line
 
 
-def _unpacked(line: dict[str, Any]) -> Outcome:
+def _unpacked(line: dict[str, Any]) -> SurveyOutcome:
     if "survey" not in line:
-        return Outcome(line["outcome"], line["reason"], None)
+        return SurveyOutcome(line["outcome"], line["reason"], None)
     fields = dict(line["survey"])
     times = fields["times"]
     if len(times) == 2:
         times = [times[0]] + [times[1]] * (fields["frames"] - 1)
     fields |= {"times": tuple(accumulate(times)), "keys": tuple(fields["keys"]), "stored": tuple(fields["stored"])}
-    return Outcome(line["outcome"], line["reason"], Survey(**fields))
+    return SurveyOutcome(line["outcome"], line["reason"], Survey(**fields))
 
 
-def usable(found: Sequence[Outcome]) -> Iterator[tuple[int, Survey]]:
+def usable_videos(found: Sequence[SurveyOutcome]) -> Iterator[tuple[int, Survey]]:
     """Place and survey of the videos that can be used."""
     for place, one in enumerate(found):
         if one.survey is not None:

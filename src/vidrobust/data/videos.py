@@ -16,7 +16,7 @@ from vidrobust.errors import DataError, InputError
 
 SPLITS = ("train", "val", "test")
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters that no name may have, because a terminal obeys them."""
 
 FRAME = re.compile(r"(?P<stem>(?:image|img|frames?)?[-_]?)(?P<number>\d{1,12})\.(?:jpe?g|png)", re.IGNORECASE)
@@ -121,7 +121,7 @@ def inside(where: str, name: str) -> PurePosixPath:
     """
     path = PurePosixPath(name.replace("\\", "/"))
     climbs = path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts
-    if not path.parts or climbs or CONTROL.search(name):
+    if not path.parts or climbs or CONTROL_CHARACTERS.search(name):
         raise DataError(f"{where}: {name!r} leads out of the data set. Only paths within its folder may stand here.")
     return path
 

@@ -18,10 +18,10 @@ from torch import nn
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import undisturbed
-from vidrobust.attacks.wrappers import EOT, seeded
+from vidrobust.attacks.wrappers import EOT, seeded_by_clips
 from vidrobust.errors import InputError
-from vidrobust.evaluation.judged import Judged
-from vidrobust.evaluation.worst_case import WorstCase, budget
+from vidrobust.evaluation.attacked_model import AttackedModel
+from vidrobust.evaluation.worst_case import WorstCase, single_eps
 from vidrobust.losses import margin
 from vidrobust.results.numbers.verdict import Measured
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.threats import Threat
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 INNER, EDGE = 64, 8
 """Points within the budget that stay on the clip's side, and points at its edge of which the best is put beyond."""
@@ -54,12 +54,12 @@ class Planted:
         normal, offset: of the plane.
     """
 
-    call: Callable[[Clips], Logits]
+    call: Callable[[ClipTensor], Logits]
     layer: nn.Module
     normal: Tensor
     offset: float
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         beyond = features(self.call, self.layer, clips) @ self.normal - self.offset
         return torch.stack([torch.zeros_like(beyond), beyond], 1)
 
@@ -73,23 +73,23 @@ def active(case: WorstCase, steps: int, count: int) -> list[Measured]:
     rows = case.right.nonzero().flatten()[:count]
     if not len(rows):
         return []
-    if not case.judged.gradients:
+    if not case.attacked.gradients:
         return [Measured("no active test", 1, 1, "the model has no gradient")]
-    layer = last_layer(case.judged.model, case.clips[rows[:2]])
+    layer = last_layer(case.attacked.model, case.clips[rows[:2]])
     if layer is None:
         return [Measured("no active test", 1, 1, "the last linear layer was not found")]
-    missed, made = 0, 0
+    missed, planted_count = 0, 0
     for row in rows.tolist():
         clip, threat = case.clips[row : row + 1], case.threats[-1]
-        planted = plant(case.judged, layer, threat, clip, seed=row)
+        planted = plant(case.attacked, layer, threat, clip, seed=row)
         if planted is not None:
-            made, missed = made + 1, missed + (not found(planted, case.judged, threat, clip, steps))
-    if not made:
+            planted_count, missed = planted_count + 1, missed + (not found(planted, case.attacked, threat, clip, steps))
+    if not planted_count:
         return [Measured("no active test", 1, 1, "no clip has features that a plane could part")]
-    return [Measured("active test", missed, made)]
+    return [Measured("active test", missed, planted_count)]
 
 
-def last_layer(model: nn.Module, clips: Clips) -> nn.Module | None:
+def last_layer(model: nn.Module, clips: ClipTensor) -> nn.Module | None:
     """The innermost linear layer that is called last with as many outputs as there are classes, one row a clip."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
 
@@ -117,7 +117,7 @@ class _ReachedError(Exception):
     """Ends a forward pass where the features are known."""
 
 
-def features(call: Callable[[Clips], Logits], layer: nn.Module, clips: Clips) -> Tensor:
+def features(call: Callable[[ClipTensor], Logits], layer: nn.Module, clips: ClipTensor) -> Tensor:
     """``B D`` float32: what the last layer is shown of clips."""
     seen: list[Tensor] = []
 
@@ -135,15 +135,15 @@ def features(call: Callable[[Clips], Logits], layer: nn.Module, clips: Clips) ->
     raise InputError("the last layer was not reached.")
 
 
-def plant(judged: Judged, layer: nn.Module, threat: Threat, clip: Clips, seed: int) -> Planted | None:
+def plant(attacked: AttackedModel, layer: nn.Module, threat: Threat, clip: ClipTensor, seed: int) -> Planted | None:
     """A model that has an adversarial clip within the budget; None where no plane parts the points."""
     generator = torch.Generator().manual_seed(seed)
     inner, edge = threat.around(clip.expand(INNER, -1, -1, -1, -1)), threat.around(clip.expand(EDGE, -1, -1, -1, -1))
     noise = torch.randn(edge.start.shape, generator=generator).to(clip.device)
-    with undisturbed(judged.model), seeded(seed, clip), torch.no_grad():
+    with undisturbed(attacked.model), seeded_by_clips(seed, clip), torch.no_grad():
         within = torch.cat([clip, inner.clips(inner.random(generator))])
-        beyond = edge.clips(edge.step(edge.start, noise, budget(threat)))
-        sides = [features(judged.follow, layer, points).double() for points in (within, beyond)]
+        beyond = edge.clips(edge.step(edge.start, noise, single_eps(threat)))
+        sides = [features(attacked.follow, layer, points).double() for points in (within, beyond)]
     best: tuple[float, Tensor, float] | None = None
     for point in sides[1]:
         normal = _parting(sides[0], point)
@@ -153,7 +153,7 @@ def plant(judged: Judged, layer: nn.Module, threat: Threat, clip: Clips, seed: i
             best = gap, normal / gap, (at - BEYOND * gap) / gap
     if best is None or not torch.isfinite(best[1]).all():
         return None
-    return Planted(judged.follow, layer, best[1].float(), best[2])
+    return Planted(attacked.follow, layer, best[1].float(), best[2])
 
 
 def _parting(points: Tensor, other: Tensor) -> Tensor:
@@ -165,16 +165,16 @@ def _parting(points: Tensor, other: Tensor) -> Tensor:
     return (way - spread.T @ torch.linalg.solve(inner, spread @ way) / len(points)) / ridge
 
 
-def found(planted: Planted, judged: Judged, threat: Threat, clip: Clips, steps: int) -> bool:
+def found(planted: Planted, attacked: AttackedModel, threat: Threat, clip: ClipTensor, steps: int) -> bool:
     """Do the attacks find an adversarial clip?"""
     label = torch.zeros(1, dtype=torch.int64, device=clip.device)
     searches: list[Any] = [
         APGD(threat, steps, margin, restarts=STARTS, precision="exact"),
-        PGD(threat, budget(threat) / 4, steps, random_start=True, loss=margin, precision="exact"),
+        PGD(threat, single_eps(threat) / 4, steps, random_start=True, loss=margin, precision="exact"),
     ]
     for search in searches:
-        attack = EOT(search, judged.samples) if judged.random else search
-        with undisturbed(judged.model):
+        attack = EOT(search, attacked.samples) if attacked.random else search
+        with undisturbed(attacked.model):
             try:
                 if bool(attack(planted, clip, label).success.any()):
                     return True

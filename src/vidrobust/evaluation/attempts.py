@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.runs.rows import Row
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 class Attack(Protocol):
     """Anything called with a model, clips and labels that says which clips it broke."""
 
-    def __call__(self, model: Callable[[Clips], Logits], clips: Clips, labels: Labels, /) -> AttackResult:
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, /) -> AttackResult:
         """Attack the clips."""
         ...
 
@@ -42,14 +42,14 @@ class Attempt:
         spent: gradients, or where there are none queries, of all clips together.
     """
 
-    clips: Clips
+    clips: ClipTensor
     broken: Tensor
     no_gradient: Tensor
     retried: Tensor
     spent: int
 
 
-def attempt(attack: Attack, model: Callable[[Clips], Logits], clips: Clips, labels: Labels) -> Attempt:
+def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Attempt:
     """Attack a batch; what cross-entropy had no gradient for is attacked again under the margin loss.
 
     Cross-entropy has no gradient left where a model is very sure, which is no robustness: the margin still has one.

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.evaluation.ensemble import BLACK_BOX, Ensemble
-from vidrobust.evaluation.worst_case import WorstCase, budget
+from vidrobust.evaluation.worst_case import WorstCase, single_eps
 from vidrobust.results.numbers.verdict import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.threats import Threat
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 
 def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
     """Draw random perturbations for each clip that stands at the largest budget: half in the ball, half on its edge."""
-    eps = budget(case.threats[-1])
+    eps = single_eps(case.threats[-1])
     rows = case.standing(eps)
     generator = torch.Generator().manual_seed(seed)
     for number in range(draws):
@@ -31,19 +31,19 @@ def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
         if not len(left):
             break
 
-        def drawn(clips: Clips, labels: Labels, edge: bool = number % 2 == 1) -> Clips:
+        def drawn(clips: ClipTensor, labels: Labels, edge: bool = number % 2 == 1) -> ClipTensor:
             return _drawn(case.threats[-1], clips, edge, generator)
 
         case.attack("noise", left, drawn)
     return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
 
 
-def _drawn(threat: Threat, clips: Clips, edge: bool, generator: torch.Generator) -> Clips:
+def _drawn(threat: Threat, clips: ClipTensor, edge: bool, generator: torch.Generator) -> ClipTensor:
     feasible = threat.around(clips)
     if not edge:
         return feasible.clips(feasible.random(generator))
     direction = torch.randn(feasible.start.shape, generator=generator).to(clips.device)
-    return feasible.clips(feasible.step(feasible.start, direction, budget(threat)))
+    return feasible.clips(feasible.step(feasible.start, direction, single_eps(threat)))
 
 
 def doubling(case: WorstCase, ensemble: Ensemble) -> list[Measured]:
@@ -52,15 +52,15 @@ def doubling(case: WorstCase, ensemble: Ensemble) -> list[Measured]:
     Returns:
         Clips that stood and fell now, and clips that no attack with gradients breaks even so, though a black box did.
     """
-    if not case.judged.gradients:
+    if not case.attacked.gradients:
         return []
     threat, found = case.threats[-1], case.right.nonzero().flatten()
-    eps = budget(threat)
+    eps = single_eps(threat)
     black = [row for row, name in enumerate(case.found_by) if name in BLACK_BOX and case.distance[row] <= eps]
     stood = case.standing(eps)
     rows = torch.cat([stood, torch.tensor(black, dtype=torch.int64)])
     fell = torch.zeros(len(case.labels), dtype=torch.bool)
-    sizes = case.attack("doubled", rows, partial(case.judged.attack, ensemble.doubled(threat)))
+    sizes = case.attack("doubled", rows, partial(case.attacked.attack, ensemble.doubled(threat)))
     fell[[row for row, size in sizes.items() if size <= eps]] = True
     return [
         Measured("doubling", int(fell[stood].sum()), len(found)),

@@ -16,7 +16,7 @@ from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
-from vidrobust.evaluation.fields import attack_fields, attack_text, budget, layers
+from vidrobust.evaluation.fields import attack_budget, attack_fields, attack_text, layers
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.fast.view import answers, inference_view
 from vidrobust.threats import Linf, Threat
@@ -35,7 +35,7 @@ NOISE_EPS = 8.0
 HUGE_EPS = 128.0
 """Budgets (1/255) of the masking checks: one at which noise must be weaker than PGD, one no defence can survive."""
 
-Progress = Callable[[int], None]
+GradientProgress = Callable[[int], None]
 
 
 def silent(gradients: int) -> None:
@@ -53,7 +53,7 @@ def device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def ranks(model: nn.Module, clips: Clips) -> Tensor:
+def clip_ranks(model: nn.Module, clips: Clips) -> Tensor:
     """``N`` int64: how many classes stand before the true one, 0 being right (:func:`vidrobust.losses.ranks`).
 
     A clip for which the model gives NaN is wrong, and told of.
@@ -94,7 +94,7 @@ def accuracy(model: nn.Module, clips: Clips) -> Row:
         An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``; a digit a clip
         says which they are (``right``, ``within``).
     """
-    found, k = ranks(model, clips), min(5, len(clips.classes))
+    found, k = clip_ranks(model, clips), min(5, len(clips.classes))
     top1, topk = int((found == 0).sum()), int((found < k).sum())
     counts: Row = {"kind": "accuracy", "top1": top1, "top5": topk, "k": k, "clips": len(clips)}
     return {**counts, "right": digits(found == 0), "within": digits(found < k), "clips_of": clips_of(clips)}
@@ -110,7 +110,9 @@ def pgd(eps: float, alpha: float, steps: int) -> PGD:
     return PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps)
 
 
-def survivors(model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: Progress = silent) -> Survivors:
+def survivors(
+    model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: GradientProgress = silent
+) -> Survivors:
     """Which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified.
 
     Clips without a usable gradient under cross-entropy are attacked again under the margin loss; of those that had none
@@ -137,19 +139,19 @@ def attacked_row(found: Survivors, clips: Clips, model: nn.Module, attack: Attac
 
 def _row(mask: Tensor, clips: Clips, model: nn.Module, attack: Attack | None) -> Row:
     counts = {"correct": int(mask.sum()), "clips": len(mask), "survived": digits(mask)}
-    eps, alpha, steps = (0.0, 0.0, 0) if attack is None else budget(attack)
+    eps, alpha, steps = (0.0, 0.0, 0) if attack is None else attack_budget(attack)
     setting = {"kind": "robustness", "eps": eps, "alpha": alpha, "steps": steps}
     of = {"sources": len(set(clips.sources)), "clips_of": clips_of(clips)}
     return {**setting, **counts, **of, **attack_fields(attack, model)}
 
 
-def robustness(
+def robustness_rows(
     model: nn.Module,
     clips: Clips,
     eps: Sequence[float],
     steps: Sequence[int],
     alpha_star: Callable[[float, int], float],
-    progress: Progress = silent,
+    progress: GradientProgress = silent,
 ) -> list[Row]:
     """Accuracy against ε under PGD with the step size α*(ε, i), for every ε and every i.
 
@@ -163,7 +165,7 @@ def robustness(
         alpha_star: α*(ε, i) in units of 1/255.
         progress: called with the gradients spent.
     """
-    clean = ranks(model, clips) == 0
+    clean = clip_ranks(model, clips) == 0
     rows = []
     for count in steps:
         for asked in eps:
@@ -177,7 +179,9 @@ def robustness(
     return rows
 
 
-def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress: Progress = silent) -> list[Row]:
+def evaluate(
+    model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress: GradientProgress = silent
+) -> list[Row]:
     """Clean accuracy, then the accuracy under each attack.
 
     Args:
@@ -193,7 +197,7 @@ def evaluate(model: nn.Module, clips: Clips, attacks: Sequence[Attack], progress
         InputError: an attack is targeted.
     """
     refuse_targets(*attacks)
-    clean = ranks(model, clips) == 0
+    clean = clip_ranks(model, clips) == 0
     rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
         found = survivors(model, clips, attack, clean, progress)
@@ -229,7 +233,7 @@ def masking(model: nn.Module, clips: Clips, alpha: float, steps: int, seed: int 
         steps: iterations of PGD.
         seed: of the noise.
     """
-    clean = ranks(model, clips) == 0
+    clean = clip_ranks(model, clips) == 0
     zero = 0
     with undisturbed(model):
         for _, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.undisturbed import undisturbed
+from vidrobust.evaluation.attacked_model import bisected, logits_or_errors
 from vidrobust.evaluation.clips import device_of
-from vidrobust.evaluation.judged import answered, in_halves
 from vidrobust.fast.inference import are_probabilities
 from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
@@ -20,7 +20,7 @@ from vidrobust.types import PIXEL
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 ALIKE, NEAR = 1e-3, 1e-2
 """By what share of the largest logit answers may differ: to the same question, and to one in another batch."""
@@ -36,7 +36,7 @@ CLOSE, FAR = 8 * PIXEL, 64 * PIXEL
 
 
 @dataclass(frozen=True)
-class Look:
+class CleanAnswers:
     """What a model says of clean clips.
 
     Attributes:
@@ -56,7 +56,9 @@ class Look:
     measured: tuple[Measured, ...]
 
 
-def look(model: nn.Module, clips: Clips, labels: Labels, draws: int = 64, seed: int = 0) -> Look:
+def check_consistency(
+    model: nn.Module, clips: ClipTensor, labels: Labels, draws: int = 64, seed: int = 0
+) -> CleanAnswers:
     """Ask a model about clean clips in several ways.
 
     Args:
@@ -65,15 +67,17 @@ def look(model: nn.Module, clips: Clips, labels: Labels, draws: int = 64, seed: 
         draws: of a model that draws at random, over which its answer is the mean.
         seed: of the noise.
     """
-    logits, failed, errors = answered(model, clips)
+    logits, failed, errors = logits_or_errors(model, clips)
     if logits is None:
         nothing = torch.zeros_like(failed)
-        return Look(None, nothing, failed, False, False, (Measured("unanswered", *_share(failed), "; ".join(errors)),))
+        return CleanAnswers(
+            None, nothing, failed, False, False, (Measured("unanswered", *_share(failed), "; ".join(errors)),)
+        )
     usable = (~failed).nonzero().flatten()
-    shown = clips[usable]
-    random = _is_random(model, shown)
+    answered = clips[usable]
+    random = _is_random(model, answered)
     if random:
-        logits = answered(model, clips, draws)[0]
+        logits = logits_or_errors(model, clips, draws)[0]
         assert logits is not None
     finite = logits.isfinite().all(1)
     right = (predicted(logits) == labels.cpu()) & finite
@@ -85,57 +89,57 @@ def look(model: nn.Module, clips: Clips, labels: Labels, draws: int = 64, seed: 
         Measured("remembered clips", *_lost_to_noise(model, clips, labels, right, draws if random else 1, seed)),
     ]
     if not random:
-        measured += [_gradient_mode(model, shown, logits[usable]), _batch(model, shown, logits[usable])]
-        measured += _memory(model, shown, seed)
-    return Look(logits, right, failed, random, probabilities, tuple(measured))
+        measured += [_gradient_mode(model, answered, logits[usable]), _batch(model, answered, logits[usable])]
+        measured += _memory(model, answered, seed)
+    return CleanAnswers(logits, right, failed, random, probabilities, tuple(measured))
 
 
-def drift(model: nn.Module, clips: Clips, before: Logits) -> Measured:
+def drift(model: nn.Module, clips: ClipTensor, before: Logits) -> Measured:
     """How many clips get other logits than ``before`` (``B K``): of a model that draws nothing."""
-    after, _, _ = answered(model, clips)
+    after, _, _ = logits_or_errors(model, clips)
     return Measured("drift", *_share(_differ(after, before, ALIKE) if after is not None else torch.ones(len(clips))))
 
 
-def _is_random(model: nn.Module, clips: Clips) -> bool:
+def _is_random(model: nn.Module, clips: ClipTensor) -> bool:
     """Asked again and again, each time as it comes: no seed is set in between."""
-    few = clips[:ALONE]
+    some = clips[:ALONE]
     with undisturbed(model):
-        draws = [_asked(model, few, len(few)) for _ in range(4)]
+        draws = [_asked(model, some, len(some)) for _ in range(4)]
     return any(bool(_differ(draw, draws[0], ALIKE).any()) for draw in draws[1:])
 
 
-def _gradient_mode(model: nn.Module, clips: Clips, logits: Logits) -> Measured:
+def _gradient_mode(model: nn.Module, clips: ClipTensor, logits: Logits) -> Measured:
     """Does a graph, or a clip that asks for one, change the answer? That it gives none is for others to tell."""
-    few, known = clips[: 2 * ALONE], logits[: 2 * ALONE]
-    other = torch.zeros(len(few), dtype=torch.bool)
+    some, known = clips[: 2 * ALONE], logits[: 2 * ALONE]
+    other = torch.zeros(len(some), dtype=torch.bool)
     with undisturbed(model), torch.enable_grad():
         for wanted in (False, True):
-            found = _asked(model, few, len(known), wanted)
+            found = _asked(model, some, len(known), wanted)
             other |= _differ(found, known, ALIKE) & ~found.isnan().all(1)
     return Measured("gradient mode", *_share(other))
 
 
-def _batch(model: nn.Module, clips: Clips, logits: Logits) -> Measured:
+def _batch(model: nn.Module, clips: ClipTensor, logits: Logits) -> Measured:
     """Alone, in another order, beside other clips? A clip that fails alone depends on the others, too."""
-    few, known = clips[:ALONE], logits[:ALONE]
+    some, known = clips[:ALONE], logits[:ALONE]
     with undisturbed(model), torch.no_grad():
-        alone = torch.cat([_asked(model, clip[None], 1, classes=known.shape[1]) for clip in few])
-        turned = _asked(model, few.flip(0), len(few)).flip(0)
-        beside = _asked(model, torch.cat([few, 1 - few]), len(few))
+        alone = torch.cat([_asked(model, clip[None], 1, classes=known.shape[1]) for clip in some])
+        turned = _asked(model, some.flip(0), len(some)).flip(0)
+        beside = _asked(model, torch.cat([some, 1 - some]), len(some))
     other = torch.stack([_differ(found, known, NEAR) for found in (alone, turned, beside)]).any(0)
     return Measured("batch", *_share(other))
 
 
-def _memory(model: nn.Module, clips: Clips, seed: int) -> list[Measured]:
+def _memory(model: nn.Module, clips: ClipTensor, seed: int) -> list[Measured]:
     """Does a clip get another answer where one like it was asked about before? Of two copies, one is asked about both.
 
     Clips that the model may have been shown before, and those far from them, which it cannot.
     """
     generator = torch.Generator().manual_seed(seed)
-    few = clips[:ALONE]
-    far = (few + FAR * torch.randn(few.shape, generator=generator).to(few)).clamp(0, 1)
-    before = torch.cat([few, far])
-    near = (before + CLOSE * torch.randn(before.shape, generator=generator).to(few).sign()).clamp(0, 1)
+    some = clips[:ALONE]
+    far = (some + FAR * torch.randn(some.shape, generator=generator).to(some)).clamp(0, 1)
+    before = torch.cat([some, far])
+    near = (before + CLOSE * torch.randn(before.shape, generator=generator).to(some).sign()).clamp(0, 1)
     try:
         remembers, fresh = copy.deepcopy(model), copy.deepcopy(model)
     except Exception:  # noqa: BLE001 - what cannot be copied cannot be asked this
@@ -147,27 +151,27 @@ def _memory(model: nn.Module, clips: Clips, seed: int) -> list[Measured]:
     return [Measured("drift", *_share(other), "clips like them had been asked about" if other.any() else "")]
 
 
-def _asked(model: nn.Module, clips: Clips, count: int, gradient: bool = False, classes: int = 1) -> Logits:
+def _asked(model: nn.Module, clips: ClipTensor, count: int, gradient: bool = False, classes: int = 1) -> Logits:
     """``count K`` on the CPU: the logits of the first clips, as they come; NaN for those that the model fails on."""
     where, found = device_of(model), None
 
     def logits(rows: Tensor) -> Logits:
         return answers(model)(clips[rows].to(where).requires_grad_(gradient)).detach().float().cpu()
 
-    for rows, said in in_halves(logits, torch.arange(len(clips)), {}):
-        if said is not None:
-            found = torch.full((len(clips), said.shape[1]), torch.nan) if found is None else found
-            found[rows] = said
+    for rows, logits_again in bisected(logits, torch.arange(len(clips)), {}):
+        if logits_again is not None:
+            found = torch.full((len(clips), logits_again.shape[1]), torch.nan) if found is None else found
+            found[rows] = logits_again
     return torch.full((count, classes), torch.nan) if found is None else found[:count]
 
 
 def _lost_to_noise(
-    model: nn.Module, clips: Clips, labels: Labels, right: Tensor, draws: int, seed: int
+    model: nn.Module, clips: ClipTensor, labels: Labels, right: Tensor, draws: int, seed: int
 ) -> tuple[int, int]:
     """Right answers that are lost when every pixel moves by ±2/255 at random, and right answers."""
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, clips.shape, generator=generator).to(clips) * 2 - 1
-    logits, _, _ = answered(model, (clips + NOISE * signs).clamp(0, 1), draws)
+    logits, _, _ = logits_or_errors(model, (clips + NOISE * signs).clamp(0, 1), draws)
     kept = torch.zeros_like(right) if logits is None else predicted(logits) == labels.cpu()
     return int((right & ~kept).sum()), int(right.sum())
 

@@ -20,7 +20,7 @@ from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
     from vidrobust.attacks.wrappers import Search
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 class Transform(Protocol):
@@ -36,7 +36,7 @@ class Transform(Protocol):
         """Has it a useful gradient?"""
         ...
 
-    def __call__(self, clips: Clips, /) -> Clips:
+    def __call__(self, clips: ClipTensor, /) -> ClipTensor:
         """Transformed clips of the same shape, in [0, 1]."""
         ...
 
@@ -53,7 +53,7 @@ class Recompress:
     differentiable: ClassVar[bool] = False
     quality: int = 8
 
-    def __call__(self, clips: Clips) -> Clips:
+    def __call__(self, clips: ClipTensor) -> ClipTensor:
         """Every clip by itself."""
         from vidrobust.data.decoding.recompress import recompressed
 
@@ -78,7 +78,7 @@ class RandomCrop:
         if not 0 < self.share <= 1:
             raise InputError(f"share must lie above 0 and be at most 1, but is {self.share}.")
 
-    def __call__(self, clips: Clips) -> Clips:
+    def __call__(self, clips: ClipTensor) -> ClipTensor:
         """Every clip at a place of its own."""
         batch, _, frames, height, width = clips.shape
         kept = (max(1, round(height * self.share)), max(1, round(width * self.share)))
@@ -106,7 +106,7 @@ class FrameShuffle:
         if self.window < 2:
             raise InputError(f"window must be at least 2 frames, but is {self.window}.")
 
-    def __call__(self, clips: Clips) -> Clips:
+    def __call__(self, clips: ClipTensor) -> ClipTensor:
         """Every clip in an order of its own."""
         frames = clips.shape[2]
         starts = range(0, frames, self.window)
@@ -133,7 +133,7 @@ class Defended(nn.Module):
         super().__init__()
         self.classifier, self.transform = classifier, transform
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
         if not torch.is_tensor(clips):
             raise TypeError("a transform runs on tensors alone: it cannot be traced into a graph.")

@@ -39,7 +39,7 @@ def examples(
     x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
     result = attack(model, x, y)
     with undisturbed(model), torch.no_grad():
-        before, after = (answers(model)(shown).float().softmax(1).cpu() for shown in (x, result.clips))
+        before, after = (answers(model)(pair).float().softmax(1).cpu() for pair in (x, result.clips))
     rows = []
     for index, video in enumerate(clips.videos):
         file = folder / f"example-{index}.npz"

@@ -30,11 +30,11 @@ def layers(attack: Any) -> Iterator[Any]:
         attack = getattr(attack, "search", None) if "search" in _fields(attack) else None
 
 
-def budget(attack: Any) -> tuple[float, float, int]:
+def attack_budget(attack: Any) -> tuple[float, float, int]:
     """ε and α in units of 1/255, and the iterations, of an attack that has them, or of the search that it wraps.
 
     >>> from vidrobust import PGD, Linf, Threat
-    >>> budget(PGD(Threat(Linf(), 16 / 255), 4 / 255, 20))
+    >>> attack_budget(PGD(Threat(Linf(), 16 / 255), 4 / 255, 20))
     (16.0, 4.0, 20)
     """
     *_, search = layers(attack)

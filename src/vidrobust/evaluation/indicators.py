@@ -15,8 +15,8 @@ import torch
 from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import undisturbed
-from vidrobust.attacks.wrappers import seeded
-from vidrobust.evaluation.worst_case import WorstCase, budget
+from vidrobust.attacks.wrappers import seeded_by_clips
+from vidrobust.evaluation.worst_case import WorstCase, single_eps
 from vidrobust.losses import margin
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.threats import Linf, WholeClip
@@ -52,26 +52,26 @@ def indicators(case: WorstCase, alpha: float, steps: int, count: int) -> list[Me
     if not len(rows):
         return []
     threat = case.threats[-1]
-    found = _path(case, threat, rows, alpha, steps) if case.judged.gradients else []
-    if case.judged.random:
+    found = _path(case, threat, rows, alpha, steps) if case.attacked.gradients else []
+    if case.attacked.random:
         found.append(_unstable(case, rows))
     return found
 
 
-def gradients(case: WorstCase, count: int) -> list[Measured]:
+def gradient_indicators(case: WorstCase, count: int) -> list[Measured]:
     """Unavailable and misleading gradients, on the first ``count`` clips that the model gets right."""
     rows, threat = case.right.nonzero().flatten()[:count], case.threats[-1]
-    if not len(rows) or not case.judged.gradients:
+    if not len(rows) or not case.attacked.gradients:
         return []
     clips, labels = case.clips[rows], case.labels[rows]
-    call, generator = case.judged.mean, torch.Generator().manual_seed(0)
-    with undisturbed(case.judged.model), seeded(0, clips):
+    call, generator = case.attacked.mean, torch.Generator().manual_seed(0)
+    with undisturbed(case.attacked.model), seeded_by_clips(0, clips):
         feasible = threat.around(clips)
         points = [feasible.start, feasible.random(generator), feasible.random(generator)]
         seen = [uphill(call, feasible, point, labels, margin, feasible.movable) for point in points]
         usable = torch.stack([ascent.usable for ascent in seen])
         unavailable = usable.sum(0) < 2  # of three points: a flat spot is no plateau
-        step = budget(threat) * SMALL
+        step = single_eps(threat) * SMALL
         losses, gradient = seen[0].losses, seen[0].gradient
         start = feasible.start
 
@@ -86,7 +86,7 @@ def gradients(case: WorstCase, count: int) -> list[Measured]:
         drawn = [torch.randn(shape, generator=generator).to(start.device) for _ in range(4)]
         at_random = torch.stack([rise(noise)[0] for noise in drawn]).amax(0)
     misleading = ~((along > PROMISED * promised) & (along > at_random)) & usable[0]
-    if case.judged.random:  # the slope of a mean over few draws is lost in their noise: instability tells
+    if case.attacked.random:  # the slope of a mean over few draws is lost in their noise: instability tells
         misleading = torch.zeros_like(misleading)
     return [
         Measured("unavailable gradients", int(unavailable.sum()), len(rows)),
@@ -98,14 +98,14 @@ def _path(case: WorstCase, threat: Threat, rows: Tensor, alpha: float, steps: in
     """What the way of plain PGD shows: silent success, incomplete optimisation, transfer failure."""
     clips, labels = case.clips[rows], case.labels[rows]
     attack = PGD(threat, alpha, steps, keep="last", loss=margin)
-    follow = case.judged.mean if case.judged.random else case.judged.follow
+    follow = case.attacked.mean if case.attacked.random else case.attacked.follow
     broken, losses, end = [], [], clips
-    with seeded(0, clips):
+    with seeded_by_clips(0, clips):
         for iterate in attack.trajectory(follow, clips, labels):
             broken.append((iterate.predicted != labels).cpu())
             losses.append(torch.nan_to_num(iterate.loss, -1e30).cpu())
             end = iterate.clips
-    wrong = case.judged.wrong(end, labels)
+    wrong = case.attacked.wrong(end, labels)
     ever, last = torch.stack(broken).any(0), broken[-1]
     best = torch.stack(losses).cummax(0).values
     late = max(1, steps // 10)
@@ -114,7 +114,7 @@ def _path(case: WorstCase, threat: Threat, rows: Tensor, alpha: float, steps: in
         Measured("silent success", int((ever & ~last).sum()), len(rows)),
         Measured("incomplete optimisation", int(rising.sum()), max(1, int((~ever).sum()))),
     ]
-    if not case.judged.random:  # there, the last word is the mean over other draws
+    if not case.attacked.random:  # there, the last word is the mean over other draws
         found.append(Measured("transfer failure", int((last & ~wrong).sum()), max(1, int(last.sum()))))
     return found
 
@@ -129,7 +129,7 @@ def unconstrained(case: WorstCase, steps: int) -> Measured:
     whole = replace(case.threats[-1], norm=Linf(), eps=1.0, support=WholeClip())
     for alpha in (1 / 16, 1 / 4):
         attack = PGD(whole, alpha, steps, random_start=alpha > 0.1, loss=margin)
-        if len(left) and case.judged.gradients:
+        if len(left) and case.attacked.gradients:
             left = left[~_breaks(case, attack, left)]
     return Measured("unconstrained failure", len(left), len(rows))
 
@@ -138,7 +138,7 @@ def _breaks(case: WorstCase, attack: PGD, rows: Tensor) -> Tensor:
     """Which of the clips an attack of another threat breaks; nothing is kept of it."""
     clips, labels = case.clips[rows], case.labels[rows]
     try:
-        return case.judged.wrong(case.judged.attack(attack, clips, labels).clips, labels)
+        return case.attacked.wrong(case.attacked.attack(attack, clips, labels).clips, labels)
     except Exception:  # noqa: BLE001 - whatever stops the attack, it has not broken them
         return torch.zeros(len(rows), dtype=torch.bool)
 
@@ -146,7 +146,7 @@ def _breaks(case: WorstCase, attack: PGD, rows: Tensor) -> Tensor:
 def _unstable(case: WorstCase, rows: Tensor) -> Measured:
     """Clips whose loss moves from one mean over draws to the next, as the attack sees them."""
     clips, labels = case.clips[rows], case.labels[rows]
-    with undisturbed(case.judged.model), torch.no_grad(), seeded(1, clips):
-        seen = torch.stack([margin(case.judged.mean(clips), labels) for _ in range(4)])
+    with undisturbed(case.attacked.model), torch.no_grad(), seeded_by_clips(1, clips):
+        seen = torch.stack([margin(case.attacked.mean(clips), labels) for _ in range(4)])
     moves = seen.amax(0) - seen.amin(0) > UNSTABLE * seen.mean(0).abs().clamp(min=1e-12)
     return Measured("unstable predictions", int(moves.sum()), len(rows))

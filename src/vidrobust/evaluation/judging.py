@@ -13,20 +13,20 @@ import torch
 from torch import nn
 
 from vidrobust.evaluation.active import active
+from vidrobust.evaluation.attacked_model import DRAWS, AttackedModel, with_ordinary_logits
 from vidrobust.evaluation.checklist import doubling, noise, rises
-from vidrobust.evaluation.consistency import Look, drift, look
+from vidrobust.evaluation.consistency import CleanAnswers, check_consistency, drift
 from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
-from vidrobust.evaluation.indicators import gradients, indicators, unconstrained
-from vidrobust.evaluation.judged import DRAWS, Judged, healthy
-from vidrobust.evaluation.straight import followed
-from vidrobust.evaluation.worst_case import WorstCase, budget, nearest, step_size
+from vidrobust.evaluation.indicators import gradient_indicators, indicators, unconstrained
+from vidrobust.evaluation.straight_through import gradient_to_follow
+from vidrobust.evaluation.worst_case import WorstCase, calibrated_alpha, nearest, single_eps
 from vidrobust.results.numbers.verdict import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.threats import Threat
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 STAGES = ("FMN", *GRADIENTS, *BLACK_BOX, "noise", "doubled", "signs")
 """The pieces after the first look, in their order: attacks, then what is left to try, then the signs of failure."""
@@ -35,13 +35,18 @@ FEW = 8
 """Clips on which gradients are compared before the attacks."""
 
 
-def seen(model: nn.Module, clips: Clips, labels: Labels, ensemble: Ensemble) -> Look:
+def clean_answers(model: nn.Module, clips: ClipTensor, labels: Labels, ensemble: Ensemble) -> CleanAnswers:
     """What the model says of clean clips."""
-    return look(model, clips, labels, ensemble.samples * DRAWS)
+    return check_consistency(model, clips, labels, ensemble.samples * DRAWS)
 
 
-def begun(
-    model: nn.Module, clips: Clips, labels: Labels, threats: Sequence[Threat], first: Look, ensemble: Ensemble
+def start_case(
+    model: nn.Module,
+    clips: ClipTensor,
+    labels: Labels,
+    threats: Sequence[Threat],
+    first: CleanAnswers,
+    ensemble: Ensemble,
 ) -> tuple[WorstCase, list[Measured]]:
     """The worst case before any attack, and what gradient the attacks follow.
 
@@ -52,20 +57,22 @@ def begun(
         first: what it says of the clips.
         ensemble: how hard attacks try.
     """
-    judged, measured = Judged(model, model, ensemble.samples if first.random else 1), []
+    attacked, measured = AttackedModel(model, model, ensemble.samples if first.random else 1), []
     rows = first.right.nonzero().flatten()
     if len(rows):
         assert first.logits is not None
-        ordinary = healthy(model, first.logits[rows], first.probabilities)
-        few = rows[:FEW]
-        follow, layer, any_gradient = followed(ordinary, threats[-1], clips[few], labels[few], judged.samples)
-        judged = replace(judged, follow=follow, gradients=any_gradient)
+        ordinary = with_ordinary_logits(model, first.logits[rows], first.probabilities)
+        first_rows = rows[:FEW]
+        follow, layer, any_gradient = gradient_to_follow(
+            ordinary, threats[-1], clips[first_rows], labels[first_rows], attacked.samples
+        )
+        attacked = replace(attacked, follow=follow, gradients=any_gradient)
         measured = [Measured("no gradient", int(not any_gradient), 1)]
         measured.append(Measured("masked gradient", int(bool(layer)), 1, f"straight to {layer}" if layer else ""))
-    return WorstCase(judged, clips, labels, threats, first.right), measured
+    return WorstCase(attacked, clips, labels, threats, first.right), measured
 
 
-def stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diagnostic: int = 0) -> list[Measured]:
+def run_stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diagnostic: int = 0) -> list[Measured]:
     """Run one of :data:`STAGES`.
 
     Args:
@@ -75,30 +82,30 @@ def stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diagnost
         classes: of the model.
         diagnostic: how many of the first clips belong to the diagnostic subset.
     """
-    draws = ensemble.noise if not case.judged.random else max(1, ensemble.noise // ensemble.samples)
+    draws = ensemble.noise if not case.attacked.random else max(1, ensemble.noise // ensemble.samples)
     if name == "FMN":
         nearest(case, ensemble)
-        case.alpha = step_size(case, case.threats[-1], ensemble.steps) if case.judged.gradients else 0.0
+        case.alpha = calibrated_alpha(case, case.threats[-1], ensemble.steps) if case.attacked.gradients else 0.0
         found = [unconstrained(case, ensemble.steps)]
-        return found + _tried("gradients", lambda: gradients(case, max(diagnostic, FEW)))
+        return found + _tried("gradients", lambda: gradient_indicators(case, max(diagnostic, FEW)))
     if name == "noise":
         return [noise(case, draws)]
     if name == "doubled":
         return doubling(case, ensemble)
     if name == "signs":
         return _signs(case, ensemble, diagnostic)
-    if name in BLACK_BOX or case.judged.gradients:
+    if name in BLACK_BOX or case.attacked.gradients:
 
         def search(threat: Threat) -> Any:
-            alpha = case.alpha * budget(threat) / budget(case.threats[-1])
-            return ensemble.attacks(threat, classes, alpha or 1.0, case.judged.gradients)[name]
+            alpha = case.alpha * single_eps(threat) / single_eps(case.threats[-1])
+            return ensemble.attacks(threat, classes, alpha or 1.0, case.attacked.gradients)[name]
 
         case.run(name, search, diagnostic)
     return []
 
 
 def _signs(case: WorstCase, ensemble: Ensemble, diagnostic: int) -> list[Measured]:
-    budgets = [budget(threat) for threat in case.threats]
+    budgets = [single_eps(threat) for threat in case.threats]
     found = [rises(case.distance, budgets)]
     if diagnostic:
         alpha = case.alpha or budgets[-1] / 4
@@ -107,7 +114,7 @@ def _signs(case: WorstCase, ensemble: Ensemble, diagnostic: int) -> list[Measure
     return found
 
 
-def missed(case: WorstCase) -> list[Measured]:
+def missing_attacks(case: WorstCase) -> list[Measured]:
     """Attacks that could not be run on some clips, with the errors."""
     return [
         Measured("missing", count, len(case.labels), f"{name}: {why}") for name, (count, why) in case.missing.items()
@@ -123,7 +130,7 @@ def _tried(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
         return [Measured("missing", 1, 1, f"{name}: {type(error).__name__}: {lines[0] if lines else ''}"[:200])]
 
 
-def ended(model: nn.Module, clips: Clips, first: Look) -> list[Measured]:
+def check_drift(model: nn.Module, clips: ClipTensor, first: CleanAnswers) -> list[Measured]:
     """Does the model still answer as it did before the attacks?"""
     if first.random or first.logits is None:
         return []

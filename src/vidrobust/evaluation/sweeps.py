@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
-    from vidrobust.evaluation.clips import Progress
+    from vidrobust.evaluation.clips import GradientProgress
     from vidrobust.runs.rows import Row
 
 
@@ -32,7 +32,7 @@ def trajectory(
     alpha: float,
     steps: int,
     at: Sequence[int] = (),
-    progress: Progress = silent,
+    progress: GradientProgress = silent,
 ) -> Row:
     """The mean loss and the accuracy after each step of one PGD run: one trajectory serves all iteration counts.
 
@@ -78,14 +78,14 @@ def sweep(
     alphas: Sequence[float],
     steps: int,
     at: Sequence[int] = (),
-    progress: Progress = silent,
+    progress: GradientProgress = silent,
 ) -> list[Row]:
     """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients a clip, for all iteration counts."""
     return [trajectory(model, clips, eps, alpha, steps, at, progress) for alpha in alphas]
 
 
 def step_sizes(
-    model: nn.Module, clips: Clips, eps: float, steps: Sequence[int], progress: Progress = silent
+    model: nn.Module, clips: Clips, eps: float, steps: Sequence[int], progress: GradientProgress = silent
 ) -> list[Row]:
     """α*(ε, i) for each i: the step size of the largest mean loss, on a grid widened until the optimum is interior.
 
@@ -139,7 +139,7 @@ class StepSizes:
         return round(float(eps * ratio), 5)
 
 
-def calibrated(model: nn.Module, clips: Clips, progress: Progress = silent) -> Callable[[float, int], float]:
+def calibrated(model: nn.Module, clips: Clips, progress: GradientProgress = silent) -> Callable[[float, int], float]:
     """α* of a model outside a study: looked for each time it is asked for, on the model as it then is.
 
     Args:

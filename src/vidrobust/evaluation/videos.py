@@ -24,7 +24,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
 from vidrobust.evaluation.clips import (
     BATCH,
-    Progress,
+    GradientProgress,
     attacked_row,
     device_of,
     evaluate,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 Average: TypeAlias = Literal["logits", "probabilities"]
 Level: TypeAlias = Literal["clip", "video"]
-Part = TypeVar("Part")
+AttackPart = TypeVar("AttackPart")
 
 
 class VideoClassifier(nn.Module):
@@ -71,23 +71,23 @@ class VideoClassifier(nn.Module):
 
     def forward(self, videos: Tensor) -> Tensor:
         """``B C (views · T) H W`` to logits ``B K``."""
-        logits = self.model(apart(videos, self.views)).float().unflatten(0, (-1, self.views))
+        logits = self.model(split_views(videos, self.views)).float().unflatten(0, (-1, self.views))
         if self.average == "logits":
             return logits.mean(1)
         return logits.log_softmax(2).logsumexp(1) - math.log(self.views)
 
 
-def joined(clips: Tensor, views: int) -> Tensor:
+def join_views(clips: Tensor, views: int) -> Tensor:
     """Clips ``(B · views) C T H W``, those of a video together, as ``B C (views · T) H W``."""
     return clips.unflatten(0, (-1, views)).transpose(1, 2).flatten(2, 3)
 
 
-def apart(videos: Tensor, views: int) -> Tensor:
-    """The inverse of :func:`joined`."""
+def split_views(videos: Tensor, views: int) -> Tensor:
+    """The inverse of :func:`join_views`."""
     return videos.unflatten(2, (views, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def each_view(attack: Part, views: int) -> Part:
+def each_view(attack: AttackPart, views: int) -> AttackPart:
     """The attack with every threat in it, however deep, granting its budget to each view of a joined video."""
     if isinstance(attack, Threat):
         return dataclasses.replace(attack, views=views)
@@ -109,7 +109,7 @@ def evaluate_views(
     views: Views,
     level: Level = "clip",
     average: Average = "logits",
-    progress: Progress = silent,
+    progress: GradientProgress = silent,
 ) -> list[Row]:
     """Accuracy over several clips of each video, clean and under each attack.
 
@@ -136,8 +136,8 @@ def evaluate_views(
     about = {"kind": "views", "level": level, "views": views, "videos": len(clips)}
     if level == "clip":
         rows = evaluate(model, viewed, attacks, progress)
-        told = ["none"] + ["clip"] * len(attacks)
-        return [{**row, **about, "average": None, "attacked": what} for row, what in zip(rows, told, strict=True)]
+        attacked = ["none"] + ["clip"] * len(attacks)
+        return [{**row, **about, "average": None, "attacked": what} for row, what in zip(rows, attacked, strict=True)]
     about["average"] = average
     videos = _Videos(model, clips, viewed, average)
     clean = videos.clean()
@@ -175,23 +175,23 @@ class _Videos:
         """``N`` bool: which videos are classified rightly."""
         right = torch.zeros(len(self.labels), dtype=torch.bool)
         for part, count, x, y in self.batches(~right):
-            right[part] = self._right(count, joined(x, count), y)
+            right[part] = self._right(count, join_views(x, count), y)
         return right
 
-    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: Progress) -> Survivors:
+    def clip_by_clip(self, attack: Attack, alive: Tensor, progress: GradientProgress) -> Survivors:
         """Which videos in ``alive`` (``N`` bool) survive that each of their clips is attacked on its own."""
         found = Survivors.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
             tried = attempt(attack, self.model, x, y.repeat_interleave(count))
-            found.note(part, self._right(count, joined(tried.clips, count), y), tried)
+            found.note(part, self._right(count, join_views(tried.clips, count), y), tried)
             progress(tried.spent)
         return found
 
-    def as_one(self, attack: Attack, alive: Tensor, progress: Progress) -> Survivors:
+    def as_one(self, attack: Attack, alive: Tensor, progress: GradientProgress) -> Survivors:
         """Which videos in ``alive`` (``N`` bool) survive an attack on their own answer."""
         found = Survivors.start(len(self.labels))
         for part, count, x, y in self.batches(alive):
-            tried = attempt(each_view(attack, count), self.classifiers[count], joined(x, count), y)
+            tried = attempt(each_view(attack, count), self.classifiers[count], join_views(x, count), y)
             found.note(part, ~tried.broken, tried)
             progress(tried.spent * count)
         return found

@@ -17,17 +17,17 @@ import torch
 
 from vidrobust.attacks.base import AttackResult
 from vidrobust.attacks.step_size import calibrate
-from vidrobust.attacks.wrappers import seeded
+from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.errors import InputError
+from vidrobust.evaluation.attacked_model import AttackedModel, bisected
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judged import Judged, in_halves
 from vidrobust.losses import margin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.threats import Threat
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 CALIBRATED = 8
 """Clips on which PGD's step size is calibrated."""
@@ -38,7 +38,7 @@ class WorstCase:
     """What is known of some clips under one norm and support.
 
     Attributes:
-        judged: the model.
+        attacked: the model.
         clips, labels: ``B C T H W`` float32 in [0, 1], and ``B``.
         threats: the budgets of interest, ascending, of one norm and support.
         right: ``B`` bool, the clips that the model gets right; no other is attacked.
@@ -52,13 +52,13 @@ class WorstCase:
         gradients, passes: what the attacks have cost.
     """
 
-    judged: Judged
-    clips: Clips
+    attacked: AttackedModel
+    clips: ClipTensor
     labels: Labels
     threats: Sequence[Threat]
     right: Tensor
     distance: Tensor = field(init=False)
-    adversarial: Clips = field(init=False)
+    adversarial: ClipTensor = field(init=False)
     found_by: list[str] = field(init=False)
     broke: dict[str, list[int]] = field(default_factory=dict)
     missing: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class WorstCase:
         """Indices of the clips that no perturbation of at most ``eps`` is known to break."""
         return (self.distance > eps).nonzero().flatten()
 
-    def absorb(self, name: str, rows: Tensor, found: Clips) -> Tensor:
+    def absorb(self, name: str, rows: Tensor, found: ClipTensor) -> Tensor:
         """Take what an attack found of the clips ``rows``; nothing counts but the model's own word.
 
         Returns:
@@ -84,7 +84,7 @@ class WorstCase:
         """
         device = self.clips.device
         found = found.to(device, torch.float32)
-        wrong = self.judged.wrong(found, self.labels[rows])
+        wrong = self.attacked.wrong(found, self.labels[rows])
         inside = ((found >= 0) & (found <= 1)).flatten(1).all(1).cpu()
         size = self.threats[-1].around(self.clips[rows]).size(found).cpu()
         size = torch.where(wrong & inside, size, math.inf)
@@ -104,16 +104,16 @@ class WorstCase:
             diagnostic: how many of the first clips are attacked by all.
         """
         for threat in self.threats:
-            eps, last = budget(threat), threat is self.threats[-1]
+            eps, last = single_eps(threat), threat is self.threats[-1]
             rows = self.standing(eps)
             if last and diagnostic:
                 every = self.right[:diagnostic].nonzero().flatten()
                 rows = torch.cat([rows, every]).unique()
-            sizes = self.attack(name, rows, partial(self.judged.attack, search(threat)))
+            sizes = self.attack(name, rows, partial(self.attacked.attack, search(threat)))
             if last and diagnostic:
                 self.broke[name] = [row for row, size in sizes.items() if row < diagnostic and size <= eps]
 
-    def attack(self, name: str, rows: Tensor, work: Callable[[Clips, Labels], Any]) -> dict[int, float]:
+    def attack(self, name: str, rows: Tensor, work: Callable[[ClipTensor, Labels], Any]) -> dict[int, float]:
         """Run an attack on clips, in parts where it fails on all at once, and absorb what it finds.
 
         Args:
@@ -135,23 +135,23 @@ class WorstCase:
                 found = found.clips
             return self.absorb(name, part, found)
 
-        for part, found in in_halves(once, rows, errors):
+        for part, found in bisected(once, rows, errors):
             if found is not None:
                 sizes |= dict(zip(part.tolist(), found.tolist(), strict=True))
         lost = len(rows) - len(sizes)
         if lost:
-            before, told = self.missing.get(name, (0, ""))
-            self.missing[name] = before + lost, "; ".join(errors) or told
+            before, known = self.missing.get(name, (0, ""))
+            self.missing[name] = before + lost, "; ".join(errors) or known
         return sizes
 
 
-def budget(threat: Threat) -> float:
+def single_eps(threat: Threat) -> float:
     """The one budget of a threat whose clips all have the same."""
     assert isinstance(threat.eps, (int, float))
     return float(threat.eps)
 
 
-def refuse_shared(threat: Threat, clips: Clips) -> None:
+def refuse_shared(threat: Threat, clips: ClipTensor) -> None:
     """Refuse a threat without a worst case for each clip.
 
     Raises:
@@ -172,17 +172,17 @@ def nearest(case: WorstCase, ensemble: Ensemble) -> None:
     largest = threat.norm.largest(case.clips[0].numel())
     rows = case.right.nonzero().flatten()
     search = ensemble.nearest(replace(threat, eps=largest))
-    case.attack("FMN", rows, partial(case.judged.attack, search))
+    case.attack("FMN", rows, partial(case.attacked.attack, search))
 
 
-def step_size(case: WorstCase, threat: Threat, steps: int) -> float:
+def calibrated_alpha(case: WorstCase, threat: Threat, steps: int) -> float:
     """PGD's step size in the units of ε, calibrated on a few of the clips that stand; ε/4 where that fails."""
-    rows, plain = case.standing(budget(threat))[:CALIBRATED], budget(threat) / 4
-    if not len(rows) or case.judged.random:
+    rows, plain = case.standing(single_eps(threat))[:CALIBRATED], single_eps(threat) / 4
+    if not len(rows) or case.attacked.random:
         return plain
     try:
-        with seeded(0, case.clips):
-            found = calibrate(case.judged.follow, threat, steps, case.clips[rows], case.labels[rows], margin)
+        with seeded_by_clips(0, case.clips):
+            found = calibrate(case.attacked.follow, threat, steps, case.clips[rows], case.labels[rows], margin)
     except Exception:  # noqa: BLE001 - the attack itself will say what is wrong
         return plain
     return found[steps].alpha

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.autograd.function import FunctionCtx
 
-Triple = tuple[int, ...]
+IntTriple = tuple[int, ...]
 
 
-class Window(NamedTuple):
+class ConvWindow(NamedTuple):
     """How a convolution goes over its input: frames, rows and columns."""
 
-    stride: Triple = (1, 1, 1)
-    padding: Triple = (0, 0, 0)
-    dilation: Triple = (1, 1, 1)
+    stride: IntTriple = (1, 1, 1)
+    padding: IntTriple = (0, 0, 0)
+    dilation: IntTriple = (1, 1, 1)
     groups: int = 1
 
 
-SAME = Window(padding=(1, 1, 1))
+SAME = ConvWindow(padding=(1, 1, 1))
 """That of a 3×3×3 convolution whose output has the size of its input."""
 
 
@@ -58,7 +58,7 @@ class FrozenConv(nn.Module):
     def __init__(self, conv: nn.Conv3d, scale: Tensor | None = None) -> None:
         super().__init__()
         assert not isinstance(conv.padding, str)
-        self.conv, self.window = conv, Window(conv.stride, conv.padding, conv.dilation, conv.groups)
+        self.conv, self.window = conv, ConvWindow(conv.stride, conv.padding, conv.dilation, conv.groups)
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class FrozenConv(nn.Module):
 
 
 def frozen_conv3d(
-    inputs: Tensor, weight: Tensor, bias: Tensor | None, window: Window, scale: Tensor | None = None
+    inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvWindow, scale: Tensor | None = None
 ) -> Tensor:
     """As ``F.conv3d`` with ``weight · scale``, differentiable in the input alone."""
     return Convolution.apply(inputs, weight, bias, scale, window)
@@ -78,7 +78,7 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, window: Window
+        ctx: FunctionCtx, inputs: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, window: ConvWindow
     ) -> Tensor:
         ctx.save_for_backward(*(weight,) if scale is None else (weight, scale))
         ctx.shape, ctx.window = inputs.shape, window  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ def _spread(channels: Tensor) -> Tensor:
     return channels.view(-1, 1, 1, 1)
 
 
-def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: Window) -> Tensor:
+def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvWindow) -> Tensor:
     if _by_onednn(inputs, weight, window):
         if window == SAME and is_worthwhile(inputs.shape, weight):
             return winograd_conv3d(inputs, weight, bias)
@@ -122,7 +122,7 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: Windo
     return F.conv3d(inputs, weight, bias, *window)
 
 
-def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, window: Window) -> Tensor:
+def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, window: ConvWindow) -> Tensor:
     """The gradient of a convolution's input of a given shape, from that of its output."""
     again = torch.is_grad_enabled()  # it is to be differentiated again
     by_onednn = _by_onednn(gradient, weight, window)
@@ -139,7 +139,7 @@ def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, windo
     return transposed(gradient, weight, None, padding, beyond, stride, dilation, groups, "none", [], "")
 
 
-def _by_onednn(features: Tensor, weight: Tensor, window: Window) -> bool:
+def _by_onednn(features: Tensor, weight: Tensor, window: ConvWindow) -> bool:
     """Is it float32 on a CPU, where PyTorch would not call oneDNN for one small clip on one thread?
 
     Not where an output may see padding alone: there, oneDNN was seen to end the process.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.autograd.function import FunctionCtx
 
-    from vidrobust.fast.frozen import Window
+    from vidrobust.fast.frozen import ConvWindow
 
 
 class FusedConv(nn.Module):
@@ -41,7 +41,7 @@ class ConvAddReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, features: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, window: Window
+        ctx: FunctionCtx, features: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, window: ConvWindow
     ) -> Tensor:
         stride, padding, dilation, groups = window
         how = (stride, padding, dilation, groups)

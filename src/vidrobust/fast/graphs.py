@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.autograd.function import FunctionCtx
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import Classifier, ClipTensor, Logits
 
-    Call = Callable[[Clips], Logits]
 
 BYTES = 2**30
 """The most that the activations of a batch may take: larger ones keep a GPU busy without graphs, which hold memory."""
@@ -56,7 +55,7 @@ class Graphs:
         self.turn = 0
         """Forward passes so far: all graphs share their memory, so only the last one's activations are still there."""
 
-    def __call__(self, call: Call, clips: Clips) -> Logits:
+    def __call__(self, call: Classifier, clips: ClipTensor) -> Logits:
         """``call(clips)``, differentiable in the clips.
 
         Args:
@@ -70,7 +69,7 @@ class Graphs:
         """Let go of all graphs and their memory."""
         self._captured.clear()
 
-    def _graph_for(self, call: Call, clips: Clips) -> Captured | None:
+    def _graph_for(self, call: Classifier, clips: ClipTensor) -> Captured | None:
         if self._failed or len(clips) > SIZES[-1]:
             return None
         size = SIZES[bisect.bisect_left(SIZES, len(clips))]
@@ -95,7 +94,7 @@ class Graphs:
         return self._captured[key]
 
 
-class Repeated:
+class RepeatedWork:
     """Work without arguments on tensors that stay where they are: as one CUDA graph once it has been done twice.
 
     Args:
@@ -134,7 +133,7 @@ class Repeated:
 class Captured:
     """Both passes for one size of batch."""
 
-    def __init__(self, graphs: Graphs, call: Call, clips: Clips, size: int) -> None:
+    def __init__(self, graphs: Graphs, call: Classifier, clips: ClipTensor, size: int) -> None:
         self.graphs = graphs
         with torch.no_grad():
             rows = torch.arange(size, device=clips.device) % len(clips)
@@ -152,21 +151,21 @@ class Captured:
         self.logits = logits.detach()
         self._check(point, wanted, slope, gradient)
 
-    def _check(self, point: Clips, wanted: Logits, slope: Tensor, gradient: Tensor) -> None:
+    def _check(self, point: ClipTensor, wanted: Logits, slope: Tensor, gradient: Tensor) -> None:
         got = self.forward(point), self.backward(point, slope, self.graphs.turn)
         for name, one, other in (("logits", got[0], wanted), ("gradients", got[1], gradient)):
             off, most = (one - other).abs().max(), other.abs().max()
             if not bool(off <= TOLERANCE * most):
                 raise RuntimeError(f"its {name} came out differently, by {off.item():.3g} of up to {most.item():.3g}")
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """The logits of no more clips than the graph is for."""
         self.inputs.detach()[: len(clips)].copy_(clips)
         self.forwards.replay()
         self.graphs.turn += 1
         return self.logits[: len(clips)].clone()
 
-    def backward(self, clips: Clips, slope: Tensor, turn: int) -> Tensor:
+    def backward(self, clips: ClipTensor, slope: Tensor, turn: int) -> Tensor:
         """The gradient in ``clips`` of logits whose gradient is ``slope``, after the forward pass number ``turn``."""
         if turn != self.graphs.turn:  # its activations are gone
             self.forward(clips)
@@ -177,7 +176,7 @@ class Captured:
         return self.gradient[: len(clips)].clone(memory_format=torch.preserve_format)
 
 
-def _plainly(call: Call, point: Clips) -> tuple[Logits, Tensor, Tensor]:
+def _plainly(call: Classifier, point: ClipTensor) -> tuple[Logits, Tensor, Tensor]:
     """Logits, a gradient of them, and what it is in the clips, on the way making what is made on first use."""
     random = torch.cuda.get_rng_state(point.device)
     stream = torch.cuda.Stream(point.device)
@@ -197,7 +196,7 @@ class Replay(torch.autograd.Function):
     """A captured forward pass, and the captured backward pass that belongs to it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, clips: Clips, captured: Captured, call: Call) -> Logits:
+    def forward(ctx: FunctionCtx, clips: ClipTensor, captured: Captured, call: Classifier) -> Logits:
         logits = captured.forward(clips)
         ctx.save_for_backward(clips)
         ctx.captured, ctx.call, ctx.turn = captured, call, captured.graphs.turn  # type: ignore[attr-defined]
@@ -213,6 +212,6 @@ class Replay(torch.autograd.Function):
         return captured.backward(clips, slope, ctx.turn), None, None  # type: ignore[attr-defined]
 
 
-def _layout(clips: Clips) -> torch.memory_format:
+def _layout(clips: ClipTensor) -> torch.memory_format:
     plain = clips.is_contiguous() or not clips.is_contiguous(memory_format=torch.channels_last_3d)
     return torch.contiguous_format if plain else torch.channels_last_3d

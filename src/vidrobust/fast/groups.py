@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.fast.frozen import Window, frozen_conv3d, is_plain
+from vidrobust.fast.frozen import ConvWindow, frozen_conv3d, is_plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +24,13 @@ ENOUGH = 16
 """Channels that a merged group has at least."""
 
 
-def merged(conv: nn.Module) -> int:
+def groups_to_merge(conv: nn.Module) -> int:
     """How many neighbouring groups of a convolution to merge into one; 1 for those that stay as they are.
 
-    >>> merged(nn.Conv3d(128, 128, 3, groups=32)), merged(nn.Conv3d(64, 64, 3)), merged(nn.Conv3d(64, 64, 3, groups=64))
-    (4, 1, 1)
+    >>> groups_to_merge(nn.Conv3d(128, 128, 3, groups=32)), groups_to_merge(nn.Conv3d(64, 64, 3))
+    (4, 1)
+    >>> groups_to_merge(nn.Conv3d(64, 64, 3, groups=64))
+    1
     """
     if not isinstance(conv, nn.Conv3d) or not is_plain(conv):
         return 1
@@ -54,7 +56,7 @@ class MergedConv(nn.Module):
         super().__init__()
         assert not isinstance(conv.padding, str)
         self.conv, self.together = conv, together
-        self.window = Window(conv.stride, conv.padding, conv.dilation, conv.groups // together)
+        self.window = ConvWindow(conv.stride, conv.padding, conv.dilation, conv.groups // together)
         out, channels, *kernel = conv.weight.shape
         zeros = conv.weight.new_zeros(out, channels * together, *kernel)
         self.register_buffer("weight", zeros.contiguous(memory_format=torch.channels_last_3d), persistent=False)
@@ -78,10 +80,10 @@ class MergedConv(nn.Module):
 
 def merge_groups(graph: nn.Module) -> list[MergedConv]:
     """Replace the convolutions of a model whose groups are few channels wide."""
-    found = {name: part for name, part in graph.named_modules() if merged(part) > 1}
+    found = {name: part for name, part in graph.named_modules() if groups_to_merge(part) > 1}
     made = []
     for name, part in found.items():
         assert isinstance(part, nn.Conv3d)
-        made.append(MergedConv(part, merged(part)))
+        made.append(MergedConv(part, groups_to_merge(part)))
         graph.set_submodule(name, made[-1])
     return made

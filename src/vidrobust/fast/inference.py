@@ -22,7 +22,7 @@ from torch import fx, nn
 from vidrobust.fast.drawing import watched
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
-from vidrobust.fast.graphs import Graphs, Repeated
+from vidrobust.fast.graphs import Graphs, RepeatedWork
 from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
@@ -33,7 +33,7 @@ from vidrobust.fast.tracing import traced
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 class Float32Head(nn.Module):
@@ -117,7 +117,7 @@ class InferenceCopy:
         self._parts = _parts(model)
         self._segmented: dict[torch.Size, Segmented] = {}
         self.graphs = Graphs()
-        self._taking_over = Repeated(self._take_over)
+        self._taking_over = RepeatedWork(self._take_over)
         self._state: tuple[float, ...] | None = None
         self.refresh(model)
 
@@ -146,10 +146,10 @@ class InferenceCopy:
         for rewritten in (*self._stems, *self._merged):
             rewritten.refresh()
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         return self._run(self.graph, clips)
 
-    def lean(self, clips: Clips, draws: bool = True) -> Logits:
+    def lean(self, clips: ClipTensor, draws: bool = True) -> Logits:
         """The same, but little is kept for the backward pass: the rest is computed again, with what it ``draws``."""
         clips = clips.contiguous(memory_format=self.layout)
         shape = clips.shape[1:]
@@ -158,12 +158,12 @@ class InferenceCopy:
                 self._segmented[shape] = Segmented(self.graph, clips[:1], draws)
         return self._run(self._segmented[shape], clips)
 
-    def _run(self, call: Callable[[Clips], Logits], clips: Clips) -> Logits:
+    def _run(self, call: Callable[[ClipTensor], Logits], clips: ClipTensor) -> Logits:
         clips = clips.contiguous(memory_format=self.layout)
         with self._autocast(clips):
             return call(clips).float()
 
-    def _autocast(self, clips: Clips) -> torch.autocast:
+    def _autocast(self, clips: ClipTensor) -> torch.autocast:
         return torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16)
 
 
@@ -338,7 +338,7 @@ def are_probabilities(logits: Logits) -> bool:
     return logits.shape[1] > 1 and close and bool((logits >= 0).all())
 
 
-def current_copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
+def current_copy(model: nn.Module, clips: ClipTensor) -> InferenceCopy | None:
     """The model's copy, up to date, or None where it has none."""
     bf16 = has_bf16(clips.device)
     made = _copies.setdefault(model, {})
@@ -350,7 +350,7 @@ def current_copy(model: nn.Module, clips: Clips) -> InferenceCopy | None:
     return found
 
 
-def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy | None:
+def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> InferenceCopy | None:
     """A copy that answers as the model does, or None."""
     if _has_hooks(model):
         return None  # tracing would lose them
@@ -369,7 +369,7 @@ def _faithful_copy(model: nn.Module, clips: Clips, bf16: bool) -> InferenceCopy 
     return next((made for fused in ways if (made := _copy_like(wanted, model, clips, bf16, fused)) is not None), None)
 
 
-def _copy_like(wanted: Logits, model: nn.Module, clips: Clips, bf16: bool, fused: bool) -> InferenceCopy | None:
+def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, fused: bool) -> InferenceCopy | None:
     """A copy of the model, if it can be made and gives the wanted logits."""
     try:
         with torch.no_grad():

@@ -13,14 +13,14 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Result = TypeVar("Result")
+    PartResult = TypeVar("PartResult")
 
 
 class MemoryWarning(UserWarning):
     """A batch did not fit into memory and was run in smaller parts."""
 
 
-def in_parts(work: Callable[..., Result], tensors: tuple[Tensor, ...], count: int) -> list[Result]:
+def in_parts(work: Callable[..., PartResult], tensors: tuple[Tensor, ...], count: int) -> list[PartResult]:
     """What ``work`` gives for the parts of some tensors; where memory does not suffice, for parts half as large.
 
     Args:

@@ -8,7 +8,7 @@ the segments. What is computed again is computed as before, so that gradients ar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import partial
 from itertools import accumulate, pairwise, takewhile
@@ -25,12 +25,10 @@ from vidrobust.fast.tracing import traced
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
-
-    Call = Callable[[Clips], Logits]
+    from vidrobust.types import Classifier, ClipTensor, Logits
 
 
-def lean(model: nn.Module, clips: Clips, draws: bool = True) -> Call | None:
+def lean(model: nn.Module, clips: ClipTensor, draws: bool = True) -> Classifier | None:
     """The model, with what it saves computed again segment by segment; None where it cannot be cut.
 
     Args:
@@ -45,14 +43,14 @@ def lean(model: nn.Module, clips: Clips, draws: bool = True) -> Call | None:
     return call if blocks_of(model) and _differentiable(call, clips) else None
 
 
-def in_blocks(model: nn.Module, clips: Clips, draws: bool = True) -> Logits:
+def in_blocks(model: nn.Module, clips: ClipTensor, draws: bool = True) -> Logits:
     """The logits, while the model's blocks keep only their inputs."""
     again = partial(checkpoint, use_reentrant=False, preserve_rng_state=draws)
     with patched(blocks_of(model), lambda block: partial(again, block.forward)):
         return model(clips)
 
 
-def _trace(model: nn.Module, clips: Clips) -> fx.GraphModule | None:
+def _trace(model: nn.Module, clips: ClipTensor) -> fx.GraphModule | None:
     """A graph of the model's own parts that answers as it does, bit by bit; tracing would lose hooks."""
     if any(part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
         return None
@@ -64,7 +62,7 @@ def _trace(model: nn.Module, clips: Clips) -> fx.GraphModule | None:
         return None
 
 
-def _differentiable(call: Call, clips: Clips) -> bool:
+def _differentiable(call: Classifier, clips: ClipTensor) -> bool:
     """Do the blocks bear being run again? Not if one changes what it is given in place, for example."""
     clips = clips.detach().requires_grad_(True)
     try:
@@ -84,7 +82,7 @@ class Segmented:
     True
     """
 
-    def __init__(self, graph: fx.GraphModule, clips: Clips, draws: bool = True) -> None:
+    def __init__(self, graph: fx.GraphModule, clips: ClipTensor, draws: bool = True) -> None:
         self._draws = draws
         probe = Probe(graph)
         with torch.enable_grad():
@@ -98,7 +96,7 @@ class Segmented:
             self.parts.append(_part(graph, nodes[begin:end], taken, given))
             taken = given
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         values: tuple[Any, ...] = (clips,)
         for part in self.parts[:-1]:
             values = checkpoint(part, *values, use_reentrant=False, preserve_rng_state=self._draws)

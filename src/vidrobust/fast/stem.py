@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrobust.fast.frozen import Window, frozen_conv3d
+from vidrobust.fast.frozen import ConvWindow, frozen_conv3d
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class UnshuffledStem(nn.Module):
         uneven = self.before != self.after  # convolutions pad both sides alike
         parts = Unshuffle.apply(clips, self.weight.dtype, (*self.before, *self.after) if uneven else (0, 0, 0, 0))
         padding = (self.conv.kernel_size[0] // 2, *((0, 0) if uneven else self.before))
-        return frozen_conv3d(parts, self.weight.flatten(1, 3), self.conv.bias, Window(padding=padding))
+        return frozen_conv3d(parts, self.weight.flatten(1, 3), self.conv.bias, ConvWindow(padding=padding))
 
 
 class Unshuffle(torch.autograd.Function):

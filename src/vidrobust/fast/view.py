@@ -6,7 +6,7 @@ import contextlib
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import nn
@@ -23,9 +23,9 @@ from vidrobust.fast.weights import constant_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.fast.memory import PartResult
+    from vidrobust.types import ClipTensor, Logits
 
-    Result = TypeVar("Result")
 
 SAVED = 64 * 2**20
 """Bytes that a forward pass may hand over to its backward pass on a CPU; larger parts would gain no speed."""
@@ -70,38 +70,38 @@ class View:
 
     def __init__(
         self,
-        call: Callable[[Clips], Logits],
+        call: Callable[[ClipTensor], Logits],
         layout: torch.memory_format,
         exact: bool = False,
-        model: Callable[[Clips], Logits] | None = None,
+        model: Callable[[ClipTensor], Logits] | None = None,
     ) -> None:
         self._call, self.model = call, call if model is None else model
         self.layout = layout
         self.exact = exact
-        self._lean: dict[torch.Size, Callable[[Clips], Logits]] = {}
-        self._check: Callable[[Logits, Clips], None] | None = None
+        self._lean: dict[torch.Size, Callable[[ClipTensor], Logits]] = {}
+        self._check: Callable[[Logits, ClipTensor], None] | None = None
 
     @property
     def copied(self) -> bool:
         """Is it a copy, with weights of its own that need no gradient?"""
         return isinstance(self._call, InferenceCopy)
 
-    def check_first(self, check: Callable[[Logits, Clips], None]) -> None:
+    def check_first(self, check: Callable[[Logits, ClipTensor], None]) -> None:
         """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
         self._check = check
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         with self._conditions(clips):
             return self._checked(clips)
 
     @contextlib.contextmanager
-    def _conditions(self, clips: Clips) -> Iterator[None]:
+    def _conditions(self, clips: ClipTensor) -> Iterator[None]:
         """Float32 that is float32 where it shall be, and weights that need no gradient: a copy's are frozen."""
         numbers = full_float32(clips.device) if self.exact else contextlib.nullcontext()
         with numbers, contextlib.nullcontext() if self.copied else constant_weights():
             yield
 
-    def _checked(self, clips: Clips) -> Logits:
+    def _checked(self, clips: ClipTensor) -> Logits:
         if self._check is None:
             return self._answer(clips)
         check, self._check = self._check, None
@@ -112,19 +112,19 @@ class View:
         check(logits, clips)
         return logits
 
-    def _answer(self, clips: Clips) -> Logits:
+    def _answer(self, clips: ClipTensor) -> Logits:
         kept = torch.is_grad_enabled() and clips.requires_grad
         call = self._call
         if isinstance(call, InferenceCopy) and clips.is_cuda and not is_measuring() and self._is_small(clips):
             return call.graphs(call, clips)
         return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
 
-    def _is_small(self, clips: Clips) -> bool:
+    def _is_small(self, clips: ClipTensor) -> bool:
         """Would starting its kernels take a GPU longer than running them, as far as its activations tell?"""
         saved = self._room(clips).saved
         return 0 < saved * len(clips) <= graphs.BYTES
 
-    def parts(self, clips: Clips) -> int:
+    def parts(self, clips: ClipTensor) -> int:
         """In how many parts of about one size such clips are to be differentiated: what one saves must fit into memory.
 
         Measured by a forward pass of one clip and one of two, once for each model and shape. Where two fit, no part is
@@ -136,11 +136,11 @@ class View:
         batch = self._room(clips).batch
         return len(clips) if batch == 1 else min(-(-len(clips) // batch), len(clips) // 2)
 
-    def parts_to_judge(self, clips: Clips) -> int:
+    def parts_to_judge(self, clips: ClipTensor) -> int:
         """In how many parts a float32 forward pass of the model holds no more than the search did, on a GPU."""
         return -(-self._room(clips).saved * len(clips) // JUDGED) if clips.is_cuda else 1
 
-    def in_parts(self, work: Callable[..., Result], clips: Clips, *others: Tensor) -> list[Result]:
+    def in_parts(self, work: Callable[..., PartResult], clips: ClipTensor, *others: Tensor) -> list[PartResult]:
         """What ``work`` gives for the parts of clips and of what belongs to them; see :func:`~.memory.in_parts`.
 
         Where the memory does not suffice after all, the parts of later calls are the smaller ones.
@@ -153,7 +153,7 @@ class View:
             known[key] = replace(known[key], batch=most)
         return found
 
-    def _known(self, clips: Clips) -> tuple[dict[object, Room], object]:
+    def _known(self, clips: ClipTensor) -> tuple[dict[object, Room], object]:
         """What is known of the model's memory, and under which key that of such clips."""
         try:
             known = _rooms.setdefault(self._call, {})
@@ -161,7 +161,7 @@ class View:
             known = {}
         return known, (clips.shape[1:], clips.device)
 
-    def _room(self, clips: Clips) -> Room:
+    def _room(self, clips: ClipTensor) -> Room:
         known, key = self._known(clips)
         if key not in known:
             saved = self._saved_by_one(clips)
@@ -184,7 +184,7 @@ class View:
             return free_memory(device) // 2
         return SAVED_BY_COPY if isinstance(self._call, InferenceCopy) and not self._call.bf16 else SAVED
 
-    def _saved_by_one(self, clips: Clips) -> int | None:
+    def _saved_by_one(self, clips: ClipTensor) -> int | None:
         """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
         module = self._call.graph if isinstance(self._call, InferenceCopy) else self._call
         weights = storages(module) if isinstance(module, nn.Module) else set[int]()
@@ -192,7 +192,7 @@ class View:
             return self._saved(clips[:2], weights) - self._saved(clips[:1], weights)
         return self._saved(clips, weights) if weights else None
 
-    def _saved(self, clips: Clips, weights: set[int]) -> int:
+    def _saved(self, clips: ClipTensor, weights: set[int]) -> int:
         devices = [clips.device] if clips.is_cuda else []
         leaf = clips.detach().requires_grad_(True)
         undrawn = torch.random.fork_rng(devices) if draws(self.model) else contextlib.nullcontext()
@@ -200,7 +200,7 @@ class View:
             _output = self._call(leaf)
         return sum(handed)
 
-    def _leanly(self, clips: Clips) -> Logits:
+    def _leanly(self, clips: ClipTensor) -> Logits:
         if isinstance(self._call, InferenceCopy):
             return self._call.lean(clips, draws(self.model))
         shape = clips.shape[1:]
@@ -211,7 +211,7 @@ class View:
 
 
 @contextlib.contextmanager
-def _unchanged(clips: Clips) -> Iterator[None]:
+def _unchanged(clips: ClipTensor) -> Iterator[None]:
     """Refuse a model that writes into the clips it is asked about."""
     before, written = clips._version, False
     try:
@@ -227,10 +227,10 @@ def _unchanged(clips: Clips) -> Iterator[None]:
         )
 
 
-_rooms: weakref.WeakKeyDictionary[Callable[[Clips], Logits], dict[object, Room]] = weakref.WeakKeyDictionary()
+_rooms: weakref.WeakKeyDictionary[Callable[[ClipTensor], Logits], dict[object, Room]] = weakref.WeakKeyDictionary()
 
 
-def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Precision = "auto") -> View:
+def inference_view(model: Callable[[ClipTensor], Logits], clips: ClipTensor, precision: Precision = "auto") -> View:
     """The function that an attack calls and differentiates in place of the model.
 
     Args:
@@ -252,7 +252,7 @@ def inference_view(model: Callable[[Clips], Logits], clips: Clips, precision: Pr
     return View(copied, copied.layout, model=model)
 
 
-def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
+def answers(model: Callable[[ClipTensor], Logits]) -> Callable[[ClipTensor], Logits]:
     """The model as a function of float32 clips, whatever the type of its weights."""
     first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if first is None or first.dtype == torch.float32 or not first.is_floating_point():
@@ -263,9 +263,9 @@ def answers(model: Callable[[Clips], Logits]) -> Callable[[Clips], Logits]:
 class Answers(nn.Module):
     """A model of weights of another type, as a function of float32 clips."""
 
-    def __init__(self, model: Callable[[Clips], Logits], dtype: torch.dtype) -> None:
+    def __init__(self, model: Callable[[ClipTensor], Logits], dtype: torch.dtype) -> None:
         super().__init__()
         self.model, self.dtype = model, dtype
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         return self.model(clips.to(self.dtype)).float()

@@ -22,7 +22,7 @@ from vidrobust.models.pixels import AXES, Pixels, pixels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 @fx.wrap
@@ -102,7 +102,7 @@ class Adapted(nn.Module):
         """What a weights file says of the model, so that it can be built again."""
         return {"spec": self.spec, "classes": self.classes, "pixels": asdict(self.pixels)}
 
-    def shown(self, clips: Clips) -> Tensor:
+    def preprocess(self, clips: ClipTensor) -> Tensor:
         """What the model is shown of clips ``B C T H W`` in [0, 1]."""
         wants = self.pixels
         if wants.frames is not None:
@@ -113,12 +113,12 @@ class Adapted(nn.Module):
             clips = (clips * wants.scale - self.mean) / self.std
         return clips if wants.layout == AXES else clips.permute(*self._order)
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``, float32, of clips ``B C T H W`` in [0, 1], whatever the type of the model's weights."""
-        shown, kind = self.shown(clips), weights_type(self.model)
+        adapted, kind = self.preprocess(clips), weights_type(self.model)
         if kind is not torch.float32:
-            shown = shown.to(kind)
-        output = self.model(**{self._keyword: shown}) if self._keyword else self.model(shown)
+            adapted = adapted.to(kind)
+        output = self.model(**{self._keyword: adapted}) if self._keyword else self.model(adapted)
         return logits_of(output)
 
 

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 Convention = Literal["auto", "2018", "2020", "slides", "own"]
 
-Numbers = tuple[float, float, float]
+ChannelValues = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Normalisation:
     """Per-channel normalisation of pixels in [0, 1]."""
 
-    mean: Numbers
-    std: Numbers
+    mean: ChannelValues
+    std: ChannelValues
 
 
 PIXELS = {

@@ -142,13 +142,13 @@ def _layouts(model: nn.Module) -> list[str]:
 
 def _runs_in(model: nn.Module, clips: Tensor, layout: str) -> bool:
     """Does what is inside the adapter take clips in this layout?"""
-    inner, shown = innermost(model), clips
+    inner, adapted = innermost(model), clips
     if isinstance(model, Adapted):
-        shown = model.shown(clips)
-        shown = shown.permute(*(model.pixels.layout.index(axis) for axis in AXES))
+        adapted = model.preprocess(clips)
+        adapted = adapted.permute(*(model.pixels.layout.index(axis) for axis in AXES))
     try:
         with torch.no_grad():
-            logits = logits_of(inner(shown.permute(*(AXES.index(axis) for axis in layout))))
+            logits = logits_of(inner(adapted.permute(*(AXES.index(axis) for axis in layout))))
     except Exception:  # noqa: BLE001
         return False
     return logits.ndim == 2 and len(logits) == len(clips)
@@ -225,13 +225,13 @@ def _normalisation(model: nn.Module, clips: Tensor) -> list[Finding]:
         return []
     spread = float(seen.float().std())
     if isinstance(model, Adapted):
-        shown = model.shown(clips).float()
-        ratio = spread / max(1e-12, float(shown.std()))
-        if _normalises(model) and seen.numel() == shown.numel() and not 0.9 < ratio < 1.1:
+        adapted = model.preprocess(clips).float()
+        ratio = spread / max(1e-12, float(adapted.std()))
+        if _normalises(model) and seen.numel() == adapted.numel() and not 0.9 < ratio < 1.1:
             return [
                 Finding(
                     "double normalisation",
-                    f"the adapter normalises pixels (to a deviation of {float(shown.std()):.3g}), and so does the "
+                    f"the adapter normalises pixels (to a deviation of {float(adapted.std()):.3g}), and so does the "
                     f"model (its first layer sees {spread:.3g}): leave out mean, std and scale.",
                 )
             ]
@@ -337,14 +337,14 @@ def _black_box(model: nn.Module) -> Finding:
 def _disagreement(loss: Any, clips: Tensor, gradient: Tensor, step: float) -> float:
     """How far the gradient is from the slope of the loss along some random directions, as a share of the slope."""
     generator = torch.Generator().manual_seed(0)
-    slopes, said = [], []
+    slopes, predicted = [], []
     with torch.no_grad():
         for _ in range(4):
             signs = (torch.randint(0, 2, clips.shape, generator=generator) * 2 - 1).to(clips)
             along = step * signs
             slopes.append(float(loss(clips + along)) - float(loss(clips - along)))
-            said.append(2 * float((gradient * along).sum()))
-    true, found = torch.tensor(slopes), torch.tensor(said)
+            predicted.append(2 * float((gradient * along).sum()))
+    true, found = torch.tensor(slopes), torch.tensor(predicted)
     if float(true.abs().max()) < 1e-5 * max(1.0, float(loss(clips))):
         return 0.0  # lost in rounding: nothing can be told
     return float((true - found).norm() / true.norm())

@@ -113,8 +113,8 @@ def _state(file: Path, content: Any) -> tuple[dict[str, Tensor], dict[str, Any]]
                 return dict(inner), {key: value for key, value in content.items() if key != name}
         if _is_state(content):
             return dict(content), {}
-        held = ", ".join(map(str, list(content)[:8]))
-        raise InputError(f"{file} holds no state dictionary under {', '.join(STATE_NAMES)}; it has: {held}.")
+        keys = ", ".join(map(str, list(content)[:8]))
+        raise InputError(f"{file} holds no state dictionary under {', '.join(STATE_NAMES)}; it has: {keys}.")
     raise InputError(f"{file} holds a {type(content).__name__}, not a dictionary of tensors.")
 
 

@@ -20,7 +20,7 @@ from vidrobust.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 class BranchedNorm(nn.Module):
@@ -57,7 +57,7 @@ class Detector(nn.Module):
         )
         self.fc = nn.Linear(2 * width, kinds)
 
-    def forward(self, clips: Clips) -> Tensor:
+    def forward(self, clips: ClipTensor) -> Tensor:
         return self.fc(self.body((clips - 0.5) * 4).mean((2, 3, 4)))
 
 
@@ -85,7 +85,7 @@ class MultiBN(nn.Module):
         self._choose(None, branch)
         return self.classifier
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
         self._choose(self.detector(clips).float().softmax(1), 0)
         try:

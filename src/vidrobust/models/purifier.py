@@ -14,7 +14,7 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 CHANNELS = (64, 128, 256)
 """Of the published generator."""
@@ -45,7 +45,7 @@ class Purifier(nn.Module):
         self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
         self.last = nn.ConvTranspose3d(channels[0], 3, (3, 4, 4), (1, 2, 2), 1)
 
-    def forward(self, clips: Clips) -> Clips:
+    def forward(self, clips: ClipTensor) -> ClipTensor:
         """Clips in [0, 1]."""
         height, width = clips.shape[3:]
         padded = nn.functional.pad(clips.flatten(1, 2), (0, -width % 8, 0, -height % 8), mode="replicate")
@@ -68,7 +68,7 @@ class Critic(nn.Module):
             layers += [nn.Conv3d(inputs, outputs, (3, 4, 4), (1, 2, 2), 1), nn.BatchNorm3d(outputs), nn.LeakyReLU(0.2)]
         self.body, self.fc = nn.Sequential(*layers), nn.Linear(channels[-1], 1)
 
-    def forward(self, clips: Clips) -> Tensor:
+    def forward(self, clips: ClipTensor) -> Tensor:
         """``B``."""
         return self.fc(self.body(clips * 2 - 1).mean((2, 3, 4))).squeeze(1)
 
@@ -90,7 +90,7 @@ class Purified(nn.Module):
         """What is to be known to build it again."""
         return {"around": "purified", "channels": self.purifier.channels, "of": self.classifier.described}
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
         return self.classifier(self.purifier(clips))
 

@@ -18,7 +18,7 @@ from vidrobust.models.shapes import ResNet3dConfig, Triple
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 def conv(inputs: int, outputs: int, kernel: Triple, stride: Triple = (1, 1, 1), groups: int = 1) -> nn.Conv3d:
@@ -159,7 +159,7 @@ class ResNet3d(nn.Module):
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K`` of clips ``B 3 T H W`` in [0, 1]."""
         x = (clips - self.mean) / self.std
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))

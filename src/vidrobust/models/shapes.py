@@ -11,7 +11,7 @@ from vidrobust.errors import InputError
 
 Triple = tuple[int, int, int]
 
-BLOCKS = ("basic", "bottleneck", "resnext")
+BLOCK_NAMES = ("basic", "bottleneck", "resnext")
 """Kinds of blocks."""
 
 
@@ -61,9 +61,10 @@ class ResNet3dConfig:
             )
         if self.block == "resnext" and any(width % 32 for width in self.widths):
             raise InputError(f"widths of a resnext must be multiples of 32, but are {self.widths}.")
-        if self.block not in BLOCKS or self.shortcut not in ("A", "B"):
+        if self.block not in BLOCK_NAMES or self.shortcut not in ("A", "B"):
             raise InputError(
-                f"block is one of {', '.join(BLOCKS)} and shortcut A or B, not {self.block!r} and {self.shortcut!r}."
+                f"block must be one of {', '.join(BLOCK_NAMES)} and shortcut A or B, "
+                f"but they are {self.block!r} and {self.shortcut!r}."
             )
 
 

@@ -25,7 +25,7 @@ from vidrobust.models.shapes import ARCHITECTURES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KINDS = ("torchvision", "hf", "pytorchvideo")
+LIBRARIES = ("torchvision", "hf", "pytorchvideo")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def parse_spec(text: str) -> Spec:
     prefix, colon, rest = bare.partition(":")
     if bare in ARCHITECTURES:
         return Spec(text, "own", bare, options)
-    if colon and prefix in KINDS and rest:
+    if colon and prefix in LIBRARIES and rest:
         return Spec(text, prefix, rest, options)
     for suffix in ("pt2", "onnx"):
         if bare.endswith(f".{suffix}"):

@@ -12,7 +12,7 @@ from vidrobust.notation.scanner import ParseError
 from vidrobust.notation.schedules import spell
 
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
-ATTACKS: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
+ATTACK_NAMES: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
 TERMS: dict[AttackName, tuple[str, ...]] = {"PGD": ("ε", "α", "i"), "FGSM": ("ε",)}
 
 
@@ -58,7 +58,7 @@ def attack_from(text: str) -> AttackText:
         ParseError: the text is neither, or a value is out of range; the message points at the character.
     """
     call = read_call(text)
-    name = ATTACKS[call.path.lower()]
+    name = ATTACK_NAMES[call.path.lower()]
     _check_terms(call, name, text)
     eps = _number(call, "ε", text)
     if name == "FGSM":

@@ -124,7 +124,7 @@ def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE) -> float
     if not isinstance(node, Number):
         raise ParseError(text, node.at, f"Expected a number for {symbol}: {UNIT}.", example)
     if too_small(node.value):
-        raise ParseError(text, node.at, small(symbol, node.value), example)
+        raise ParseError(text, node.at, too_small_text(symbol, node.value), example)
     if symbol == "ε" and 0 < node.value < DOUBTFUL and not node.over_255:
         warnings.warn(
             f"ε={node.value:g} is {node.value:g}/255, less than a fifth of a grey level. If that share of the range of "
@@ -140,7 +140,7 @@ def too_small(value: float) -> bool:
     return 0 < value < SMALLEST
 
 
-def small(symbol: str, value: float) -> str:
+def too_small_text(symbol: str, value: float) -> str:
     """What to say of a value that is :func:`too_small`."""
     smaller = " For a smaller α write a share of ε, such as ε/100." if symbol == "α" else ""
     return (

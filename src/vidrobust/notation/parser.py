@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from vidrobust.notation.attack_text import ATTACKS
+from vidrobust.notation.attack_text import ATTACK_NAMES
 from vidrobust.notation.calls import SYMBOLS, UNIT
 from vidrobust.notation.families import FAMILIES, MODIFIERS, Option
 from vidrobust.notation.policies import Modifier, Policy, check_range
@@ -28,7 +28,7 @@ from vidrobust.notation.schedules import (
     Uniform,
 )
 
-METHODS: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
+METHOD_NAMES: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
 LEGEND = {"u": "ε", "ru": "ε", "lu": "ε", "αu": "α", "alphau": "α", "iu": "i"}
 """The names of the slides' schedules, and what each is a schedule of."""
@@ -65,7 +65,7 @@ class Parser(Scanner):
         if self.accept("-"):
             word += f"-{self.word()}"
         if word not in known:
-            kind = "an attack" if word in ATTACKS else "a training policy" if word in METHODS else ""
+            kind = "an attack" if word in ATTACK_NAMES else "a training policy" if word in METHOD_NAMES else ""
             hint = f"This is {kind}. " if kind else ""
             names = ", ".join(dict.fromkeys((*known.values(), *besides)))
             raise self.error(start, f"{hint}Expected one of {names}.")
@@ -98,7 +98,7 @@ class Parser(Scanner):
         parts: list[Policy] = []
         self.expect("(")
         while not parts or self.accept(","):
-            parts.append(self.policy(METHODS[self.name(METHODS)]))
+            parts.append(self.policy(METHOD_NAMES[self.name(METHOD_NAMES)]))
         self.expect(")", reason=", or )")
         return tuple(parts)
 

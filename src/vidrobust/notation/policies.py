@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from vidrobust.errors import NotationError
-from vidrobust.notation.calls import small, too_small
+from vidrobust.notation.calls import too_small, too_small_text
 from vidrobust.notation.families import COMMON, FAMILIES, MODIFIERS, Family
 from vidrobust.notation.schedules import (
     Adaptive,
@@ -77,7 +77,7 @@ def check_range(symbol: str, number: float, norm: str = "Linf") -> None:
     """
     largest = 255 if norm == "Linf" else 1e9
     if symbol in ("ε", "α") and too_small(number):
-        raise NotationError(small(symbol, number))
+        raise NotationError(too_small_text(symbol, number))
     if symbol == "ε" and not 0 <= number <= largest:
         raise NotationError(f"ε must lie between 0 and {largest:g} (it is in units of 1/255), not {spell(number)}.")
     if symbol == "α" and not 0 < number <= largest:

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vidrobust.notation.attack_text import ATTACKS, AttackText, attack_from
+from vidrobust.notation.attack_text import ATTACK_NAMES, AttackText, attack_from
 from vidrobust.notation.calls import EXAMPLE, LONGEST
-from vidrobust.notation.parser import DRAWN, EXAMPLES, LEGEND, METHODS, Parser
+from vidrobust.notation.parser import DRAWN, EXAMPLES, LEGEND, METHOD_NAMES, Parser
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.scanner import Scanner
 from vidrobust.notation.schedules import AlphaRule, EpsRule, StepsRule
@@ -41,12 +41,12 @@ def parse(text: str) -> Policy | AttackText | EpsRule | AlphaRule | StepsRule:
     >>> print(parse("ε~U(0,12)"), parse("α~U(2ε,α*)"), parse("i~lU(1,15)"))
     U(0,12) αU iU
     """
-    if _begins_with(text, ATTACKS):
+    if _begins_with(text, ATTACK_NAMES):
         return attack_from(text)
     parser = Parser(text, EXAMPLES["CAL"])
     if _begins_with(text, {**LEGEND, **DRAWN}):
         return parser.definition()
-    return parser.whole_policy(METHODS[parser.name(METHODS, ATTACKS.values())])
+    return parser.whole_policy(METHOD_NAMES[parser.name(METHOD_NAMES, ATTACK_NAMES.values())])
 
 
 def parse_policy(text: str) -> Policy:
@@ -56,7 +56,7 @@ def parse_policy(text: str) -> Policy:
     standard
     """
     parser = Parser(text, EXAMPLES["CAL"])
-    return parser.whole_policy(METHODS[parser.name(METHODS)])
+    return parser.whole_policy(METHOD_NAMES[parser.name(METHOD_NAMES)])
 
 
 def parse_attack(text: str) -> AttackText:
@@ -67,11 +67,11 @@ def parse_attack(text: str) -> AttackText:
     >>> parse_attack("FGSM(eps=8)")
     AttackText(name='FGSM', eps=8.0, alpha=8.0, steps=1)
     """
-    if _begins_with(text, ATTACKS):
+    if _begins_with(text, ATTACK_NAMES):
         return attack_from(text)
     parser = Parser(text, EXAMPLE)
-    parser.name(ATTACKS)
-    raise parser.error(0, f"Expected one of {', '.join(ATTACKS.values())}.")
+    parser.name(ATTACK_NAMES)
+    raise parser.error(0, f"Expected one of {', '.join(ATTACK_NAMES.values())}.")
 
 
 def _begins_with(text: str, names: Mapping[str, object]) -> bool:

@@ -27,7 +27,7 @@ from typing import Any
 from vidrobust.errors import RunError
 from vidrobust.runs.files import check_writable, own, read_json, write_atomic
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.lock import BRIEFLY, held
+from vidrobust.runs.lock import BRIEFLY, folder_lock
 from vidrobust.runs.mending import FAILED, make_way
 from vidrobust.runs.provenance import package_version, provenance
 from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
@@ -63,7 +63,7 @@ class Run:
         """
         run = cls(Path(path))
         run._refuse_foreign()  # before a lock is left there
-        with held(run.path, "run", BRIEFLY):
+        with folder_lock(run.path, "run", BRIEFLY):
             run._start(kind, json.loads(dumps(config)), seed)
         return run
 
@@ -91,7 +91,7 @@ class Run:
             self._check_kind(kind)
         else:  # first, so that a folder whose making was killed is known as ours
             self.write_json("run.json", {"format": FORMAT, "kind": kind, "version": package_version()})
-        if self.failed and (self.path / "config.json").exists() and differences(self.config, config):
+        if self.failed and (self.path / "config.json").exists() and config_differences(self.config, config):
             with self.working():
                 make_way(self.path)
         if (self.path / "config.json").exists():
@@ -114,7 +114,7 @@ class Run:
         Raises:
             RunError: another process works on it; the message says which.
         """
-        return held(self.path, "work")
+        return folder_lock(self.path, "work")
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -153,7 +153,7 @@ class Run:
             raise RunError(f"{self.path} holds a run of kind {header['kind']!r}, not {kind!r}. Choose another --out.")
 
     def _check_config(self, config: Mapping[str, Any]) -> None:
-        differing = differences(read_json(self.path / "config.json"), config)
+        differing = config_differences(read_json(self.path / "config.json"), config)
         if differing:
             listed = "; ".join(f"{name}: {old} → {new}" for name, old, new in differing[:5])
             raise RunError(
@@ -221,15 +221,15 @@ class Run:
         )
 
 
-def differences(old: object, new: object, name: str = "") -> list[tuple[str, object, object]]:
+def config_differences(old: object, new: object, name: str = "") -> list[tuple[str, object, object]]:
     """Where two configurations differ: (dotted name, old value, new value).
 
-    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
+    >>> config_differences({"a": {"b": 1}}, {"a": {"b": 2}})
     [('a.b', 1, 2)]
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in sorted({*old, *new}):
-            found += differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+            found += config_differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
         return found
     return [] if old == new else [(name, old, new)]

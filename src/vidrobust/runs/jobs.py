@@ -11,7 +11,7 @@ from typing import Any
 from vidrobust.errors import RunError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import Row, append_lines, read_lines
+from vidrobust.runs.rows import Row, append_lines, read_json_lines
 from vidrobust.runs.schema import fault
 
 
@@ -38,11 +38,11 @@ def stored_job(folder: Path) -> list[Row] | None:
         return None
     content, known = file.read_bytes(), _known(folder / "timings.jsonl")
     if known is not None:
-        return list(read_lines(file)) if known == _digest(content) else None
+        return list(read_json_lines(file)) if known == _digest(content) else None
     if not content.endswith(b"\n"):
         return None
     try:
-        rows = list(read_lines(file))
+        rows = list(read_json_lines(file))
     except RunError:
         return None
     return None if any(map(fault, rows)) else rows
@@ -68,7 +68,7 @@ def clear_checkpoints(folder: Path, keep: Sequence[str] = ()) -> None:
 def _known(timings: Path) -> str | None:
     """The hash of the rows that the job's last run wrote."""
     try:
-        costs = list(read_lines(timings))
+        costs = list(read_json_lines(timings))
     except RunError:
         return None
     return costs[-1].get("rows") if costs and isinstance(costs[-1], dict) else None

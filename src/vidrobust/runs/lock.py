@@ -25,7 +25,7 @@ BRIEFLY = 60.0
 
 
 @contextlib.contextmanager
-def held(folder: Path, name: str, seconds: float = 0.0) -> Generator[None]:
+def folder_lock(folder: Path, name: str, seconds: float = 0.0) -> Generator[None]:
     """Hold a lock of a folder, which is made if it does not exist.
 
     Args:
@@ -77,7 +77,7 @@ def _myself() -> dict[str, object]:
 def holder(about: Path) -> str:
     """In words, who holds a lock, from what the process has written beside it."""
     try:
-        told = json.loads(about.read_text(encoding="utf-8"))
-        return f"process {told['pid']} on {told['host']} since {told['since']}: {told['command']}"
+        known = json.loads(about.read_text(encoding="utf-8"))
+        return f"process {known['pid']} on {known['host']} since {known['since']}: {known['command']}"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"

@@ -16,7 +16,7 @@ from vidrobust.errors import RunError, StoppedError
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.jobs import stored_job
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import read_lines
+from vidrobust.runs.rows import read_json_lines
 
 FAILED = "failed.json"
 """In a run: the error that its work ended with."""
@@ -43,7 +43,7 @@ def make_way(path: Path) -> None:
     again.
     """
     of_jobs = {dumps(row) for folder in path.glob("jobs/*") for row in stored_job(folder) or ()}
-    rows = [dumps(row) for row in read_lines(path / "rows.jsonl")]
+    rows = [dumps(row) for row in read_json_lines(path / "rows.jsonl")]
     write_atomic(path / "rows.jsonl", "".join(row + "\n" for row in rows if row not in of_jobs).encode())
     os.replace(path / "config.json", path / "config.failed.json")
     (path / FAILED).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Rows of results as JSON lines: appended crash-safely, read with a schema, each measurement once.
 
-A row belongs to what it measures (:func:`vidrobust.runs.schema.identity`), not to its place in the file. Files are only
-ever appended to; :class:`Reading` shows of each measurement the newest row, and of each model the rows of its newest
+A row belongs to what it measures (:func:`vidrobust.runs.schema.row_identity`), not to its place in the file. Files are
+only appended to; :class:`Reading` gives the newest row of each measurement, and for each model the rows of its newest
 weights.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 from vidrobust.errors import RunError
 from vidrobust.runs.files import disk_error, refuse_irregular
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.lock import BRIEFLY, held
-from vidrobust.runs.schema import fault, identity
+from vidrobust.runs.lock import BRIEFLY, folder_lock
+from vidrobust.runs.schema import fault, row_identity
 
 Row = dict[str, Any]
 """One result: a ``kind`` and the fields of that kind, as plain JSON values."""
@@ -47,7 +47,7 @@ def _cut_torn_line(file: Any) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def read_lines(path: Path) -> Iterator[Row]:
+def read_json_lines(path: Path) -> Iterator[Row]:
     """Rows of a JSON-lines file as they stand; a torn last line (a kill while appending) is left out.
 
     Raises:
@@ -100,7 +100,7 @@ class Reading:
 
         Earlier versions did not say which clips a row is of: one that says so counts in its place.
         """
-        key, older = identity(row), _nameless(row)
+        key, older = row_identity(row), _nameless(row)
         if key in self._named:
             self.replaced.append((line, self._lines[self._named[key]]))
             return
@@ -117,7 +117,7 @@ class Reading:
 
     def holds(self, row: Row) -> bool:
         """Does this row count, as it is, or one that says which clips it is of in its place?"""
-        key = identity(row)
+        key = row_identity(row)
         return key in self._named or (self._newest.get(key) == row and self._current(row))
 
     def _current(self, row: Row) -> bool:
@@ -151,7 +151,7 @@ def _nameless(row: Row) -> Hashable:
     """The identity of a row, had it not named its clips; None of one that does not."""
     if "clips_of" not in row or row["kind"] == "manifest":
         return None
-    return identity({name: value for name, value in row.items() if name != "clips_of"})
+    return row_identity({name: value for name, value in row.items() if name != "clips_of"})
 
 
 def _model(row: Row) -> Hashable:
@@ -198,7 +198,7 @@ class RowFile:
         wrong = next(filter(None, map(fault, plain)), None)
         if wrong is not None:
             raise ValueError(f"not a row: {wrong}")
-        with held(self.path.parent, "run", BRIEFLY):
+        with folder_lock(self.path.parent, "run", BRIEFLY):
             if self._size != _size(self.path):
                 self._reading = read_rows(self.path)
             self._size, new = -1, []  # what is in memory is no longer what is in the file, until it is written

@@ -17,7 +17,7 @@ from vidrobust.runs.keys import content_key, dumps
 LARGEST = 1e12
 """No number of a row is larger than this; what is larger is damage."""
 
-Check = Callable[[Any], bool]
+FieldCheck = Callable[[Any], bool]
 
 
 def _number(value: object) -> bool:
@@ -48,15 +48,15 @@ def _digits(value: object) -> bool:
     return type(value) is str and not value.strip("01")
 
 
-def _list_of(check: Check) -> Check:
+def _list_of(check: FieldCheck) -> FieldCheck:
     return lambda value: type(value) is list and all(map(check, value))
 
 
-def _table_of(check: Check) -> Check:
+def _table_of(check: FieldCheck) -> FieldCheck:
     return lambda value: type(value) is dict and all(map(check, value.values()))
 
 
-def _either(*checks: Check) -> Check:
+def _either(*checks: FieldCheck) -> FieldCheck:
     return lambda value: any(check(value) for check in checks)
 
 
@@ -82,7 +82,7 @@ def _files(value: object) -> bool:
     return _list_of(lambda item: _table_of(_text)(item) and {"file", "reason"} <= set(item))(value)
 
 
-_CLIP: dict[str, Check] = {
+_CLIP: dict[str, FieldCheck] = {
     "video": _text,
     "source": _text,
     "label": _count,
@@ -102,7 +102,7 @@ def _clips(value: object) -> bool:
     return _list_of(whole)(value)
 
 
-WORDS: dict[Check, str] = {
+WORDS: dict[FieldCheck, str] = {
     _number: "a number",
     _size: "a number of at least 0",
     _count: "a count",
@@ -132,13 +132,13 @@ class Kind:
         agree: says what does not fit together in a row whose fields are right one by one, or None.
     """
 
-    identity: dict[str, Check]
-    results: dict[str, Check]
+    identity: dict[str, FieldCheck]
+    results: dict[str, FieldCheck]
     optional: frozenset[str] = frozenset()
     lengths: tuple[str, ...] = ()
     at_most: tuple[tuple[str, str], ...] = ()
     agree: Callable[[dict[str, Any]], str | None] = lambda row: None
-    fields: dict[str, Check] = field(init=False)
+    fields: dict[str, FieldCheck] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", {**self.identity, **self.results})
@@ -174,9 +174,9 @@ def _steps(row: dict[str, Any]) -> str | None:
     return None
 
 
-_MODEL: dict[str, Check] = {"model": _text, "seed": _whole}
-_BUDGET: dict[str, Check] = {"eps": _size, "alpha": _size, "steps": _count}
-_THREAT: dict[str, Check] = {
+_MODEL: dict[str, FieldCheck] = {"model": _text, "seed": _whole}
+_BUDGET: dict[str, FieldCheck] = {"eps": _size, "alpha": _size, "steps": _count}
+_THREAT: dict[str, FieldCheck] = {
     "attack": _text,
     "search": _text,
     "norm": _text,
@@ -188,7 +188,7 @@ _THREAT: dict[str, Check] = {
     "clips_of": _text,
 }
 _MEASURED = {**_MODEL, "split": _text, **_BUDGET, "clips": _count, **_THREAT}
-_OUTCOME: dict[str, Check] = {
+_OUTCOME: dict[str, FieldCheck] = {
     "correct": _count,
     "survived": _digits,
     "no_gradient": _count,
@@ -383,7 +383,7 @@ def _finite(value: object) -> bool:
     return all(map(_finite, value)) if type(value) is list else True
 
 
-def identity(row: dict[str, Any]) -> Hashable:
+def row_identity(row: dict[str, Any]) -> Hashable:
     """What a row is a measurement of: two rows with the same identity measure the same, and the newer one counts.
 
     The identity is made of all fields but the results of the row's kind and the hash of the weights. A field that the

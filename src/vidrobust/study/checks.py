@@ -18,11 +18,11 @@ from vidrobust.data.motion import CLASSES
 from vidrobust.errors import InputError, VidrobustError
 from vidrobust.notation import parse_policy
 from vidrobust.study.trainings import TrainModel, untrained
-from vidrobust.training.crafting import random_start, threat_of
+from vidrobust.training.crafting import policy_threat, random_points
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import fitted
 from vidrobust.training.requirements import check_model
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,6 +152,6 @@ def rehearse(model: nn.Module, clips: Clips, policy: Policy, fit: FitConfig, ask
     if ask:
         check_model(model, clips)
     for part in policy.parts or (policy,):
-        random_start(threat_of(part), clips.centre([0]), [0])  # a support may not fit into the clip
+        random_points(policy_threat(part), clips.centre([0]), [0])  # a support may not fit into the clip
     fit = replace(fit, precision="float32")  # no look at what the hardware can do
-    begin(fitted(model, policy), clips, policy, fit, 0, lambda eps, steps: 1.0, World())
+    new_training(fitted(model, policy), clips, policy, fit, 0, lambda eps, steps: 1.0, World())

@@ -277,10 +277,10 @@ class StudyConfig:
                 raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
 
 
-Made = TypeVar("Made")
+ConfigType = TypeVar("ConfigType")
 
 
-def from_json(kind: type[Made], fields: Mapping[str, Any]) -> Made:
+def from_json(kind: type[ConfigType], fields: Mapping[str, Any]) -> ConfigType:
     """A configuration from what was written as JSON, which knows no tuples; fields that it lacks have their defaults.
 
     >>> from_json(Robustness, {"eps": [0, 8]})

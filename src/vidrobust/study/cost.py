@@ -11,12 +11,12 @@ from vidrobust.evaluation.clips import pgd
 from vidrobust.models.building import build
 from vidrobust.study.config import StudyConfig
 from vidrobust.study.jobs import PrepareData, device
-from vidrobust.study.plan import Plan
+from vidrobust.study.plan import StudyPlan
 from vidrobust.study.trainings import TrainModel
 
 
 @dataclass(frozen=True)
-class Cost:
+class StudyCost:
     """What a study will cost on this machine.
 
     Attributes:
@@ -43,9 +43,9 @@ class Cost:
         )
 
 
-def cost(config: StudyConfig, workers: int) -> Cost:
+def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
-    jobs = Plan(config).all()
+    jobs = StudyPlan(config).all()
     model = build(config.model, 10)
     weights = sum(parameter.numel() for parameter in model.parameters()) * 4
     trained = sum(isinstance(job, TrainModel) for job in jobs)
@@ -53,10 +53,10 @@ def cost(config: StudyConfig, workers: int) -> Cost:
     pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
     sets = sum(isinstance(job, PrepareData) for job in jobs)
     disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
-    return Cost(sum(job.gradients for job in jobs), measure(config), workers, disk)
+    return StudyCost(sum(job.gradients for job in jobs), seconds_per_gradient(config), workers, disk)
 
 
-def measure(config: StudyConfig) -> float:
+def seconds_per_gradient(config: StudyConfig) -> float:
     """Seconds of one thread for one clip-gradient of the study's model on its clips."""
     data, where = config.clips, device()
     model = build(config.model, 10).to(where).eval()

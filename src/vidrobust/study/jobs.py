@@ -154,12 +154,12 @@ def device() -> torch.device:
 
 
 @lru_cache(maxsize=8)
-def videos(data: DataConfig) -> VideoClips:
+def open_data(data: DataConfig) -> VideoClips:
     """The data set of a configuration, opened once a process."""
     return load(data)
 
 
-def table(sizes: SizeTable) -> StepSizes:
+def step_size_table(sizes: SizeTable) -> StepSizes:
     """α*(ε, i) from a job's field."""
     return StepSizes([{"eps": eps, "steps": steps, "alpha": alpha} for eps, steps, alpha in sizes])
 

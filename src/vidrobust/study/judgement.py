@@ -26,9 +26,9 @@ from vidrobust.runs.directory import Run
 from vidrobust.study.engines import Engine, Where, open_engine
 from vidrobust.study.engines.here import Here
 from vidrobust.study.jobs import device
-from vidrobust.study.judgement_plan import THREAT, Plan, regions
+from vidrobust.study.judgement_plan import THREAT, JudgementPlan, group_threats
 from vidrobust.study.judgement_record import recorded
-from vidrobust.study.judging import HELD, Opened, Subject, part
+from vidrobust.study.judging import HELD, JudgementSubject, Opened, part
 from vidrobust.study.progress import Display
 from vidrobust.study.trained import ModelSource
 from vidrobust.study.workers import Workers
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vidrobust.data.clips import Clips
 
 
-def hold(model: Any, clips: Any, subject: Subject) -> None:
+def hold(model: Any, clips: Any, subject: JudgementSubject) -> None:
     """Keep a model with its clips for the jobs of this process."""
     HELD[subject] = Opened(model, clips)
 
@@ -68,15 +68,15 @@ def seconds_a_gradient(opened: Opened, count: int = 8) -> float:
 def findings(model: Any, frames: int, size: int, classes: int) -> list[Measured]:
     """What the self-test on random clips finds, as rules take it."""
     names = {"dead gradient": "dead gradient", "wrong gradient": "dead gradient"}
-    told = ("layout", "output", "fails", "double normalisation", "scale")
+    found_names = ("layout", "output", "fails", "double normalisation", "scale")
     found = []
     for finding in self_test(model, frames=frames, size=size, classes=classes):
-        if finding.name in names or finding.name in told:
+        if finding.name in names or finding.name in found_names:
             found.append(Measured(names.get(finding.name, "set-up"), 1, 1, str(finding)[:500]))
     return found
 
 
-def judged(plan: Plan, out: Path, where: Where | None, console: Console | None = None) -> Judgement:
+def run_judgement(plan: JudgementPlan, out: Path, where: Where | None, console: Console | None = None) -> Judgement:
     """Run a plan, or go on with it, and write the record.
 
     Args:
@@ -96,7 +96,7 @@ def judged(plan: Plan, out: Path, where: Where | None, console: Console | None =
     return recorded(plan, run)
 
 
-def planned(
+def plan_judgement(
     model: Any,
     clips: Any,
     subject: dict[str, Any],
@@ -107,13 +107,13 @@ def planned(
     ensemble: Ensemble,
     origin: str = "",
     classes: int = 0,
-) -> Plan:
+) -> JudgementPlan:
     """The plan for a model and clips that are at hand.
 
     Args:
         model: in evaluation mode, on its device.
         clips: what is judged, all of it.
-        subject: the fields of a :class:`Subject` but for the hashes.
+        subject: the fields of a :class:`JudgementSubject` but for the hashes.
         name, data, origin: for people.
         threats: as text.
         ensemble: how hard attacks try.
@@ -123,12 +123,12 @@ def planned(
         raise InputError("there are no clips to judge on.")
     known = manifest(clips)
     known["shape"] = list(clips.centre([0]).shape[1:])
-    found = Subject(weights=fingerprint(model), clips_of=known["hash"], count=len(clips), **subject)
+    found = JudgementSubject(weights=fingerprint(model), clips_of=known["hash"], count=len(clips), **subject)
     hold(model, clips, found)
     frames, size = known["shape"][1], known["shape"][2]
-    told = findings(model, frames, size, classes) if classes else []
+    found_names = findings(model, frames, size, classes) if classes else []
     videos = hasattr(clips, "viewed")
-    return Plan(found, name, data, known, regions(threats), ensemble, origin, videos, told)
+    return JudgementPlan(found, name, data, known, group_threats(threats), ensemble, origin, videos, found_names)
 
 
 def judge(
@@ -182,7 +182,7 @@ def judge(
     if isinstance(model, str):
         model = ModelSource(model, weights).load(classes or int(pool.labels.max()) + 1, lambda text: None).to(device())
     pool = pool.spread(clips or len(pool))
-    plan = planned(
+    plan = plan_judgement(
         model.eval(),
         pool,
         {"split": split},
@@ -192,7 +192,7 @@ def judge(
         ensemble=ensemble or Ensemble(),
         classes=classes,
     )
-    return judged(plan, Path(out), None, console)
+    return run_judgement(plan, Path(out), None, console)
 
 
 def _pool(data: Any, split: str) -> tuple[Any, str, int]:

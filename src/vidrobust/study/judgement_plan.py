@@ -15,10 +15,10 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.fields import _plain, in_levels
 from vidrobust.evaluation.judging import STAGES
-from vidrobust.results.numbers.statistics import accuracy
+from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.study.jobs import Job, job_key
-from vidrobust.study.judging import COSTS, JudgeVideos, LookAt, Stage, Subject
+from vidrobust.study.judging import COSTS, AnswerClean, AttackStage, JudgementSubject, JudgeVideos
 
 if TYPE_CHECKING:
     from vidrobust.threats import Threat
@@ -38,13 +38,13 @@ class Region:
     eps: tuple[float, ...]
 
 
-def threat_of(text: str) -> Threat:
+def parse_threat(text: str) -> Threat:
     """A threat from its text: ``Linf(8)``, ``L2(128)``, ``Linf(8, Border(ratio=0.1))``; ε in units of 1/255.
 
     Raises:
         InputError: it is none.
 
-    >>> threat_of("Linf(8, Border(ratio=0.1))").support
+    >>> parse_threat("Linf(8, Border(ratio=0.1))").support
     Border(ratio=0.1)
     """
     found = re.fullmatch(r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+]+)\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*", text)
@@ -60,22 +60,22 @@ def threat_of(text: str) -> Threat:
     return threat_from_text(eps, found[1], found[3] or "WholeClip")
 
 
-def regions(texts: Sequence[str]) -> list[Region]:
+def group_threats(texts: Sequence[str]) -> list[Region]:
     """Threats of the same norm and support belong together: what breaks a clip at ε breaks it at every larger one.
 
-    >>> regions(["Linf(8)", "L2(128)", "Linf(4)"])[0]
+    >>> group_threats(["Linf(8)", "L2(128)", "Linf(4)"])[0]
     Region(norm='Linf', support='WholeClip', eps=(4.0, 8.0))
     """
     found: dict[tuple[str, str], set[float]] = {}
     for text in texts or [THREAT]:
-        threat = threat_of(text)
+        threat = parse_threat(text)
         assert isinstance(threat.eps, (int, float))
         found.setdefault((_plain(threat.norm), _plain(threat.support)), set()).add(in_levels(threat.eps))
     return [Region(norm, support, tuple(sorted(eps))) for (norm, support), eps in found.items()]
 
 
 @dataclass(frozen=True)
-class Plan:
+class JudgementPlan:
     """What is to be measured.
 
     Attributes:
@@ -88,7 +88,7 @@ class Plan:
         origin: what the model was taken from, for people.
     """
 
-    subject: Subject
+    subject: JudgementSubject
     name: str
     data: str
     manifest: dict[str, Any]
@@ -107,19 +107,19 @@ class Plan:
         order = torch.randperm(self.clips, generator=torch.Generator().manual_seed(0))
         return [tuple(rows.tolist()) for rows in order.split(CHUNK)]
 
-    def looks(self) -> list[LookAt]:
-        return [LookAt(self.subject, rows, self.ensemble) for rows in self.parts()]
+    def looks(self) -> list[AnswerClean]:
+        return [AnswerClean(self.subject, rows, self.ensemble) for rows in self.parts()]
 
-    def stages(self, region: Region) -> list[list[Stage]]:
+    def stages(self, region: Region) -> list[list[AttackStage]]:
         """For each part, its stages in their order."""
         found = []
         for number, look in enumerate(self.looks()):
-            line: list[Stage] = []
+            line: list[AttackStage] = []
             for name in STAGES:
                 earlier = (job_key(look), *(job_key(stage) for stage in line))
                 diagnostic = min(self.ensemble.diagnostic, len(look.rows)) if number == 0 else 0
                 about = (region.norm, region.support, region.eps, self.ensemble, name, earlier, diagnostic)
-                line.append(Stage(self.subject, look.rows, *about))
+                line.append(AttackStage(self.subject, look.rows, *about))
             found.append(line)
         return found
 
@@ -142,7 +142,7 @@ class Plan:
         }
 
 
-def gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
+def count_gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
     """About how many gradients a clip costs."""
     return sum(cost(ensemble) for cost in COSTS.values()) * len(found)
 
@@ -150,10 +150,10 @@ def gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
 def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble, found: Sequence[Region]) -> int:
     """How many clips can be judged in so many minutes, at least one.
 
-    >>> affordable(10, 0.01, 1, Ensemble(steps=10, targets=1, queries=30, noise=30), regions(["Linf(8)"])) > 10
+    >>> affordable(10, 0.01, 1, Ensemble(steps=10, targets=1, queries=30, noise=30), group_threats(["Linf(8)"])) > 10
     True
     """
-    return max(1, int(60 * minutes * workers / (seconds * gradients(ensemble, found))))
+    return max(1, int(60 * minutes * workers / (seconds * count_gradients(ensemble, found))))
 
 
 def half_width(of: Sequence[str]) -> float:
@@ -162,5 +162,5 @@ def half_width(of: Sequence[str]) -> float:
     >>> half_width([str(number) for number in range(100)]) < 0.11
     True
     """
-    found = accuracy([index % 2 for index in range(len(of))], list(of))
+    found = accuracy_estimate([index % 2 for index in range(len(of))], list(of))
     return (found.high - found.low) / 2

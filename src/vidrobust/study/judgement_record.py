@@ -14,33 +14,47 @@ import torch
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS
 from vidrobust.evaluation.fields import in_levels
-from vidrobust.results.judgements.record import Judgement, share, threat_name, write, write_adversarial
+from vidrobust.results.judgements.record import (
+    Judgement,
+    accuracy_record,
+    threat_name,
+    write_adversarial,
+    write_judgement,
+)
 from vidrobust.results.judgements.schema import VERSION
-from vidrobust.results.numbers.verdict import RULES, Measured, chance, class_order, merged, sources, verdict
+from vidrobust.results.numbers.verdict import (
+    RULES,
+    Measured,
+    add_up,
+    better_class_order,
+    chance_accuracy,
+    missing_sources,
+    verdict,
+)
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.jobs import Job, device, job_key
 from vidrobust.study.judging import JudgeVideos, recall
-from vidrobust.study.workers import timings
+from vidrobust.study.workers import job_timings
 
 if TYPE_CHECKING:
     from vidrobust.runs.directory import Run
     from vidrobust.runs.rows import Row
-    from vidrobust.study.judgement_plan import Plan, Region
+    from vidrobust.study.judgement_plan import JudgementPlan, Region
 
 CURVE = tuple(number / 8 for number in range(0, 17))
 """Shares of the largest ε at which the curve is told."""
 
 
-def recorded(plan: Plan, run: Run) -> Judgement:
+def recorded(plan: JudgementPlan, run: Run) -> Judgement:
     """The record of a judgement whose jobs are done."""
     looks = [_row(run, look) for look in plan.looks()]
     right, table = _clean(plan, looks)
     of = [clip["source"] for clip in plan.manifest["clips"]]
-    model = merged(Measured(**one) for row in looks for one in row["measured"])
+    model = add_up(Measured(**one) for row in looks for one in row["measured"])
     if table:
         classes = max(row["classes"] for row in looks)
-        model += [class_order(table), chance(sum(right), plan.clips, classes)]
-    model += [Measured("leaks", 0, plan.clips), sources(len(set(of)))]
+        model += [better_class_order(table), chance_accuracy(sum(right), plan.clips, classes)]
+    model += [Measured("leaks", 0, plan.clips), missing_sources(len(set(of)))]
     searches: list[Measured] = []
     for one in plan.findings:
         (searches if RULES[one.name].scope == "search" else model).append(one)
@@ -48,11 +62,11 @@ def recorded(plan: Plan, run: Run) -> Judgement:
     for number, region in enumerate(plan.regions):
         found, measured, cost = _region(plan, run, region, number, right, of)
         drift = [one for one in measured if RULES[one.name].scope == "model"]
-        model, spent = merged([*model, *drift]), spent + cost
-        kept = merged([*(one for one in measured if one not in drift), *searches])
+        model, spent = add_up([*model, *drift]), spent + cost
+        kept = add_up([*(one for one in measured if one not in drift), *searches])
         for threat in found:
             standing = threat["worst_case"]["correct"]
-            threat["checks"] = [_told(one) for one in kept]
+            threat["checks"] = [_rule_text(one) for one in kept]
             checked[threat_name(threat["norm"], threat["eps"], threat["support"])] = (standing, kept)
         threats += found
     said = verdict(model, checked)
@@ -69,20 +83,22 @@ def recorded(plan: Plan, run: Run) -> Judgement:
         },
         "data": {"name": plan.data[:2000], "split": plan.subject.split},
         "clips": {"hash": plan.manifest["hash"], "shape": plan.manifest["shape"], "list": plan.manifest["clips"]},
-        "clean": {**share(right, of), "right": "".join(map(str, right))},
+        "clean": {**accuracy_record(right, of), "right": "".join(map(str, right))},
         "threats": threats,
-        "checks": [_told(one) for one in model],
+        "checks": [_rule_text(one) for one in model],
         "ensemble": asdict(plan.ensemble),
         **_provenance(run),
         "gradients": spent,
-        "seconds": round(sum(row["seconds"] for row in timings(run)), 1),
+        "seconds": round(sum(row["seconds"] for row in job_timings(run)), 1),
     }
     if plan.videos:
         row = _row(run, JudgeVideos(plan.subject))
         if row["survived"]:
             videos = [int(digit) for digit in row["survived"]]
-            record["videos"] = share(videos, of if len(of) == len(videos) else list(map(str, range(len(videos)))))
-    return write(run.path, record)
+            record["videos"] = accuracy_record(
+                videos, of if len(of) == len(videos) else list(map(str, range(len(videos))))
+            )
+    return write_judgement(run.path, record)
 
 
 def _row(run: Run, job: Job) -> Row:
@@ -91,7 +107,7 @@ def _row(run: Run, job: Job) -> Row:
     return rows[0]
 
 
-def _clean(plan: Plan, looks: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
+def _clean(plan: JudgementPlan, looks: Sequence[Row]) -> tuple[list[int], list[list[int]]]:
     """Of each clip whether it is right, and how often clips of a class get another."""
     right, classes = [0] * plan.clips, max((row["classes"] for row in looks), default=0)
     table = torch.zeros(classes, classes, dtype=torch.int64)
@@ -104,7 +120,7 @@ def _clean(plan: Plan, looks: Sequence[Row]) -> tuple[list[int], list[list[int]]
 
 
 def _region(
-    plan: Plan, run: Run, region: Region, number: int, right: Sequence[int], of: list[str]
+    plan: JudgementPlan, run: Run, region: Region, number: int, right: Sequence[int], of: list[str]
 ) -> tuple[list[dict[str, Any]], list[Measured], int]:
     """What was found under one norm and support: its threats, what was counted, and the gradients spent."""
     distance = torch.where(torch.tensor(right) == 1, math.inf, 0.0).double()
@@ -137,11 +153,11 @@ def _region(
     clean = torch.stack([one for _, one, _ in kept]) if kept else torch.zeros(0, *shape)
     shown = torch.stack([one for _, _, one in kept]) if kept else torch.zeros(0, *shape)
     write_adversarial(run.path / file, clean.numpy(), shown.numpy(), [index for index, _, _ in kept])
-    told = [_threat(region, eps, distance, found_by, of) for eps in region.eps]
-    for threat in told:
+    threats = [_threat(region, eps, distance, found_by, of) for eps in region.eps]
+    for threat in threats:
         threat |= {"standing": dict(standing[f"{threat['eps']:g}"]), "only": _only(broke), "adversarial": file}
         threat["attacks"] = _attacks(plan, region, threat["eps"])
-    return told, merged(measured), spent
+    return threats, add_up(measured), spent
 
 
 def _threat(
@@ -152,7 +168,7 @@ def _threat(
     grid = sorted({*(round(share * region.eps[-1], 6) for share in CURVE), *region.eps})
     curve = [[at, sum(size is None or size > at for size in levels)] for at in grid]
     fell = Counter(name for name, level in zip(found_by, levels, strict=True) if level is not None and 0 < level <= eps)
-    about = {"norm": region.norm, "support": region.support, "eps": eps, "worst_case": share(alive, of)}
+    about = {"norm": region.norm, "support": region.support, "eps": eps, "worst_case": accuracy_record(alive, of)}
     return about | {"distance": levels, "found_by": list(found_by), "curve": curve, "fell": dict(fell)}
 
 
@@ -162,7 +178,7 @@ def _only(broke: dict[str, list[int]]) -> dict[str, int]:
     return {name: sum(counts[row] == 1 for row in rows) for name, rows in broke.items()}
 
 
-def _attacks(plan: Plan, region: Region, eps: float) -> dict[str, str]:
+def _attacks(plan: JudgementPlan, region: Region, eps: float) -> dict[str, str]:
     """The attacks with their parameters, as text."""
     threat = threat_from_text(eps, region.norm, region.support)
     made = plan.ensemble.attacks(threat, 10, eps / 255 / 4)
@@ -171,7 +187,7 @@ def _attacks(plan: Plan, region: Region, eps: float) -> dict[str, str]:
     return {name: text[:4000] for name, text in found.items()}
 
 
-def _told(measured: Measured) -> dict[str, Any]:
+def _rule_text(measured: Measured) -> dict[str, Any]:
     """A count with its rule, as records hold it."""
     rule = RULES[measured.name]
     text = rule.because.format(count=measured.count, of=measured.of)

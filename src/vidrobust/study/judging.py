@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from safetensors import safe_open
@@ -20,15 +20,15 @@ from vidrobust.attacks.text import threat_from_text
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import RunError
 from vidrobust.evaluation.clips import device_of
-from vidrobust.evaluation.consistency import Look
+from vidrobust.evaluation.consistency import CleanAnswers
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judging import begun, ended, missed, seen, stage
+from vidrobust.evaluation.judging import check_drift, clean_answers, missing_attacks, run_stage, start_case
 from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.jobs import stored_job
-from vidrobust.study.jobs import Job, Place, device, videos
+from vidrobust.study.jobs import Job, Place, device, open_data
 from vidrobust.study.trained import ModelSource, Trained
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Subject:
+class JudgementSubject:
     """What is judged, by what any process can open it from, and by its content.
 
     Attributes:
@@ -100,12 +100,12 @@ class Subject:
             found = Trained.find(Path(self.run), self.model)
             return found.model, found.data
         assert self.data is not None, "a model of another process's memory"
-        data = videos(self.data)
+        data = open_data(self.data)
         source = ModelSource(self.model, self.file, convention=self.convention)
         return source.load(len(data.classes), lambda text: None).to(device()).eval(), data
 
 
-HELD: dict[Subject, Opened] = {}
+HELD: dict[JudgementSubject, Opened] = {}
 """What this process has opened."""
 
 
@@ -121,10 +121,12 @@ def row_of(measured: Measured) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class LookAt(Job):
+class AnswerClean(Job):
     """What the model says of some clean clips."""
 
-    subject: Subject
+    CALLED: ClassVar = "LookAt"
+
+    subject: JudgementSubject
     rows: tuple[int, ...]
     ensemble: Ensemble
 
@@ -143,7 +145,7 @@ class LookAt(Job):
     def run(self, place: Place) -> list[Row]:
         opened = self.subject.open()
         clips, labels = part(opened, self.rows)
-        found = seen(opened.model.eval(), clips, labels, self.ensemble)
+        found = clean_answers(opened.model.eval(), clips, labels, self.ensemble)
         tensors = {"right": found.right, "failed": found.failed}
         if found.logits is not None:
             tensors["logits"] = found.logits
@@ -162,7 +164,7 @@ class LookAt(Job):
         return [about]
 
 
-def look_of(folder: Path) -> Look:
+def clean_answers_of(folder: Path) -> CleanAnswers:
     """What an earlier job saw."""
     rows = stored_job(folder)
     assert rows is not None
@@ -170,11 +172,11 @@ def look_of(folder: Path) -> Look:
         held = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no mapping
     measured = tuple(Measured(**one) for one in rows[0]["measured"])
     random, probabilities = rows[0]["random"], rows[0]["probabilities"]
-    return Look(held.get("logits"), held["right"], held["failed"], random, probabilities, measured)
+    return CleanAnswers(held.get("logits"), held["right"], held["failed"], random, probabilities, measured)
 
 
 @dataclass(frozen=True)
-class Stage(Job):
+class AttackStage(Job):
     """One attack, or one check, on some clips under one norm and support.
 
     Attributes:
@@ -184,7 +186,9 @@ class Stage(Job):
         diagnostic: how many of the clips belong to the diagnostic subset.
     """
 
-    subject: Subject
+    CALLED: ClassVar = "Stage"
+
+    subject: JudgementSubject
     rows: tuple[int, ...]
     norm: str
     support: str
@@ -218,16 +222,18 @@ class Stage(Job):
     def run(self, place: Place) -> list[Row]:
         opened = self.subject.open()
         clips, labels = part(opened, self.rows)
-        seen_before = look_of(place.jobs / self.earlier[0])
-        case, first_measured = begun(opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble)
+        seen_before = clean_answers_of(place.jobs / self.earlier[0])
+        case, first_measured = start_case(
+            opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble
+        )
         self._recall(case, place)
         before = case.distance.clone()
         classes = 0 if seen_before.logits is None else seen_before.logits.shape[1]
         measured = first_measured if self.name == "FMN" else []
         if case.right.any():
-            measured = measured + stage(case, self.name, self.ensemble, classes, self.diagnostic)
+            measured = measured + run_stage(case, self.name, self.ensemble, classes, self.diagnostic)
             place.progress(case.gradients + case.passes // 3)
-        measured += missed(case) + ended(opened.model, clips[:DRIFT], _few(seen_before, DRIFT))
+        measured += missing_attacks(case) + check_drift(opened.model, clips[:DRIFT], _first(seen_before, DRIFT))
         self._keep(case, before, place)
         return [self._row(case, measured)]
 
@@ -246,7 +252,7 @@ class Stage(Job):
             "measured": [row_of(one) for one in measured],
             "gradients": case.gradients,
             "passes": case.passes,
-            "has_gradient": case.judged.gradients,
+            "has_gradient": case.attacked.gradients,
         }
 
     def _recall(self, case: WorstCase, place: Place) -> None:
@@ -279,16 +285,16 @@ def recall(folder: Path, distance: Tensor, adversarial: Tensor, found_by: list[s
         found_by[row] = name
 
 
-def _few(found: Look, count: int) -> Look:
+def _first(found: CleanAnswers, count: int) -> CleanAnswers:
     logits = None if found.logits is None else found.logits[:count]
-    return Look(logits, found.right[:count], found.failed[:count], found.random, found.probabilities, ())
+    return CleanAnswers(logits, found.right[:count], found.failed[:count], found.random, found.probabilities, ())
 
 
 @dataclass(frozen=True)
 class JudgeVideos(Job):
     """Clean accuracy of whole videos, by the average over several clips of each."""
 
-    subject: Subject
+    subject: JudgementSubject
 
     @property
     def title(self) -> str:

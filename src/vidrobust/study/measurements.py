@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from vidrobust.evaluation.clips import BATCH, masking, pgd, ranks, robustness
+from vidrobust.evaluation.clips import BATCH, clip_ranks, masking, pgd, robustness_rows
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.manifest import manifest_row
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.study.config import Robustness, Sensitivity
-from vidrobust.study.jobs import ModelJob, Place, SizeTable, table, videos
+from vidrobust.study.jobs import ModelJob, Place, SizeTable, open_data, step_size_table
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
@@ -33,7 +33,7 @@ class MeasureSensitivity(ModelJob):
         return len(self.settings.alphas(self.eps)) * self.settings.steps * self.settings.clips
 
     def run(self, place: Place) -> list[Row]:
-        clips = videos(self.data).test.spread(self.settings.clips)
+        clips = open_data(self.data).test.spread(self.settings.clips)
         alphas, last = self.settings.alphas(self.eps), self.settings.steps
         rows = sweep(place.model(self.model), clips, self.eps, alphas, last, (last,), place.progress)
         about: Row = {"model": "standard", "seed": self.seed, "surface": True}
@@ -58,7 +58,7 @@ class FindStepSize(ModelJob):
         return 8 * max(self.steps) * self.clips
 
     def run(self, place: Place) -> list[Row]:
-        clips = videos(self.data).val.spread(self.clips)
+        clips = open_data(self.data).val.spread(self.clips)
         rows = step_sizes(place.model(self.model), clips, self.eps, self.steps, place.progress)
         about: Row = {"model": "standard", "seed": self.seed, "surface": False}
         return [manifest_row(clips), *({**row, **about} for row in rows)]
@@ -87,9 +87,9 @@ class MeasureRobustness(ModelJob):
         return budgets * sum(self.settings.steps) * self.settings.clips // 2  # broken clips leave early
 
     def run(self, place: Place) -> list[Row]:
-        data, model, sizes = videos(self.data), place.model(self.model), table(self.sizes)
+        data, model, sizes = open_data(self.data), place.model(self.model), step_size_table(self.sizes)
         clips = getattr(data, self.split).spread(self.settings.clips)
-        rows = robustness(model, clips, self.settings.eps, self.settings.steps, sizes, place.progress)
+        rows = robustness_rows(model, clips, self.settings.eps, self.settings.steps, sizes, place.progress)
         about: Row = {"model": self.name, "seed": self.seed, "kind": self.kind, "split": self.split}
         if self.kind == "difficulty":
             about["contrast"] = round(sum(self.data.contrast) / 2, 4)
@@ -118,10 +118,10 @@ class MakeExamples(ModelJob):
         return self.count * self.steps
 
     def run(self, place: Place) -> list[Row]:
-        data, model = videos(self.data), place.model(self.model)
+        data, model = open_data(self.data), place.model(self.model)
         right = data.test.spread(BATCH * 2)
-        right = right.subset((ranks(model, right) == 0).nonzero().flatten())
-        alpha = table(self.sizes)(self.eps, self.steps)
+        right = right.subset((clip_ranks(model, right) == 0).nonzero().flatten())
+        alpha = step_size_table(self.sizes)(self.eps, self.steps)
         attack = pgd(self.eps, alpha, self.steps)
         setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
         return examples(model, right.spread(self.count), attack, place.folder, setting)

@@ -13,7 +13,7 @@ from rich.console import Console
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.notation import parse_policy
 from vidrobust.runs.code import reading_files
-from vidrobust.runs.directory import Run, differences
+from vidrobust.runs.directory import Run, config_differences
 from vidrobust.runs.jobs import stored_job
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.mending import failures_noted
@@ -27,12 +27,12 @@ from vidrobust.study.progress import Display
 from vidrobust.study.trainings import TrainModel
 from vidrobust.study.workers import Workers
 
-STANDARD = "standard"
-CONTROL = "single frame"
+STANDARD_MODEL = "standard"
+SINGLE_FRAME = "single frame"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """The jobs of a study, phase by phase: the rows of phase 3 determine what the later ones do.
 
     Args:
@@ -73,16 +73,16 @@ class Plan:
         """Phase 2: the standard models, and the control that sees one frame."""
         config = self.config
         jobs: list[Job] = [self._standard(config.clips, seed) for seed in self.seeds]
-        jobs.append(replace(self._standard(single_frame(config.clips), config.seed), name=CONTROL))
+        jobs.append(replace(self._standard(single_frame(config.clips), config.seed), name=SINGLE_FRAME))
         jobs += [self._standard(data, seed) for data in self.variants for seed in self.difficulty_seeds]
         return jobs
 
     def _standard(self, data: DataConfig, seed: int) -> TrainModel:
         config = self.config
         clips = self.count_train(data)
-        name = self._named(STANDARD, data)
+        name = self._named(STANDARD_MODEL, data)
         return TrainModel(
-            data, config.model, name, STANDARD, config.standard, seed, None, (), clips, None, config.weights
+            data, config.model, name, STANDARD_MODEL, config.standard, seed, None, (), clips, None, config.weights
         )
 
     @property
@@ -146,7 +146,7 @@ class Plan:
     def evaluations(self, sizes: SizeTable) -> list[Job]:
         """Phase 5: accuracy against ε for every model, and clips for the gallery."""
         config = self.config
-        trained = [(STANDARD, seed, self._standard(config.clips, seed)) for seed in self.seeds]
+        trained = [(STANDARD_MODEL, seed, self._standard(config.clips, seed)) for seed in self.seeds]
         trained += [
             (str(parse_policy(text)), seed, self._defence(config.clips, text, seed, sizes))
             for text in config.policies
@@ -169,7 +169,7 @@ class Plan:
         jobs: list[Job] = []
         for data in self.variants:
             for seed in self.difficulty_seeds:
-                trained = [(STANDARD, self._standard(data, seed))]
+                trained = [(STANDARD_MODEL, self._standard(data, seed))]
                 trained += [(str(parse_policy(t)), self._defence(data, t, seed, sizes)) for t in step.policies]
                 jobs += [
                     MeasureRobustness(data, job_key(job), name, seed, sizes, settings, step.split, "difficulty")
@@ -202,7 +202,7 @@ EMBEDDED_TRAIN = 800
 
 def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
     """The trainings of a study that are finished, with their folders; of several seeds the first comes first."""
-    plan = Plan(from_json(StudyConfig, run.config))
+    plan = StudyPlan(from_json(StudyConfig, run.config))
     found = [row for job in plan.attacks() for row in stored_job(run.job_path(job_key(job))) or ()]
     for job in plan.trainings(size_table(found)):
         folder = run.job_path(job_key(job))
@@ -215,7 +215,7 @@ def size_table(rows: Sequence[Row]) -> SizeTable:
     return tuple((row["eps"], row["steps"], row["alpha"]) for row in rows if row["kind"] == "step_size")
 
 
-def check(config: StudyConfig, where: Where) -> None:
+def check_plan(config: StudyConfig, where: Where) -> None:
     """Refuse a study that could not be carried through, before its first job and before anything is written.
 
     Raises:
@@ -223,7 +223,7 @@ def check(config: StudyConfig, where: Where) -> None:
         InputError: the engine is not here.
     """
     where.check()
-    check_study(config, [job for job in Plan(config).all() if isinstance(job, TrainModel)])
+    check_study(config, [job for job in StudyPlan(config).all() if isinstance(job, TrainModel)])
 
 
 def study(config: StudyConfig, out: Path, where: Where | None = None, console: Console | None = None) -> Path:
@@ -245,8 +245,8 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
     from vidrobust.results.pages.report import report
 
     where = where or Where()
-    check(config, where)
-    plan = Plan(config)
+    check_plan(config, where)
+    plan = StudyPlan(config)
     _say_what_is_mended(Run(out), config, console)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
@@ -273,8 +273,8 @@ def _say_what_is_mended(run: Run, config: StudyConfig, console: Console | None) 
     """Tell the user if the run failed under another configuration, whose place this one takes."""
     if not run.failed or not (run.path / "config.json").exists():
         return
-    changed = differences(run.config, json.loads(dumps(asdict(config))))
+    changed = config_differences(run.config, json.loads(dumps(asdict(config))))
     if changed and console is not None:
         listed = "; ".join(f"{name}: {old} → {new}" for name, old, new in changed[:5])
-        told = f"{run.path} failed under another configuration ({listed}): jobs that both have are not done again."
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        message = f"{run.path} failed under another configuration ({listed}): jobs that both have are not done again."
+        console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -80,7 +80,7 @@ class Display:
             table.add_row(name, sparkline(values, width=48), f"{values[-1]:.3g}")
         self._live.update(Group(self._bar, table))
 
-    def said(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """A line that stays, such as how an epoch went."""
         if self.console.is_terminal:
             self.console.print(text, highlight=False, markup=False)

@@ -58,7 +58,7 @@ class DataSize:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRecipe:
     """A published training: what ``vidrobust train --recipe NAME`` starts from.
 
     Attributes:
@@ -78,14 +78,14 @@ class Training:
     fit: FitConfig
 
 
-def _resnext101_64f(about: DataSize) -> Training:
+def _resnext101_64f(about: DataSize) -> TrainingRecipe:
     """Fine-tuning of a Kinetics 3D-ResNeXt-101 as Hara et al. (CVPR 2018, section 3.2) do it.
 
     SGD with momentum 0.9, weight decay 1e-5 and a learning rate of 1e-3, conv5_x and a new last layer alone, clips of
     64×112×112, batches of 128. They divide the rate by ten when the validation loss stands still; here it falls along
     a cosine. Memory is kept to one GPU's by bfloat16, eight parts a batch and checkpointed blocks.
     """
-    return Training(
+    return TrainingRecipe(
         about,
         model="resnext3d-101",
         method="standard",
@@ -105,12 +105,12 @@ def _resnext101_64f(about: DataSize) -> Training:
     )
 
 
-def ucf101_resnext101_64f() -> Training:
+def ucf101_resnext101_64f() -> TrainingRecipe:
     """UCF-101, split 1: 9,537 training videos, of which validation takes a fifth of the groups."""
     return _resnext101_64f(DataSize(classes=101, clips=9537))
 
 
-def hmdb51_resnext101_64f() -> Training:
+def hmdb51_resnext101_64f() -> TrainingRecipe:
     """HMDB-51, split 1: 70 training videos of each class."""
     return _resnext101_64f(DataSize(classes=51, clips=3570))
 

@@ -21,7 +21,7 @@ from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.jobs import device
 from vidrobust.study.plan import trained_models
-from vidrobust.training.fitting import check_classes, study_alpha_star
+from vidrobust.training.fitting import check_class_count, study_alpha_star
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class ModelSource:
     convention: Convention = "auto"
     seed: int = 0
 
-    def load(self, classes: int, told: Callable[[str], None]) -> nn.Module:
+    def load(self, classes: int, log: Callable[[str], None]) -> nn.Module:
         """Load the model, with ``classes`` classes; ``told`` is called with what the user should know.
 
         Raises:
@@ -60,14 +60,14 @@ class ModelSource:
         """
         drawn = self.weights is None and not Path(self.model).exists()
         if drawn and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo"):
-            told(f"{self.model} has no weights (--weights): they are drawn at random.")
+            log(f"{self.model} has no weights (--weights): they are drawn at random.")
         options = {"new_head": self.new_head, "convention": self.convention, "seed": self.seed}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", VidrobustWarning)
             model = load_model(self.model, self.weights, classes, **options)  # type: ignore[arg-type]
         for warning in caught:
             if issubclass(warning.category, VidrobustWarning):
-                told(str(warning.message))
+                log(str(warning.message))
         return model
 
 
@@ -130,7 +130,7 @@ class Trained:
         cls,
         source: ModelSource,
         config: DataConfig,
-        told: Callable[[str], None],
+        log: Callable[[str], None],
         *,
         frames: int | None = None,
         size: int | None = None,
@@ -151,12 +151,12 @@ class Trained:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
         folder = open_videos(config)
-        model = source.load(len(folder.classes), told).to(device())
+        model = source.load(len(folder.classes), log).to(device())
         data = load(sized(model, config, frames, size))
-        check_classes(model, data)
-        told(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
-        for finding in examined(model, data, strict):
-            told(f"self-test of {source.model}: {finding}")
+        check_class_count(model, data)
+        log(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
+        for finding in self_tested(model, data, strict):
+            log(f"self-test of {source.model}: {finding}")
         weights = "" if source.weights is None else f" {Path(source.weights).name}"
         return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
 
@@ -185,7 +185,7 @@ def refuse_gradients(model: nn.Module, attack: object) -> None:
         )
 
 
-def examined(model: nn.Module, data: VideoClips, strict: bool = True) -> list[Finding]:
+def self_tested(model: nn.Module, data: VideoClips, strict: bool = True) -> list[Finding]:
     """What the self-test finds on clips of the data's length and size.
 
     Raises:

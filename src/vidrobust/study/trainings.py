@@ -15,7 +15,7 @@ from vidrobust.models.checkpoints import load_model
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.study.config import Gap
-from vidrobust.study.jobs import Job, Place, SizeTable, device, table, videos
+from vidrobust.study.jobs import Job, Place, SizeTable, device, open_data, step_size_table
 from vidrobust.training.config import FitConfig
 from vidrobust.training.methods.table import fitted
 from vidrobust.training.stages import accuracies, alpha_star_of, store_weights
@@ -65,7 +65,7 @@ class TrainModel(Job):
         return () if self.start is None else (self.start,)
 
     def run(self, place: Place) -> list[Row]:
-        data = videos(self.data)
+        data = open_data(self.data)
         if self.start is not None:
             model = place.model(self.start)
         else:
@@ -78,7 +78,9 @@ class TrainModel(Job):
             policy,
             self.fit,
             seed=self.seed,
-            alpha_star=alpha_star_of(policy, table(self.sizes) if self.sizes else _no_sizes, model, data.train),
+            alpha_star=alpha_star_of(
+                policy, step_size_table(self.sizes) if self.sizes else _no_sizes, model, data.train
+            ),
             checkpoints=place.folder / "checkpoints",
             after_epoch=self._watch(data, place),
             progress=place.progress,
@@ -101,7 +103,7 @@ class TrainModel(Job):
     def _watch(self, data: VideoClips, place: Place) -> AfterEpoch:
         if (gap := self.gap) is None:
             return lambda model, row, earlier: []
-        sizes = table(self.sizes)
+        sizes = step_size_table(self.sizes)
         look = partial(gaps, eps=gap.eps, steps=gap.steps, alpha_star=sizes, progress=place.progress)
         return Watcher(gap.every, self._looked_at(data), look)
 

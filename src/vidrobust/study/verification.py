@@ -14,10 +14,10 @@ import torch
 
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.errors import InputError
+from vidrobust.evaluation.attacked_model import AttackedModel
 from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judged import Judged
-from vidrobust.evaluation.judging import seen
+from vidrobust.evaluation.judging import clean_answers
 from vidrobust.evaluation.manifest import pixel_hash
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.results.judgements.record import key_of, perturbed, read_adversarial, threat_name
@@ -99,9 +99,9 @@ def _same_pixels(
             same[number] = shown
         else:
             other.append(clip["video"])
-    for names, told in ((missing, "are not among the data"), (other, "have other pixels here")):
+    for names, what in ((missing, "are not among the data"), (other, "have other pixels here")):
         if names:
-            found.faults.append(f"{len(names)} of {len(listed)} clips {told}, such as {names[0]}: they are not checked")
+            found.faults.append(f"{len(names)} of {len(listed)} clips {what}, such as {names[0]}: they are not checked")
     return same
 
 
@@ -112,7 +112,7 @@ def _check_clean(record: dict[str, Any], model: nn.Module, pixels: dict[int, Ten
     for start in range(0, len(numbers), BATCH):
         some = numbers[start : start + BATCH]
         shown = torch.stack([pixels[number] for number in some]).to(device_of(model))
-        look = seen(model, shown, torch.tensor([labels[number] for number in some]), Ensemble(noise=1))
+        look = clean_answers(model, shown, torch.tensor([labels[number] for number in some]), Ensemble(noise=1))
         other += sum(
             bool(right) != (record["clean"]["right"][number] == "1")
             for number, right in zip(some, look.right.tolist(), strict=True)
@@ -128,7 +128,7 @@ def _check_region(
     record = judgement.record
     index, bits = read_adversarial(judgement, threat)
     samples = record["ensemble"].get("samples", 1) if record["model"].get("random") else 1
-    judged = Judged(model, model, samples if samples > 1 else 1)
+    judged = AttackedModel(model, model, samples if samples > 1 else 1)
     name, claimed = f"{threat['norm']} on {threat['support']}", threat["distance"]
     stored, outside, unbroken = set(), 0, 0
     for start in range(0, len(index), BATCH):
@@ -148,13 +148,13 @@ def _check_region(
         unbroken += int((inside & ~wrong).sum())
         stored |= set(numbers)
     needed = {number for number in pixels if claimed[number] is not None and claimed[number] > 0}
-    for count, told in (
+    for count, what in (
         (outside, "adversarial clips lie outside the threat, or are larger than the record says"),
         (unbroken, "adversarial clips do not break the model"),
         (len(needed - stored), "clips are said to be broken and have no adversarial clip beside the record"),
     ):
         if count:
-            found.faults.append(f"{name}: {count} {told}")
+            found.faults.append(f"{name}: {count} {what}")
 
 
 def _inside(

@@ -16,7 +16,7 @@ from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.jobs import clear_checkpoints, stored_job
 from vidrobust.runs.keys import dumps
-from vidrobust.runs.rows import Row, read_lines
+from vidrobust.runs.rows import Row, read_json_lines
 
 if TYPE_CHECKING:
     from vidrobust.study.engines import Engine
@@ -116,7 +116,7 @@ class Workers:
             self.engine.submit(key, AsTyped(self._plan[key], typed_code()), self.run.path / "jobs")
 
 
-def timings(run: Run) -> list[Row]:
+def job_timings(run: Run) -> list[Row]:
     """What each finished job of a run cost, from its folder."""
     files = sorted(run.path.glob("jobs/*/timings.jsonl"))
-    return [json.loads(dumps(row)) for file in files for row in read_lines(file)]
+    return [json.loads(dumps(row)) for file in files for row in read_json_lines(file)]

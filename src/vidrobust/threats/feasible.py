@@ -10,7 +10,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
 class Feasible(Protocol):
@@ -36,7 +36,7 @@ class Feasible(Protocol):
         """Which free variables can change at all (bool, like them); None if all can."""
         ...
 
-    def clips(self, free: Tensor) -> Clips:
+    def clips(self, free: Tensor) -> ClipTensor:
         """The perturbed clips, in [0, 1] and within the budget with no tolerance; differentiable in ``free``."""
         ...
 
@@ -60,7 +60,7 @@ class Feasible(Protocol):
         """``B``: what the support charges for these free variables; searches maximise the loss minus this."""
         ...
 
-    def size(self, clips: Clips) -> Tensor:
+    def size(self, clips: ClipTensor) -> Tensor:
         """``B`` float64: the norm of the perturbation as measured on the clip, in pixels."""
         ...
 
@@ -78,9 +78,9 @@ class Interval:
         low, high: ``B C T H W`` float32, the ends of the intervals; those of a pixel that may not change are equal.
     """
 
-    start: Clips
-    low: Clips
-    high: Clips
+    start: ClipTensor
+    low: ClipTensor
+    high: ClipTensor
 
     @property
     def shared(self) -> bool:
@@ -90,31 +90,31 @@ class Interval:
     def movable(self) -> Tensor | None:
         return _none_if_all(self.low < self.high)
 
-    def clips(self, free: Clips) -> Clips:
+    def clips(self, free: ClipTensor) -> ClipTensor:
         return free
 
-    def project(self, free: Clips) -> Clips:
+    def project(self, free: ClipTensor) -> ClipTensor:
         """Clamp every pixel into its interval, which is the nearest point in any norm."""
         return torch.clamp(free, self.low, self.high)
 
-    def ascend(self, gradient: Clips, free: Clips | None = None) -> Clips:
+    def ascend(self, gradient: ClipTensor, free: ClipTensor | None = None) -> ClipTensor:
         """The sign of each pixel's gradient."""
         return torch.sign(gradient)
 
-    def step(self, free: Clips, gradient: Clips, alpha: float | Tensor) -> Clips:
+    def step(self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor) -> ClipTensor:
         """Move every pixel by ``alpha`` along the sign of its gradient, then clamp (Madry et al. 2018, section 2.1)."""
         moved = torch.sign(gradient).mul_(alpha).add_(free)
         return torch.clamp(moved, self.low, self.high, out=moved)
 
-    def random(self, generator: Generator) -> Clips:
+    def random(self, generator: Generator) -> ClipTensor:
         """Every pixel uniform in its interval."""
         share = torch.rand(self.low.shape, generator=generator, dtype=torch.float32).to(self.low.device)
         return self.project(torch.lerp(self.low, self.high, share))
 
-    def penalty(self, free: Clips) -> Tensor:
+    def penalty(self, free: ClipTensor) -> Tensor:
         return free.new_zeros(len(free))
 
-    def size(self, clips: Clips) -> Tensor:
+    def size(self, clips: ClipTensor) -> Tensor:
         return (clips.double() - self.start).abs().flatten(1).amax(1)
 
     def narrow(self, keep: Tensor) -> Interval:
@@ -157,10 +157,10 @@ class Ball:
     """
 
     norm: RowNorm
-    start: Clips
+    start: ClipTensor
     eps: Tensor
-    low: Clips
-    high: Clips
+    low: ClipTensor
+    high: ClipTensor
 
     @property
     def shared(self) -> bool:
@@ -171,31 +171,31 @@ class Ball:
         budgets = self.eps.repeat_interleave(self.start.shape[2] // self.eps.shape[1], 1)[:, None, :, None, None]
         return _none_if_all((self.low < self.high) & (budgets > 0))
 
-    def clips(self, free: Clips) -> Clips:
+    def clips(self, free: ClipTensor) -> ClipTensor:
         return free
 
-    def project(self, free: Clips) -> Clips:
+    def project(self, free: ClipTensor) -> ClipTensor:
         points, centre, low, high = map(self._rows, (free, self.start, self.low, self.high))
         return self._whole(self.norm.project(points, centre, self.eps.reshape(-1, 1), low, high))
 
-    def ascend(self, gradient: Clips, free: Clips | None = None) -> Clips:
+    def ascend(self, gradient: ClipTensor, free: ClipTensor | None = None) -> ClipTensor:
         """The norm's direction among the pixels that can still move that way."""
         free = self.start if free is None else free
         blocked = torch.where(gradient > 0, free >= self.high, free <= self.low)
         rows = self._rows(gradient.masked_fill(blocked, 0))
         return self._whole(self.norm.ascend(rows, self._rows(free - self.start)))
 
-    def step(self, free: Clips, gradient: Clips, alpha: float | Tensor) -> Clips:
+    def step(self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor) -> ClipTensor:
         return self.project(free + alpha * self.ascend(gradient, free))
 
-    def random(self, generator: Generator) -> Clips:
+    def random(self, generator: Generator) -> ClipTensor:
         centre, low, high = map(self._rows, (self.start, self.low, self.high))
         return self._whole(self.norm.random(centre, self.eps.reshape(-1, 1), low, high, generator))
 
-    def penalty(self, free: Clips) -> Tensor:
+    def penalty(self, free: ClipTensor) -> Tensor:
         return free.new_zeros(len(free))
 
-    def size(self, clips: Clips) -> Tensor:
+    def size(self, clips: ClipTensor) -> Tensor:
         """The norm of the whole clip's perturbation, also where budgets are per frame."""
         return self.norm.size((clips.double() - self.start).flatten(1))
 
@@ -207,7 +207,7 @@ class Ball:
             return x.flatten(1)
         return x.transpose(1, 2).reshape(-1, x[0].numel() // self.eps.shape[1])
 
-    def _whole(self, rows: Tensor) -> Clips:
+    def _whole(self, rows: Tensor) -> ClipTensor:
         batch, channels, frames, *place = self.start.shape
         if self.eps.shape[1] == 1:
             return rows.view(self.start.shape)

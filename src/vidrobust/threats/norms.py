@@ -14,13 +14,13 @@ import torch
 
 from vidrobust.errors import InputError
 from vidrobust.threats.feasible import Ball, Interval
-from vidrobust.threats.rounding import above, below, towards
+from vidrobust.threats.rounding import above, below, round_towards
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from vidrobust.threats.feasible import Feasible
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 WITHIN = 1 - 2.0**-40
 """Projections aim at this share of the budget, so that rounding in float64 cannot leave the ball."""
@@ -33,7 +33,7 @@ AT_ONCE = 2**22
 class Norm(Protocol):
     """How the size of a perturbation is measured."""
 
-    def around(self, clips: Clips, eps: Tensor, low: Clips, high: Clips) -> Feasible:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Feasible:
         """The ball around ``clips``, cut with one interval a pixel.
 
         Args:
@@ -60,7 +60,7 @@ class Norm(Protocol):
 class Linf:
     """The L∞ norm: no pixel changes by more than ε."""
 
-    def around(self, clips: Clips, eps: Tensor, low: Clips, high: Clips) -> Interval:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Interval:
         """The interval of each pixel: ``[x-ε, x+ε]`` cut with the given one, as exact float32 bounds."""
         near, far = torch.empty_like(clips), torch.empty_like(clips)
         radius = below(eps).double()[:, None, :, None, None]
@@ -85,7 +85,7 @@ class Linf:
 class L2:
     """The L2 norm: the root of the sum of the squared changes of all pixels of a clip."""
 
-    def around(self, clips: Clips, eps: Tensor, low: Clips, high: Clips) -> Ball:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Ball:
         return Ball(self, clips, eps, low, high)
 
     def largest(self, count: float) -> float:
@@ -117,7 +117,7 @@ class L2:
                 break
             scale = torch.maximum(better, scale)
         exact = middle + torch.clamp(delta * scale.sqrt(), down, up)
-        found[far] = towards(centre, exact).clamp_(low[far], high[far])
+        found[far] = round_towards(centre, exact).clamp_(low[far], high[far])
         return found
 
     def ascend(self, gradient: Tensor, delta: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class L1:
         if not 0 < self.share <= 1:
             raise InputError(f"share, of the coordinates an L1 step moves, must lie in (0, 1], but is {self.share}.")
 
-    def around(self, clips: Clips, eps: Tensor, low: Clips, high: Clips) -> Ball:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Ball:
         return Ball(self, clips, eps, low, high)
 
     def largest(self, count: float) -> float:
@@ -172,7 +172,7 @@ class L1:
         delta = point[far] - middle
         change, room = delta.abs(), torch.where(delta > 0, high[far] - middle, middle - low[far])
         shrunk = _clip(change - _threshold(change, room, radius), room)
-        found[far] = towards(centre, middle + shrunk * delta.sign()).clamp_(low[far], high[far])
+        found[far] = round_towards(centre, middle + shrunk * delta.sign()).clamp_(low[far], high[far])
         return found
 
     def ascend(self, gradient: Tensor, delta: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ def _in_ball(direction: Tensor, centre: Tensor, eps: Tensor, low: Tensor, high: 
     """The point a random radius away from the centre, clamped."""
     radius = torch.rand(len(centre), 1, generator=generator, dtype=torch.float64) ** (1 / centre.shape[1])
     delta = direction.to(centre.device) * (eps * WITHIN * radius.to(centre.device))
-    return towards(centre, centre + delta).clamp_(low, high)
+    return round_towards(centre, centre + delta).clamp_(low, high)
 
 
 def _clip(change: Tensor, room: Tensor) -> Tensor:

@@ -33,11 +33,11 @@ def above(exact: Tensor) -> Tensor:
     return -below(-exact)
 
 
-def towards(centre: Tensor, exact: Tensor) -> Tensor:
+def round_towards(centre: Tensor, exact: Tensor) -> Tensor:
     """``exact`` (float64) in the type of ``centre``, rounded towards it: no distance to the centre grows.
 
     >>> centre, exact = torch.tensor([0.5]), torch.tensor([0.6], dtype=torch.float64)
-    >>> bool(towards(centre, exact) <= exact)
+    >>> bool(round_towards(centre, exact) <= exact)
     True
     """
     nearest = exact.to(centre.dtype)

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from vidrobust.threats.feasible import Feasible
     from vidrobust.threats.norms import Norm
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
 class Support(Protocol):
     """Where a perturbation may live."""
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         """The feasible set around ``clips``.
 
         Args:
@@ -39,10 +39,10 @@ class Masked(ABC):
     """A support that lets some pixels alone; the free variables are the clips."""
 
     @abstractmethod
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         """Which pixels may change: bool, broadcastable to ``B C T H W``."""
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         mask = self.mask(clips)
         return norm.around(clips, eps, torch.where(mask, 0, clips), torch.where(mask, 1, clips))
 
@@ -51,10 +51,10 @@ class Masked(ABC):
 class WholeClip(Masked):
     """Every pixel of every frame."""
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         return torch.ones((), dtype=torch.bool, device=clips.device)
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         low, high = clips.new_zeros(()).expand_as(clips), clips.new_ones(()).expand_as(clips)
         return norm.around(clips, eps, low, high)
 
@@ -84,7 +84,7 @@ class Area(Masked):
         if self.place not in ("centre", "random"):
             raise InputError(f'place must be "centre" or "random", but is {self.place!r}.')
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         height, width = (max(1, round(math.sqrt(self.ratio) * side)) for side in clips.shape[3:])
         room = [side - size for side, size in zip(clips.shape[3:], (height, width), strict=True)]
         if self.place == "centre":
@@ -117,7 +117,7 @@ class Patch(Masked):
         if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
             raise InputError(f"a patch needs a place of at least 0 and sides of at least 1 pixel, but is {self}.")
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         if self.top + self.height > clips.shape[3] or self.left + self.width > clips.shape[4]:
             raise InputError(f"{self} leaves the frame, which has {clips.shape[3]}×{clips.shape[4]} pixels.")
         return _rectangle(clips, torch.tensor([[self.top, self.left]]), self.height, self.width)
@@ -142,7 +142,7 @@ class Border(Masked):
     def __post_init__(self) -> None:
         _check_ratio(self.ratio)
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         height, width = clips.shape[3:]
         # The thickness t at which (height - 2t)(width - 2t) pixels of the picture are left.
         around = height + width
@@ -173,7 +173,7 @@ class Frames(Masked):
         plain = tuple(tuple(part) if isinstance(part, Sequence) else part for part in self.indices)
         object.__setattr__(self, "indices", plain)
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         chosen = [part if isinstance(part, tuple) else self.indices for part in self.indices]
         each = chosen if isinstance(self.indices[0], tuple) else chosen[:1]
         if len(each) not in (1, len(clips)):
@@ -204,7 +204,7 @@ class Mask(Masked):
         if not torch.is_tensor(self.pixels) or self.pixels.dtype != torch.bool:
             raise InputError("a mask must be a bool tensor that broadcasts to B C T H W, True where pixels may change.")
 
-    def mask(self, clips: Clips) -> Tensor:
+    def mask(self, clips: ClipTensor) -> Tensor:
         mask = self.pixels.to(clips.device)
         try:
             mask.expand_as(clips)
@@ -224,7 +224,7 @@ class Repeated:
         """``B``: the penalty of free perturbations."""
         return free.new_zeros(len(free))
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         return tie(clips, norm, eps, self.dims, charge=self.charge)
 
 
@@ -286,7 +286,7 @@ class Universal:
                 f"a universal perturbation can live in a mask, a flicker or one frame, not in {self.within}."
             )
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         if isinstance(self.within, Repeated):
             return tie(clips, norm, eps, self.within.dims, shared=True, charge=self.within.charge)
         mask = self.within.mask(clips)
@@ -321,7 +321,7 @@ class Multiplicative:
         if not isinstance(self.within, Masked):
             raise InputError(f"multiplicative perturbations live in a mask, not in {self.within}.")
 
-    def around(self, clips: Clips, norm: Norm, eps: Tensor) -> Feasible:
+    def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         return scale(clips, norm, eps, self.ratio, self.within.mask(clips))
 
 
@@ -330,7 +330,7 @@ def _check_ratio(ratio: float) -> None:
         raise InputError(f"ratio, the share of the frame's area, must lie in (0, 1], but is {ratio}.")
 
 
-def _rectangle(clips: Clips, corner: Tensor, height: int, width: int) -> Tensor:
+def _rectangle(clips: ClipTensor, corner: Tensor, height: int, width: int) -> Tensor:
     """``N 1 1 H W`` bool: rectangles whose upper left pixels are ``corner`` (``N 2``)."""
     inside = []
     for dim, size in ((0, height), (1, width)):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidrobust.threats.feasible import Feasible
     from vidrobust.threats.norms import Norm
     from vidrobust.threats.supports import Support
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 Budget: TypeAlias = "float | Sequence[float] | Sequence[Sequence[float]] | Tensor"
 
@@ -61,7 +61,7 @@ class Threat:
         for eps in _flat(_numbers(self.eps)):
             self._check(eps, self.norm.largest(math.inf))
 
-    def around(self, clips: Clips) -> Feasible:
+    def around(self, clips: ClipTensor) -> Feasible:
         """The feasible set around ``clips`` (``B C T H W`` in [0, 1], float32).
 
         Raises:
@@ -78,7 +78,7 @@ class Threat:
                 f"For {eps} grey levels write eps={eps}/255."
             )
 
-    def budgets(self, clips: Clips) -> Tensor:
+    def budgets(self, clips: ClipTensor) -> Tensor:
         """The budget of each clip, ``B 1``, of each frame, ``B T``, or of each view, ``B views``, in float64."""
         eps = torch.tensor(self.eps, dtype=torch.float64, device=clips.device)
         if eps.ndim == 2:
@@ -96,16 +96,16 @@ class Threat:
         apart = isinstance(self.support, Masked) and not isinstance(self.norm, Linf)  # L∞ on all is L∞ on each
         return eps.expand(len(clips))[:, None].expand(-1, self.views if apart else 1)
 
-    def over_frames(self, clips: Clips) -> Tensor:
+    def over_frames(self, clips: ClipTensor) -> Tensor:
         """The budgets so that they broadcast over frames: ``B 1``, or ``B T``."""
         eps = self.budgets(clips)
         return eps if eps.shape[1] == 1 else eps.repeat_interleave(clips.shape[2] // eps.shape[1], 1)
 
 
-Numbers: TypeAlias = "float | tuple[Numbers, ...]"
+NestedNumbers: TypeAlias = "float | tuple[NestedNumbers, ...]"
 
 
-def _numbers(eps: object) -> Numbers:
+def _numbers(eps: object) -> NestedNumbers:
     """Plain numbers from a number, a sequence or a tensor."""
     tolist = getattr(eps, "tolist", None)
     values = eps if tolist is None else tolist()
@@ -119,5 +119,5 @@ def _numbers(eps: object) -> Numbers:
     raise InputError(f"eps must be a number, or one a clip or a frame, but is {eps!r}.")
 
 
-def _flat(eps: Numbers) -> list[float]:
+def _flat(eps: NestedNumbers) -> list[float]:
     return [number for part in eps for number in _flat(part)] if isinstance(eps, tuple) else [eps]

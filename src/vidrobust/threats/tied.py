@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.errors import InputError
-from vidrobust.threats.rounding import above, below, towards
+from vidrobust.threats.rounding import above, below, round_towards
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from vidrobust.threats.feasible import Feasible
     from vidrobust.threats.norms import Norm
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
     Charge = Callable[[Tensor], Tensor]
 
@@ -29,10 +29,10 @@ class Added(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, origin: Clips, delta: Tensor) -> Clips:
+    def forward(ctx: torch.autograd.function.FunctionCtx, origin: ClipTensor, delta: Tensor) -> ClipTensor:
         exact = origin.double() + delta
         ctx.save_for_backward((exact >= 0) & (exact <= 1))
-        return towards(origin, exact).clamp_(0, 1)
+        return round_towards(origin, exact).clamp_(0, 1)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[None, Tensor]:
@@ -44,7 +44,7 @@ class Corrected(torch.autograd.Function):
     """The second argument with the gradient of the first: clips that were feasible but for rounding, made so."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, clips: Clips, projected: Clips) -> Clips:
+    def forward(ctx: torch.autograd.function.FunctionCtx, clips: ClipTensor, projected: ClipTensor) -> ClipTensor:
         return projected.clone()
 
     @staticmethod
@@ -66,7 +66,7 @@ class Tied:
         charge: the support's penalty.
     """
 
-    origin: Clips
+    origin: ClipTensor
     norm: Norm
     inner: Feasible
     shared: bool
@@ -80,7 +80,7 @@ class Tied:
     def movable(self) -> Tensor | None:
         return self.inner.movable
 
-    def clips(self, free: Tensor) -> Clips:
+    def clips(self, free: Tensor) -> ClipTensor:
         return Added.apply(self.origin, free.expand_as(self.origin))
 
     def project(self, free: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Tied:
     def penalty(self, free: Tensor) -> Tensor:
         return free.new_zeros(len(free)) if self.charge is None else self.charge(free)
 
-    def size(self, clips: Clips) -> Tensor:
+    def size(self, clips: ClipTensor) -> Tensor:
         return self.norm.size((clips.double() - self.origin).flatten(1))
 
     def narrow(self, keep: Tensor) -> Tied:
@@ -116,7 +116,7 @@ class Tied:
 
 
 def tie(
-    clips: Clips,
+    clips: ClipTensor,
     norm: Norm,
     eps: Tensor,
     dims: tuple[int, ...],
@@ -165,7 +165,7 @@ class Scaled:
     def movable(self) -> Tensor | None:
         return self.ball.movable
 
-    def clips(self, free: Tensor) -> Clips:
+    def clips(self, free: Tensor) -> ClipTensor:
         scaled = self._scaled(free)
         return Corrected.apply(scaled, self.ball.project(scaled.detach()))
 
@@ -189,17 +189,17 @@ class Scaled:
     def penalty(self, free: Tensor) -> Tensor:
         return free.new_zeros(len(free))
 
-    def size(self, clips: Clips) -> Tensor:
+    def size(self, clips: ClipTensor) -> Tensor:
         return self.ball.size(clips)
 
     def narrow(self, keep: Tensor) -> Scaled:
         return Scaled(self.ball.narrow(keep), self.limit)
 
-    def _scaled(self, free: Tensor) -> Clips:
+    def _scaled(self, free: Tensor) -> ClipTensor:
         return self.ball.start * free.clamp(-self.limit, self.limit).exp()
 
 
-def scale(clips: Clips, norm: Norm, eps: Tensor, ratio: float, mask: Tensor | None) -> Scaled:
+def scale(clips: ClipTensor, norm: Norm, eps: Tensor, ratio: float, mask: Tensor | None) -> Scaled:
     """The feasible set of clips whose pixels are multiplied by factors between ``1/ratio`` and ``ratio``."""
     exact = clips.double()
     low, high = above(exact / ratio), below(exact * ratio).clamp_(max=1)

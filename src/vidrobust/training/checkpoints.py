@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from vidrobust.training.distributed import World
     from vidrobust.training.learner import Learner
-    from vidrobust.training.methods.weights import Average
+    from vidrobust.training.methods.weights import WeightAverage
 
 REMEDY = "Delete it: training goes on from the checkpoint before it, or else from the start."
 
 
-def whole() -> StateDictOptions:
+def full_state_options() -> StateDictOptions:
     """Options for full tensors on the CPU, on the first process only."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions
 
@@ -41,14 +41,14 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """All weights of a model, whole, for the first process. A collective operation: every process must call it."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-    return cast("dict[str, Tensor]", get_model_state_dict(model, options=whole()))
+    return cast("dict[str, Tensor]", get_model_state_dict(model, options=full_state_options()))
 
 
 def take_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights that :func:`weights_of` returned."""
     from torch.distributed.checkpoint.state_dict import set_model_state_dict
 
-    set_model_state_dict(model, dict(weights), options=whole())
+    set_model_state_dict(model, dict(weights), options=full_state_options())
 
 
 def latest(folder: Path) -> Path | None:
@@ -73,7 +73,7 @@ def save_checkpoint(
 
 
 def collect(
-    learner: Learner, optimisers: Mapping[str, Optimizer], average: Average, generator: torch.Generator
+    learner: Learner, optimisers: Mapping[str, Optimizer], average: WeightAverage, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """All tensors that the next step depends on. A collective operation: every process must call it."""
     from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
@@ -83,19 +83,21 @@ def collect(
         found |= {f"extra/{extra}/{name}": tensor for name, tensor in module.state_dict().items()}
     for name, optimiser in optimisers.items():
         if optimiser.state:
-            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=whole()).get("state", {})
+            state = get_optimizer_state_dict(_owner(learner, name), optimiser, options=full_state_options()).get(
+                "state", {}
+            )
             for parameter, slots in cast("dict[str, dict[str, Any]]", state).items():
                 found |= {f"optimiser/{name}/{parameter}/{slot}": torch.as_tensor(x) for slot, x in slots.items()}
     found |= {f"average/{name}": tensor for name, tensor in average.state().items()}
-    found |= {f"carried/{name}": gathered(tensor, learner.world) for name, tensor in learner.carried.items()}
+    found |= {f"carried/{name}": gather_parts(tensor, learner.world) for name, tensor in learner.carried.items()}
     return {**found, "generator": generator.get_state()}
 
 
-def restore(
+def restore_checkpoint(
     path: Path,
     learner: Learner,
     optimisers: Mapping[str, Optimizer],
-    average: Average,
+    average: WeightAverage,
     generator: torch.Generator,
     training: str,
 ) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def restore(
 def _take(
     learner: Learner,
     optimisers: Mapping[str, Optimizer],
-    average: Average,
+    average: WeightAverage,
     generator: torch.Generator,
     tensors: Mapping[str, Tensor],
 ) -> None:
@@ -156,7 +158,7 @@ def _load_optimiser(module: nn.Module, optimiser: Optimizer, slots: Mapping[str,
         {**group, "params": [names[id(parameter)] for parameter in group["params"]]} for group in optimiser.param_groups
     ]
     full: dict[str, Any] = {"state": state, "param_groups": groups}
-    set_optimizer_state_dict(module, optimiser, full, options=whole())
+    set_optimizer_state_dict(module, optimiser, full, options=full_state_options())
 
 
 def _owner(learner: Learner, name: str) -> nn.Module:
@@ -167,7 +169,7 @@ def _under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
 
 
-def gathered(tensor: Tensor, world: World) -> Tensor:
+def gather_parts(tensor: Tensor, world: World) -> Tensor:
     """The parts of all processes, in order."""
     if world.size == 1:
         return tensor

@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from vidrobust.notation.policies import Policy, Setting
     from vidrobust.threats import Feasible, Threat
     from vidrobust.training.methods.objectives import Batch
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 
-def threat_of(policy: Policy, eps: float = 1.0) -> Threat:
+def policy_threat(policy: Policy, eps: float = 1.0) -> Threat:
     """The threat of a policy at one ε, which is in units of 1/255; its norm and support are parsed."""
     return threat_from_text(eps, str(policy.option("norm")), str(policy.option("support")))
 
 
 def training_clips(
     model: nn.Module,
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     setting: Setting,
     threat: Threat,
     precision: Precision = "auto",
-) -> Clips:
+) -> ClipTensor:
     """Clips attacked by PGD (Madry et al. 2018, section 2); at ε = 0 they stay clean and no gradient is spent.
 
     Args:
@@ -61,14 +61,14 @@ def training_clips(
 
 def from_random(
     model: nn.Module,
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     setting: Setting,
     threat: Threat,
     seeds: Sequence[int],
     loss: Loss = cross_entropy,
     precision: Precision = "auto",
-) -> Clips:
+) -> ClipTensor:
     """The same from a random start, each clip's from its own seed.
 
     Args:
@@ -80,10 +80,10 @@ def from_random(
     if setting.eps <= 0:
         return clips
     attack = PGD(threat, setting.alpha * PIXEL, setting.steps, keep="last", loss=loss, precision=precision)
-    return attack.perturb(model, clips, labels, start=random_start(threat, clips, seeds))
+    return attack.perturb(model, clips, labels, start=random_points(threat, clips, seeds))
 
 
-def random_start(threat: Threat, clips: Clips, seeds: Sequence[int]) -> Tensor:
+def random_points(threat: Threat, clips: ClipTensor, seeds: Sequence[int]) -> Tensor:
     """The free variables of random points of the threat; of a perturbation that clips share, from the first seed."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     whole = threat.around(clips)
@@ -96,7 +96,7 @@ def random_start(threat: Threat, clips: Clips, seeds: Sequence[int]) -> Tensor:
 
 def one_step_from_noise(
     model: nn.Module, batch: Batch, setting: Setting, noise: Threat, step: Threat, precision: Precision = "auto"
-) -> Clips:
+) -> ClipTensor:
     """N-FGSM's clips: noise that stays, then one step of α, both within the pixels' range but no ball.
 
     Source: de Jorge et al., *Make Some Noise*, NeurIPS 2022, algorithm 1.
@@ -109,19 +109,19 @@ def one_step_from_noise(
     """
     if setting.eps <= 0:
         return batch.clips
-    noisy = noise.around(batch.clips).clips(random_start(noise, batch.clips, batch.seeds)).contiguous()
+    noisy = noise.around(batch.clips).clips(random_points(noise, batch.clips, batch.seeds)).contiguous()
     return training_clips(model, noisy, batch.labels, setting._replace(steps=1), step, precision)
 
 
 def friendly_clips(
     model: nn.Module,
-    clips: Clips,
+    clips: ClipTensor,
     labels: Labels,
     setting: Setting,
     threat: Threat,
     tau: int,
     precision: Precision = "auto",
-) -> Clips:
+) -> ClipTensor:
     """Clips whose attack stops ``tau`` steps after they are first misclassified (Zhang et al., ICML 2020, algorithm 1).
 
     Clips that are done leave the batch, so the attack costs fewer gradients than its iterations.

@@ -135,7 +135,7 @@ def _device() -> torch.device:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[World]:
+def process_group() -> Iterator[World]:
     """The process group that the launcher's environment describes; a single process if there is none."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield World()

@@ -17,7 +17,7 @@ OPTIMISER_SLOTS = {"sgd": 1, "adamw": 2}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TrainingEstimate:
     """A training as it would run on a GPU.
 
     Args:

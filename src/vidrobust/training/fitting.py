@@ -26,7 +26,7 @@ from vidrobust.runs.jobs import clear_checkpoints
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row
 from vidrobust.training.config import FitConfig
-from vidrobust.training.crafting import threat_of
+from vidrobust.training.crafting import policy_threat
 from vidrobust.training.distributed import World
 from vidrobust.training.methods.table import method_of, name_of
 from vidrobust.training.reporting import Reporter
@@ -35,13 +35,13 @@ from vidrobust.training.stages import CALIBRATION_CLIPS, LAST, WEIGHTS, Best, ac
 from vidrobust.training.stopping import EarlyStopping, terminating
 from vidrobust.training.trackers import TrackerName, Trackers
 from vidrobust.training.trainer import train
-from vidrobust.training.watch import Watch, Watcher, look
+from vidrobust.training.watch import Watch, Watcher, watch_rows
 
 if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.dataset import VideoClips
-    from vidrobust.evaluation.clips import Progress
+    from vidrobust.evaluation.clips import GradientProgress
     from vidrobust.training.methods.objectives import Method
 
 
@@ -75,7 +75,7 @@ def fit(
     watch: Watch | None = None,
     track: Sequence[TrackerName] = (),
     world: World | None = None,
-    progress: Progress = silent,
+    progress: GradientProgress = silent,
     log: Callable[[str], None] = lambda text: None,
     log_scalars: Callable[[Mapping[str, float]], None] = lambda numbers: None,
 ) -> FitRun:
@@ -110,18 +110,18 @@ def fit(
     """
     how = method_of(parse_policy(method) if isinstance(method, str) else method)
     settings, watch, world = settings or FitConfig(epochs, batch, lr), watch or Watch(), world or World()
-    check(model, data, how.policy, watch, seed)
+    check_fit(model, data, how.policy, watch, seed)
     model = how.around(model, seed)
     check_trained(model)
     asked = determining(model, data, how, settings, watch, seed, alpha_star)
     run = None if out is None else world.once(lambda: Run.start(out, "train", asked, seed))
-    with held(run, world):
+    with run_lock(run, world):
         if run is not None and (run.path / WEIGHTS).exists():
             model.load_state_dict(load_tensors(run.path / WEIGHTS)[0])
             return _finished(run, model.eval(), world)
         best = Best(None if run is None else run.path / "checkpoints", world)
         splits = {"train": data.train.spread(watch.clips), "val": data.val.spread(watch.clips)}
-        watcher = Watcher(watch.every, splits, partial(look, watch=watch))
+        watcher = Watcher(watch.every, splits, partial(watch_rows, watch=watch))
         report = Reporter(
             EarlyStopping(watch, watcher, how.policy, best.keep, best.recall),
             data.val.spread(CALIBRATION_CLIPS),
@@ -159,7 +159,7 @@ def fit(
         return _finished(run, model, world, rows)
 
 
-def check(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, seed: int) -> None:
+def check_fit(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, seed: int) -> None:
     """Refuse what cannot be trained, before anything is written.
 
     Raises:
@@ -172,7 +172,7 @@ def check(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, seed
     if watch.patience and policy.family == "standard":
         raise InputError("patience watches robust accuracy, which standard training does not raise: leave it at 0.")
     for part in policy.parts or (policy,):
-        threat_of(part)
+        policy_threat(part)
 
 
 def determining(
@@ -198,7 +198,7 @@ def determining(
 
 
 @contextlib.contextmanager
-def held(run: Run | None, world: World) -> Iterator[None]:
+def run_lock(run: Run | None, world: World) -> Iterator[None]:
     """Lock the run directory for the processes of a training.
 
     Raises:
@@ -218,7 +218,7 @@ def _finished(run: Run, model: nn.Module, world: World, rows: list[Row] | None =
     return FitRun(model, run.rows() if rows is None else rows, run.path)
 
 
-def check_classes(model: nn.Module, data: VideoClips) -> None:
+def check_class_count(model: nn.Module, data: VideoClips) -> None:
     """Refuse a model that has not one logit for each class of the data.
 
     Raises:

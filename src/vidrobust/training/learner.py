@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.fast.precision import Precision
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Learner:
         for module in (self.model, *self.extras.values()):
             module.eval()
 
-    def logits(self, clips: Clips, classifier: nn.Module | None = None) -> Logits:
+    def logits(self, clips: ClipTensor, classifier: nn.Module | None = None) -> Logits:
         """The logits of a training step, float32, differentiable in the weights.
 
         Args:

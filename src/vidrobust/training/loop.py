@@ -23,11 +23,11 @@ from vidrobust.runs.code import reading_files
 from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import adaptive_now, loss_at
 from vidrobust.training.config import FitConfig
-from vidrobust.training.crafting import threat_of
+from vidrobust.training.crafting import policy_threat
 from vidrobust.training.learner import Learner
 from vidrobust.training.methods.objectives import Batch, Method, Objective, Outcome
 from vidrobust.training.methods.table import method_of
-from vidrobust.training.methods.weights import Average
+from vidrobust.training.methods.weights import WeightAverage
 from vidrobust.training.randomness import clip_seed, content_seed, epoch_seed, seeded
 from vidrobust.training.rates import gradient_norm, set_rate
 from vidrobust.types import PIXEL
@@ -116,7 +116,7 @@ class Training:
     seed: int
     alpha_star: AlphaStar
     optimisers: dict[str, Optimizer]
-    average: Average
+    average: WeightAverage
     generator: torch.Generator
     at: TrainingState = field(default_factory=TrainingState)
 
@@ -343,7 +343,7 @@ class Training:
     def _measured(self, held: Clips, progress: Callable[[int], None]) -> list[list[float]]:
         """The adversarial loss at each ε that an adaptive policy draws from."""
         assert isinstance(self.policy.eps, Adaptive)
-        found, threat = [], threat_of(self.policy)
+        found, threat = [], policy_threat(self.policy)
         for eps in self.policy.eps.grid:
             setting = self.policy.at(replace(self._clock(0), draw=0.0, losses=((eps, 1.0),)), self._alpha)
             found.append([eps, loss_at(self.learner, replace(threat, eps=setting.eps * PIXEL), held, setting)])

@@ -13,10 +13,10 @@ from vidrobust.fast.precision import has_bf16
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
-def training_dtype(model: nn.Module, clips: Clips) -> torch.dtype:
+def training_dtype(model: nn.Module, clips: ClipTensor) -> torch.dtype:
     """bfloat16 where the hardware multiplies it and its weight gradients can be trusted, else float32.
 
     On the CPU, torch 2.13 gives wrong or NaN *weight* gradients for a bfloat16 Conv3d whose input has a temporal
@@ -35,7 +35,7 @@ def training_dtype(model: nn.Module, clips: Clips) -> torch.dtype:
     return torch.bfloat16
 
 
-def shallowest(model: nn.Module, clips: Clips) -> int:
+def shallowest(model: nn.Module, clips: ClipTensor) -> int:
     """The smallest temporal depth that a convolution with a temporal kernel meets."""
     depths = [clips.shape[2]]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from vidrobust.errors import InputError, MissingExtraError
 from vidrobust.runs.files import write_atomic
-from vidrobust.runs.rows import append_lines, read_lines
+from vidrobust.runs.rows import append_lines, read_json_lines
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
@@ -37,12 +37,12 @@ class JsonLines:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "training.jsonl"
         append_lines(self._file, [])  # cuts off a torn last line
-        self._known = {_name(row) for row in read_lines(self._file)}
+        self._known = {_name(row) for row in read_json_lines(self._file)}
 
     @property
     def epochs(self) -> int:
         """Epochs whose rows are there."""
-        return max((row.get("epoch", 0) for row in read_lines(self._file)), default=0)
+        return max((row.get("epoch", 0) for row in read_json_lines(self._file)), default=0)
 
     def new(self, rows: Sequence[Row]) -> list[Row]:
         """Those rows that are not there yet."""
@@ -84,7 +84,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise missing("tensorboard") from error
+            raise missing_tracker("tensorboard") from error
         self._writer = SummaryWriter(folder / "tensorboard", purge_step=epochs + 1 if epochs else None)
         self._writer.add_text("config", str(config))
 
@@ -108,7 +108,7 @@ class MLflow:
         try:
             import mlflow  # pyrefly: ignore[missing-import]
         except ImportError as error:
-            raise missing("mlflow") from error
+            raise missing_tracker("mlflow") from error
         import os
 
         here = "MLFLOW_TRACKING_URI" not in os.environ
@@ -146,7 +146,7 @@ class WandB:
         try:
             import wandb  # pyrefly: ignore[missing-import]
         except ImportError as error:
-            raise missing("wandb") from error
+            raise missing_tracker("wandb") from error
         known = folder / "wandb_run.txt"
         found = known.read_text() if known.exists() else None
         resume = "allow" if found else None
@@ -176,7 +176,7 @@ class Trackio:
         try:
             import trackio  # pyrefly: ignore[missing-import]
         except ImportError as error:
-            raise missing("trackio") from error
+            raise missing_tracker("trackio") from error
         known = folder / "trackio_run.txt"
         title = known.read_text(encoding="utf-8") if known.exists() else f"{name} {uuid.uuid4().hex[:8]}"
         how = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
@@ -195,12 +195,12 @@ class Trackio:
             self._trackio.finish()
 
 
-def missing(extra: str) -> MissingExtraError:
+def missing_tracker(extra: str) -> MissingExtraError:
     """The error of a tracker that is not installed."""
     return MissingExtraError(extra, extra, "the tracker")
 
 
-KINDS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB] | type[Trackio]] = {
+TRACKERS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB] | type[Trackio]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WandB,
@@ -213,7 +213,7 @@ class Trackers:
 
     Args:
         folder: the run directory.
-        names: of :data:`KINDS`; JSON lines are written in any case.
+        names: of :data:`TRACKERS`; JSON lines are written in any case.
         title: of the run.
         config: what determines it.
 
@@ -223,8 +223,8 @@ class Trackers:
 
     def __init__(self, folder: Path, names: Sequence[str], title: str, config: dict[str, Any]) -> None:
         self._lines = JsonLines(folder)
-        made = [KINDS[name](folder, title, config, self._lines.epochs) for name in names]
-        self._trackers: list[Tracker] = [*made, self._lines]  # what the file has, the others have got before
+        opened = [TRACKERS[name](folder, title, config, self._lines.epochs) for name in names]
+        self._trackers: list[Tracker] = [*opened, self._lines]  # what the file has, the others have got before
 
     def log(self, rows: Sequence[Row]) -> None:
         """Take the rows of one epoch; those of an epoch that was run again after a kill are known."""

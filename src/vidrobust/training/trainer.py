@@ -24,13 +24,13 @@ from vidrobust.notation.policies import AlphaStar, Policy
 from vidrobust.runs.keys import content_key
 from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import held_out
-from vidrobust.training.checkpoints import collect, latest, restore, save_checkpoint
+from vidrobust.training.checkpoints import collect, latest, restore_checkpoint, save_checkpoint
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.learner import Learner, frozen_before
 from vidrobust.training.loop import Training, TrainingState
 from vidrobust.training.methods.table import method_of, name_of
-from vidrobust.training.methods.weights import Average
+from vidrobust.training.methods.weights import WeightAverage
 from vidrobust.training.parallel import parallel
 from vidrobust.training.precision import training_dtype
 from vidrobust.training.requirements import check_model, check_trained
@@ -103,7 +103,7 @@ def train(
     method = method_of(policy)
     key = content_key([name_of(method), config.outcome, seed, len(clips), fingerprint(model)])
     with flags_restored(model):
-        training = begin(model, clips, method, config, seed, alpha_star, world)
+        training = new_training(model, clips, method, config, seed, alpha_star, world)
         training.learner.classes = classes
         saver = Checkpoints(training, checkpoints, key, stopping)
         saver.resume()
@@ -157,7 +157,7 @@ class Checkpoints:
         found = None if self.folder is None else latest(self.folder)
         if found is not None:
             to = self.training
-            about = restore(found, to.learner, to.optimisers, to.average, to.generator, self.key)
+            about = restore_checkpoint(found, to.learner, to.optimisers, to.average, to.generator, self.key)
             to.at = TrainingState(**about["progress"])
 
     def save(self) -> None:
@@ -198,7 +198,7 @@ def flags_restored(model: nn.Module) -> Iterator[None]:
         model.eval()
 
 
-def begin(
+def new_training(
     model: nn.Module,
     clips: Clips,
     policy: Policy | Method,
@@ -226,7 +226,7 @@ def begin(
     method.prepare(learner)
     parallel(learner, config.parallel, method.whole)
     optimisers = dict(method.optimisers(learner, config))
-    average = Average(model, policy)
+    average = WeightAverage(model, policy)
     return Training(learner, method, trained, held, config, seed, alpha_star, optimisers, average, torch.Generator())
 
 

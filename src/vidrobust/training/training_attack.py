@@ -14,7 +14,7 @@ from vidrobust.errors import InputError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy, Setting
 from vidrobust.notation.schedules import Adaptive, Clock, Paced
-from vidrobust.training.crafting import threat_of
+from vidrobust.training.crafting import policy_threat
 from vidrobust.training.learner import Learner
 from vidrobust.training.loop import scaled_alpha
 from vidrobust.training.methods.adversarial import Adversarial
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.fast.precision import Precision
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class TrainingAttack:
         """The training method of the policy."""
         policy = parse_policy(self.policy) if isinstance(self.policy, str) else self.policy
         refuse_other_losses(policy)
-        threat_of(policy)
+        policy_threat(policy)
         method = method_of(policy)
         assert isinstance(method, Adversarial)
         return method
@@ -106,7 +106,7 @@ class TrainingAttack:
         epoch, within = divmod(int(step), self.steps)
         return Clock(min(epoch, self.epochs - 1), self.epochs, within, self.steps)
 
-    def __call__(self, model: nn.Module, clips: Clips, labels: Labels, step: int) -> Clips:
+    def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels, step: int) -> ClipTensor:
         """The clips to train on at a step.
 
         Args:

@@ -15,7 +15,7 @@ import torch
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import robustness
+from vidrobust.evaluation.clips import robustness_rows
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.threats import Linf, Threat
@@ -66,7 +66,7 @@ class Watch:
             raise InputError(f"a watch needs every ≥ 0, clips ≥ 1, steps ≥ 1, patience ≥ 0 and 0 < eps ≤ 255: {self}.")
 
 
-Look: TypeAlias = "Callable[[nn.Module, Clips, str, int], list[Row]]"
+WatchFunction: TypeAlias = "Callable[[nn.Module, Clips, str, int], list[Row]]"
 """Evaluates a model on the clips of a split after an epoch and returns its rows."""
 
 
@@ -82,7 +82,7 @@ class Watcher:
 
     every: int
     splits: Mapping[str, Clips]
-    look: Look
+    look: WatchFunction
 
     def __call__(self, model: nn.Module, row: Row, earlier: Sequence[Row]) -> list[Row]:
         """The rows of all splits; none in epochs without an evaluation.
@@ -98,7 +98,7 @@ class Watcher:
         return [found for split, clips in self.splits.items() for found in self.look(model, clips, split, epoch)]
 
 
-def look(model: nn.Module, clips: Clips, split: str, epoch: int, watch: Watch) -> list[Row]:
+def watch_rows(model: nn.Module, clips: Clips, split: str, epoch: int, watch: Watch) -> list[Row]:
     """The ``watch`` row of one split: clean, after one step of ε, and after several of ε/4."""
     device, threat = next(model.parameters()).device, Threat(Linf(), watch.eps * PIXEL)
     several, found = PGD(threat, watch.eps * PIXEL / 4, watch.steps, keep="last"), []
@@ -142,11 +142,11 @@ def gaps(
     """The ``gap`` rows of one split: accuracy against ε, for how far training and validation lie apart.
 
     Args:
-        model, clips, split, epoch: as :data:`Look` has them.
+        model, clips, split, epoch: as :data:`WatchFunction` has them.
         eps: budgets in units of 1/255; 0 is the clean accuracy.
         steps: iterations of PGD.
         alpha_star: its step size, α*(ε, i) in units of 1/255.
         progress: called with the gradients spent.
     """
-    rows = robustness(model, clips, eps, (steps,), alpha_star, progress)
+    rows = robustness_rows(model, clips, eps, (steps,), alpha_star, progress)
     return [{**row, "kind": "gap", "split": split, "epoch": epoch} for row in rows]

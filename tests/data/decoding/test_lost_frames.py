@@ -12,7 +12,7 @@ from helpers.data_videos import film, remux, replaced, write
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DataError, DecodeError
 
@@ -105,7 +105,7 @@ def test_a_few_frames_before_the_first_key_frame_are_left_out_and_said(tmp_path:
     assert np.array_equal(decode_video(stored, Fit(16), 8).frames, middle)
     known = survey(stored)
     assert (known.frames, known.lost) == (FRAMES - 20, 2)
-    assert np.array_equal(read(stored, known, range(5, 30, 4), Fit(16)), found.frames[5:30:4])
+    assert np.array_equal(read_frames(stored, known, range(5, 30, 4), Fit(16)), found.frames[5:30:4])
     with pytest.raises(DecodeError, match=r"damaged: 2 of 37 frames"):
         decode(path, size=16)
 

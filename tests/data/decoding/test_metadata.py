@@ -14,7 +14,7 @@ from vidrobust.data import DataConfig, Video, VideoFolder, cached_frames
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.data.live import live_frames
 from vidrobust.errors import DataError
@@ -135,7 +135,7 @@ def test_any_frames_are_those_of_a_full_decode(folder: VideoFolder, name: str) -
         assert known.frames == FRAMES
     rng = np.random.default_rng(len(name))
     for numbers in ([0], [len(full) - 1], *(rng.integers(0, len(full), 4).tolist() for _ in range(6))):
-        assert np.array_equal(read(stored, known, numbers, fit), full[numbers])
+        assert np.array_equal(read_frames(stored, known, numbers, fit), full[numbers])
     for most in (1, 7, 8):
         start = (len(full) - most) // 2
         assert np.array_equal(decode_video(stored, fit, most).frames, full[start : start + most])

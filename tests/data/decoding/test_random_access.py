@@ -15,7 +15,7 @@ from helpers.data_videos import film, stills, write
 from vidrobust.data.decoding import random_access
 from vidrobust.data.decoding.decode import decode_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import StoredVideo, stored_at
 from vidrobust.data.decoding.streams import FrameCount, stream_frames
 from vidrobust.errors import DecodeError, InputError
@@ -45,7 +45,7 @@ def test_frames_are_those_of_a_full_decode(tmp_path: Path, name: str) -> None:
     wanted = [[0], [89], [88, 3, 3, 40], list(range(90)), *([rng.randrange(90) for _ in range(5)] for _ in range(8))]
     wanted += [list(range(start, start + 24, 3)) for start in rng.sample(range(66), 6)]
     for numbers in wanted:
-        assert np.array_equal(read(source, known, numbers, fit), full[numbers])
+        assert np.array_equal(read_frames(source, known, numbers, fit), full[numbers])
 
 
 @pytest.mark.parametrize("name", ["xvid.avi", "h264.mp4", "vp9.webm"])
@@ -62,10 +62,10 @@ def test_no_more_is_decoded_than_is_needed(tmp_path: Path, name: str, monkeypatc
     monkeypatch.setattr(random_access, "stream_frames", counted)
     for start in (5, 77, 150, 190):
         decoded.clear()
-        read(source, known, range(start, start + 8), Fit(16))
+        read_frames(source, known, range(start, start + 8), Fit(16))
         assert len(decoded) <= 8 + 30
     decoded.clear()
-    read(source, known, [10, 190], Fit(16))  # and what lies between is passed over
+    read_frames(source, known, [10, 190], Fit(16))  # and what lies between is passed over
     assert len(decoded) <= 2 * 30
 
 
@@ -85,7 +85,7 @@ def test_folders_of_frames_and_stretches_of_a_file(tmp_path: Path) -> None:
     folder = stored_at(stills(tmp_path / "frames", film(12)))
     known, fit = survey(folder), Fit(24)
     assert (known.frames, known.codec) == (12, "images")
-    assert np.array_equal(read(folder, known, [11, 2], fit), decode_video(folder, fit).frames[[11, 2]])
+    assert np.array_equal(read_frames(folder, known, [11, 2], fit), decode_video(folder, fit).frames[[11, 2]])
     data = write(tmp_path / "a.mp4", film(20), "libx264").read_bytes()
     (tmp_path / "shard").write_bytes(b"before" * 99 + data + b"after" * 99)
     part = StoredVideo(tmp_path / "shard", "a", offset=6 * 99, size=len(data))
@@ -97,7 +97,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     known = survey(source)
     for numbers in ([], [8], [-1]):
         with pytest.raises(InputError, match="0 … 7"):
-            read(source, known, numbers, Fit(16))
+            read_frames(source, known, numbers, Fit(16))
     write(tmp_path / "a.avi", film(4))
     with pytest.raises(DecodeError, match="has changed since"):
-        read(source, known, [7], Fit(16))
+        read_frames(source, known, [7], Fit(16))

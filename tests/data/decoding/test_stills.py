@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from vidrobust.data.decoding.decode import decode, decode_video
 from vidrobust.data.decoding.geometry import Fit
-from vidrobust.data.decoding.random_access import read, survey
+from vidrobust.data.decoding.random_access import read_frames, survey
 from vidrobust.data.decoding.stored import stored_at
 from vidrobust.errors import DecodeError
 
@@ -46,7 +46,7 @@ def test_the_orientation_of_a_camera_is_carried_out(tmp_path: Path, orientation:
     assert (known.width, known.height) == ((96, 128) if orientation > 4 else (128, 96))
     small = decode(tmp_path, size=12, whole=True)
     assert small.shape == (3, 16, 12, 3) if orientation > 4 else (3, 12, 16, 3)
-    assert np.array_equal(read(stored, known, [2, 0], Fit(12, whole=True)), small[[2, 0]])
+    assert np.array_equal(read_frames(stored, known, [2, 0], Fit(12, whole=True)), small[[2, 0]])
 
 
 def test_an_image_cut_short_is_lost_however_it_is_read(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_an_image_cut_short_is_lost_however_it_is_read(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-200])
     found, known = decode_video(stored_at(folder), Fit(16)), survey(stored_at(folder))
     assert (len(found.frames), found.lost, known.frames, known.lost) == (19, 1, 19, 1)
-    assert np.array_equal(read(stored_at(folder), known, range(19), Fit(16)), found.frames)
+    assert np.array_equal(read_frames(stored_at(folder), known, range(19), Fit(16)), found.frames)
     assert np.array_equal(decode_video(stored_at(folder), Fit(16), 5).frames, found.frames[7:12])
     with pytest.raises(DecodeError, match="1 of 20 frames"):
         decode(folder, size=16)

@@ -12,7 +12,7 @@ import pytest
 from helpers.data_videos import film, stills, write
 
 from vidrobust.data import VideoFolder, open_folder
-from vidrobust.data.check import check, summary
+from vidrobust.data.check import check_data, summary
 from vidrobust.errors import DataError
 
 CLASSES = ("cat", "dog", "red fox")
@@ -286,13 +286,13 @@ def test_one_missing_file_is_a_finding_and_moves_no_other(tmp_path: Path, layout
     (tmp_path / gone).unlink()
     with pytest.raises(DataError, match=rf"line \d+: .*{Path(gone).name} does not exist.*--skip-bad"):
         open_folder(tmp_path)
-    report = check(tmp_path)
+    report = check_data(tmp_path)
     assert not report["usable"]
     assert report["missing"] == [{"split": "train", "clip": gone}]
     assert report["outcomes"] == {"ok": 11}
     assert "is missing" in report["errors"][0] or "are missing" in report["errors"][0]
     assert any(line == "missing: 1 of train" for line in summary(report))
-    assert check(tmp_path, skip_bad=True)["usable"]
+    assert check_data(tmp_path, skip_bad=True)["usable"]
     left = open_folder(tmp_path, allow_missing=True)
     assert sides(left) == {name: found - {gone} for name, found in sides(whole).items()}
 
@@ -311,7 +311,7 @@ def test_a_name_that_is_no_utf8_is_named(root: Path, where: str) -> None:
         stills(root / "cat" / bad, film(2, 8, 8))
     else:
         root = root.rename(root.with_name(bad))
-    report = check(root)
+    report = check_data(root)
     assert report["outcomes"] == {"cannot be opened": 1}
     (message,) = report["errors"]
     assert r"caf\xe9" in message
@@ -364,7 +364,7 @@ def test_names_with_control_characters_are_shown_escaped(root: Path, where: str)
         (root / "list.jsonl").write_text(
             "\n".join(json.dumps({"path": p, "label": n}) for p, n in ((path, label), ("dog/0.mp4", "dog")))
         )
-    (message,) = check(root)["errors"]
+    (message,) = check_data(root)["errors"]
     assert "\x1b" not in message
     assert r"\x1b" in message
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.judgement_records import record, stored
 
 from vidrobust.errors import InputError
-from vidrobust.results.judgements.ranking import gathered, ranked
+from vidrobust.results.judgements.ranking import ranked, read_judgements
 from vidrobust.results.pages.leaderboard import leaderboard
 
 Command = Callable[..., tuple[int, str, str]]
@@ -18,7 +18,7 @@ Command = Callable[..., tuple[int, str, str]]
 def test_somebody_elses_attacks_lower_a_number_clip_by_clip(tmp_path: Path) -> None:
     stored(tmp_path / "ours", record([None, None, None, 2.0] * 3))
     stored(tmp_path / "theirs", record([3.0, None, None, None] * 3, gradients=10))
-    (standing,), refused = ranked(gathered(tmp_path)[0], tmp_path)
+    (standing,), refused = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert refused == []
     assert (standing.worst["correct"], standing.worst["clips"]) == (6, 12)
     assert (standing.first, standing.lowered) == ("ours", {"theirs": 3})
@@ -28,7 +28,7 @@ def test_somebody_elses_attacks_lower_a_number_clip_by_clip(tmp_path: Path) -> N
 def test_a_record_that_lowers_nothing_changes_nothing(tmp_path: Path) -> None:
     stored(tmp_path / "ours", record([None, 2.0] * 6))
     stored(tmp_path / "theirs", record([None, None] * 6, gradients=10))
-    (standing,), _ = ranked(gathered(tmp_path)[0], tmp_path)
+    (standing,), _ = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert (standing.worst["correct"], standing.lowered, standing.trust) == (6, {}, True)
 
 
@@ -38,7 +38,7 @@ def test_other_weights_and_other_clips_are_other_lines(tmp_path: Path) -> None:
     others = record([1.0] * 12)
     others["clips"]["hash"] = "d" * 16
     stored(tmp_path / "c", others)
-    standings, _ = ranked(gathered(tmp_path)[0], tmp_path)
+    standings, _ = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert [one.worst["correct"] for one in standings] == [12, 0, 0]
 
 

@@ -12,18 +12,20 @@ from vidrobust.results.numbers.accuracy import evaluation_steps, robustness_curv
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.masking import masking_flags
-from vidrobust.results.numbers.selection import PLAIN, Setting, model_order, plain, setting
+from vidrobust.results.numbers.selection import PLAIN, AttackSetting, attack_setting, model_order, plain
 
 NORMS = ("Linf", "L2", "L1")
 SUPPORTS = ("WholeClip", "Flicker", "Border(ratio=0.1)", "Frames(count=2)")
 LOSSES = ("cross_entropy", "margin")
 DEFENCES = ("", "Recompress(quality=20)")
-KINDS = [Setting("PGD", *rest) for rest in product(NORMS, SUPPORTS, LOSSES, (False, True), DEFENCES, (False, True))]
-KINDS += [Setting(search=search) for search in ("APGD", "Square", "EOT", "FGSM", "mypkg.attacks.PGD")]
+KINDS = [
+    AttackSetting("PGD", *rest) for rest in product(NORMS, SUPPORTS, LOSSES, (False, True), DEFENCES, (False, True))
+]
+KINDS += [AttackSetting(search=search) for search in ("APGD", "Square", "EOT", "FGSM", "mypkg.attacks.PGD")]
 MODEL = "AT(ε=8,α=8,i=3)"
 
 
-def row(kind: Setting, **more):
+def row(kind: AttackSetting, **more):
     fields = {
         name: getattr(kind, name) for name in ("search", "norm", "support", "loss", "targeted", "defence", "blind")
     }
@@ -34,7 +36,7 @@ def row(kind: Setting, **more):
     } | fields | more  # fmt: skip
 
 
-def typed(kind: Setting, **more):
+def typed(kind: AttackSetting, **more):
     """As earlier versions wrote it: what was typed stands in ``attack``, and nowhere else."""
     options = ["ε=16", "α=4", "i=20"]
     options += [
@@ -47,7 +49,7 @@ def typed(kind: Setting, **more):
     return {name: value for name, value in row(kind).items() if not hasattr(kind, name)} | {"attack": attack} | more
 
 
-def printed(kind: Setting, **more):
+def printed(kind: AttackSetting, **more):
     """As `vr.evaluate` of earlier versions wrote it: as Python prints the attack."""
     support = kind.support if "(" in kind.support else f"{kind.support}()"
     fields = f"threat=Threat(norm={kind.norm}(), eps=0.0627, support={support}), alpha=0.01, steps=20"
@@ -62,7 +64,7 @@ def test_only_plain_pgd_is_a_point_of_the_curve(write):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_the_fields_decide_against_any_text(kind):
-    assert setting(row(kind, attack="PGD(ε=16,α=4,i=20)")) == kind
+    assert attack_setting(row(kind, attack="PGD(ε=16,α=4,i=20)")) == kind
     assert plain(row(PLAIN, attack="PGD(ε=16,α=4,i=20,support=Flicker)"))
 
 
@@ -75,7 +77,7 @@ def test_rows_of_earlier_versions_are_plain_where_they_say_nothing():
 @given(st.text(max_size=40), st.booleans())
 def test_any_text_of_an_attack_is_read(text, clean):
     found = {"eps": 0.0 if clean else 8.0, "steps": 3, "model": "m", "attack": text}
-    plain(found), setting(found)
+    plain(found), attack_setting(found)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_every_other_attack_stands_beside_pgd(study, kind):
 
 def test_attacks_that_differ_in_what_a_label_leaves_out_are_both_there():
     texts = [f"Square(threat=Threat(norm=Linf(), eps=0.0314, support=WholeClip()), queries={n})" for n in (100, 1000)]
-    rows = [row(Setting("Square"), attack=text, eps=8.0, correct=n) for n, text in enumerate(texts)]
+    rows = [row(AttackSetting("Square"), attack=text, eps=8.0, correct=n) for n, text in enumerate(texts)]
     assert list(attack_points(rows)[MODEL]) == ["Square(ε=8,i=20)", "Square(ε=8,i=20) #2"]
 
 

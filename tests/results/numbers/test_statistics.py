@@ -12,13 +12,13 @@ from vidrobust.errors import InputError
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.statistics import (
     FEW,
-    accuracy,
-    difference,
+    accuracy_estimate,
     equivalent,
     holm,
     mean,
     needed,
     not_better,
+    paired_difference,
 )
 
 ROUNDS = 1500
@@ -39,7 +39,7 @@ def test_accuracy_covers_the_truth_on_clustered_clips(sources: int, clips: int, 
     labels = np.repeat(np.arange(sources), clips).tolist()
     covered = 0
     for _ in range(ROUNDS):
-        found = accuracy(clustered(rng, sources, clips, share, alike).ravel(), labels)
+        found = accuracy_estimate(clustered(rng, sources, clips, share, alike).ravel(), labels)
         covered += found.low <= share <= found.high
     assert 0.93 <= covered / ROUNDS <= 0.97
 
@@ -59,7 +59,7 @@ def test_paired_differences_cover_the_truth() -> None:
         lead = rng.normal(0.1, 0.2, size=(20, 1))  # how much better the first is on a source: 0.1 on average
         chance = rng.random((20, 5))
         first, second = (chance < 0.5 + lead / 2).ravel(), (chance < 0.5 - lead / 2).ravel()
-        found = difference(first, second, labels)
+        found = paired_difference(first, second, labels)
         covered += found.low <= 0.1 <= found.high
     assert 0.93 <= covered / ROUNDS <= 0.97
 
@@ -89,32 +89,32 @@ def test_one_clip_a_source_is_the_t_interval_of_the_books() -> None:
 def test_repeating_every_clip_changes_nothing() -> None:
     """Copies of a clip are no evidence."""
     right = np.random.default_rng(4).integers(0, 2, 30)
-    once = accuracy(right, list(range(30)))
-    often = accuracy(np.repeat(right, 7), np.repeat(np.arange(30), 7).tolist())
+    once = accuracy_estimate(right, list(range(30)))
+    often = accuracy_estimate(np.repeat(right, 7), np.repeat(np.arange(30), 7).tolist())
     assert (often.low, often.high) == pytest.approx((once.low, once.high))
     assert (often.clips, often.sources) == (210, 30)
 
 
 @pytest.mark.parametrize("right", [0, 1])
 def test_all_alike_is_not_certain(right: int) -> None:
-    found = accuracy([right] * 60, np.repeat(np.arange(20), 3).tolist())
+    found = accuracy_estimate([right] * 60, np.repeat(np.arange(20), 3).tolist())
     assert found.value == right
     assert found.high - found.low > 0.15  # as of 20 clips, not of 60
-    none = difference([right] * 60, [right] * 60, np.repeat(np.arange(20), 3).tolist())
+    none = paired_difference([right] * 60, [right] * 60, np.repeat(np.arange(20), 3).tolist())
     assert none.low < 0 < none.high
     assert none.p == 1
 
 
 def test_few_sources_are_not_trusted_and_never_narrower_than_the_bootstrap() -> None:
     right = [1] * 10 + [0] * 10 + [1, 0] * 10
-    found = accuracy(right, ["a"] * 10 + ["b"] * 10 + ["c"] * 20)
+    found = accuracy_estimate(right, ["a"] * 10 + ["b"] * 10 + ["c"] * 20)
     assert not found.trusted
     assert found.sources == 3 < FEW
     assert (found.low, found.high) == (0.0, 1.0) or found.high - found.low > 0.8
 
 
 def test_one_source_says_nothing() -> None:
-    found = accuracy([1, 0, 1], ["a"] * 3)
+    found = accuracy_estimate([1, 0, 1], ["a"] * 3)
     assert (found.low, found.high, found.freedom, found.p) == (0, 1, 0, 1)
     assert mean([1.0, 2.0], ["a", "a"]).high == math.inf
 
@@ -158,4 +158,4 @@ def test_what_would_decide_makes_the_interval_narrow_enough() -> None:
 )
 def test_impossible_values_are_refused(values: list[float], sources: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        accuracy(values, sources)
+        accuracy_estimate(values, sources)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vidrobust.results.numbers.verdict import RULES, Measured, chance, class_order, merged, sources, verdict
+from vidrobust.results.numbers.verdict import (
+    RULES,
+    Measured,
+    add_up,
+    better_class_order,
+    chance_accuracy,
+    missing_sources,
+    verdict,
+)
 
 
 def smallest(name: str, of: int) -> int:
@@ -34,16 +42,16 @@ def test_where_nothing_stands_no_search_is_doubted(name: str) -> None:
 
 
 def test_counts_of_parts_add_up_and_facts_do_not() -> None:
-    found = merged([Measured("batch", 1, 8), Measured("batch", 2, 8), Measured("probabilities", 1, 1)] * 2)
+    found = add_up([Measured("batch", 1, 8), Measured("batch", 2, 8), Measured("probabilities", 1, 1)] * 2)
     assert found == [Measured("batch", 6, 32), Measured("probabilities", 1, 1)]
 
 
 def test_a_good_model_is_not_told_that_its_classes_are_in_another_order() -> None:
-    assert class_order([[5, 3, 0], [2, 5, 1], [0, 1, 7]]).count == 0
-    assert class_order([[0, 8], [8, 0]]).count == 16
-    assert class_order([[1, 1, 2, 0]] * 4).count == 0  # guessing
+    assert better_class_order([[5, 3, 0], [2, 5, 1], [0, 1, 7]]).count == 0
+    assert better_class_order([[0, 8], [8, 0]]).count == 16
+    assert better_class_order([[1, 1, 2, 0]] * 4).count == 0  # guessing
 
 
 def test_chance_and_sources() -> None:
-    assert (chance(4, 16, 4).count, chance(5, 16, 4).count) == (1, 0)
-    assert [sources(count).count for count in (1, 9, 10)] == [9, 1, 0]
+    assert (chance_accuracy(4, 16, 4).count, chance_accuracy(5, 16, 4).count) == (1, 0)
+    assert [missing_sources(count).count for count in (1, 9, 10)] == [9, 1, 0]

@@ -15,7 +15,7 @@ from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.training.config import FitConfig
-from vidrobust.training.crafting import friendly_clips, one_step_from_noise, random_start, threat_of
+from vidrobust.training.crafting import friendly_clips, one_step_from_noise, policy_threat, random_points
 from vidrobust.training.methods import adversarial
 from vidrobust.training.methods.objectives import Batch
 from vidrobust.training.randomness import clip_seed
@@ -24,7 +24,7 @@ from vidrobust.training.randomness import clip_seed
 def test_friendly_clips_stop_when_the_model_is_wrong(trained: ResNet3d, few: Clips) -> None:
     clips, labels = few.centre(range(32)), few.labels
     policy = parse_policy("Friendly(ε=12,α=2,i=20)")
-    setting, threat = policy.at(Clock(0, 1), half), threat_of(policy, 12)
+    setting, threat = policy.at(Clock(0, 1), half), policy_threat(policy, 12)
     near = friendly_clips(trained, clips, labels, setting, threat, 0, "exact")
     far = friendly_clips(trained, clips, labels, setting, threat, 20, "exact")
     wrong = (trained(near).argmax(1) != labels) & (trained(clips).argmax(1) == labels)
@@ -38,13 +38,13 @@ def test_friendly_clips_stop_when_the_model_is_wrong(trained: ResNet3d, few: Cli
 def test_noise_and_random_starts_belong_to_the_clip_not_to_the_batch(few: Clips) -> None:
     clips = few.centre(range(6))
     policy = parse_policy("N-FGSM(ε=8,k=2)")
-    threat, seeds = threat_of(policy, 16), [clip_seed(0, 1, index) for index in range(6)]
-    whole = random_start(threat, clips, seeds)
-    parts = torch.cat([random_start(threat, clips[:2], seeds[:2]), random_start(threat, clips[2:], seeds[2:])])
+    threat, seeds = policy_threat(policy, 16), [clip_seed(0, 1, index) for index in range(6)]
+    whole = random_points(threat, clips, seeds)
+    parts = torch.cat([random_points(threat, clips[:2], seeds[:2]), random_points(threat, clips[2:], seeds[2:])])
     assert torch.equal(whole, parts)
     model = build("r3d-small", 10).eval()
     batch = Batch(clips, few.labels[:6], tuple(seeds), Clock(0, 1), half)
-    step = threat_of(policy, 8)
+    step = policy_threat(policy, 8)
     moved = (one_step_from_noise(model, batch, policy.at(Clock(0, 1), half), threat, step, "exact") - clips).abs()
     assert 16 / 255 < moved.max() <= 24 / 255 + 1e-6  # beyond ε: the noise of 2ε stays, and a step of ε goes on top
 

@@ -13,7 +13,7 @@ from vidrobust.data.clips import Clips
 from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
-from vidrobust.training.crafting import random_start, threat_of
+from vidrobust.training.crafting import policy_threat, random_points
 from vidrobust.training.learner import Learner
 from vidrobust.training.methods import divergence
 from vidrobust.training.methods.table import method_of
@@ -39,7 +39,7 @@ def test_trades_attacks_what_the_model_says_not_the_label(trained: ResNet3d, few
     assert isinstance(method, divergence.Trades)
     setting = method.policy.at(batch.clock, half)
     attacked = method._attacked(Learner(model, precision="exact"), batch, setting)
-    noisy = random_start(threat_of(method.policy, 8), batch.clips, batch.seeds)
+    noisy = random_points(policy_threat(method.policy, 8), batch.clips, batch.seeds)
     clean = model(batch.clips).softmax(1)
     apart = [F.kl_div(model(x).log_softmax(1), clean, reduction="batchmean").item() for x in (attacked, noisy)]
     assert apart[0] > 3 * apart[1]

@@ -21,7 +21,7 @@ from vidrobust.notation.families import FAMILIES
 from vidrobust.threats import Threat
 from vidrobust.training import crafting, trainer
 from vidrobust.training.config import FitConfig
-from vidrobust.training.methods.table import METHODS, fitted, method_of, name_of
+from vidrobust.training.methods.table import METHOD_CLASSES, fitted, method_of, name_of
 from vidrobust.training.trainer import train
 
 POLICIES = [
@@ -48,8 +48,8 @@ POLICIES = [
 
 
 def test_each_declared_method_has_a_class_and_each_class_a_policy_here() -> None:
-    assert METHODS.keys() == FAMILIES.keys()
-    assert {METHODS[parse_policy(text).family] for text in POLICIES} == set(METHODS.values())
+    assert METHOD_CLASSES.keys() == FAMILIES.keys()
+    assert {METHOD_CLASSES[parse_policy(text).family] for text in POLICIES} == set(METHOD_CLASSES.values())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -58,7 +58,7 @@ def test_the_example_of_a_family_is_one_of_its_policies(name: str) -> None:
     assert policy.family == name
     assert parse_policy(str(policy)) == parse(str(policy)) == policy
     method = method_of(policy)
-    assert type(method) is METHODS[name] and name_of(method) == str(policy)
+    assert type(method) is METHOD_CLASSES[name] and name_of(method) == str(policy)
 
 
 @pytest.mark.parametrize("text", POLICIES)

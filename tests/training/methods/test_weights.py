@@ -13,7 +13,7 @@ from vidrobust.models.building import build
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
-from vidrobust.training.trainer import begin
+from vidrobust.training.trainer import new_training
 
 
 def test_awp_raises_the_loss_and_puts_the_weights_back(few: Clips) -> None:
@@ -37,7 +37,7 @@ def test_awp_raises_the_loss_and_puts_the_weights_back(few: Clips) -> None:
 def test_the_average_is_kept_and_the_optimiser_keeps_its_state(few: Clips) -> None:
     policy = parse_policy("standard+EMA(τ=0.5)")
     model = build("r3d-small", 10)
-    training = begin(model, few, policy, FitConfig(epochs=2, batch=16), 0, half, World())
+    training = new_training(model, few, policy, FitConfig(epochs=2, batch=16), 0, half, World())
     by_hand = None
     for _ in range(2):
         training.epoch(lambda gradients: None, lambda: None)

@@ -91,7 +91,7 @@ def decode_video(
         raise InputError(f"max_frames must be at least 1, not {max_frames}.")
     with explained(video):
         if video.is_folder:
-            frames, count = stills.decode(video, fit, max_frames)
+            frames, count = stills.decode_stills(video, fit, max_frames)
         else:
             check_size(video)
             frames, count = _window(video, fit, max_frames, buffer)

@@ -26,12 +26,12 @@ def decoder(name: str) -> Callable[..., Any]:
         try:
             import_module("torchcodec.decoders")
         except (ImportError, OSError, RuntimeError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
-                f'torchcodec cannot be used ({said}). Run pip install "vidrobust[torchcodec]", and install FFmpeg\'s '
+                f'torchcodec cannot be used ({reason}). Run pip install "vidrobust[torchcodec]", and install FFmpeg\'s '
                 "libraries, or use the decoder pyav."
             ) from error
-        from vidrobust.data.decoding.torchcodec_decode import decode_video as with_torchcodec
+        from vidrobust.data.decoding.torchcodec_decode import decode_by_torchcodec as with_torchcodec
 
         return with_torchcodec
     raise InputError(f"decoder must be one of {', '.join(DECODERS)}, not {name!r}.")

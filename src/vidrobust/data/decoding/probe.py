@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidrobust.data.decoding.decode import explained, opened
-from vidrobust.data.decoding.stills import size_of
+from vidrobust.data.decoding.stills import image_size
 from vidrobust.data.decoding.stored import StoredVideo
 from vidrobust.errors import DecodeError
 
@@ -14,7 +14,7 @@ def promised(video: StoredVideo) -> tuple[int, int, int]:
         with explained(video):
             if video.is_folder:
                 frames = video.frames()
-                width, height = size_of(frames[0][0]) or (0, 0)
+                width, height = image_size(frames[0][0]) or (0, 0)
                 return width, height, len(frames)
             with opened(video) as (container, stream):
                 seconds = (container.duration or 0) / 1e6

@@ -1,8 +1,9 @@
 """Any frames of a video without decoding the rest: from the key frame before each, exactly those that are asked for.
 
 A full decode (:func:`survey`) once writes down the time of every frame that comes out and which of them are key frames.
-From then on :func:`read` seeks by time and knows each frame by its time, so that it gives what a full decode gives. If
-a file's times are missing or double, or seeking does not lead to them, frames are counted from the beginning.
+From then on :func:`read_frames` seeks by time and identifies each frame by its time, so that it gives what a full
+decode gives. If a file's times are missing or occur twice, or seeking does not reach them, frames are counted from the
+beginning.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def survey(video: StoredVideo, damaged: Damaged = "keep") -> Survey:
 
 
 def _survey_images(video: StoredVideo, damaged: Damaged) -> Survey:
-    sizes, count = stills.measure(video)
+    sizes, count = stills.image_sizes(video)
     count.check(video, damaged)
     known = [(place, size) for place, size in enumerate(sizes) if size is not None]
     if not known:
@@ -106,7 +107,7 @@ def _survey_images(video: StoredVideo, damaged: Damaged) -> Survey:
     return Survey(len(known), width, height, 0.0, 0.0, "images", count.lost, (), places, False, (width, height))
 
 
-def read(video: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
+def read_frames(video: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) -> np.ndarray:
     """Some frames of a surveyed video.
 
     Args:
@@ -127,7 +128,7 @@ def read(video: StoredVideo, known: Survey, numbers: Sequence[int], fit: Fit) ->
         raise InputError(f"{video} has the frames 0 … {known.frames - 1}, not {list(numbers)[:5]}.")
     with explained(video):
         if known.codec == "images":
-            frames = dict(zip(wanted, stills.pick(video, fit, [known.keys[n] for n in wanted]), strict=True))
+            frames = dict(zip(wanted, stills.images_at(video, fit, [known.keys[n] for n in wanted]), strict=True))
         else:
             frames: dict[int, np.ndarray] = {}
             for back in (0, 1) if known.times else ():

@@ -22,29 +22,29 @@ ORIENTATION = 0x0112
 """The EXIF tag of how a camera was held."""
 
 
-def decode(video: StoredVideo, fit: Fit, max_frames: int | None) -> tuple[np.ndarray, FrameCount]:
+def decode_stills(video: StoredVideo, fit: Fit, max_frames: int | None) -> tuple[np.ndarray, FrameCount]:
     """The images in numeric order, or the window around the middle of those that can be read, and the count of all.
 
     A gap in the numbers, and an image that cannot be read, count as lost frames.
     """
-    sizes, count = measure(video)
+    sizes, count = image_sizes(video)
     kept = [number for number, size in enumerate(sizes) if size is not None]
     if max_frames is not None:
         start = max(0, (len(kept) - max_frames) // 2)
         kept = kept[start : start + max_frames]
     if not kept:
         return np.zeros((0, 1, 1, 3), np.uint8), count
-    return np.stack(pick(video, fit, kept)), count
+    return np.stack(images_at(video, fit, kept)), count
 
 
-def measure(video: StoredVideo) -> tuple[list[tuple[int, int] | None], FrameCount]:
+def image_sizes(video: StoredVideo) -> tuple[list[tuple[int, int] | None], FrameCount]:
     """Width and height of each image, None where it cannot be decoded to its end.
 
     Raises:
         DecodeError: there are images of two shapes.
     """
     found = video.frames()
-    sizes = [size_of(path) for path, _ in found]
+    sizes = [image_size(path) for path, _ in found]
     known = [size for size in sizes if size is not None]
     if len(set(known)) > 1:
         raise DecodeError(f"{video} has frames of several shapes. Extract them again.", "ambiguous frames")
@@ -52,7 +52,7 @@ def measure(video: StoredVideo) -> tuple[list[tuple[int, int] | None], FrameCoun
     return sizes, FrameCount(numbers, len(known), numbers - len(known))
 
 
-def pick(video: StoredVideo, fit: Fit, places: Sequence[int]) -> list[np.ndarray]:
+def images_at(video: StoredVideo, fit: Fit, places: Sequence[int]) -> list[np.ndarray]:
     """The images at some places of the series: ``H W 3`` each.
 
     Raises:
@@ -61,20 +61,20 @@ def pick(video: StoredVideo, fit: Fit, places: Sequence[int]) -> list[np.ndarray
     found = video.frames()
     frames = {}
     for place in sorted(set(places)):
-        image = read(found[place][0], fit) if place < len(found) else None
+        image = read_image(found[place][0], fit) if place < len(found) else None
         if image is None:
             raise DecodeError(f"{video}: image {place} cannot be decoded. Extract the frames again.", "damaged")
         frames[place] = image
     return [frames[place] for place in places]
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
+def image_size(path: Path) -> tuple[int, int] | None:
     """Width and height of an image, upright; None if it cannot be decoded to its end."""
     opened = _opened(path, 1)
     return None if opened is None else opened[1]
 
 
-def read(path: Path, fit: Fit) -> np.ndarray | None:
+def read_image(path: Path, fit: Fit) -> np.ndarray | None:
     """An image as ``H W 3``, uint8, RGB, upright; None if it cannot be decoded to its end."""
     from PIL import Image
 

@@ -35,7 +35,7 @@ REMEDY = "Replace or delete the file, or pass --skip-bad to leave it out."
 Damaged = Literal["refuse", "keep"]
 """What becomes of a video with a few lost frames: an error, or the video without these frames, which is reported."""
 
-CLOSED = {"protocol_whitelist": "none"}
+NO_PROTOCOLS = {"protocol_whitelist": "none"}
 """Options under which a file leads to no other file and not to the network, whatever it says."""
 
 MOST_LOST = 10
@@ -183,7 +183,7 @@ def opened(video: StoredVideo, **options: str) -> Generator[tuple[InputContainer
     # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
     with (
         video.open() as file,
-        av.open(file, options={**CLOSED, **options}, metadata_errors="replace") as container,
+        av.open(file, options={**NO_PROTOCOLS, **options}, metadata_errors="replace") as container,
     ):
         if not container.streams.video:
             raise DecodeError(f"{video} has no video stream. {REMEDY}", "no video stream")

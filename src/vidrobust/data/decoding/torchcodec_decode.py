@@ -37,7 +37,7 @@ AT_ONCE = 64
 """Frames decoded at full size before they are scaled."""
 
 
-def decode_video(
+def decode_by_torchcodec(
     video: StoredVideo,
     fit: Fit,
     max_frames: int | None = None,

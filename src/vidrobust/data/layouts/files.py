@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.videos import CONTROL, FRAME, Video, check_link
+from vidrobust.data.videos import CONTROL_CHARACTERS, FRAME, Video, check_link
 from vidrobust.errors import DataError
 
 SUFFIXES = frozenset(
@@ -53,7 +53,7 @@ def check_name(path: Path) -> None:
     except UnicodeEncodeError as error:
         shown = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         raise DataError(f"the name of {shown} is no UTF-8. Rename it (convmv does so for whole folders).") from error
-    if CONTROL.search(str(path)):
+    if CONTROL_CHARACTERS.search(str(path)):
         raise DataError(f"the name of {str(path)!r} has control characters. Rename it.")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from vidrobust.data.classes import class_order
 from vidrobust.data.layouts.files import VideoIndex, check_name, files, folders
 from vidrobust.data.layouts.splitting import cut_validation
-from vidrobust.data.layouts.text import read_lines
+from vidrobust.data.layouts.text import numbered_lines
 from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, inside, present
 from vidrobust.errors import DataError
 
@@ -104,7 +104,7 @@ def _read_list(
 ) -> list[tuple[str, Video]]:
     """``April_09_brush_hair_u_nm_np1_ba_goo_0.avi 1`` a line: 1 is train, 2 test, 0 unused."""
     videos: dict[str, tuple[str, Video]] = {}
-    for number, line in read_lines(file, f"{_WHERE}: put it there again."):
+    for number, line in numbered_lines(file, f"{_WHERE}: put it there again."):
         where = f"{file}, line {number}"
         words = line.rsplit(None, 1)
         if len(words) != 2 or words[1] not in (UNUSED, TRAIN, TEST):

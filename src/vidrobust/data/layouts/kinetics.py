@@ -19,14 +19,14 @@ from vidrobust.data.videos import SPLITS, Missing, Video, VideoFolder, check_lin
 from vidrobust.errors import DataError
 
 LAYOUT = "Kinetics"
-COLUMNS = ("youtube_id", "time_start", "time_end")
+REQUIRED_COLUMNS = ("youtube_id", "time_start", "time_end")
 
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _CLIP = re.compile(r"(?P<id>[\w-]{1,64})_\d{6}_\d{6}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Entry:
+class KineticsEntry:
     """A line of a list: a clip, its place in the splits, and its label if that is known."""
 
     clip: str
@@ -56,7 +56,7 @@ def is_list(file: Path) -> bool:
     Raises:
         DataError: it has, and is a link out of its folder.
     """
-    found = set(COLUMNS) <= set(header(file))
+    found = set(REQUIRED_COLUMNS) <= set(header(file))
     if found and file.is_symlink():
         check_link(file.parent, file)
     return found
@@ -120,12 +120,12 @@ def _assigned(
     return train, val, parts["test"] or parts["val"]
 
 
-def _read_lists(lists: Iterable[Path]) -> tuple[list[Entry], list[str]]:
-    found: dict[str, Entry] = {}
+def _read_lists(lists: Iterable[Path]) -> tuple[list[KineticsEntry], list[str]]:
+    found: dict[str, KineticsEntry] = {}
     seen: Counter[str] = Counter()
     for file in lists:
         if not is_list(file):
-            raise DataError(f"{file}: Kinetics' columns {', '.join(COLUMNS)} are not in its first line.")
+            raise DataError(f"{file}: Kinetics' columns {', '.join(REQUIRED_COLUMNS)} are not in its first line.")
         for where, cells in csv_rows(file):
             entry = _entry(where, file, cells)
             first = found.setdefault(entry.clip, entry)
@@ -141,20 +141,20 @@ def _read_lists(lists: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     return list(found.values()), [f"{twice} clips are listed more than once; each is used once."] if twice else []
 
 
-def _entry(where: str, file: Path, cells: dict[str, str]) -> Entry:
-    lacking = [name for name in COLUMNS if name not in cells]
+def _entry(where: str, file: Path, cells: dict[str, str]) -> KineticsEntry:
+    lacking = [name for name in REQUIRED_COLUMNS if name not in cells]
     if lacking:
-        raise DataError(f"{where}: {', '.join(lacking)} is empty. Every line needs {', '.join(COLUMNS)}.")
+        raise DataError(f"{where}: {', '.join(lacking)} is empty. Every line needs {', '.join(REQUIRED_COLUMNS)}.")
     if not _ID.fullmatch(cells["youtube_id"]):
         raise DataError(f"{where}: {cells['youtube_id']!r} is not a YouTube id, and may not name a file.")
-    start, end = (_seconds(where, cells[name]) for name in COLUMNS[1:])
+    start, end = (_seconds(where, cells[name]) for name in REQUIRED_COLUMNS[1:])
     if end <= start:
         raise DataError(f"{where}: time_end {end} must lie after time_start {start}.")
     split = split_of(where, cells["split"]) if "split" in cells else _split_by_name(where, file)
     if "label" not in cells and split != "test":
         raise DataError(f"{where}: the label is empty. Only the test list may lack labels.")
     source = cells["youtube_id"]
-    return Entry(f"{source}_{start:06d}_{end:06d}", split, source, cells.get("label"))
+    return KineticsEntry(f"{source}_{start:06d}_{end:06d}", split, source, cells.get("label"))
 
 
 def _seconds(where: str, text: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from vidrobust.data.layouts.files import folders, holds_frames
-from vidrobust.data.videos import CONTROL, check_link
+from vidrobust.data.videos import CONTROL_CHARACTERS, check_link
 
 PROBED = 20
 """Paths looked at to find the folder that they are relative to."""
@@ -47,7 +47,7 @@ class ListedPaths:
             name.encode()
         except UnicodeEncodeError:  # half a character, by an escape in JSON
             return ""
-        if CONTROL.search(name) or _DRIVE.match(name):
+        if CONTROL_CHARACTERS.search(name) or _DRIVE.match(name):
             return ""
         if "\\" in name and not self.there(self._joined(name)):
             name = name.replace("\\", "/")

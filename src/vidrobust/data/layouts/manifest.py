@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"\d+(?!.*\d)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """A row of a list: its place, its path relative to the root, whether that is there, its split and its cells."""
 
     where: str
@@ -148,7 +148,7 @@ def read(lists: Sequence[Path], root: Path, val_fraction: float, seed: int) -> V
         DataError: a row is not as it must be; the message names the line.
     """
     entries = [entry for file in lists for entry in _entries(file, root, alone=len(lists) == 1)]
-    first: dict[str, Entry] = {}
+    first: dict[str, ManifestEntry] = {}
     for entry in entries:
         other = first.setdefault(entry.path, entry)
         if other is not entry:
@@ -170,7 +170,7 @@ def read(lists: Sequence[Path], root: Path, val_fraction: float, seed: int) -> V
     notes: list[str] = []
     # Those that are missing are cut as well, so that the others do not change sides when they come.
     if splits:
-        parts = apart([(entry.split, video) for entry, video in zip(entries, videos, strict=True)])
+        parts = by_split([(entry.split, video) for entry, video in zip(entries, videos, strict=True)])
         parts = with_validation(lists[0], parts, val_fraction, seed, notes)
     else:
         parts = cut_three(videos, classes, names, seed)
@@ -182,7 +182,7 @@ def read(lists: Sequence[Path], root: Path, val_fraction: float, seed: int) -> V
     )
 
 
-def _entries(file: Path, root: Path, *, alone: bool) -> list[Entry]:
+def _entries(file: Path, root: Path, *, alone: bool) -> list[ManifestEntry]:
     if file.suffix.lower() in JSON_SUFFIXES:
         listed = list(json_rows(file))
     else:
@@ -209,7 +209,7 @@ def _is_video(root: Path, place: Path, name: str) -> bool:
     return bool(name) and paths.there(paths.relative(name)) != ""
 
 
-def _refuse(file: Path) -> list[Entry]:
+def _refuse(file: Path) -> list[ManifestEntry]:
     if read_text(file).strip():
         raise DataError(
             f"{file}, line 1: path and label must not be empty. The columns are {', '.join(COLUMNS)}; the first line "
@@ -218,7 +218,7 @@ def _refuse(file: Path) -> list[Entry]:
     return []
 
 
-def _entry(paths: ListedPaths, where: str, cells: Cells, named: str) -> Entry:
+def _entry(paths: ListedPaths, where: str, cells: Cells, named: str) -> ManifestEntry:
     path = paths.relative(cells["path"])
     if not path:
         raise DataError(
@@ -228,15 +228,15 @@ def _entry(paths: ListedPaths, where: str, cells: Cells, named: str) -> Entry:
     split = split_of(where, cells["split"]) if "split" in cells else named
     found = paths.there(path)
     if not found:
-        return Entry(where, path, False, split, cells)
+        return ManifestEntry(where, path, False, split, cells)
     paths.check_link(found)
     place = paths.root / found
     if not (holds_frames(place) if place.is_dir() else is_video_file(place)):
         raise DataError(f"{where}: {place} is neither a video file nor a folder of frames such as image_00001.jpg.")
-    return Entry(where, found, True, split, cells)
+    return ManifestEntry(where, found, True, split, cells)
 
 
-def _labels(entries: Sequence[Entry]) -> dict[str, str]:
+def _labels(entries: Sequence[ManifestEntry]) -> dict[str, str]:
     """The class of each path: its label; where rows have none, the name of the folder, if that says the same.
 
     Raises:
@@ -256,7 +256,7 @@ def _labels(entries: Sequence[Entry]) -> dict[str, str]:
     return titles
 
 
-def _throughout(entries: Sequence[Entry], filled: Sequence[bool], name: str) -> bool:
+def _throughout(entries: Sequence[ManifestEntry], filled: Sequence[bool], name: str) -> bool:
     """Is this column filled for all rows (or for none)?"""
     if any(filled) and not all(filled):
         where = entries[filled.index(False)].where
@@ -264,7 +264,7 @@ def _throughout(entries: Sequence[Entry], filled: Sequence[bool], name: str) -> 
     return all(filled)
 
 
-def apart(videos: Sequence[tuple[str, Video]]) -> tuple[list[Video], list[Video], list[Video]]:
+def by_split(videos: Sequence[tuple[str, Video]]) -> tuple[list[Video], list[Video], list[Video]]:
     """The videos of train, val and test."""
     train, val, test = ([video for split, video in videos if split == name] for name in SPLITS)
     return train, val, test

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from vidrobust.data.classes import class_order
 from vidrobust.data.freshness import COARSE
 from vidrobust.data.layouts.files import SUFFIXES, check_name, files, folders, group_of, is_hidden
-from vidrobust.data.layouts.manifest import apart, with_validation
+from vidrobust.data.layouts.manifest import by_split, with_validation
 from vidrobust.data.layouts.splitting import cut_three
 from vidrobust.data.layouts.tables import SPLIT_NAMES
 from vidrobust.data.storage import cache_root
@@ -128,7 +128,7 @@ def read(shards: Sequence[Path], val_fraction: float, seed: int) -> VideoFolder:
     unused = [name for _, index in indices for name in index.unused]
     notes = [f"not used: {len(unused)} samples of the shards without a video ({unused[0]}, …)."] if unused else []
     if named == {True}:
-        parts = with_validation(shards[0].parent, apart(found), val_fraction, seed, notes)
+        parts = with_validation(shards[0].parent, by_split(found), val_fraction, seed, notes)
     else:
         parts = cut_three([video for _, video in found], classes, str(root), seed)
     train, val, test = map(tuple, parts)

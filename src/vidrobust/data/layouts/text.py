@@ -45,7 +45,7 @@ def _decoded(data: bytes, *, cut: bool) -> str:
     return decoder.decode(data, final=not cut)
 
 
-def read_lines(file: Path, remedy: str) -> list[tuple[int, str]]:
+def numbered_lines(file: Path, remedy: str) -> list[tuple[int, str]]:
     """The lines of a list that are not blank, numbered from 1; line ends may be Unix or Windows.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidrobust.data.layouts.files import VideoIndex, files, group_of
 from vidrobust.data.layouts.splitting import cut_validation
-from vidrobust.data.layouts.text import read_lines
+from vidrobust.data.layouts.text import numbered_lines
 from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, inside, present
 from vidrobust.errors import DataError
 
@@ -69,7 +69,7 @@ def _read_class_index(file: Path) -> tuple[str, ...]:
     """``1 ApplyEyeMakeup`` a line: the indices must be 1 … K."""
     names: dict[int, str] = {}
     folded: set[str] = set()
-    for number, line in read_lines(file, _AGAIN):
+    for number, line in numbered_lines(file, _AGAIN):
         index, name = [*line.split(None, 1), ""][:2]
         if not (index.isascii() and index.isdecimal()) or not name or int(index) in names or name.casefold() in folded:
             raise DataError(f"{file}, line {number}: {line!r} must be a new index and a new class, as in `1 Archery`.")
@@ -89,7 +89,7 @@ def _read_list(
     # The class is the folder's name: UCF-101 itself spells HandstandPushups/v_HandStandPushups_g01_c01.avi.
     labels = {name.casefold(): label for label, name in enumerate(classes)}
     videos: dict[str, Video] = {}
-    for number, line in read_lines(file, _AGAIN):
+    for number, line in numbered_lines(file, _AGAIN):
         where = f"{file}, line {number}"
         name, label = _parse_entry(where, line)
         title = name.split("/")[0]

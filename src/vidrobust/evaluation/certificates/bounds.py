@@ -19,7 +19,7 @@ from vidrobust.threats import Linf, WholeClip
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 CHUNK = 256
 """Numbers of a layer whose bounds are carried back at once."""
@@ -53,7 +53,7 @@ class IBP:
         if not 0 <= self.eps <= 1:
             raise InputError(f"ε must lie in 0 … 255/255, but is {self.eps * 255:g}/255.")
 
-    def __call__(self, model: nn.Module, clips: Clips, labels: Labels) -> Certified:
+    def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels) -> Certified:
         """Which clips no perturbation of ε changes the class of."""
         with undisturbed(model), torch.no_grad():
             logits = model(clips)
@@ -64,7 +64,7 @@ class IBP:
         held = (margins > 0).all(0).cpu()
         return Certified(predicted.cpu(), held.double() * self.eps, torch.zeros(len(held)).long())
 
-    def margins(self, network: Network, clips: Clips, labels: Labels) -> Tensor:
+    def margins(self, network: Network, clips: ClipTensor, labels: Labels) -> Tensor:
         """``K-1 B`` float64: at least by how much the logit of each clip's class exceeds each other one."""
         found = intervals(network, around(clips, self.eps))
         return lower_bounds(network, found, others(labels, found[-1].lower), network.output, relax=False)
@@ -84,12 +84,12 @@ class CROWN(IBP):
 
     refine: bool = False
 
-    def margins(self, network: Network, clips: Clips, labels: Labels) -> Tensor:
+    def margins(self, network: Network, clips: ClipTensor, labels: Labels) -> Tensor:
         """``K-1 B`` float64: at least by how much the logit of each clip's class exceeds each other one."""
         parts = zip(clips.split(1), labels.split(1), strict=True) if self.refine else [(clips, labels)]
         return torch.cat([self._of(network, *part) for part in parts], 1)
 
-    def _of(self, network: Network, clips: Clips, labels: Labels) -> Tensor:
+    def _of(self, network: Network, clips: ClipTensor, labels: Labels) -> Tensor:
         between = around(clips, self.eps)
         found = refined(network, between) if self.refine else intervals(network, between)
         wanted = others(labels, found[-1].lower)
@@ -130,7 +130,7 @@ def others(labels: Labels, like: Tensor) -> Tensor:
     return unit[known] - rest
 
 
-def refuse_another_function(network: Network, clips: Clips, logits: Logits) -> None:
+def refuse_another_function(network: Network, clips: ClipTensor, logits: Logits) -> None:
     """Refuse a model whose logits of the clips themselves (``B K``) lie outside the bounds of its traced layers.
 
     Raises:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vidrobust.threats import Norm, Support
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 ABSTAINED = -1
 """The class of a clip for which a certificate names none."""
@@ -50,6 +50,6 @@ class Certificate(Protocol):
         """Where they live."""
         ...
 
-    def __call__(self, model: nn.Module, clips: Clips, labels: Labels, /) -> Certified:
+    def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels, /) -> Certified:
         """Certify clips ``B C T H W`` in [0, 1] of classes ``labels`` (``B``); the model is left as it was."""
         ...

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 BATCH = 64
 """Draws that the model answers at once."""
@@ -80,7 +80,7 @@ class Smoothing:
                 f"failure must lie between 0 and 1 and gain be at least 0, not {self.failure:g} and {self.gain:g}."
             )
 
-    def __call__(self, model: nn.Module, clips: Clips, labels: Labels) -> Certified:
+    def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels) -> Certified:
         """Certify clips ``B C T H W`` in [0, 1]; ``labels`` are not used."""
         with undisturbed(model), torch.no_grad():
             found = [self._certified(answers(model), clip) for clip in clips]
@@ -93,7 +93,7 @@ class Smoothing:
 
         return max(0.0, math.nextafter(self.sigma * float(ndtri(probability)), 0.0))
 
-    def _certified(self, model: Callable[[Clips], Logits], clip: Tensor) -> tuple[int, float, int]:
+    def _certified(self, model: Callable[[ClipTensor], Logits], clip: Tensor) -> tuple[int, float, int]:
         """Class, radius and draws of one clip ``C T H W``."""
         draw = Draws(model, clip, self.sigma, self.seed)
         chosen = int(draw(self.select).argmax())
@@ -116,7 +116,7 @@ class Draws:
         seed: with the clip's pixels the seed of the draws.
     """
 
-    def __init__(self, model: Callable[[Clips], Logits], clip: Tensor, sigma: float, seed: int) -> None:
+    def __init__(self, model: Callable[[ClipTensor], Logits], clip: Tensor, sigma: float, seed: int) -> None:
         self.model, self.clip, self.sigma = model, clip, sigma
         self.generator = torch.Generator().manual_seed(int(pixel_hash(clip)[:12], 16) ^ seed)
 
@@ -149,7 +149,7 @@ class Smoothed(nn.Module):
         super().__init__()
         self.classifier, self.sigma, self.draws = classifier, sigma, draws
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
         many = clips.repeat_interleave(self.draws, 0)
         answered = self.classifier(many + self.sigma * torch.randn_like(many)).float()

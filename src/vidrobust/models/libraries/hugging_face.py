@@ -58,18 +58,18 @@ def hugging_face_checkpoint(spec: Spec) -> Checkpoint | None:
         return None
     config = _configuration(transformers, spec, None)
     progress = transformers.utils.logging
-    shown = progress.is_progress_bar_enabled()
+    enabled = progress.is_progress_bar_enabled()
     progress.disable_progress_bar()
     try:
-        model, told = transformers.AutoModelForVideoClassification.from_pretrained(
+        model, report = transformers.AutoModelForVideoClassification.from_pretrained(
             spec.name, config=config, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"the weights of {spec.name} cannot be loaded ({_line(error)}).") from error
     finally:
-        if shown:
+        if enabled:
             progress.enable_progress_bar()
-    missing = set(told["missing_keys"])
+    missing = set(report["missing_keys"])
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name not in missing}
     return Checkpoint(folder, tensors)
 
@@ -125,8 +125,8 @@ def _constants(name: str) -> Mapping[str, Any]:
         except OSError:
             found = None
         if found is not None:
-            held = json.loads(Path(found).read_text(encoding="utf-8"))
-            return held.get("video_processor") or held.get("image_processor") or held
+            content = json.loads(Path(found).read_text(encoding="utf-8"))
+            return content.get("video_processor") or content.get("image_processor") or content
     raise InputError(
         f"{name} has none of {', '.join(PROCESSOR_FILES)}, so how its pixels are normalised is not known. Say it: "
         f"hf:{name}(mean=[0.485,0.456,0.406],std=[0.229,0.224,0.225])."

@@ -28,11 +28,11 @@ def build_torchvision(spec: Spec, classes: int | None) -> nn.Module:
     """
     models = _torchvision()
     weights = _weights(models, spec.name)
-    shown, meta = weights.DEFAULT.transforms(), weights.DEFAULT.meta
-    side = int(shown.crop_size[0])
+    preset, meta = weights.DEFAULT.transforms(), weights.DEFAULT.meta
+    side = int(preset.crop_size[0])
     frames = int(meta.get("min_temporal_size") or 16)
-    wants: dict[str, Any] = {"mean": shown.mean, "std": shown.std}
-    if tuple(meta.get("min_size", (1, 1))) == tuple(shown.crop_size):  # made for this size alone
+    wants: dict[str, Any] = {"mean": preset.mean, "std": preset.std}
+    if tuple(meta.get("min_size", (1, 1))) == tuple(preset.crop_size):  # made for this size alone
         wants["size"] = side
     if spec.name.startswith("mvit"):
         wants["frames"] = frames

@@ -7,20 +7,39 @@ what the page, the deck, the export and the terminal show is this list.
 
 from __future__ import annotations
 
-from vidrobust.results.figures.attacks import ATTACKS, published_radar, radar
-from vidrobust.results.figures.contrast import CONTRAST, difficulty
-from vidrobust.results.figures.epochs import GAP, SCHEDULES, TRAINING, WATCHED, gap, schedules, training, watched
-from vidrobust.results.figures.epsilon import ROBUSTNESS, STEP_SIZE, robustness, step_size
+from vidrobust.results.figures.attacks import ATTACKS_FIGURE, published_radar, radar
+from vidrobust.results.figures.contrast import CONTRAST_FIGURE, difficulty
+from vidrobust.results.figures.epochs import (
+    GAP_FIGURE,
+    SCHEDULES_FIGURE,
+    TRAINING_FIGURE,
+    WATCHED_FIGURE,
+    gap,
+    schedules,
+    training,
+    watched,
+)
+from vidrobust.results.figures.epsilon import ROBUSTNESS_FIGURE, STEP_SIZE_FIGURE, robustness, step_size
 from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
-from vidrobust.results.figures.iterations import SENSITIVITY, published_sensitivity, sensitivity, sensitivity_map
+from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, published_sensitivity, sensitivity, sensitivity_map
 from vidrobust.results.figures.plots import MISSING_STEP, new_figure
-from vidrobust.results.figures.standard import STANDARD
+from vidrobust.results.figures.standard import STANDARD_FIGURE
 from vidrobust.results.figures.table import Cell, Table
-from vidrobust.results.figures.videos import VIEWS, views
+from vidrobust.results.figures.videos import VIEWS_FIGURE, views
 
 FIGURES: tuple[Figure, ...] = (
-    STANDARD, SENSITIVITY, STEP_SIZE, ROBUSTNESS, SCHEDULES, TRAINING, WATCHED, GAP, ATTACKS, VIEWS, CONTRAST,
-)  # fmt: skip
+    STANDARD_FIGURE,
+    SENSITIVITY_FIGURE,
+    STEP_SIZE_FIGURE,
+    ROBUSTNESS_FIGURE,
+    SCHEDULES_FIGURE,
+    TRAINING_FIGURE,
+    WATCHED_FIGURE,
+    GAP_FIGURE,
+    ATTACKS_FIGURE,
+    VIEWS_FIGURE,
+    CONTRAST_FIGURE,
+)
 """All figures, in the order of the slides."""
 
 __all__ = [

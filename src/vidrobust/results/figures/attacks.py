@@ -41,11 +41,11 @@ def radar(rows: Iterable[Row]) -> go.Figure:
     if len(attacks) > AXES[-1]:
         left += f"The first {AXES[-1]} of {len(attacks)} attacks are drawn. "
         attacks = attacks[: AXES[-1]]
-    looks, said = style(models), []
+    looks, sentences = style(models), []
     for model in models:
         each = ", ".join(f"{attack} {100 * point.accuracy:.0f} %" for attack, point in points[model].items())
-        said.append(f"{model}: {each}.")
-    figure = _polar("Accuracy under several attacks", f"{left}Radar of {len(attacks)} attacks. {' '.join(said)}")
+        sentences.append(f"{model}: {each}.")
+    figure = _polar("Accuracy under several attacks", f"{left}Radar of {len(attacks)} attacks. {' '.join(sentences)}")
     for model in models:
         mine = points[model]
         met = [attack for attack in attacks if attack in mine]
@@ -131,7 +131,7 @@ def _panels(rows: Sequence[Row]) -> list[Panel]:
     ]
 
 
-ATTACKS = Figure(
+ATTACKS_FIGURE = Figure(
     "radar",
     "Several attacks",
     "Attacks",

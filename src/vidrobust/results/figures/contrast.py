@@ -40,8 +40,8 @@ def difficulty(rows: Iterable[Row]) -> go.Figure:
     stops = {}
     for eps in every:
         label = "mean over ε" if eps is None else f"ε={eps:g}"
-        shown = {name: [point for point in points if point.eps == eps] for name, points in pairs.items()}
-        stops[label] = Stop([_data(points) for points in shown.values()], _told(label, shown))
+        chosen = {name: [point for point in points if point.eps == eps] for name, points in pairs.items()}
+        stops[label] = Stop([_data(points) for points in chosen.values()], _alt_text(label, chosen))
     figure = new_figure(
         "Advantage against difficulty", "", "mean contrast (less is harder)", "difference of accuracy (points)"
     )
@@ -57,12 +57,12 @@ def _pairs(rows: Iterable[Row]) -> dict[str, list[DifficultyPoint]]:
     return {label: points for label, points in found.items() if points}
 
 
-def _told(stop: str, shown: dict[str, list[DifficultyPoint]]) -> str:
-    said = []
-    for label, points in shown.items():
+def _alt_text(stop: str, chosen: dict[str, list[DifficultyPoint]]) -> str:
+    sentences = []
+    for label, points in chosen.items():
         each = [f"{100 * p.advantage.value:+.1f} points at contrast {p.contrast:g}" for p in points]
-        said.append(f"{label}: {', '.join(each) or 'not measured'}.")
-    return f"Difference of accuracy under attack, {stop}, against the contrast of the clips. {' '.join(said)}"
+        sentences.append(f"{label}: {', '.join(each) or 'not measured'}.")
+    return f"Difference of accuracy under attack, {stop}, against the contrast of the clips. {' '.join(sentences)}"
 
 
 def _data(points: Sequence[DifficultyPoint]) -> Trace:
@@ -98,7 +98,7 @@ def difficulty_plots(rows: Sequence[Row]) -> list[Plot]:
     return [Plot("difficulty", draw)] if pairs else []
 
 
-CONTRAST = Figure(
+CONTRAST_FIGURE = Figure(
     "difficulty",
     "Advantage against difficulty",
     "Difficulty",

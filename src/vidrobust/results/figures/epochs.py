@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 
     from vidrobust.runs.rows import Row
 
-Value = Callable[["Row"], "float | None"]
+RowValue = Callable[["Row"], "float | None"]
 """A number of a row; None where the row has none, such as ε of an epoch without attack."""
 Line = tuple[list[int], "list[float | None]"]
 """Epochs, and the mean over the seeds in each."""
 
-_TRAINED: dict[str, tuple[str, str, Value]] = {
+_TRAINED: dict[str, tuple[str, str, RowValue]] = {
     "loss": ("loss on the training batches", "loss {:.2f}", lambda row: row["loss"]),
     "accuracy": (
         "accuracy on the training batches as attacked (%)", "{:.0f} %", lambda row: 100 * row["correct"] / row["clips"],
     ),
 }  # fmt: skip
-_SCHEDULED: dict[str, tuple[str, str, Value]] = {
+_SCHEDULED: dict[str, tuple[str, str, RowValue]] = {
     "ε": ("ε as drawn (1/255)", "ε {:.3g}", lambda row: row["eps"]),
     "α": ("α as drawn (1/255)", "α {:.3g}", lambda row: row["alpha"] if row["eps"] else None),
     "i": ("iterations as drawn", "{:.3g} iterations", lambda row: row["steps"] if row["eps"] else None),
@@ -78,16 +78,16 @@ def _attacked(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["model"] in models]
 
 
-def _by_epoch(title: str, what: str, rows: Sequence[Row], shown: Mapping[str, tuple[str, str, Value]]) -> go.Figure:
+def _by_epoch(title: str, what: str, rows: Sequence[Row], chosen: Mapping[str, tuple[str, str, RowValue]]) -> go.Figure:
     by_model = grouped(rows, "model")
     models, left = legible(by_model)
     looks, stops, about = style(models), {}, f"{left}{what} {_trainings(by_model)}."
-    for label, (axis, form, value) in shown.items():
+    for label, (axis, form, value) in chosen.items():
         lines = {model: _means(by_model[model], value) for model in models}
         data: list[Trace] = [{"x": epochs, "y": means} for epochs, means in lines.values()]
-        said = " ".join(_ends(model, line, form) for model, line in lines.items())
-        stops[label] = Stop(data, f"{about} {said}", {"yaxis.title.text": axis})
-    figure = new_figure(title, "", "epoch", next(iter(shown.values()))[0])
+        last = " ".join(_ends(model, line, form) for model, line in lines.items())
+        stops[label] = Stop(data, f"{about} {last}", {"yaxis.title.text": axis})
+    figure = new_figure(title, "", "epoch", next(iter(chosen.values()))[0])
     traces = []
     for model in models:
         trace = accuracy_trace(model, model, **looks[model])
@@ -108,13 +108,13 @@ def _trainings(by_model: Mapping[str, Sequence[Row]]) -> str:
         length = max(row["epoch"] for row in rows), max(row["clips"] for row in rows)
         lengths[length] = lengths.get(length, 0) + 1
     counted = f"of {len(by_model)} models" if len(by_model) != 1 else "of one model"
-    told = [(number, f"over {epochs} epochs of {clips} clips") for (epochs, clips), number in lengths.items()]
-    if len(told) == 1:
-        return f"{counted} {told[0][1]}"
-    return f"{counted}: " + ", ".join(f"{number} {length}" for number, length in told)
+    parts = [(number, f"over {epochs} epochs of {clips} clips") for (epochs, clips), number in lengths.items()]
+    if len(parts) == 1:
+        return f"{counted} {parts[0][1]}"
+    return f"{counted}: " + ", ".join(f"{number} {length}" for number, length in parts)
 
 
-def _means(rows: Sequence[Row], value: Value) -> Line:
+def _means(rows: Sequence[Row], value: RowValue) -> Line:
     """Mean over the seeds, epoch by epoch; an epoch without an attack has no ε, α and i."""
     by_epoch = grouped(rows, "epoch")
     epochs, means = sorted(by_epoch), []
@@ -133,8 +133,8 @@ def _ends(model: str, line: Line, form: str) -> str:
 
 def epoch_plots(kind: str) -> Callable[[Sequence[Row]], list[Plot]]:
     """The training loss, or the ε as drawn, for papers."""
-    name, shown = {"loss": ("training-loss", _TRAINED["loss"]), "eps": ("schedules-eps", _SCHEDULED["ε"])}[kind]
-    axis, _, value = shown
+    name, chosen = {"loss": ("training-loss", _TRAINED["loss"]), "eps": ("schedules-eps", _SCHEDULED["ε"])}[kind]
+    axis, _, value = chosen
 
     def plots(rows: Sequence[Row]) -> list[Plot]:
         found = of_kind(rows, "epoch")
@@ -165,7 +165,7 @@ def training_series(rows: Sequence[Row]) -> list[Series]:
     return found
 
 
-SCHEDULES = Figure(
+SCHEDULES_FIGURE = Figure(
     "schedules",
     "Schedules as drawn",
     "Schedules",
@@ -175,7 +175,7 @@ SCHEDULES = Figure(
     plots=epoch_plots("eps"),
     step="training curves",
 )
-TRAINING = Figure(
+TRAINING_FIGURE = Figure(
     "training",
     "Training",
     "Training",
@@ -210,8 +210,8 @@ def watched(rows: Iterable[Row]) -> go.Figure:
     for name, (label, axis, what) in _WATCHED.items():
         data = [_watched_data(lines[pair], name) for pair in pairs]
         ends = zip(pairs, data, strict=True)
-        said = " ".join(f"{model}, {split}: {one['text'][-1]}." for (model, split), one in ends if one["text"])
-        stops[label] = Stop(data, f"{left}{what.format(attack=attack)} by epoch. {said}", {"yaxis.title.text": axis})
+        last = " ".join(f"{model}, {split}: {one['text'][-1]}." for (model, split), one in ends if one["text"])
+        stops[label] = Stop(data, f"{left}{what.format(attack=attack)} by epoch. {last}", {"yaxis.title.text": axis})
     figure = new_figure(f"Watched under {attack}", "", "epoch", _WATCHED["robust"][1])
     slide(figure, _pair_traces(pairs, lambda model, split: f"{model}, {split}"), "showing ", stops, 0)
     return figure
@@ -267,7 +267,7 @@ def _endings(rows: Sequence[Row]) -> list[str]:
     return [f"{row['kind']} after epoch {row['epoch']}: {row['reason']}" for row in ended]
 
 
-WATCHED = Figure(
+WATCHED_FIGURE = Figure(
     "watched",
     "Training, watched",
     "Watched",
@@ -295,13 +295,13 @@ def gap(rows: Iterable[Row]) -> go.Figure:
     found = {((curve.model, curve.split), curve.eps or 0.0): curve for curve in curves}
     stops = {}
     for eps in every:
-        shown = {pair: found[pair, eps] for pair in pairs if (pair, eps) in found}
+        chosen = {pair: found[pair, eps] for pair in pairs if (pair, eps) in found}
         data = [
-            accuracy_data(shown[pair].points if pair in shown else (), f"{pair[0]}, {SPLITS[pair[1]]}", "epoch")
+            accuracy_data(chosen[pair].points if pair in chosen else (), f"{pair[0]}, {SPLITS[pair[1]]}", "epoch")
             for pair in pairs
         ]
-        data += [published_data(published.gap().get((eps, split), {}), name) for split, name in SPLITS.items()]
-        stops[f"ε={eps:g}"] = Stop(data, left + _gap_told(eps, list(shown.values())))
+        data += [published_data(published.gap_numbers().get((eps, split), {}), name) for split, name in SPLITS.items()]
+        stops[f"ε={eps:g}"] = Stop(data, left + _gap_alt(eps, list(chosen.values())))
     figure = new_figure("Generalisation gap", "", "epoch", "accuracy (%)", yaxis_range=[-2, 102])
     traces = _pair_traces(pairs, lambda model, split: f"{model}, {SPLITS[split]}")
     for (_, name), dash in zip(SPLITS.items(), ("dash", "dot"), strict=True):
@@ -313,13 +313,13 @@ def gap(rows: Iterable[Row]) -> go.Figure:
     return figure
 
 
-def _gap_told(eps: float, curves: Sequence[Curve]) -> str:
+def _gap_alt(eps: float, curves: Sequence[Curve]) -> str:
     steps = " and ".join(f"i={steps}" for steps in sorted({curve.steps for curve in curves}))
     clips = clip_counts(point for curve in curves for point in curve.points)
-    said = " ".join(
+    last = " ".join(
         f"{curve.model}, {SPLITS[curve.split]}: {100 * curve.points[-1].accuracy:.0f} % at the end." for curve in curves
     )
-    return f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}. {said}"
+    return f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}. {last}"
 
 
 def gap_plots(rows: Sequence[Row]) -> list[Plot]:
@@ -338,7 +338,7 @@ def gap_plots(rows: Sequence[Row]) -> list[Plot]:
     return [Plot(f"gap-eps{eps:g}", lambda axes, eps=eps: draw(eps, axes)) for eps in every]
 
 
-GAP = Figure(
+GAP_FIGURE = Figure(
     "gap",
     "Generalisation gap",
     "Gap",

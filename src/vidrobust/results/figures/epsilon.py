@@ -56,16 +56,16 @@ def robustness(rows: Iterable[Row]) -> go.Figure:
     if not curves:
         raise MissingRowsError(f"no accuracies under attack: step 6 (accuracy against ε) is missing. {MISSING_STEP}")
     (models, left), every = legible(curve.model for curve in curves), sorted({curve.steps for curve in curves})
-    found, theirs = {(curve.model, curve.steps): curve for curve in curves}, published.robustness()
+    found, theirs = {(curve.model, curve.steps): curve for curve in curves}, published.robustness_numbers()
     others = [name for name in model_order(model for model, _ in theirs) if name not in models]
     looks = style([*models, *others])
     known = [name for name in (*models, *others) if any((name, steps) in theirs for steps in (5, 20))]
     stops = {}
     for steps in every:
-        shown = {model: found[model, steps] for model in models if (model, steps) in found}
-        data = [accuracy_data(shown[m].points if m in shown else (), m, "ε") for m in models]
+        chosen = {model: found[model, steps] for model in models if (model, steps) in found}
+        data = [accuracy_data(chosen[m].points if m in chosen else (), m, "ε") for m in models]
         data += [published_data(theirs.get((model, steps), {}), model) for model in known]
-        stops[f"i={steps}"] = Stop(data, left + _told(steps, list(shown.values())))
+        stops[f"i={steps}"] = Stop(data, left + _alt_text(steps, list(chosen.values())))
     figure = new_figure("Accuracy under attack", "", "ε (1/255)", "accuracy (%)", yaxis_range=[-2, 102])
     traces = [accuracy_trace(model, model, **looks[model]) for model in models]
     for model in known:
@@ -76,7 +76,7 @@ def robustness(rows: Iterable[Row]) -> go.Figure:
     return figure
 
 
-def _told(steps: int, curves: Sequence[Curve]) -> str:
+def _alt_text(steps: int, curves: Sequence[Curve]) -> str:
     clips = clip_counts(point for curve in curves for point in curve.points)
     split = curves[0].split
     lines = " ".join(_alt_line(curve) for curve in curves)
@@ -128,7 +128,7 @@ def robustness_plots(rows: Sequence[Row]) -> list[Plot]:
     return [Plot(f"robustness-i{steps}", lambda axes, steps=steps: draw(steps, axes)) for steps in every]
 
 
-ROBUSTNESS = Figure(
+ROBUSTNESS_FIGURE = Figure(
     "robustness",
     "Accuracy under attack",
     "Defences",
@@ -151,16 +151,16 @@ def step_size(rows: Iterable[Row]) -> go.Figure:
     found = step_size_rows(rows)
     if not found:
         raise MissingRowsError(f"no step sizes: step 4 (α* against ε) is missing. {MISSING_STEP}")
-    traces, said = [], []
+    traces, sentences = [], []
     for number, (steps, mine) in enumerate(_by_steps(found)):
         traces += _step_size_traces(mine, steps, COLOURS[number % len(COLOURS)], SYMBOLS[number % len(SYMBOLS)])
         ends = [mine[0], mine[-1]] if mine[0]["eps"] < mine[-1]["eps"] else [mine[0]]
-        said.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
+        sentences.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
     counts = sorted({row["clips"] for row in found})
     clips = f"{counts[0]} clips" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
-    alt = f"Optimal step size α* against ε, {clips}. {'; '.join(said)}."
+    alt = f"Optimal step size α* against ε, {clips}. {'; '.join(sentences)}."
     figure = new_figure(f"Optimal step size ({clips})", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")
-    x, y = published.step_sizes()
+    x, y = published.step_size_numbers()
     line = linear_fit(x, y)
     traces.append(
         published_trace("α*", "published", x=x, y=y, mode="markers", hovertemplate="published α* = %{y}<br>ε = %{x}")
@@ -270,7 +270,7 @@ def step_size_series(rows: Sequence[Row]) -> list[Series]:
     ]
 
 
-STEP_SIZE = Figure(
+STEP_SIZE_FIGURE = Figure(
     "step-size",
     "Optimal step size",
     "α*",

@@ -38,7 +38,7 @@ def sensitivity(rows: Iterable[Row], eps: float) -> go.Figure:
 def _solid(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
-    figure = new_figure(f"PGD loss at ε={data.eps:g} ({data.clips} clips)", f"Surface of {_said(data)}", "", "")
+    figure = new_figure(f"PGD loss at ε={data.eps:g} ({data.clips} clips)", f"Surface of {_alt_text(data)}", "", "")
     figure.add_traces([
         go.Surface(
             x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis",
@@ -65,7 +65,7 @@ def _map(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
     title = f"PGD loss at ε={data.eps:g} ({data.clips} clips)"
-    alt = f"Heat map with contour lines of {_said(data)} The line is the ridge: the best α after each iteration."
+    alt = f"Heat map with contour lines of {_alt_text(data)} The line is the ridge: the best α after each iteration."
     figure = new_figure(title, alt, "iterations i", "step size α (1/255)", yaxis_type="log", showlegend=False)
     figure.add_trace(
         go.Contour(
@@ -85,7 +85,7 @@ def _map(data: Surface) -> go.Figure:
     )
 
 
-def _said(data: Surface) -> str:
+def _alt_text(data: Surface) -> str:
     best = np.unravel_index(int(data.loss.argmax()), data.loss.shape)
     return (
         f"the mean PGD loss at ε={data.eps:g} over {len(data.alphas)} step sizes and {data.steps[-1]} iterations, "
@@ -102,7 +102,7 @@ def published_sensitivity(eps: float) -> go.Figure:
     """
     import plotly.graph_objects as go
 
-    data = published.sensitivity(eps)
+    data = published.sensitivity_numbers(eps)
     if data is None:
         raise MissingRowsError(f"no published surface at ε={eps:g}: there is one at 4 and one at 8.")
     title = f"{PUBLISHED}PGD loss at ε={eps:g}"
@@ -145,7 +145,7 @@ def sensitivity_panels(rows: Sequence[Row]) -> list[Panel]:
     panels = []
     for data in found:
         panels += surface_panels(data)
-        if published.sensitivity(data.eps):
+        if published.sensitivity_numbers(data.eps):
             theirs = published_sensitivity(data.eps)
             panels.append(Panel(f"published {data.eps:g}", theirs, f"{PUBLISHED}ε = {data.eps:g}", published=True))
     return panels
@@ -184,7 +184,7 @@ def sensitivity_series(rows: Sequence[Row]) -> list[Series]:
     ]
 
 
-SENSITIVITY = Figure(
+SENSITIVITY_FIGURE = Figure(
     "sensitivity",
     "Sensitivity of PGD's parameters",
     "Sensitivity",

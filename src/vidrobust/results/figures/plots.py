@@ -176,8 +176,8 @@ def clip_counts(points: Iterable[Point]) -> str:
     '20 to 100 clips'
     """
     counts = sorted({point.clips // len(point.per_seed) for point in points})
-    told = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    return f"{told} clips"
+    range_text = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
+    return f"{range_text} clips"
 
 
 def plot_curve(axes: Any, curve: Curve, name: str, colour: str, marker: str, dash: str = "-") -> None:

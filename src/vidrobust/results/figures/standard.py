@@ -36,7 +36,7 @@ def _cell(rows: Sequence[Row], top: str) -> Cell:
     return accuracy_cell(pooled(0, [row | {"correct": row[top]} for row in rows])) if rows else NONE
 
 
-STANDARD = Figure(
+STANDARD_FIGURE = Figure(
     "standard",
     "Standard training, and every model without attack",
     "Standard",

@@ -46,16 +46,16 @@ def views(rows: Iterable[Row]) -> go.Figure:
     Raises:
         MissingRowsError: no video was evaluated by several clips.
     """
-    shown = {
+    curves = {
         _stop(viewing, steps): {
             key: points for key, mine in by_way(some).items() if (points := view_points(mine, steps))
         }
         for viewing, some in viewings(rows).items()
         for steps in view_steps(some)
     }
-    if not shown:
+    if not curves:
         raise MissingRowsError("no videos evaluated by several clips: `vidrobust evaluate RUN --views 10` adds them.")
-    keys = list(dict.fromkeys(key for found in shown.values() for key in found))
+    keys = list(dict.fromkeys(key for found in curves.values() for key in found))
     models, left = legible(model for model, _ in keys)
     order = {model: number for number, model in enumerate(models)}
     ways = {way: number for number, way in enumerate(WAYS)}
@@ -64,9 +64,9 @@ def views(rows: Iterable[Row]) -> go.Figure:
         label: Stop(
             [accuracy_data(found.get(key, ()), _name(key), "ε", f"{key[1][0]}s") for key in keys],
             f"{left}Accuracy of clips and of whole videos against ε ({label}). "
-            + " ".join(_said(_name(key), key[1], found[key]) for key in keys if key in found),
+            + " ".join(_alt_text(_name(key), key[1], found[key]) for key in keys if key in found),
         )
-        for label, found in shown.items()
+        for label, found in curves.items()
     }
     figure = new_figure("Clips and whole videos", "", "ε (1/255)", "accuracy (%)", yaxis_range=[-2, 102])
     traces = []
@@ -86,7 +86,7 @@ def _name(key: tuple[str, Way]) -> str:
     return f"{key[0]}, {WAYS[key[1]]}"
 
 
-def _said(name: str, way: Way, points: tuple[Point, ...]) -> str:
+def _alt_text(name: str, way: Way, points: tuple[Point, ...]) -> str:
     first, last = points[0], points[-1]
     return (
         f"{name}: {100 * first.accuracy:.0f} % at ε={first.x:g} to {100 * last.accuracy:.0f} % at {last.x:g}, "
@@ -114,7 +114,7 @@ def view_tables(rows: Sequence[Row]) -> list[Table]:
     return tables
 
 
-VIEWS = Figure(
+VIEWS_FIGURE = Figure(
     "views",
     "Clips and whole videos",
     "Videos",

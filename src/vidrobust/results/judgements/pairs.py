@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from vidrobust.errors import InputError
 from vidrobust.results.judgements.record import Judgement, key_of, stands, threat_name
-from vidrobust.results.numbers.statistics import Estimate, Needed, difference, holm, needed
+from vidrobust.results.numbers.statistics import Estimate, Needed, holm, needed, paired_difference
 
 MATTERS = 0.05
 """The difference of accuracies that "undecided" is measured by."""
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """How much more often the first model is right than the second, on the same clips.
 
     Attributes:
@@ -35,13 +35,13 @@ class Difference:
     def __str__(self) -> str:
         low, high = 100 * self.found.low, 100 * self.found.high
         clips = f"{self.first} and {self.second} of {self.found.clips} clips of {self.found.sources} sources"
-        said = f"{self.what}: {100 * self.found.value:+.1f} points [{low:+.1f}, {high:+.1f}], {clips}, p = {self.p:.2g}"
+        text = f"{self.what}: {100 * self.found.value:+.1f} points [{low:+.1f}, {high:+.1f}], {clips}, p = {self.p:.2g}"
         if self.p <= 0.05:
-            return said
-        return said + "; undecided" + (f", {self.more} would tell 5 points" if self.more else "")
+            return text
+        return text + "; undecided" + (f", {self.more} would tell 5 points" if self.more else "")
 
 
-def compared(first: Judgement, second: Judgement) -> list[Difference]:
+def compared(first: Judgement, second: Judgement) -> list[PairedDifference]:
     """The differences between two judgements: clean, and under each threat that both have.
 
     Clips are the same where their pixels are, by their hash.
@@ -61,10 +61,10 @@ def compared(first: Judgement, second: Judgement) -> list[Difference]:
     found = []
     for what, one, two in measured:
         pair = [one[row] for row, _ in rows], [two[row] for _, row in rows]
-        found.append((what, *pair, difference(*pair, of)))
+        found.append((what, *pair, paired_difference(*pair, of)))
     adjusted = holm([estimate.p for *_, estimate in found])
     return [
-        Difference(what, sum(one), sum(two), estimate, p, needed(estimate, MATTERS))
+        PairedDifference(what, sum(one), sum(two), estimate, p, needed(estimate, MATTERS))
         for (what, one, two, estimate), p in zip(found, adjusted, strict=True)
     ]
 

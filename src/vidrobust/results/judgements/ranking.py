@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import InputError, RunError
-from vidrobust.results.judgements.record import NAME, Judgement, key_of, read, share, stands
+from vidrobust.results.judgements.record import NAME, Judgement, accuracy_record, key_of, read_judgement, stands
 
 MOST = 10_000
 """Records of a folder, at most."""
@@ -50,7 +50,7 @@ class Standing:
     first: str
 
 
-def gathered(folder: str | Path) -> tuple[list[Judgement], list[str]]:
+def read_judgements(folder: str | Path) -> tuple[list[Judgement], list[str]]:
     """All records below a folder that can be read, and why the others cannot.
 
     Raises:
@@ -63,7 +63,7 @@ def gathered(folder: str | Path) -> tuple[list[Judgement], list[str]]:
     found, refused = [], []
     for file in files:
         try:
-            found.append(read(file))
+            found.append(read_judgement(file))
         except RunError as error:
             refused.append(str(error))
     if not files:
@@ -129,7 +129,7 @@ def _standing(members: Sequence[Judgement], threat: tuple[str, float, str], root
         norm if support == "WholeClip" else f"{norm}, {support}",
         threat,
         record["clean"],
-        share(together, first.sources),
+        accuracy_record(together, first.sources),
         trusting is not None and not any(lowered.values()),
         [*first.record["reasons"], *(["another record lowered the number"] if any(lowered.values()) else [])],
         {name: count for name, count in lowered.items() if count},

@@ -16,7 +16,7 @@ import numpy as np
 
 from vidrobust.errors import RunError
 from vidrobust.results.judgements.schema import VERSION, faults
-from vidrobust.results.numbers.statistics import Estimate, accuracy
+from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
 from vidrobust.results.numbers.verdict import RULES, Measured
 from vidrobust.runs.files import refuse_irregular, write_atomic
 
@@ -77,9 +77,9 @@ def stands(threat: dict[str, Any]) -> list[int]:
     return [int(distance is None or distance > threat["eps"]) for distance in threat["distance"]]
 
 
-def share(correct: list[int], sources: list[str]) -> dict[str, Any]:
+def accuracy_record(correct: list[int], sources: list[str]) -> dict[str, Any]:
     """A count with its clustered interval, as records hold it."""
-    found: Estimate = accuracy(correct, sources)
+    found: Estimate = accuracy_estimate(correct, sources)
     return {
         "correct": int(sum(correct)),
         "clips": len(correct),
@@ -89,7 +89,7 @@ def share(correct: list[int], sources: list[str]) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, record: dict[str, Any]) -> Judgement:
+def write_judgement(folder: Path, record: dict[str, Any]) -> Judgement:
     """Write a record, atomically; what does not keep the schema is a fault of ours."""
     wrong = next(faults(record), None)
     if wrong is not None:
@@ -99,7 +99,7 @@ def write(folder: Path, record: dict[str, Any]) -> Judgement:
     return Judgement(folder / NAME, record)
 
 
-def read(path: str | Path) -> Judgement:
+def read_judgement(path: str | Path) -> Judgement:
     """Read the record of a judgement from its file or its folder.
 
     Raises:
@@ -161,12 +161,13 @@ def _verdict(record: dict[str, Any]) -> Any:
             yield f"the verdict is 'trust', but the check {check['name']!r} speaks against it"
 
 
-def _interval(where: str, told: dict[str, Any], sources: int) -> Any:
-    """The interval holds what was counted."""
-    if told.get("sources", sources) != sources:
-        yield f"{where}.sources is {told['sources']}, but the clips are of {sources}"
-    if told["clips"] and not told["low"] - 1e-6 <= told["correct"] / told["clips"] <= told["high"] + 1e-6:
-        yield f"{where} has {told['correct']} of {told['clips']}, outside its interval {told['low']} … {told['high']}"
+def _interval(where: str, found: dict[str, Any], sources: int) -> Any:
+    """The interval holds what was found."""
+    if found.get("sources", sources) != sources:
+        yield f"{where}.sources is {found['sources']}, but the clips are of {sources}"
+    if found["clips"] and not found["low"] - 1e-6 <= found["correct"] / found["clips"] <= found["high"] + 1e-6:
+        interval = f"{found['low']} … {found['high']}"
+        yield f"{where} has {found['correct']} of {found['clips']}, outside its interval {interval}"
 
 
 def _distances(where: str, threat: dict[str, Any], right: str) -> Any:

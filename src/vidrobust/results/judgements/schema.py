@@ -34,5 +34,5 @@ def faults(record: object) -> Iterator[str]:
     """
     for error in _validator().iter_errors(record):
         place = error.json_path.removeprefix("$").removeprefix(".")[:80]
-        said = error.message if len(error.message) <= 160 else error.message[:100] + " … " + error.message[-57:]
-        yield f"{place}: {said}" if place else said
+        message = error.message if len(error.message) <= 160 else error.message[:100] + " … " + error.message[-57:]
+        yield f"{place}: {message}" if place else message

@@ -51,10 +51,10 @@ class Curve:
     """The ε of a curve over epochs."""
 
 
-def share(correct: int, clips: int) -> str:
+def accuracy_text(correct: int, clips: int) -> str:
     """An accuracy as people must see it: with its 95 % interval and its clips.
 
-    >>> share(60, 100)
+    >>> accuracy_text(60, 100)
     '60.0 % (50.2 to 69.1, 100 clips)'
     """
     low, high = interval(correct, clips)

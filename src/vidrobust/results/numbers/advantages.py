@@ -97,11 +97,11 @@ def _accuracy(row: Row) -> float:
 
 
 def _clip_interval(pairs: Sequence[tuple[dict, dict]], eps: Sequence[float]) -> tuple[float, float]:
-    per_clip = [np.mean([survivors(one[e]) - survivors(two[e]) for e in eps], axis=0) for one, two in pairs]
+    per_clip = [np.mean([survived_clips(one[e]) - survived_clips(two[e]) for e in eps], axis=0) for one, two in pairs]
     return bootstrap_mean(np.mean(per_clip, axis=0))
 
 
-def survivors(row: Row) -> np.ndarray:
+def survived_clips(row: Row) -> np.ndarray:
     """1 for each clip that the model still classified rightly, else 0 (``N``)."""
     return np.array([digit == "1" for digit in row["survived"]], dtype=float)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vidrobust.results.numbers.accuracy import Point, evaluated_split, main_steps, pooled, strongest
-from vidrobust.results.numbers.selection import NO_SEARCH, PLAIN, derived, grouped, model_order, of_kind, plain, setting
+from vidrobust.results.numbers.selection import (
+    NO_SEARCH,
+    PLAIN,
+    attack_setting,
+    derived,
+    grouped,
+    model_order,
+    of_kind,
+    plain,
+)
 from vidrobust.runs.rows import Row
 
 CLEAN = "clean"
@@ -24,7 +33,7 @@ def attack_label(row: Row) -> str:
     >>> attack_label({"eps": 8.0, "steps": 20, "attack": "PGD(ε=8,α=2,i=20,loss=margin)"})
     'PGD(ε=8,α=2,i=20,loss=margin)'
     """
-    found, attack = setting(row), row.get("attack")
+    found, attack = attack_setting(row), row.get("attack")
     if row["eps"] == 0 and found.search in (*NO_SEARCH, PLAIN.search):
         return CLEAN
     if attack and attack not in NO_SEARCH and "threat=" not in attack and not plain(row):
@@ -81,9 +90,9 @@ def _labels(rows: Sequence[Row]) -> list[str]:
     met: dict[str, dict[object, int]] = {}
     labels = []
     for row in rows:
-        label, told = attack_label(row), None if plain(row) else row.get("attack")
+        label, full_text = attack_label(row), None if plain(row) else row.get("attack")
         same = met.setdefault(label, {})
-        number = same.setdefault(told, len(same) + 1)
+        number = same.setdefault(full_text, len(same) + 1)
         labels.append(label if number == 1 else f"{label} #{number}")
     return labels
 

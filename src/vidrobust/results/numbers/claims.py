@@ -34,7 +34,7 @@ from vidrobust.results.numbers.sensitivity import step_size_rows, surface_rows
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
-Verdict = Literal["reproduced", "not reproduced", "undecided"]
+ClaimVerdict = Literal["reproduced", "not reproduced", "undecided"]
 
 STRONGER_WEAKER = ((STRONG, WEAK), (RISING_20, RISING_5), (FAST_20, FAST_5))
 """Pairs of a stronger and a weaker training attack; the first is always judged, the others where the run has them."""
@@ -84,7 +84,7 @@ class Claim:
     seeds: int
     """Training runs behind it; 0 where no training is involved beyond the one model under attack."""
     clips: int
-    verdict: Verdict
+    verdict: ClaimVerdict
     reason: str
     published: str
     """The published numbers' own value of the statistic, or why there is none."""
@@ -117,8 +117,8 @@ def claims(rows: Iterable[Row]) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _undecided(name: str, statement: str, reason: str, shown: str = "", clips: int = 0) -> Claim:
-    return Claim(name, statement, "not measured", None, None, None, 0, clips, "undecided", reason, shown)
+def _undecided(name: str, statement: str, reason: str, slides_value: str = "", clips: int = 0) -> Claim:
+    return Claim(name, statement, "not measured", None, None, None, 0, clips, "undecided", reason, slides_value)
 
 
 # -------------------------------------------------------------------------------------------------- sensitivity
@@ -135,15 +135,15 @@ def sensitivity_claims(rows: Sequence[Row]) -> list[Claim]:
 
 
 def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: str) -> Claim:
-    shown = _published_fall(eps)
+    slides_value = _published_fall(eps)
     chosen = [row for row in rows if row.get("clip_loss")]
     steps = max(set.intersection(*(set(row["clip_loss"]) for row in chosen)), key=_number, default="") if chosen else ""
     if not steps.isdigit():
-        return _undecided(name, statement, "no per-clip losses: step 3 (sensitivity) is missing", shown)
+        return _undecided(name, statement, "no per-clip losses: step 3 (sensitivity) is missing", slides_value)
     alphas, losses = _clip_losses(chosen, steps)
     if len(alphas) < 3 or losses.shape[1] < 2:
         return _undecided(
-            name, statement, "fewer than 3 step sizes or 2 clips: step 3 (sensitivity) ended early", shown
+            name, statement, "fewer than 3 step sizes or 2 clips: step 3 (sensitivity) ended early", slides_value
         )
     best = int(losses.mean(axis=1).argmax())
     fall = _cross_fitted_fall(losses)
@@ -162,7 +162,7 @@ def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: st
         verdict, reason = "not reproduced", "the loss does not fall towards the largest α"
     else:
         verdict, reason = "undecided", "the interval of the fall contains 0"
-    return Claim(name, statement, statistic, value, low, high, 0, losses.shape[1], verdict, reason, shown)
+    return Claim(name, statement, statistic, value, low, high, 0, losses.shape[1], verdict, reason, slides_value)
 
 
 def _number(step: str) -> int:
@@ -194,7 +194,7 @@ def _cross_fitted_fall(losses: np.ndarray) -> np.ndarray:
 
 
 def _published_fall(eps: float) -> str:
-    surface = published.sensitivity(eps)
+    surface = published.sensitivity_numbers(eps)
     if surface is None:
         return "none at this ε"
     last = surface.loss[:, -1]
@@ -252,7 +252,7 @@ def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:
     )  # fmt: skip
 
 
-def _bent(power: PowerFit) -> tuple[Verdict, str]:
+def _bent(power: PowerFit) -> tuple[ClaimVerdict, str]:
     """Verdict and reason where a power law fits clearly better: how far from 1 is its exponent?"""
     low, high = NEAR_LINEAR
     clearly = f"a power law is better by more than {AICC_CLEAR:g} AICc"
@@ -264,7 +264,7 @@ def _bent(power: PowerFit) -> tuple[Verdict, str]:
 
 
 def _published_line() -> str:
-    x, y = published.step_sizes()
+    x, y = published.step_size_numbers()
     line, power = linear_fit(x, y), power_fit(x, y)
     return (
         f"slope {line.slope:.3f} ({line.slope_low:.3f} to {line.slope_high:.3f}), R² {line.r2:.2f}; "
@@ -275,7 +275,7 @@ def _published_line() -> str:
 # ---------------------------------------------------------------------------------------------- training claims
 
 
-def _not_better(found: Advantage) -> tuple[Verdict, str]:
+def _not_better(found: Advantage) -> tuple[ClaimVerdict, str]:
     if found.high <= MARGIN:
         return "reproduced", f"the stronger attack's advantage is at most {100 * MARGIN:g} point"
     if found.low > 0:
@@ -283,7 +283,7 @@ def _not_better(found: Advantage) -> tuple[Verdict, str]:
     return "undecided", "the interval contains both no advantage and one of more than a point"
 
 
-def _better(found: Advantage) -> tuple[Verdict, str]:
+def _better(found: Advantage) -> tuple[ClaimVerdict, str]:
     if found.low > 0:
         return "reproduced", "the interval of the advantage is above 0"
     if found.high <= 0:
@@ -298,26 +298,26 @@ def _comparisons(
     steps = 20 if found is None else found
     chosen = [row for row in evaluated(rows, steps) if row["eps"] > 0]
     present = {row["model"] for row in chosen}
-    judged = [pair for number, pair in enumerate(pairs) if number == 0 or present.issuperset(pair)]
-    return [_comparison(chosen, name, statement, pair, steps, judge) for pair in judged]
+    present_pairs = [pair for number, pair in enumerate(pairs) if number == 0 or present.issuperset(pair)]
+    return [_comparison(chosen, name, statement, pair, steps, judge) for pair in present_pairs]
 
 
 def _comparison(
     chosen: Sequence[Row], name: str, statement: str, pair: tuple[str, str], steps: int, judge: Any
 ) -> Claim:
     first, second = pair
-    statement, shown = f"{statement} {first} against {second}", _published_advantage(first, second)
+    statement, slides_value = f"{statement} {first} against {second}", _published_advantage(first, second)
     shared = common_eps(chosen)
     ours = [[row for row in chosen if row["model"] == model and row["eps"] in shared] for model in pair]
     lacking = [model for model, found in zip(pair, ours, strict=True) if not found]
     if lacking:
         what = f"no accuracy of {' and '.join(lacking)} under attack"
         reason = f"{what}: step 5 (training) or 6 (accuracy against ε) is missing"
-        return _undecided(name, statement, reason, shown)
+        return _undecided(name, statement, reason, slides_value)
     found = advantage(*ours)
     if found is None:
         reason = "no seed has every ε of both models on the same clips: step 6 (accuracy against ε) ended early"
-        return _undecided(name, statement, reason, shown)
+        return _undecided(name, statement, reason, slides_value)
     listed = ", ".join(f"{eps:g}" for eps in found.eps)
     statistic = f"mean difference of accuracy over ε={listed} under PGD(i={steps}): {points(found)}"
     verdict, reason = judge(found)
@@ -325,7 +325,7 @@ def _comparison(
         verdict, reason = "undecided", _few_seeds(len(found.per_seed))
     return Claim(
         name, statement, statistic, found.value, found.low, found.high, len(found.per_seed), found.clips, verdict,
-        reason, shown,
+        reason, slides_value,
     )  # fmt: skip
 
 
@@ -345,7 +345,7 @@ def _few_seeds(seeds: int) -> str:
 
 
 def _published_advantage(first: str, second: str) -> str:
-    table = published.robustness()
+    table = published.robustness_numbers()
     one, two = table.get((first, 20)), table.get((second, 20))
     if not one or not two:
         return "none"
@@ -364,10 +364,10 @@ def gap_claims(rows: Sequence[Row]) -> list[Claim]:
 
 
 def _gap_claim(rows: Sequence[Row], model: str, name: str, statement: str) -> Claim:
-    shown = _published_gap() if model == published.GAP_MODEL else "none for this model"
+    slides_value = _published_gap() if model == published.GAP_MODEL else "none for this model"
     found = gap_growth(rows, model)
     if found is None:
-        return _undecided(name, statement, "fewer than 3 epochs: step 7 (generalisation gap) ended early", shown)
+        return _undecided(name, statement, "fewer than 3 epochs: step 7 (generalisation gap) ended early", slides_value)
     each = ", ".join(f"{100 * gap:+.1f} at ε={eps:g}" for eps, gap in found.per_eps)
     statistic = (
         f"gap in the last third of {found.epochs} measured epochs minus the first third, mean over ε: "
@@ -382,12 +382,12 @@ def _gap_claim(rows: Sequence[Row], model: str, name: str, statement: str) -> Cl
         verdict, reason = "not reproduced", "the interval of the growth is not above 0"
     return Claim(
         name, statement, statistic, found.value, found.low, found.high, len(found.per_seed), found.clips, verdict,
-        reason, shown,
+        reason, slides_value,
     )  # fmt: skip
 
 
 def _published_gap() -> str:
-    table, growth = published.gap(), []
+    table, growth = published.gap_numbers(), []
     for eps in sorted({eps for eps, _ in table}):
         train, val = table[eps, "train"], table[eps, "val"]
         gaps = [train[epoch] - val[epoch] for epoch in sorted(train.keys() & val.keys())]

@@ -56,14 +56,14 @@ class Difference:
     """True where the interval is over training runs, false where it is over clips only."""
 
 
-def difference(first: Point, second: Point) -> Difference:
+def point_difference(first: Point, second: Point) -> Difference:
     """Accuracy of the second point minus that of the first.
 
     With three seeds or more on both sides the interval is Welch's t over the seeds; with fewer it is Newcombe's over
     the clips, which takes the clips of the two as unrelated: where they are the same it is a little wide.
 
     >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
-    >>> found = difference(one, two)
+    >>> found = point_difference(one, two)
     >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over_seeds
     (0.2, 0.064, 0.326, False)
     """
@@ -87,7 +87,7 @@ def _welch(first: Point, second: Point) -> tuple[float, float, float]:
     return value, value - half, value + half
 
 
-def differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[str, dict[float, Difference]]]:
+def accuracy_differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[str, dict[float, Difference]]]:
     """How the accuracies of the models that two runs share differ, under PGD with the steps that most of them share.
 
     Returns:
@@ -103,5 +103,5 @@ def differences(first: Sequence[Row], second: Sequence[Row]) -> tuple[int, dict[
     for model in model_order(model for model, at in one if at == steps and (model, at) in two):
         points = {point.x: point for point in two[model, steps].points}
         mine = one[model, steps].points
-        found[model] = {point.x: difference(point, points[point.x]) for point in mine if point.x in points}
+        found[model] = {point.x: point_difference(point, points[point.x]) for point in mine if point.x in points}
     return steps, found

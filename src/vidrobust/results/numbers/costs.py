@@ -27,16 +27,16 @@ class Cost:
 def costs(run: Run) -> list[Cost]:
     """What each piece of a run cost, the dearest first; empty where no timings were kept."""
     found: dict[str, list[Row]] = {}
-    for row in timings(run)[0]:
+    for row in read_timings(run)[0]:
         found.setdefault(without_seed(row["title"]), []).append(row)
-    made = [
+    table = [
         Cost(what, len(rows), *(sum(row.get(name, 0) for row in rows) for name in _SPENT))
         for what, rows in found.items()
     ]
-    return sorted(made, key=lambda cost: (-cost.gradients, -cost.seconds, cost.what))
+    return sorted(table, key=lambda cost: (-cost.gradients, -cost.seconds, cost.what))
 
 
-def timings(run: Run) -> tuple[list[Row], list[str]]:
+def read_timings(run: Run) -> tuple[list[Row], list[str]]:
     """The timings of a run's jobs, and which lines were left out as damaged."""
     rows, left_out = [], []
     for file in sorted(run.path.glob("jobs/*/timings.jsonl")):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidrobust.results.numbers.accuracy import evaluated_split, evaluations, one_each
-from vidrobust.results.numbers.advantages import survivors
+from vidrobust.results.numbers.advantages import survived_clips
 from vidrobust.results.numbers.attacks import attack_label
 from vidrobust.results.numbers.selection import Rows, derived, grouped, model_order, of_kind, plain, same_clips
 from vidrobust.runs.rows import Row
@@ -84,7 +84,7 @@ def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
         for eps in (curves.get(few, {}).keys() & curves.get(many, {}).keys()) - {0} if few < many else ():
             more, fewer = curves[many][eps], curves[few][eps]
             if same_clips(more, fewer):
-                regained.append((int((survivors(more) > survivors(fewer)).sum()), clips))
+                regained.append((int((survived_clips(more) > survived_clips(fewer)).sum()), clips))
     found = [
         _count_flag(model, "robust ≤ clean", above, "more clips right under attack than clean"),
         _count_flag(model, "falling in ε", rising, "more clips right at a larger ε"),

@@ -88,7 +88,7 @@ def grouped(rows: Iterable[Row], *fields: str) -> dict[Any, list[Row]]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class AttackSetting:
     """Under which attack a row of accuracy was measured.
 
     Attributes:
@@ -109,20 +109,20 @@ class Setting:
     blind: bool = False
 
 
-PLAIN = Setting()
+PLAIN = AttackSetting()
 """L∞ PGD on the whole clip: the attack whose rows make curves over ε."""
 
 NO_SEARCH = ("", "none")
 
 
-def setting(row: Row) -> Setting:
+def attack_setting(row: Row) -> AttackSetting:
     """The attack behind a row of accuracy: from its fields, where a row lacks them from its ``attack`` text.
 
-    >>> setting({"eps": 8.0, "steps": 20}) == PLAIN
+    >>> attack_setting({"eps": 8.0, "steps": 20}) == PLAIN
     True
-    >>> setting({"eps": 16.0, "steps": 20, "attack": "PGD(ε=16,α=4,i=20,support=Flicker)"}).support
+    >>> attack_setting({"eps": 16.0, "steps": 20, "attack": "PGD(ε=16,α=4,i=20,support=Flicker)"}).support
     'Flicker'
-    >>> setting({"eps": 8.0, "norm": "L2", "attack": "PGD(ε=8,α=2,i=20)"}).norm
+    >>> attack_setting({"eps": 8.0, "norm": "L2", "attack": "PGD(ε=8,α=2,i=20)"}).norm
     'L2'
     """
     model = row.get("model")
@@ -134,17 +134,17 @@ def setting(row: Row) -> Setting:
 
 
 @lru_cache(maxsize=4096)
-def _setting(attack: str | None, behind: str, *given: Any) -> Setting:
-    told = replace(_of_text(attack), defence=behind)
+def _setting(attack: str | None, behind: str, *given: Any) -> AttackSetting:
+    parsed = replace(_of_text(attack), defence=behind)
     names = ("search", "norm", "support", "loss", "targeted", "defence", "blind")
     fields = {name: value for name, value in zip(names, given, strict=True) if value is not None}
     for name in ("norm", "support"):
         if name in fields:
             fields[name] = str(fields[name]).removesuffix("()")
-    return replace(told, **fields)
+    return replace(parsed, **fields)
 
 
-def _of_text(attack: str | None) -> Setting:
+def _of_text(attack: str | None) -> AttackSetting:
     """What the text of an attack says, be it as typed or as Python prints it; what it does not say is as usual."""
     if attack is None:
         return PLAIN
@@ -165,7 +165,7 @@ def _of_text(attack: str | None) -> Setting:
 
 def plain(row: Row) -> bool:
     """Is a row of accuracy a point of the curve over ε: clean, or under L∞ PGD on the whole clip, with no defence?"""
-    found = setting(row)
+    found = attack_setting(row)
     if row["eps"] == 0 and found.search in (*NO_SEARCH, PLAIN.search):
         return not found.defence and not found.blind
     return found == PLAIN

@@ -9,7 +9,7 @@ Everything here takes values a clip with the source, and where trainings are com
   interval methods for binomial proportions in clustered surveys*), which holds near 0 and 1 as well;
 - under :data:`FEW` sources the bootstrap over sources is computed too and the wider of the two is given, for the
   bootstrap alone is too narrow there; such an interval is not :attr:`Estimate.trusted`;
-- two things that saw the same clips are compared by their difference clip for clip (:func:`difference`).
+- two things that saw the same clips are compared by their difference clip for clip (:func:`paired_difference`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Estimate:
         return min(1.0, 2 * _below(-abs(self.value) / self.error, self.freedom))
 
 
-def accuracy(
+def accuracy_estimate(
     correct: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hashable] | None = None, level: float = LEVEL
 ) -> Estimate:
     """The share of right answers with its clustered interval.
@@ -87,7 +87,7 @@ def accuracy(
     Raises:
         InputError: there are no values, their numbers differ, or a value is not 0 or 1.
 
-    >>> found = accuracy([1, 1, 0, 0] * 10, [f"photograph {i // 4}" for i in range(40)])
+    >>> found = accuracy_estimate([1, 1, 0, 0] * 10, [f"photograph {i // 4}" for i in range(40)])
     >>> found.value, found.sources, found.trusted
     (0.5, 10, True)
     """
@@ -110,7 +110,7 @@ def mean(
 
     Args:
         values: ``N`` numbers.
-        sources, seeds, level: as :func:`accuracy` takes them.
+        sources, seeds, level: as :func:`accuracy_estimate` takes them.
         bounds: what a mean can be; the interval is cut to it.
 
     Raises:
@@ -124,7 +124,7 @@ def mean(
     return _estimate(spread, sources, spread.value - half, spread.value + half, bounds, level)
 
 
-def difference(
+def paired_difference(
     first: ArrayLike,
     second: ArrayLike,
     sources: Sequence[Hashable],
@@ -135,9 +135,9 @@ def difference(
 
     Args:
         first, second: ``N`` zeros and ones each, lined up.
-        sources, seeds, level: as :func:`accuracy` takes them.
+        sources, seeds, level: as :func:`accuracy_estimate` takes them.
 
-    >>> found = difference([1] * 30, [1] * 15 + [0] * 15, list(range(30)))
+    >>> found = paired_difference([1] * 30, [1] * 15 + [0] * 15, list(range(30)))
     >>> found.value, found.low > 0.3
     (0.5, True)
     """
@@ -255,8 +255,10 @@ def _values(values: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hash
     if found.size == 0:
         raise InputError("there are no clips to take a mean of.")
     if len(sources) != found.size or (seeds is not None and len(seeds) != found.size):
-        told = f" and {len(seeds)} seeds" if seeds is not None else ""
-        raise InputError(f"each value has a source: {found.size} values, but {len(sources)} sources{told} were given.")
+        seeds_text = f" and {len(seeds)} seeds" if seeds is not None else ""
+        raise InputError(
+            f"each value has a source: {found.size} values, but {len(sources)} sources{seeds_text} were given."
+        )
     if not np.isfinite(found).all():
         raise InputError(f"{(~np.isfinite(found)).sum()} of {found.size} values are not finite.")
     return found
@@ -318,8 +320,8 @@ def _estimate(
         unseen = 1 - ((1 - level) / 2) ** (1 / (spread.freedom + 1))
         low, high = min(low, spread.value - unseen), max(high, spread.value + unseen)
     if 1 < spread.sources < FEW:
-        few = _bootstrap(spread.values, _codes(sources), level)
-        low, high = min(low, few[0]), max(high, few[1])
+        resampled = _bootstrap(spread.values, _codes(sources), level)
+        low, high = min(low, resampled[0]), max(high, resampled[1])
     return Estimate(
         float(spread.value),
         float(max(low, bounds[0])),

@@ -359,12 +359,12 @@ def verdict(
     """
     model = list(model)
     reasons = list(_reasons(model, ""))
-    told = [*notes, *(_text(one) for one in model if _spoken(one, "note"))]
+    note_texts = [*notes, *(_text(one) for one in model if _spoken(one, "note"))]
     for name, (standing, measured) in threats.items():
         measured = list(measured)
         reasons += _reasons(measured, name) if standing else []
-        told += [f"{name}: {_text(one)}" for one in measured if _spoken(one, "note")]
-    return Verdict(not reasons, tuple(reasons), tuple(dict.fromkeys(told)))
+        note_texts += [f"{name}: {_text(one)}" for one in measured if _spoken(one, "note")]
+    return Verdict(not reasons, tuple(reasons), tuple(dict.fromkeys(note_texts)))
 
 
 def _reasons(measured: Iterable[Measured], threat: str) -> Iterable[Reason]:
@@ -379,14 +379,14 @@ def _spoken(measured: Measured, scope: Scope) -> bool:
 
 
 def _text(measured: Measured) -> str:
-    said = RULES[measured.name].because.format(count=measured.count, of=measured.of)
-    return f"{said} ({measured.told})" if measured.told else said
+    text = RULES[measured.name].because.format(count=measured.count, of=measured.of)
+    return f"{text} ({measured.told})" if measured.told else text
 
 
-def merged(measured: Iterable[Measured]) -> list[Measured]:
+def add_up(measured: Iterable[Measured]) -> list[Measured]:
     """Counts of the same name added up, as of parts of the clips; what is true of the model is counted once.
 
-    >>> merged([Measured("noise", 1, 6), Measured("noise", 0, 5, "x")])
+    >>> add_up([Measured("noise", 1, 6), Measured("noise", 0, 5, "x")])
     [Measured(name='noise', count=1, of=11, told='x')]
     """
     found: dict[str, Measured] = {}
@@ -397,12 +397,12 @@ def merged(measured: Iterable[Measured]) -> list[Measured]:
         elif one.of == known.of == 1:
             found[one.name] = known if known.count >= one.count else one
         else:
-            told = "; ".join(dict.fromkeys(text for text in (known.told, one.told) if text))
-            found[one.name] = Measured(one.name, known.count + one.count, known.of + one.of, told)
+            note_texts = "; ".join(dict.fromkeys(text for text in (known.told, one.told) if text))
+            found[one.name] = Measured(one.name, known.count + one.count, known.of + one.of, note_texts)
     return list(found.values())
 
 
-def class_order(confusion: Sequence[Sequence[int]]) -> Measured:
+def better_class_order(confusion: Sequence[Sequence[int]]) -> Measured:
     """How many more clips would be right under the best order of the classes.
 
     Counted only where most of what is lost would be won: at least half of the clips would be right, and twice as many
@@ -411,9 +411,9 @@ def class_order(confusion: Sequence[Sequence[int]]) -> Measured:
     Args:
         confusion: how often clips of a class (rows) are given another (columns).
 
-    >>> class_order([[0, 9, 1], [1, 0, 9], [9, 0, 1]]).count
+    >>> better_class_order([[0, 9, 1], [1, 0, 9], [9, 0, 1]]).count
     26
-    >>> class_order([[9, 1, 0], [0, 9, 1], [1, 0, 9]]).count
+    >>> better_class_order([[9, 1, 0], [0, 9, 1], [1, 0, 9]]).count
     0
     """
     import numpy as np
@@ -425,19 +425,19 @@ def class_order(confusion: Sequence[Sequence[int]]) -> Measured:
     return Measured("class order", best - plain if 2 * best >= clips and best >= 2 * plain else 0, clips)
 
 
-def chance(correct: int, clips: int, classes: int) -> Measured:
+def chance_accuracy(correct: int, clips: int, classes: int) -> Measured:
     """Is clean accuracy no better than that of guessing?
 
-    >>> chance(2, 20, 10).count, chance(12, 20, 10).count
+    >>> chance_accuracy(2, 20, 10).count, chance_accuracy(12, 20, 10).count
     (1, 0)
     """
     return Measured("chance", int(correct * classes <= clips), 1)
 
 
-def sources(count: int) -> Measured:
+def missing_sources(count: int) -> Measured:
     """How many more sources an interval needs.
 
-    >>> sources(7).count, sources(12).count
+    >>> missing_sources(7).count, missing_sources(12).count
     (3, 0)
     """
     return Measured("few sources", max(0, FEW - count), 1)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from vidrobust.results.numbers.claims import Claim, claims
-from vidrobust.results.numbers.costs import timings
+from vidrobust.results.numbers.costs import read_timings
 from vidrobust.results.numbers.selection import Rows
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Reading, Row
@@ -44,7 +44,7 @@ class RunContent:
     def left_out(self) -> list[str]:
         """The lines of its files that no number is made of, and why."""
         rows = [f"rows.jsonl, line {number}: {reason}" for number, reason in self._reading.left_out]
-        return rows + timings(self.run)[1]
+        return rows + read_timings(self.run)[1]
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -16,15 +16,15 @@ from typing import Any
 from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
-from vidrobust.results.figures.iterations import SENSITIVITY, surface_panels
-from vidrobust.results.numbers.accuracy import share
+from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, surface_panels
+from vidrobust.results.numbers.accuracy import accuracy_text
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.numbers.sensitivity import surface, surface_eps
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded, resource, scripts
 from vidrobust.results.pages.formulas import FORMULAS
-from vidrobust.results.pages.markup import Html, missing, table, tag, text
-from vidrobust.results.pages.overview import single_frame
+from vidrobust.results.pages.markup import Html, html_table, missing_note, tag, text
+from vidrobust.results.pages.overview import single_frame_note
 from vidrobust.results.pages.slides import Slide, Writer, split
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
@@ -118,7 +118,7 @@ def _figure(content: RunContent, page: Embedded, figures: Sequence[Figure], word
     """A figure by its key; of the sensitivity the drawings at one ε."""
     name, *rest = words.split() or [""]
     figure = _named({figure.key: figure for figure in figures if figure.panels is not None}, name, "figure")
-    if name == SENSITIVITY.key:
+    if name == SENSITIVITY_FIGURE.key:
         try:
             (eps,) = map(float, rest)
         except ValueError:
@@ -132,7 +132,7 @@ def _or_missing(made: Callable[[], Html]) -> Html:
     try:
         return made()
     except MissingRowsError as error:
-        return missing(error)
+        return missing_note(error)
 
 
 def _named(known: dict[str, Any], name: str, what: str) -> Any:
@@ -184,11 +184,11 @@ def _accuracies(rows: Sequence[Row]) -> Html:
         ours = "not measured: step 2 (standard training) is missing"
         if mine:
             clips = sum(row["clips"] for row in mine)
-            first, more = (share(sum(row[key] for row in mine), clips) for key in ("top1", "top5"))
+            first, more = (accuracy_text(sum(row[key] for row in mine), clips) for key in ("top1", "top5"))
             ours = Html(f"<b>top-1 = {text(first)}</b>; <i>top-{mine[0]['k']} = {text(more)}</i>")
         beside = f"published (slides): top-1 = {theirs['top1']:g} %; top-5 = {theirs['top5']:g} %"
         items.append(f"<li>{name.capitalize()} accuracy: {text(ours)}<br>{tag('span', beside, 'soft')}</li>")
-    return Html(f"<ul>{''.join(items)}</ul>{single_frame(rows)}")
+    return Html(f"<ul>{''.join(items)}</ul>{single_frame_note(rows)}")
 
 
 def _claims(content: RunContent) -> Html:
@@ -197,7 +197,7 @@ def _claims(content: RunContent) -> Html:
         verdict = tag("span", one.verdict, f"verdict {one.verdict.replace(' ', '-')}")
         lines.append((one.statement, verdict, one.reason))
     kind = "stack many" if len(lines) > 10 else "stack"  # all of them shall be seen, also on paper
-    return table(("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", kind)
+    return html_table(("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", kind)
 
 
 # -------------------------------------------------------------------------------------------------------- the file

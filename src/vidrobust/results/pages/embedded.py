@@ -13,7 +13,7 @@ from vidrobust.results.figures.plots import MISSING_STEP
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.gallery import Arrays, watchable
-from vidrobust.results.pages.markup import Html, embedded_json, folded, missing, packed_plotly, tag, text
+from vidrobust.results.pages.markup import Html, embedded_json, folded, missing_note, packed_plotly, tag, text
 from vidrobust.runs.rows import Row
 
 
@@ -79,13 +79,13 @@ class Embedded:
             MissingRowsError: there are none.
         """
         clips, troubles = watchable(content.run, of_kind(content.rows, "example"), self.arrays)
-        told = "".join(missing(trouble) for trouble in troubles)
+        note = "".join(missing_note(trouble) for trouble in troubles)
         if clips:
             self.clips.append(clips)
-            return Html(resource("player.html").replace("{number}", str(len(self.clips) - 1)) + told)
+            return Html(resource("player.html").replace("{number}", str(len(self.clips) - 1)) + note)
         if not troubles:
             raise MissingRowsError(f"no clips to watch: the step that stores examples is missing. {MISSING_STEP}")
-        return Html(told)
+        return Html(note)
 
     def data(self) -> dict[str, str]:
         """The figures and clips as the page's scripts read them, and plotly.js where there is something to draw."""
@@ -102,9 +102,9 @@ def how_made(figure: Figure, content: RunContent) -> Html:
     seeds = sorted({row["seed"] for row in found if "seed" in row})
     listed = ", ".join(map(str, seeds)) if len(seeds) < 20 else f"{seeds[0]} to {seeds[-1]}"
     over = f", seeds {listed}" if seeds else ""
-    told = f"From {len(found)} {figure.kind} rows of {content.name}{over}. {figure.method}"
+    note = f"From {len(found)} {figure.kind} rows of {content.name}{over}. {figure.method}"
     command = content.provenance.get("command", "unknown command")
-    return folded("How was this made", tag("p", told) + tag("pre", command), "how")
+    return folded("How was this made", tag("p", note) + tag("pre", command), "how")
 
 
 def resource(name: str) -> str:

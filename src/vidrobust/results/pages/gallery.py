@@ -11,7 +11,7 @@ import numpy as np
 from vidrobust.errors import RunError
 from vidrobust.results.numbers.attacks import attack_label
 from vidrobust.results.numbers.masking import NOT_ATTACKED
-from vidrobust.results.numbers.selection import PLAIN, setting
+from vidrobust.results.numbers.selection import PLAIN, attack_setting
 from vidrobust.results.pages.markup import packed
 from vidrobust.runs.directory import Run
 from vidrobust.runs.examples import read_example
@@ -60,10 +60,10 @@ def watchable(run: Run, rows: Sequence[Row], arrays: Arrays) -> tuple[list[Row],
             clips.append(_clip(run, row, arrays))
         except RunError as error:
             troubles.append(str(error))
-    return clips, _few(troubles)
+    return clips, _at_most(troubles)
 
 
-def _few(troubles: list[str], most: int = 20) -> list[str]:
+def _at_most(troubles: list[str], most: int = 20) -> list[str]:
     left = len(troubles) - most
     return troubles if left <= 0 else [*troubles[:most], f"{left} further examples cannot be shown either."]
 
@@ -93,5 +93,7 @@ def _iterations(row: Row) -> str:
     """
     if "gradients" not in row:
         return f"up to {row['steps']} iterations"
-    run = "run" if setting(row).search == PLAIN.search else "gradients taken"  # one of PGD's iterations is one gradient
+    run = (
+        "run" if attack_setting(row).search == PLAIN.search else "gradients taken"
+    )  # one of PGD's iterations is one gradient
     return f"{row['steps']} iterations asked, {row['gradients']} {run}"

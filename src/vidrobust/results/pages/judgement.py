@@ -10,7 +10,7 @@ from typing import Any
 from vidrobust.results.judgements.record import Judgement, threat_name
 from vidrobust.results.pages.console import printable
 from vidrobust.results.pages.embedded import resource
-from vidrobust.results.pages.markup import Html, folded, table, tag, text
+from vidrobust.results.pages.markup import Html, folded, html_table, tag, text
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
 
@@ -104,7 +104,7 @@ def _numbers(record: dict[str, Any]) -> Html:
         rows.append(("clean videos, by several clips of each", percent(record["videos"]).replace("clips", "videos")))
     rows += [(f"{_name(threat)}, worst case", percent(threat["worst_case"])) for threat in record["threats"]]
     caption = "Accuracy, with 95 % intervals clustered by source"
-    return Html(tag("h2", "How robust it is") + table(("clips", "accuracy"), rows, caption))
+    return Html(tag("h2", "How robust it is") + html_table(("clips", "accuracy"), rows, caption))
 
 
 def _threat(threat: dict[str, Any], record: dict[str, Any]) -> Html:
@@ -115,10 +115,10 @@ def _threat(threat: dict[str, Any], record: dict[str, Any]) -> Html:
     ]
     parts = [tag("h2", name), curve(threat, clips)]
     head = ("attack", f"of {clips} clips stand after it", "nearest found by it", "in the subset broken by it alone")
-    parts.append(table(head, attacks, f"{name}: which attack broke what"))
+    parts.append(html_table(head, attacks, f"{name}: which attack broke what"))
     parts.append(_checks(threat.get("checks", []), f"{name}: signs that the attacks fail"))
-    told = _listed([f"{attack}: {how}" for attack, how in threat.get("attacks", {}).items()])
-    return Html("".join(parts) + folded("The attacks with their parameters", told))
+    listed = _listed([f"{attack}: {how}" for attack, how in threat.get("attacks", {}).items()])
+    return Html("".join(parts) + folded("The attacks with their parameters", listed))
 
 
 def curve(threat: dict[str, Any], clips: int) -> Html:
@@ -130,12 +130,12 @@ def curve(threat: dict[str, Any], clips: int) -> Html:
     places = [(width * at / most, height * (1 - left / clips)) for at, left in points]
     path = f"M{places[0][0]:.1f},{places[0][1]:.1f}" + "".join(f"L{x:.1f},{y:.1f}" for x, y in places[1:])
     mark = width * threat["eps"] / most
-    told = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {clips} clips"
+    caption = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {clips} clips"
     return Html(
         f'<figure class="curve"><svg viewBox="-4 -4 {width + 8} {height + 8}" width="{width}" role="img" '
-        f'aria-label="{text(told)}"><path class="axis" d="M0,0V{height}H{width}"/>'
+        f'aria-label="{text(caption)}"><path class="axis" d="M0,0V{height}H{width}"/>'
         f'<path class="mark" d="M{mark:.1f},0V{height}"/><path class="line" d="{path}"/></svg>'
-        f"<figcaption>{text(told)}; the dashed line is ε={threat['eps']:g}</figcaption></figure>"
+        f"<figcaption>{text(caption)}; the dashed line is ε={threat['eps']:g}</figcaption></figure>"
     )
 
 
@@ -150,7 +150,7 @@ def _checks(checks: Sequence[dict[str, Any]], caption: str) -> Html:
         )
         for one in checks
     ]
-    return table(("check", "measured", "limit", "outcome", "what it means"), rows, caption)
+    return html_table(("check", "measured", "limit", "outcome", "what it means"), rows, caption)
 
 
 def _model(record: dict[str, Any]) -> Html:
@@ -167,7 +167,7 @@ def _provenance(record: dict[str, Any]) -> Html:
         ("seconds of all processes", record.get("seconds", "")),
     ]
     rows += [(name, value) for name, value in record.get("machine", {}).items()]
-    found = table(("what", "value"), rows, "Where it came from")
+    found = html_table(("what", "value"), rows, "Where it came from")
     return Html(
         tag("h2", "Where it came from") + found + folded("Versions", _listed(_pairs(record.get("versions", {}))))
     )

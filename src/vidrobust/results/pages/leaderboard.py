@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidrobust.results.judgements.ranking import Standing, gathered, ranked
+from vidrobust.results.judgements.ranking import Standing, ranked, read_judgements
 from vidrobust.results.judgements.record import threat_name
 from vidrobust.results.pages.embedded import scripts
 from vidrobust.results.pages.judgement import document, percent
@@ -30,7 +30,7 @@ def leaderboard(folder: str | Path, out: str | Path | None = None) -> tuple[Path
         RunError: the page cannot be written.
     """
     root = Path(folder)
-    judgements, refused = gathered(root)
+    judgements, refused = read_judgements(root)
     standings, strange = ranked(judgements, root)
     refused = refused + strange
     target = Path(out) if out is not None else root / "leaderboard.html"
@@ -40,11 +40,11 @@ def leaderboard(folder: str | Path, out: str | Path | None = None) -> tuple[Path
 
 def _body(standings: Sequence[Standing], refused: Sequence[str]) -> str:
     tracks = list(dict.fromkeys(one.track for one in standings))
-    told = (
+    lead = (
         "What counts of a model is the smallest perturbation of each clip that any record of the same weights and the "
         "same clips holds. Records are as their makers wrote them; vidrobust verify scores their clips anew."
     )
-    parts = [tag("p", told)]
+    parts = [tag("p", lead)]
     parts += [_track(track, [one for one in standings if one.track == track]) for track in tracks]
     if refused:
         listed = "".join(tag("li", why) for why in refused)

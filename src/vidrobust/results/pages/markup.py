@@ -53,10 +53,10 @@ def policy(model: str) -> Html:
     return tag("span", Html(re.sub(r",(?=[αi])", ",<wbr>", text(model))), "policy")
 
 
-def missing(what: object) -> Html:
+def missing_note(what: object) -> Html:
     """What is not there, and why."""
-    told = str(what)
-    return tag("p", told[:1].upper() + told[1:], "missing")
+    sentence = str(what)
+    return tag("p", sentence[:1].upper() + sentence[1:], "missing")
 
 
 def folded(summary: str, content: str, kind: str = "") -> Html:
@@ -65,13 +65,13 @@ def folded(summary: str, content: str, kind: str = "") -> Html:
     return Html(f"<details{attribute}><summary>{text(summary)}</summary>{content}</details>")
 
 
-def numbers(of: Table) -> Html:
+def number_table(of: Table) -> Html:
     """A figure's table: every number with its interval and its clips."""
     lines = [[policy(line[0].text), *map(_cell, line[1:_COLUMNS])] for line in of.lines[:_LINES]]
     caption = of.caption
     if len(of.lines) > _LINES or len(of.head) > _COLUMNS:
         caption += f" The first {_LINES} lines and {_COLUMNS} columns; `vidrobust report RUN --tables csv` writes all."
-    return table(of.head[:_COLUMNS], lines, caption, "grid")
+    return html_table(of.head[:_COLUMNS], lines, caption, "grid")
 
 
 _LINES, _COLUMNS = 500, 60
@@ -90,7 +90,7 @@ def _cell(cell: Cell) -> Html:
     return Html(f"{number} <small>{' '.join(below).replace(' <br>', '<br>')}</small>")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, kind: str = "stack") -> Html:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str, kind: str = "stack") -> Html:
     """A table; on a narrow screen, kind ``stack`` puts the cells of a row below each other, ``grid`` scrolls."""
     headings = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
     lines = []

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
 from vidrobust.results.figures import FIGURES, MISSING_STEP
-from vidrobust.results.numbers.accuracy import Curve, Point, main_steps, robustness_curves, share
+from vidrobust.results.numbers.accuracy import Curve, Point, accuracy_text, main_steps, robustness_curves
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.masking import ATTACKED_CHECK, masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
-from vidrobust.results.pages.markup import Html, folded, missing, policy, tag, text
+from vidrobust.results.pages.markup import Html, folded, missing_note, policy, tag, text
 from vidrobust.runs.rows import Row
 
 VERDICTS = ("reproduced", "not reproduced", "undecided")
@@ -38,10 +38,10 @@ def overview(content: RunContent) -> Html:
         ("Can it be trusted", _trust(content)),
     ]
     lacking = lacks(content)
-    told = missing(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
-    told += _left_out(content) + _unfinished_models(content)
+    lead = missing_note(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
+    lead += _left_out(content) + _unfinished_models(content)
     body = "".join(f'<div class="card"><h3>{text(title)}</h3>{html}</div>' for title, html in cards)
-    return Html(f'{told}<div class="cards">{body}</div>')
+    return Html(f'{lead}<div class="cards">{body}</div>')
 
 
 def lacks(content: RunContent) -> list[str]:
@@ -49,12 +49,12 @@ def lacks(content: RunContent) -> list[str]:
     if content.run.kind != "study":
         return []
     present = {row["kind"] for row in content.rows}
-    told = [name for kind, name in _STEPS.items() if kind not in present]
+    lead = [name for kind, name in _STEPS.items() if kind not in present]
     for kind, what in _FOR_EACH_MODEL.items():
         left = _unfinished(content, kind)
         if kind in present and left:
-            told.append(f"{what} of {len(left)} of {len(content.asked)} models and seeds")
-    return told
+            lead.append(f"{what} of {len(left)} of {len(content.asked)} models and seeds")
+    return lead
 
 
 def _unfinished(content: RunContent, kind: str) -> list[tuple[str, int]]:
@@ -67,15 +67,15 @@ def _unfinished_models(content: RunContent) -> str:
     """The names of the models that a killed study has not come to."""
     if content.run.kind != "study" or not content.rows:
         return ""
-    told = ""
+    lead = ""
     for kind, what in _FOR_EACH_MODEL.items():
         left = _unfinished(content, kind)
         seeds: dict[str, list[int]] = {}
         for model, seed in left:
             seeds.setdefault(model, []).append(seed)
         items = "".join(f"<li>{policy(m)}, seeds {', '.join(map(str, some))}</li>" for m, some in seeds.items())
-        told += folded(f"no {what} yet: {len(left)}", f"<ul>{items}</ul>") if left else ""
-    return told
+        lead += folded(f"no {what} yet: {len(left)}", f"<ul>{items}</ul>") if left else ""
+    return lead
 
 
 def _left_out(content: RunContent, most: int = 50) -> str:
@@ -85,8 +85,8 @@ def _left_out(content: RunContent, most: int = 50) -> str:
     listed = "".join(tag("li", one) for one in content.left_out[:most])
     if len(content.left_out) > most:
         listed += tag("li", f"and {len(content.left_out) - most} more")
-    told = f"Left out of this page, as damaged or measured anew: {len(content.left_out)} lines."
-    return Html(f'<div class="missing">{tag("p", told)}{folded("which lines, and why", f"<ul>{listed}</ul>")}</div>')
+    lead = f"Left out of this page, as damaged or measured anew: {len(content.left_out)} lines."
+    return Html(f'<div class="missing">{tag("p", lead)}{folded("which lines, and why", f"<ul>{listed}</ul>")}</div>')
 
 
 def hardened(name: str) -> bool:
@@ -109,21 +109,21 @@ def _studied(content: RunContent) -> Html:
     attacked = {row["model"] for row in of_kind(rows, "robustness") if row["eps"] > 0}
     models = model_order(row["model"] for row in rows if row["kind"] in ("accuracy", "robustness"))
     profile = f", profile {config['profile']}" if "profile" in config else ""
-    told = f"Run {content.name}: {content.run.kind}{profile}."
+    lead = f"Run {content.name}: {content.run.kind}{profile}."
     if not models:
-        return Html(tag("p", told) + tag("p", "No model has been evaluated yet."))
+        return Html(tag("p", lead) + tag("p", "No model has been evaluated yet."))
     known = set(models)
     seeds = {row["seed"] for row in rows if row.get("model") in known and "seed" in row}
     hard = sum(map(hardened, models))
-    told += f" {len(models)} model{'s' if len(models) > 1 else ''} evaluated, {hard} of them adversarially trained, "
-    told += f"{len(attacked)} attacked; " if len(attacked) != len(models) else "all attacked; "
-    told += "one seed each." if len(seeds) == 1 else f"up to {len(seeds)} seeds each."
+    lead += f" {len(models)} model{'s' if len(models) > 1 else ''} evaluated, {hard} of them adversarially trained, "
+    lead += f"{len(attacked)} attacked; " if len(attacked) != len(models) else "all attacked; "
+    lead += "one seed each." if len(seeds) == 1 else f"up to {len(seeds)} seeds each."
     further = model_order(of["epoch"] - known)
     if further:
-        told += f" {len(further)} more trained, and not evaluated as such: {', '.join(further[:5])}"
-        told += f" and {len(further) - 5} others." if len(further) > 5 else "."
+        lead += f" {len(further)} more trained, and not evaluated as such: {', '.join(further[:5])}"
+        lead += f" and {len(further) - 5} others." if len(further) > 5 else "."
     listed = "".join(f"<li>{policy(name)}</li>" for name in models)
-    return Html(f"{tag('p', told)}<details><summary>the models</summary><ul>{listed}</ul></details>")
+    return Html(f"{tag('p', lead)}<details><summary>the models</summary><ul>{listed}</ul></details>")
 
 
 def _files(what: str, files: list[dict[str, str]]) -> str:
@@ -135,16 +135,16 @@ def _files(what: str, files: list[dict[str, str]]) -> str:
 def _data(rows: Sequence[Row]) -> Html:
     row = next(iter(of_kind(rows, "dataset")), None)
     if row is None:
-        return missing("no data row: step 1 (data) is missing.")
+        return missing_note("no data row: step 1 (data) is missing.")
     clips, groups = (
         ", ".join(f"{row[name][split]} {split}" for split in ("train", "val", "test") if split in (row.get(name) or {}))
         for name in ("clips", "groups")
     )
-    told = f"Data set {row['name']}: {len(row['classes'])} classes; clips: {clips}"
-    told += f"; from sources: {groups}." if groups else "."
+    lead = f"Data set {row['name']}: {len(row['classes'])} classes; clips: {clips}"
+    lead += f"; from sources: {groups}." if groups else "."
     contrast = row.get("contrast")
-    told += f" {row['frames']} frames of {row['size']}×{row['size']} pixels"
-    told += f", contrast {contrast[0]:g} to {contrast[1]:g}." if contrast else "."
+    lead += f" {row['frames']} frames of {row['size']}×{row['size']} pixels"
+    lead += f", contrast {contrast[0]:g} to {contrast[1]:g}." if contrast else "."
     names = "".join(tag("li", name) for name in row["classes"])
     skipped = row.get("skipped") or []
     left = _files("Skipped files", skipped) + _files("Damaged files used without some frames", row.get("damaged") or [])
@@ -152,7 +152,7 @@ def _data(rows: Sequence[Row]) -> Html:
         left += tag("p", f"Clips of the official lists that are missing: {row['missing']}.")
     told_skipped = "" if skipped else tag("p", "No file was skipped.", "soft")
     return Html(
-        f"{tag('p', told)}<details><summary>the classes</summary><ul>{names}</ul></details>{left}{told_skipped}"
+        f"{tag('p', lead)}<details><summary>the classes</summary><ul>{names}</ul></details>{left}{told_skipped}"
     )
 
 
@@ -190,10 +190,12 @@ def _robust(rows: Sequence[Row]) -> Html:
     best = next((curve for curve in ranked if curve.model not in CONTROLS), ranked[0])
     point = at(best, eps)
     assert point is not None  # a headline has this ε in every curve
-    told = Html(f"Most robust at ε={eps:g}/255: {policy(best.model)}, {text(share(point.correct, point.clips))}.")
+    lead = Html(
+        f"Most robust at ε={eps:g}/255: {policy(best.model)}, {text(accuracy_text(point.correct, point.clips))}."
+    )
     note = f"Dot and line: accuracy under PGD(i={steps}) at ε={eps:g}, with its 95 % interval. Ring: without attack."
     lines = "".join(_strip(curve, eps) for curve in ranked)
-    return Html(f'{tag("p", told)}<div class="strip">{lines}</div>{tag("p", note, "soft")}')
+    return Html(f'{tag("p", lead)}<div class="strip">{lines}</div>{tag("p", note, "soft")}')
 
 
 def _robust_otherwise(rows: Sequence[Row]) -> Html:
@@ -201,11 +203,13 @@ def _robust_otherwise(rows: Sequence[Row]) -> Html:
     lines = []
     for model, points in attack_points(rows).items():
         label, point = min(points.items(), key=lambda pair: pair[1].accuracy)
-        lines.append(tag("li", Html(f"{policy(model)}: {text(share(point.correct, point.clips))} under {text(label)}")))
+        lines.append(
+            tag("li", Html(f"{policy(model)}: {text(accuracy_text(point.correct, point.clips))} under {text(label)}"))
+        )
     if not lines:
-        return missing("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
-    told = tag("p", "No model was attacked by L∞ PGD on the whole clip without a defence. Strongest on each:")
-    return Html(f"{told}<ul>{''.join(lines)}</ul>")
+        return missing_note("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
+    lead = tag("p", "No model was attacked by L∞ PGD on the whole clip without a defence. Strongest on each:")
+    return Html(f"{lead}<ul>{''.join(lines)}</ul>")
 
 
 def _strip(curve: Curve, eps: float) -> str:
@@ -213,7 +217,9 @@ def _strip(curve: Curve, eps: float) -> str:
     assert point is not None
     low, high = point.interval
     ring = f'<i class="ring" style="left:{100 * clean.accuracy:.1f}%"></i>' if clean else ""
-    words = share(point.correct, point.clips) + (f"; without attack {100 * clean.accuracy:.1f} %" if clean else "")
+    words = accuracy_text(point.correct, point.clips) + (
+        f"; without attack {100 * clean.accuracy:.1f} %" if clean else ""
+    )
     return (
         f'<div>{policy(curve.model)}<span class="track" role="img" aria-label="{text(words)}" title="{text(words)}">'
         f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
@@ -226,36 +232,38 @@ def _strip(curve: Curve, eps: float) -> str:
 
 
 def _trust(content: RunContent) -> Html:
-    rows, judged, told = content.rows, content.claims, []
+    rows, claims, lead = content.rows, content.claims, []
     if content.run.kind == "study":
         chips = "".join(
             tag(
                 "span",
-                f"{sum(one.verdict == verdict for one in judged)} {verdict}",
+                f"{sum(one.verdict == verdict for one in claims)} {verdict}",
                 f"chip {verdict.replace(' ', '-')}",
             )
             for verdict in VERDICTS
         )
-        told.append(tag("p", Html(f'Claims of the slides: {chips} <a href="#claims">why</a>')))
+        lead.append(tag("p", Html(f'Claims of the slides: {chips} <a href="#claims">why</a>')))
     flags = masking_flags(rows)
     if flags:
         passed = sum(flag.passed for flag in flags)
         kind = "passed" if passed == len(flags) else "failed"
         chip = tag("span", f"{passed} of {len(flags)} passed", f"chip {kind}")
-        told.append(tag("p", Html(f'Checks for masked gradients: {chip} <a href="#checks">which</a>')))
-        told += [
-            missing(f"{one.model}: {one.sentence}.") for one in flags if one.check == ATTACKED_CHECK and not one.passed
+        lead.append(tag("p", Html(f'Checks for masked gradients: {chip} <a href="#checks">which</a>')))
+        lead += [
+            missing_note(f"{one.model}: {one.sentence}.")
+            for one in flags
+            if one.check == ATTACKED_CHECK and not one.passed
         ]
-    told.append(single_frame(rows))
-    return Html("".join(told))
+    lead.append(single_frame_note(rows))
+    return Html("".join(lead))
 
 
-def single_frame(rows: Sequence[Row]) -> Html:
+def single_frame_note(rows: Sequence[Row]) -> Html:
     """Can the task be told from one frame? Then motion is not what was attacked."""
     control = [row for row in of_kind(rows, "accuracy") if (row["model"], row["split"]) == ("single frame", "test")]
     data = next(iter(of_kind(rows, "dataset")), None)
     if not control or not data:
-        return missing("The single-frame control, which shows whether motion is needed, is missing.")
+        return missing_note("The single-frame control, which shows whether motion is needed, is missing.")
     correct, clips, chance = sum(r["top1"] for r in control), sum(r["clips"] for r in control), 1 / len(data["classes"])
     low, high = interval(correct, clips)
     verdict = (
@@ -263,5 +271,5 @@ def single_frame(rows: Sequence[Row]) -> Html:
         if low > chance
         else "not above chance: motion is needed"
     )
-    told = f"Single-frame control (sees no motion): {share(correct, clips)}; chance is {100 * chance:.1f} %, "
-    return tag("p", f"{told}so it is {verdict}." + ("" if high >= chance else " It is below chance."))
+    lead = f"Single-frame control (sees no motion): {accuracy_text(correct, clips)}; chance is {100 * chance:.1f} %, "
+    return tag("p", f"{lead}so it is {verdict}." + ("" if high >= chance else " It is below chance."))

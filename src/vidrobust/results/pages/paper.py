@@ -17,8 +17,8 @@ from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row
 
-Format = Literal["pdf", "svg", "png"]
-FORMATS = ("pdf", "svg", "png")
+FigureFormat = Literal["pdf", "svg", "png"]
+FIGURE_FORMATS = ("pdf", "svg", "png")
 WIDTHS = {"1col": 3.35, "2col": 6.9}
 """Inches: the columns of the usual two-column papers."""
 
@@ -32,7 +32,7 @@ LOOK = {
 
 
 def paper_figures(
-    run: str | Path, fmt: Format, out: str | Path | None = None, figures: Sequence[Figure] | None = None
+    run: str | Path, fmt: FigureFormat, out: str | Path | None = None, figures: Sequence[Figure] | None = None
 ) -> list[Path]:
     """Draw every figure that a run has rows for, each one and two columns wide.
 
@@ -50,8 +50,8 @@ def paper_figures(
         MissingExtraError: matplotlib is not installed.
         RunError: the folder is not a run directory, has nothing to draw, or a file cannot be written.
     """
-    if fmt not in FORMATS:
-        raise InputError(f"there is no figure format {fmt!r}. Choose one of: {', '.join(FORMATS)}.")
+    if fmt not in FIGURE_FORMATS:
+        raise InputError(f"there is no figure format {fmt!r}. Choose one of: {', '.join(FIGURE_FORMATS)}.")
     opened = Run.open(run)
     folder = Path(out) if out is not None else opened.path / "figures"
     paths = []

@@ -17,13 +17,13 @@ from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import MissingRowsError, model_order
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded
-from vidrobust.results.pages.markup import Html, folded, numbers, table, tag, text
+from vidrobust.results.pages.markup import Html, folded, html_table, number_table, tag, text
 
 _PASSED = {True: ("passed", "verdict passed"), False: ("not passed", "verdict failed")}
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """A part of a page.
 
     Attributes:
@@ -40,8 +40,8 @@ class Part:
     optional: bool = False
 
 
-def _of_figure(figure: Figure) -> Part:
-    return Part(
+def _of_figure(figure: Figure) -> PagePart:
+    return PagePart(
         figure.part or figure.key,
         figure.title,
         figure.short,
@@ -68,8 +68,8 @@ def _figure(figure: Figure, content: RunContent, page: Embedded) -> Html:
 def _table(one: Table, drawn: bool) -> str:
     """A table of one stop of the slider is shown with that stop alone; others are folded where there is a drawing."""
     if one.stop:
-        return f'<div data-stop="{text(one.stop)}">{numbers(one)}</div>'
-    return folded("The numbers as a table", numbers(one)) if drawn else numbers(one)
+        return f'<div data-stop="{text(one.stop)}">{number_table(one)}</div>'
+    return folded("The numbers as a table", number_table(one)) if drawn else number_table(one)
 
 
 def claim_table(judged: Sequence[Claim]) -> Html:
@@ -88,7 +88,7 @@ def claim_table(judged: Sequence[Claim]) -> Html:
         ))  # fmt: skip
     head = ("Claim", "Verdict", "Statistic (95 % interval)", "Published")
     caption = "What this run says of each claim; computed from its rows, the published numbers take no part"
-    return table(head, lines, caption)
+    return html_table(head, lines, caption)
 
 
 def _checks(content: RunContent, page: Embedded) -> Html:
@@ -101,13 +101,13 @@ def _checks(content: RunContent, page: Embedded) -> Html:
         (flag.model, flag.check, tag("span", *_PASSED[flag.passed]), flag.sentence)
         for flag in sorted(flags, key=lambda f: f.passed)
     ]
-    told = "All pass."
+    lead = "All pass."
     if failed:
         models = ", ".join(model_order(flag.model for flag in failed))
-        told = f"{len(failed)} of {len(flags)} do not pass: the accuracies of {models} may overstate robustness."
+        lead = f"{len(failed)} of {len(flags)} do not pass: the accuracies of {models} may overstate robustness."
     caption = "Checks; 3 % of the clips may go against one by chance"
-    listed = table(("Model", "Check", "Outcome", "Measured"), lines, caption)
-    return Html(tag("p", told) + folded(f"{len(flags)} checks", listed))
+    listed = html_table(("Model", "Check", "Outcome", "Measured"), lines, caption)
+    return Html(tag("p", lead) + folded(f"{len(flags)} checks", listed))
 
 
 def _costs(content: RunContent, page: Embedded) -> Html:
@@ -120,13 +120,13 @@ def _costs(content: RunContent, page: Embedded) -> Html:
         (one.what, one.jobs, f"{one.gradients:,}", f"{one.seconds / 60:.2f}", f"{one.cpu_seconds / 60:.2f}")
         for one in found
     ]
-    told = (
+    lead = (
         f"{total[0]} jobs took {total[1]:,} gradients of single clips, {total[2] / 60:.1f} minutes of work and "
         f"{total[3] / 60:.1f} minutes of processor time."
     )
     head = ("Job (its seeds together)", "Jobs", "Clip gradients", "Minutes", "CPU minutes")
-    listed = table(head, lines, "What each row cost, the dearest first; minutes include waiting for other work")
-    return Html(tag("p", told) + folded(f"cost of each of {len(found)} rows", listed))
+    listed = html_table(head, lines, "What each row cost, the dearest first; minutes include waiting for other work")
+    return Html(tag("p", lead) + folded(f"cost of each of {len(found)} rows", listed))
 
 
 def _origin(content: RunContent, page: Embedded) -> Html:
@@ -141,12 +141,12 @@ def _origin(content: RunContent, page: Embedded) -> Html:
     return Html(
         tag("p", Html(f"Command: {tag('code', source.get('command', 'unknown'))}"))
         + tag("p", f"Rows: {counts or 'none'}.", "soft")
-        + folded("Provenance", table(("What", "Value"), facts, "Where this came from"))
+        + folded("Provenance", html_table(("What", "Value"), facts, "Where this came from"))
         + folded("Configuration", f"<pre>{text(config)}</pre>")
     )
 
 
-def parts(figures: Sequence[Figure]) -> list[Part]:
+def parts(figures: Sequence[Figure]) -> list[PagePart]:
     """The parts below the first screen: the figures in their order, then what every page has.
 
     Raises:
@@ -154,11 +154,11 @@ def parts(figures: Sequence[Figure]) -> list[Part]:
     """
     found = [
         *map(_of_figure, figures),
-        Part("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
-        Part("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
-        Part("checks", "Checks for masked gradients", "Checks", _checks),
-        Part("cost", "Cost", "Cost", _costs),
-        Part("origin", "How this was made", "Made how", _origin),
+        PagePart("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
+        PagePart("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
+        PagePart("checks", "Checks for masked gradients", "Checks", _checks),
+        PagePart("cost", "Cost", "Cost", _costs),
+        PagePart("origin", "How this was made", "Made how", _origin),
     ]
     for key, many in Counter(["overview", "differences", *(part.key for part in found)]).items():
         if many > 1:

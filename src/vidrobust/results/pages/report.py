@@ -15,13 +15,13 @@ from typing import Any
 from vidrobust.errors import RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
-from vidrobust.results.numbers.compare import config_table, differences
+from vidrobust.results.numbers.compare import accuracy_differences, config_table
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded, resource, scripts
-from vidrobust.results.pages.markup import Html, missing, policy, table, tag, text
+from vidrobust.results.pages.markup import Html, html_table, missing_note, policy, tag, text
 from vidrobust.results.pages.overview import overview
-from vidrobust.results.pages.parts import Part, parts
+from vidrobust.results.pages.parts import PagePart, parts
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
@@ -72,12 +72,12 @@ def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embed
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("page.html"))  # one pass: inner braces stay
 
 
-def _body(contents: Sequence[RunContent], page: Embedded, below: Sequence[Part]) -> tuple[str, str]:
+def _body(contents: Sequence[RunContent], page: Embedded, below: Sequence[PagePart]) -> tuple[str, str]:
     """The sections of the page and the links to them; a part that no run was meant to have is left out."""
-    first = Part("overview", _title(contents), "Overview", lambda one, _: overview(one))
+    first = PagePart("overview", _title(contents), "Overview", lambda one, _: overview(one))
     made = [(first, _side_by_side(contents, page, first))]
     if len(contents) > 1:
-        what = Part("differences", "What differs", "Differences", lambda one, _: Html(""))
+        what = PagePart("differences", "What differs", "Differences", lambda one, _: Html(""))
         made.append((what, _differences(contents)))
     made += [(part, _side_by_side(contents, page, part)) for part in below]
     body = "\n".join(
@@ -96,7 +96,7 @@ def _title(contents: Sequence[RunContent]) -> str:
     return f"Adversarial robustness of video classifiers: {', '.join(dict.fromkeys(names))}"
 
 
-def _side_by_side(contents: Sequence[RunContent], page: Embedded, part: Part) -> Html | None:
+def _side_by_side(contents: Sequence[RunContent], page: Embedded, part: PagePart) -> Html | None:
     """One part of every run; None where no run has it, and none was meant to (a single step is no study)."""
     found: list[Html | None] = []
     lacking = []
@@ -109,7 +109,7 @@ def _side_by_side(contents: Sequence[RunContent], page: Embedded, part: Part) ->
             lacking.append("Not in this run." if part.optional else str(error))
     if all(html is None for html in found) and (part.optional or all(one.run.kind != "study" for one in contents)):
         return None
-    shown = [missing(words) if html is None else html for html, words in zip(found, lacking, strict=True)]
+    shown = [missing_note(words) if html is None else html for html, words in zip(found, lacking, strict=True)]
     if len(shown) == 1:
         return shown[0]
     columns = (
@@ -126,26 +126,28 @@ def _differences(contents: Sequence[RunContent]) -> Html:
     """What differs in the configurations, then the accuracies of each further run minus those of the first."""
     lines = [(name, *values) for name, values in config_table([one.run for one in contents])]
     labels = [one.label for one in contents]
-    told = [
-        table(("Setting", *labels), lines, "Settings in which the runs differ")
+    blocks = [
+        html_table(("Setting", *labels), lines, "Settings in which the runs differ")
         if lines
         else tag("p", "The runs have the same configuration.")
     ]
-    told += [_accuracy_differences(contents[0], other) for other in contents[1:]]
-    return Html("".join(told))
+    blocks += [_accuracy_differences(contents[0], other) for other in contents[1:]]
+    return Html("".join(blocks))
 
 
 def _accuracy_differences(first: RunContent, second: RunContent) -> Html:
-    steps, found = differences(first.rows, second.rows)
+    steps, found = accuracy_differences(first.rows, second.rows)
     if not found:
-        return missing(f"{first.label} and {second.label} share no model that was evaluated under the same attack.")
+        return missing_note(
+            f"{first.label} and {second.label} share no model that was evaluated under the same attack."
+        )
     eps = sorted({e for by_eps in found.values() for e in by_eps})
     lines = [[policy(model), *(_difference(by_eps.get(e)) for e in eps)] for model, by_eps in found.items()]
     caption = (
         f"Accuracy of {second.label} minus {first.label} under PGD(i={steps}), in points, 95 % intervals: over seeds "
         "where both have three, else over clips, taken as unrelated; bold where the interval excludes 0"
     )
-    return table(["Model", *(f"ε={e:g}" for e in eps)], lines, caption, "grid")
+    return html_table(["Model", *(f"ε={e:g}" for e in eps)], lines, caption, "grid")
 
 
 def _difference(found: Any) -> Html:

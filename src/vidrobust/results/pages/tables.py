@@ -19,12 +19,12 @@ from vidrobust.results.pages.content import RunContent
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 
-Format = Literal["latex", "csv", "markdown"]
-FORMATS = {"latex": ".tex", "csv": ".csv", "markdown": ".md"}
+TableFormat = Literal["latex", "csv", "markdown"]
+TABLE_FORMATS = {"latex": ".tex", "csv": ".csv", "markdown": ".md"}
 
 
 def tables(
-    run: str | Path, fmt: Format, out: str | Path | None = None, figures: Sequence[Figure] | None = None
+    run: str | Path, fmt: TableFormat, out: str | Path | None = None, figures: Sequence[Figure] | None = None
 ) -> list[Path]:
     """Write the tables of a run: accuracies, step sizes, claims and costs.
 
@@ -41,15 +41,15 @@ def tables(
         InputError: there is no such format.
         RunError: the folder is not a run directory, has nothing to tabulate, or a file cannot be written.
     """
-    if fmt not in FORMATS:
-        raise InputError(f"there is no table format {fmt!r}. Choose one of: {', '.join(FORMATS)}.")
+    if fmt not in TABLE_FORMATS:
+        raise InputError(f"there is no table format {fmt!r}. Choose one of: {', '.join(TABLE_FORMATS)}.")
     opened = Run.open(run)
     made = run_tables(opened, FIGURES if figures is None else figures)
     if not made:
         raise RunError(f"{opened.path} has no rows to tabulate yet. Go on with the command that wrote it.")
     folder = Path(out) if out is not None else opened.path / "tables"
     write = {"latex": latex, "csv": comma_separated, "markdown": markdown}[fmt]
-    paths = [folder / f"{table.name}{FORMATS[fmt]}" for table in made]
+    paths = [folder / f"{table.name}{TABLE_FORMATS[fmt]}" for table in made]
     for path, table in zip(paths, made, strict=True):
         write_atomic(path, write(table).encode())
     return paths

@@ -82,10 +82,10 @@ def _table(name: str) -> tuple[dict[str, str], ...]:
 
 
 @cache
-def sensitivity(eps: float) -> PublishedSurface | None:
+def sensitivity_numbers(eps: float) -> PublishedSurface | None:
     """The published surface at ``eps`` (4 or 8), or None where there is none.
 
-    >>> sensitivity(8).loss.shape
+    >>> sensitivity_numbers(8).loss.shape
     (14, 30)
     """
     cells = {
@@ -101,10 +101,10 @@ def sensitivity(eps: float) -> PublishedSurface | None:
     return PublishedSurface(np.array(alphas), np.array(steps), loss)
 
 
-def step_sizes() -> tuple[np.ndarray, np.ndarray]:
+def step_size_numbers() -> tuple[np.ndarray, np.ndarray]:
     """The published α*(ε): ε, 1…12, and α*.
 
-    >>> eps, alpha = step_sizes()
+    >>> eps, alpha = step_size_numbers()
     >>> float(alpha[eps == 8][0])
     1.85
     """
@@ -114,10 +114,10 @@ def step_sizes() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def robustness() -> dict[tuple[str, int], dict[float, float]]:
+def robustness_numbers() -> dict[tuple[str, int], dict[float, float]]:
     """Published accuracy: (model as our notation prints it, iterations of the evaluating PGD) → {ε: accuracy}.
 
-    >>> robustness()["AT(ε=8,α=8,i=3)", 20][0.0]
+    >>> robustness_numbers()["AT(ε=8,α=8,i=3)", 20][0.0]
     0.6409
     """
     found: dict[tuple[str, int], dict[float, float]] = {}
@@ -128,7 +128,7 @@ def robustness() -> dict[tuple[str, int], dict[float, float]]:
 
 
 @cache
-def gap() -> dict[tuple[float, str], dict[int, float]]:
+def gap_numbers() -> dict[tuple[float, str], dict[int, float]]:
     """Published accuracy while :data:`GAP_MODEL` trains: (ε, ``train`` or ``val``) → {epoch: accuracy}."""
     found: dict[tuple[float, str], dict[int, float]] = {}
     for row in _table("generalisation_gap"):

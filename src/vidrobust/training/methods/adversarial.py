@@ -15,7 +15,7 @@ from vidrobust.training.methods.objectives import Batch, Objective, Outcome
 
 if TYPE_CHECKING:
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Adversarial(OneModel):
     ``AT``, ``fAT``, ``CAL`` and ``AAT`` differ in their schedules alone; in ``standard``, ε is 0.
     """
 
-    def attacked(self, learner: Learner, batch: Batch) -> Clips:
+    def attacked(self, learner: Learner, batch: Batch) -> ClipTensor:
         """The clips that are trained on at this batch: after PGD from the clean clip."""
         setting = self.setting(batch)
         threat = self.threat_at(setting.eps)
@@ -51,7 +51,7 @@ class Adversarial(OneModel):
 class Friendly(Adversarial):
     """Attacks that stop τ steps after the clip is misclassified (Zhang et al., ICML 2020, algorithm 1)."""
 
-    def attacked(self, learner: Learner, batch: Batch) -> Clips:
+    def attacked(self, learner: Learner, batch: Batch) -> ClipTensor:
         """The clips after the stopped attack."""
         setting = self.setting(batch)
         threat, tau = self.threat_at(setting.eps), int(self.number("τ"))
@@ -62,7 +62,7 @@ class Friendly(Adversarial):
 class RandomStart(Adversarial):
     """FGSM-RS: one step from a random start (Wong, Rice and Kolter, ICLR 2020)."""
 
-    def attacked(self, learner: Learner, batch: Batch) -> Clips:
+    def attacked(self, learner: Learner, batch: Batch) -> ClipTensor:
         """The clips after the step, within the budget."""
         setting = self.setting(batch)
         threat, how = self.threat_at(setting.eps), learner.precision
@@ -73,7 +73,7 @@ class RandomStart(Adversarial):
 class NoisyStart(Adversarial):
     """N-FGSM: one step from noise that the clip keeps (de Jorge et al., NeurIPS 2022, algorithm 1)."""
 
-    def attacked(self, learner: Learner, batch: Batch) -> Clips:
+    def attacked(self, learner: Learner, batch: Batch) -> ClipTensor:
         """The clips after noise of k·ε and a step of α."""
         setting = self.setting(batch)
         noise, step = self.threat_at(self.number("k") * setting.eps), self.threat_at(setting.alpha)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.training.crafting import threat_of
+from vidrobust.training.crafting import policy_threat
 from vidrobust.training.rates import default_optimiser
 from vidrobust.types import PIXEL
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
     from vidrobust.training.methods.objectives import Batch, Objective
-    from vidrobust.types import Clips, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OneModel:
     @cached_property
     def threat(self) -> Threat:
         """The policy's threat at ε = 1/255."""
-        return threat_of(self.policy)
+        return policy_threat(self.policy)
 
     def threat_at(self, eps: float) -> Threat:
         """The policy's threat at an ε in units of 1/255."""
@@ -75,7 +75,7 @@ class OneModel:
         raise NotImplementedError
 
 
-def both(learner: Learner, clean: Clips, attacked: Clips) -> tuple[Logits, Logits]:
+def both(learner: Learner, clean: ClipTensor, attacked: ClipTensor) -> tuple[Logits, Logits]:
     """The logits of clean and of attacked clips, through the network together, so BatchNorm sees both."""
     first, second = learner.logits(torch.cat([clean, attacked])).chunk(2)
     return first, second

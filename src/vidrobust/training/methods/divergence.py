@@ -18,7 +18,7 @@ from vidrobust.training.methods.objectives import Batch, Objective, Outcome
 if TYPE_CHECKING:
     from vidrobust.notation.policies import Setting
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Trades(OneModel):
 
         yield Objective(outcome)
 
-    def _attacked(self, learner: Learner, batch: Batch, setting: Setting) -> Clips:
+    def _attacked(self, learner: Learner, batch: Batch, setting: Setting) -> ClipTensor:
         threat = self.threat_at(setting.eps)
         with undisturbed(learner.model), torch.no_grad():
             clean = inference_view(learner.model, batch.clips, learner.precision)(batch.clips).softmax(1)

@@ -14,7 +14,7 @@ from vidrobust.training.methods.objectives import Batch, Objective, Outcome
 
 if TYPE_CHECKING:
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Free(OneModel):
             point = feasible.clips(free)
             leaf = point.detach().requires_grad_(True)
 
-            def outcome(leaf: Clips = leaf) -> Outcome:
+            def outcome(leaf: ClipTensor = leaf) -> Outcome:
                 logits = learner.logits(leaf)
                 return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 BETAS = (0.5, 0.999)
 """Of the GAN's optimisers."""
@@ -89,10 +89,12 @@ class Purifying(OneModel):
         assert isinstance(model, Purified)
         halves = {"generator": model.purifier, "critic": learner.extras["critic"]}
         rate = self.number("rate")
-        made: dict[str, Optimizer] = {name: Adam(half.parameters(), rate, BETAS) for name, half in halves.items()}
+        purified_clips: dict[str, Optimizer] = {
+            name: Adam(half.parameters(), rate, BETAS) for name, half in halves.items()
+        }
         if self.together:
-            made["model"] = default_optimiser(model.classifier, config)
-        return made
+            purified_clips["model"] = default_optimiser(model.classifier, config)
+        return purified_clips
 
     def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
         """The critic's loss, the generator's twice, and the classifier's."""
@@ -103,24 +105,24 @@ class Purifying(OneModel):
         attacked = training_clips(model.classifier, batch.clips, batch.labels, setting, threat, learner.precision)
         smooth, fool = self.number("smooth"), self.number("fool")
 
-        def judged() -> Outcome:
-            made = _purified(learner, model, attacked)
-            verdicts = learner.run(critic, torch.cat([batch.clips, made]))
-            return Outcome(F.binary_cross_entropy_with_logits(verdicts, _kinds(batch.clips, made)), None)
+        def criticised() -> Outcome:
+            purified_clips = _purified(learner, model, attacked)
+            verdicts = learner.run(critic, torch.cat([batch.clips, purified_clips]))
+            return Outcome(F.binary_cross_entropy_with_logits(verdicts, _kinds(batch.clips, purified_clips)), None)
 
         def restored() -> Outcome:
-            made = learner.run(model.purifier, attacked)
-            passing = learner.run(critic, made)
+            purified_clips = learner.run(model.purifier, attacked)
+            passing = learner.run(critic, purified_clips)
             fooled = F.binary_cross_entropy_with_logits(passing, torch.ones_like(passing))
-            loss = (1 - fool) * F.mse_loss(made, batch.clips) + fool * fooled
-            return Outcome(loss, None if self.together else _answers(model, made))
+            loss = (1 - fool) * F.mse_loss(purified_clips, batch.clips) + fool * fooled
+            return Outcome(loss, None if self.together else _answers(model, purified_clips))
 
         def classified() -> Outcome:
-            made = _purified(learner, model, attacked)
-            logits = learner.logits(made, model.classifier)
+            purified_clips = _purified(learner, model, attacked)
+            logits = learner.logits(purified_clips, model.classifier)
             return Outcome(smoothed(logits, batch.labels, smooth).mean(), logits)
 
-        yield Objective(judged, "critic")
+        yield Objective(criticised, "critic")
         for _ in range(ROUNDS):
             yield Objective(restored, "generator")
         if self.together:
@@ -134,18 +136,18 @@ class PurifyingTogether(Purifying):
     together: ClassVar[bool] = True
 
 
-def _purified(learner: Learner, model: Purified, attacked: Clips) -> Clips:
+def _purified(learner: Learner, model: Purified, attacked: ClipTensor) -> ClipTensor:
     """Purified clips as inputs of critic and classifier; the purifier's running statistics are not updated."""
     with torch.no_grad(), statistics_frozen(model.purifier):
         return learner.run(model.purifier, attacked)
 
 
-def _answers(model: Purified, made: Clips) -> torch.Tensor:
+def _answers(model: Purified, purified_clips: ClipTensor) -> torch.Tensor:
     """The logits of the frozen classifier for purified clips; they are only reported."""
     with undisturbed(model.classifier), torch.no_grad():
-        return model.classifier(made.detach()).float()
+        return model.classifier(purified_clips.detach()).float()
 
 
-def _kinds(clean: Clips, made: Clips) -> torch.Tensor:
+def _kinds(clean: ClipTensor, purified_clips: ClipTensor) -> torch.Tensor:
     """1 for clean clips, 0 for purified ones."""
-    return torch.cat([clean.new_ones(len(clean)), made.new_zeros(len(made))])
+    return torch.cat([clean.new_ones(len(clean)), purified_clips.new_zeros(len(purified_clips))])

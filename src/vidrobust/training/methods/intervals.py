@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _as_it_is(numbers: Tensor) -> Tensor:
 
 
 def worst_logits(
-    model: nn.Module, clips: Clips, labels: Labels, eps: float, statistics: dict[nn.Module, tuple[Tensor, Tensor]]
+    model: nn.Module, clips: ClipTensor, labels: Labels, eps: float, statistics: dict[nn.Module, tuple[Tensor, Tensor]]
 ) -> Logits:
     """``B K``: 0 for the true class, and for each other one the most by which its logit can exceed the class's."""
     network = network_of(model, _as_it_is, statistics)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips
+    from vidrobust.types import ClipTensor
 
 
-def noisy(clips: Clips, sigma: float, seeds: Sequence[int]) -> Clips:
+def noisy(clips: ClipTensor, sigma: float, seeds: Sequence[int]) -> ClipTensor:
     """Clips with Gaussian noise, each from its own seed; ``sigma`` in units of 1/255. Pixels may leave [0, 1]."""
     generators = (torch.Generator().manual_seed(seed) for seed in seeds)
     drawn = [torch.randn(clips.shape[1:], generator=generator) for generator in generators]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vidrobust.notation.schedules import Clock
     from vidrobust.training.config import FitConfig
     from vidrobust.training.learner import Learner
-    from vidrobust.types import Clips, Labels
+    from vidrobust.types import ClipTensor, Labels
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Batch:
         part: which micro-batch of its step it is.
     """
 
-    clips: Clips
+    clips: ClipTensor
     labels: Labels
     seeds: tuple[int, ...]
     clock: Clock

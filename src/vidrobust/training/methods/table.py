@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vidrobust.training.methods.objectives import Method
 
-METHODS: dict[str, Callable[..., Any]] = {
+METHOD_CLASSES: dict[str, Callable[..., Any]] = {
     "standard": Adversarial,
     "AT": Adversarial,
     "fAT": Adversarial,
@@ -52,7 +52,7 @@ def method_of(policy: Policy | Method) -> Method:
     'Trades'
     """
     if isinstance(policy, Policy):
-        method: Method = METHODS[policy.family](policy, tuple(method_of(part) for part in policy.parts))
+        method: Method = METHOD_CLASSES[policy.family](policy, tuple(method_of(part) for part in policy.parts))
     else:
         method = policy
     gamma = method.policy.modifier("AWP")
@@ -62,7 +62,7 @@ def method_of(policy: Policy | Method) -> Method:
 def name_of(method: Method) -> str:
     """What a model that it trains is called: the policy, or the text of a method of your own."""
     inner = method.method if isinstance(method, Perturbed) else method
-    return str(method.policy) if type(inner) is METHODS[method.policy.family] else str(inner)
+    return str(method.policy) if type(inner) is METHOD_CLASSES[method.policy.family] else str(inner)
 
 
 def fitted(model: nn.Module, policy: Policy | Method, seed: int = 0) -> nn.Module:

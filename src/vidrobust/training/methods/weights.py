@@ -80,7 +80,7 @@ def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Call
     saved = [(weight, weight.detach().clone()) for weight, _ in pairs]
     with torch.no_grad():
         ratios = [gamma * weight.norm() / gradient.norm() for weight, gradient in pairs]
-        for (weight, gradient), ratio in zip(pairs, numbers(ratios), strict=True):
+        for (weight, gradient), ratio in zip(pairs, to_floats(ratios), strict=True):
             if math.isfinite(ratio):  # not where the gradient is 0
                 weight.add_(gradient, alpha=ratio)
 
@@ -92,13 +92,13 @@ def ascend_weights(learner: Learner, objective: Objective, gamma: float) -> Call
     return back
 
 
-def numbers(tensors: Sequence[Tensor]) -> list[float]:
+def to_floats(tensors: Sequence[Tensor]) -> list[float]:
     """Tensors of one element as numbers; the host waits for the device once for all of them."""
     whole = [getattr(tensor, "full_tensor", lambda tensor=tensor: tensor)() for tensor in tensors]
     return torch.stack(whole).tolist() if whole else []
 
 
-class Average:
+class WeightAverage:
     """The average of the weights that a policy asks for: EMA, SWA or none.
 
     EMA is the exponential moving average over steps, buffers included; SWA the plain mean over the epochs after its

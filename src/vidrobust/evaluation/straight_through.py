@@ -18,9 +18,9 @@ from torch import nn
 
 from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.undisturbed import undisturbed
-from vidrobust.attacks.wrappers import Averaged, seeded
-from vidrobust.evaluation.judged import in_halves
-from vidrobust.evaluation.worst_case import budget
+from vidrobust.attacks.wrappers import Averaged, seeded_by_clips
+from vidrobust.evaluation.attacked_model import bisected
+from vidrobust.evaluation.worst_case import single_eps
 from vidrobust.fast.view import answers
 from vidrobust.losses import margin
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.threats import Threat
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 STEP = 1 / 4
 """Of ε: how far uphill gradients are compared."""
@@ -41,7 +41,7 @@ TRIED = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Straight:
+class StraightThrough:
     """A model whose gradient in the clips is that in the input of one of its layers.
 
     Args:
@@ -52,15 +52,15 @@ class Straight:
     model: nn.Module
     layer: nn.Module
 
-    def __call__(self, clips: Clips) -> Logits:
+    def __call__(self, clips: ClipTensor) -> Logits:
         if not (torch.is_grad_enabled() and clips.requires_grad):
             return self.model(clips)
 
         def through(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
             if not _is_of_clips(inputs, clips):
                 return None
-            shown = clips.reshape(inputs[0].shape).to(inputs[0].dtype)
-            return (inputs[0].detach() + (shown - shown.detach()), *inputs[1:])
+            values = clips.reshape(inputs[0].shape).to(inputs[0].dtype)
+            return (inputs[0].detach() + (values - values.detach()), *inputs[1:])
 
         handle = self.layer.register_forward_pre_hook(through)
         try:
@@ -69,9 +69,9 @@ class Straight:
             handle.remove()
 
 
-def followed(
-    model: nn.Module, threat: Threat, clips: Clips, labels: Labels, samples: int = 1
-) -> tuple[Callable[[Clips], Logits], str, bool]:
+def gradient_to_follow(
+    model: nn.Module, threat: Threat, clips: ClipTensor, labels: Labels, samples: int = 1
+) -> tuple[Callable[[ClipTensor], Logits], str, bool]:
     """What attacks should differentiate.
 
     Args:
@@ -81,45 +81,47 @@ def followed(
         samples: draws a pass, of a model that draws at random.
 
     Returns:
-        The model or a :class:`Straight` one, the name of the layer that is gone straight to (empty for the model's own
-        gradient), and whether there is any gradient at all.
+        The model, or a :class:`StraightThrough` wrapper of it; the name of the layer whose input gradient is used
+        (empty for the model's own gradient); and whether there is any gradient at all.
     """
     own = _rise(model, threat, clips, labels, samples)
     best, height, name = model, own, ""
     for path, layer in _layers_shown_clips(model, clips):
-        straight = Straight(model, layer)
+        straight = StraightThrough(model, layer)
         rise = _rise(straight, threat, clips, labels, samples)
         if rise is not None and rise > max(FURTHER * max(own or 0.0, 0.0), 1e-6) and (height is None or rise > height):
             best, height, name = straight, rise, path
     return best, name, height is not None
 
 
-def _rise(call: Callable[[Clips], Logits], threat: Threat, clips: Clips, labels: Labels, samples: int) -> float | None:
+def _rise(
+    call: Callable[[ClipTensor], Logits], threat: Threat, clips: ClipTensor, labels: Labels, samples: int
+) -> float | None:
     """By how much the margin rises in the median of clips by one step along a gradient; None where there is none."""
     view = answers(Averaged(call, samples) if samples > 1 else call)
-    module = call.model if isinstance(call, Straight) else call
+    module = call.model if isinstance(call, StraightThrough) else call
 
     def risen(rows: Tensor) -> Tensor:
         feasible = threat.around(clips[rows])
         start = feasible.start
         ascent = uphill(view, feasible, start, labels[rows], margin)
-        moved = feasible.step(start, ascent.gradient, STEP * budget(threat))
+        moved = feasible.step(start, ascent.gradient, STEP * single_eps(threat))
         with torch.no_grad():
             after = margin(view(feasible.clips(moved)), labels[rows])
         return torch.nan_to_num(after - ascent.losses, 0.0, 0.0, 0.0)
 
-    with undisturbed(module), seeded(0, clips):
-        found = [rises for _, rises in in_halves(risen, torch.arange(len(clips)), {}) if rises is not None]
+    with undisturbed(module), seeded_by_clips(0, clips):
+        found = [rises for _, rises in bisected(risen, torch.arange(len(clips)), {}) if rises is not None]
     return torch.cat(found).median().item() if found else None
 
 
-def _layers_shown_clips(model: nn.Module, clips: Clips) -> list[tuple[str, nn.Module]]:
+def _layers_shown_clips(model: nn.Module, clips: ClipTensor) -> list[tuple[str, nn.Module]]:
     """The modules, by name, that are shown a tensor of the clips' shape (or flattened) in a forward pass, in order."""
-    few, found = clips[:1], dict[int, tuple[str, nn.Module]]()
+    one_clip, found = clips[:1], dict[int, tuple[str, nn.Module]]()
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def see(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if _is_of_clips(inputs, few):
+            if _is_of_clips(inputs, one_clip):
                 found.setdefault(id(module), (name, module))
 
         return see
@@ -127,7 +129,7 @@ def _layers_shown_clips(model: nn.Module, clips: Clips) -> list[tuple[str, nn.Mo
     handles = [part.register_forward_pre_hook(hook(name)) for name, part in model.named_modules() if part is not model]
     try:
         with undisturbed(model), torch.no_grad(), contextlib.suppress(Exception):  # what was shown until then
-            model(few)
+            model(one_clip)
     finally:
         for handle in handles:
             handle.remove()

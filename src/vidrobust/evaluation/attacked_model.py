@@ -17,7 +17,7 @@ from torch import nn
 
 from vidrobust.attacks.base import RobustnessWarning
 from vidrobust.attacks.undisturbed import undisturbed
-from vidrobust.attacks.wrappers import EOT, Averaged, seeded
+from vidrobust.attacks.wrappers import EOT, Averaged, seeded_by_clips
 from vidrobust.evaluation.clips import device_of
 from vidrobust.fast.precision import full_float32
 from vidrobust.fast.view import answers
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import Clips, Labels, Logits
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 ORDINARY = (1e-2, 1e3)
 """By how much the largest logit of a clip may exceed their mean without losses saturating or drowning in rounding."""
@@ -36,7 +36,7 @@ DRAWS = 4
 """So many times the draws of a gradient make the last word on a model that draws at random."""
 
 
-class Healthy(nn.Module):
+class RescaledLogits(nn.Module):
     """A model with logits of an ordinary size; which class wins is as before.
 
     Args:
@@ -49,7 +49,7 @@ class Healthy(nn.Module):
         super().__init__()
         self.model, self.factor, self.log = model, factor, log
 
-    def forward(self, clips: Clips) -> Logits:
+    def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
         found = self.model(clips).float()
         if self.log:
@@ -58,7 +58,7 @@ class Healthy(nn.Module):
 
 
 @dataclass(frozen=True)
-class Judged:
+class AttackedModel:
     """A model under judgement.
 
     Attributes:
@@ -69,7 +69,7 @@ class Judged:
     """
 
     model: nn.Module
-    follow: Callable[[Clips], Logits]
+    follow: Callable[[ClipTensor], Logits]
     samples: int = 1
     gradients: bool = True
 
@@ -78,7 +78,7 @@ class Judged:
         """Does the model draw at random?"""
         return self.samples > 1
 
-    def attack(self, search: Any, clips: Clips, labels: Labels) -> AttackResult:
+    def attack(self, search: Any, clips: ClipTensor, labels: Labels) -> AttackResult:
         """What a search finds, by the mean over draws where the model draws at random."""
         search = EOT(search, self.samples) if self.random else search
         with warnings.catch_warnings():
@@ -86,27 +86,32 @@ class Judged:
             return search(self.follow, clips, labels)
 
     @property
-    def mean(self) -> Callable[[Clips], Logits]:
+    def mean(self) -> Callable[[ClipTensor], Logits]:
         """What attacks follow, as one function of clips."""
         return Averaged(answers(self.follow), self.samples) if self.random else answers(self.follow)
 
-    def wrong(self, clips: Clips, labels: Labels) -> Tensor:
+    def wrong(self, clips: ClipTensor, labels: Labels) -> Tensor:
         """``B`` bool: which clips the model gets wrong, by its last word."""
-        logits = said(self.model, clips, self.samples * DRAWS if self.random else 1)
+        logits = mean_logits(self.model, clips, self.samples * DRAWS if self.random else 1)
         return (predicted(logits) != labels.cpu()) | ~logits.isfinite().all(1)
 
 
 @torch.no_grad()
-def said(model: nn.Module, clips: Clips, draws: int = 1, batch: int = 64) -> Logits:
+def mean_logits(model: nn.Module, clips: ClipTensor, draws: int = 1, batch: int = 64) -> Logits:
     """``B K`` on the CPU: the logits as users get them, the mean over ``draws``."""
     found, device = [], device_of(model)
-    with undisturbed(model), seeded(0, clips), torch.autocast(device.type, enabled=False), full_float32(device):
+    with (
+        undisturbed(model),
+        seeded_by_clips(0, clips),
+        torch.autocast(device.type, enabled=False),
+        full_float32(device),
+    ):
         for part in clips.to(device).split(batch):
             found.append(sum(answers(model)(part).float() for _ in range(draws)).cpu() / draws)  # type: ignore[union-attr]
     return torch.cat(found)
 
 
-def answered(model: nn.Module, clips: Clips, draws: int = 1) -> tuple[Logits | None, Tensor, list[str]]:
+def logits_or_errors(model: nn.Module, clips: ClipTensor, draws: int = 1) -> tuple[Logits | None, Tensor, list[str]]:
     """What a model says of clips, some of which it may fail on.
 
     Returns:
@@ -114,7 +119,7 @@ def answered(model: nn.Module, clips: Clips, draws: int = 1) -> tuple[Logits | N
         the errors in words.
     """
     failed, errors, logits = torch.zeros(len(clips), dtype=torch.bool), dict[str, None](), None
-    for rows, found in in_halves(lambda rows: said(model, clips[rows], draws), torch.arange(len(clips)), errors):
+    for rows, found in bisected(lambda rows: mean_logits(model, clips[rows], draws), torch.arange(len(clips)), errors):
         if found is None:
             failed[rows] = True
             continue
@@ -123,7 +128,7 @@ def answered(model: nn.Module, clips: Clips, draws: int = 1) -> tuple[Logits | N
     return logits, failed, list(errors)
 
 
-def in_halves(work: Callable[[Tensor], Any], rows: Tensor, errors: dict[str, None]) -> list[tuple[Tensor, Any]]:
+def bisected(work: Callable[[Tensor], Any], rows: Tensor, errors: dict[str, None]) -> list[tuple[Tensor, Any]]:
     """Do work on rows; where it fails, on either half of them, down to single rows, which are left out.
 
     Args:
@@ -144,7 +149,7 @@ def in_halves(work: Callable[[Tensor], Any], rows: Tensor, errors: dict[str, Non
             errors[f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]] = None
             return [(rows, None)]
         middle = len(rows) // 2
-        return in_halves(work, rows[:middle], errors) + in_halves(work, rows[middle:], errors)
+        return bisected(work, rows[:middle], errors) + bisected(work, rows[middle:], errors)
 
 
 def size_of_logits(logits: Logits) -> float:
@@ -153,11 +158,11 @@ def size_of_logits(logits: Logits) -> float:
     return (finite.amax(1) - finite.mean(1)).median().item() if len(finite) else 1.0
 
 
-def healthy(model: nn.Module, logits: Logits, probabilities: bool) -> nn.Module:
+def with_ordinary_logits(model: nn.Module, logits: Logits, probabilities: bool) -> nn.Module:
     """The model, or a stand-in with logits of an ordinary size, as those of the clean clips tell."""
     if probabilities:
-        return Healthy(model, log=True).eval()
+        return RescaledLogits(model, log=True).eval()
     size = size_of_logits(logits)
     if size <= 0 or ORDINARY[0] <= size <= ORDINARY[1]:
         return model
-    return Healthy(model, min(10 / size, 1e36)).eval()
+    return RescaledLogits(model, min(10 / size, 1e36)).eval()
