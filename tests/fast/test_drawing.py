@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidrobust.fast.drawing import draws, watched
+from vidrobust.fast.drawing import drawing_watched, draws
 
 
 class Drawing(nn.Module):
@@ -33,15 +33,15 @@ SOURCES: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_model_that_draws(source: str) -> None:
     model = Drawing(SOURCES[source])
-    with watched(model):
+    with drawing_watched(model):
         model(torch.zeros(1))
     assert draws(model)
     model.draw = lambda: None
-    with watched(model):
+    with drawing_watched(model):
         model(torch.zeros(1))
     assert not draws(model)
     model.draw = SOURCES[source]
-    with watched(model):
+    with drawing_watched(model):
         model(torch.zeros(1))
     assert draws(model)
 

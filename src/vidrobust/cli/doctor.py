@@ -37,45 +37,45 @@ class Doctor(Verb):
 
     def run(self, console: Console) -> None:
         """Print it."""
-        told = about_machine()
-        told |= {"problems": problems(told)}
+        report = about_machine()
+        report |= {"problems": problems(report)}
         if self.paths:
-            told |= {"paths": where_it_is()}
-        text = json.dumps(told, indent=1, ensure_ascii=False) if self.json else "\n".join(lines(told))
+            report |= {"paths": where_it_is()}
+        text = json.dumps(report, indent=1, ensure_ascii=False) if self.json else "\n".join(doctor_lines(report))
         print(printable(text))
-        if told["problems"]:
+        if report["problems"]:
             sys.exit(1)
 
 
-def lines(told: Mapping[str, Any]) -> Iterator[str]:
+def doctor_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """What is told, for people."""
-    for name, value in entries(told):
+    for name, value in doctor_entries(report):
         yield f"{name:<14} {value}"
 
 
-def entries(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def doctor_entries(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names, each with what is told of it."""
-    own, python, cpu, cache = told["vidrobust"], told["python"], told["processor"], told["cache"]
+    own, python, cpu, cache = report["vidrobust"], report["python"], report["processor"], report["cache"]
     yield "vidrobust", f"{own['version']}, revision {own['revision']}"
     yield "python", f"{python['version']} ({python['implementation']}), {python['system']}"
-    yield "libraries", ", ".join(f"{name} {version or 'missing'}" for name, version in told["libraries"].items())
-    whole = {name: parts for name, parts in told["extras"].items() if None not in parts.values()}
+    yield "libraries", ", ".join(f"{name} {version or 'missing'}" for name, version in report["libraries"].items())
+    whole = {name: parts for name, parts in report["extras"].items() if None not in parts.values()}
     yield "extras", ", ".join(extra(name, parts) for name, parts in whole.items()) or "none"
-    yield "  missing", ", ".join(sorted(set(told["extras"]) - set(whole))) or "none"
+    yield "  missing", ", ".join(sorted(set(report["extras"]) - set(whole))) or "none"
     yield "processor", f"{cpu['name']}, {cpu['cores']} cores, {cpu['threads']} threads"
     yield "  has", f"{' '.join(cpu['instructions']) or 'no vector instructions'}, {bfloat16(cpu)}"
-    for gpu in told["gpus"]:
+    for gpu in report["gpus"]:
         about = f"{in_words(gpu['memory'])}, capability {gpu['capability']}, CUDA {gpu['cuda']}, {bfloat16(gpu)}"
         yield "GPU", f"{gpu['name']}, {about}"
-    if not told["gpus"]:
+    if not report["gpus"]:
         yield "GPU", "none that PyTorch can use"
-    yield from told["decoders"].items()
-    yield "codecs", " ".join(name for name, there in told["codecs"].items() if there)
-    yield "disk", "free: " + ", ".join(f"{name} {in_words(size)}" for name, size in told["disk"].items())
+    yield from report["decoders"].items()
+    yield "codecs", " ".join(name for name, there in report["codecs"].items() if there)
+    yield "disk", "free: " + ", ".join(f"{name} {in_words(size)}" for name, size in report["disk"].items())
     writable = "writable" if cache["writable"] else "not writable"
     yield "cache", f"{in_words(cache['size'])} in {cache['files']} files, {in_words(cache['free'])} free, {writable}"
-    yield from told.get("paths", {}).items()
-    yield from (("problem", remedy) for remedy in told["problems"])
+    yield from report.get("paths", {}).items()
+    yield from (("problem", remedy) for remedy in report["problems"])
 
 
 def extra(name: str, parts: Mapping[str, str | None]) -> str:

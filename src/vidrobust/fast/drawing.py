@@ -25,11 +25,11 @@ def draws(model: object) -> bool:
 
 
 @contextlib.contextmanager
-def watched(model: object) -> Iterator[None]:
+def drawing_watched(model: object) -> Iterator[None]:
     """Watch a model answer inside, in evaluation mode: does it draw?
 
     >>> model = torch.nn.Flatten()
-    >>> with watched(model):
+    >>> with drawing_watched(model):
     ...     _ = model(torch.zeros(1, 2))
     >>> draws(model)
     False

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
-from vidrobust.fast.drawing import watched
+from vidrobust.fast.drawing import drawing_watched
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, RepeatedWork
@@ -357,7 +357,7 @@ def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> Inference
     try:
         with torch.no_grad():
             version = clips._version
-            with watched(model):
+            with drawing_watched(model):
                 wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
             if clips._version != version:
                 return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's

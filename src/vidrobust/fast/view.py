@@ -13,7 +13,7 @@ from torch import nn
 
 from vidrobust.errors import InputError
 from vidrobust.fast import graphs
-from vidrobust.fast.drawing import draws, watched
+from vidrobust.fast.drawing import drawing_watched, draws
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
 from vidrobust.fast.precision import Precision, full_float32
@@ -107,7 +107,7 @@ class View:
         check, self._check = self._check, None
         # A model cannot write into a leaf of a graph; what it shall be seen to write into must be laid out as it asks.
         asked = clips if clips.requires_grad else clips.clone(memory_format=self.layout)
-        with _unchanged(asked), contextlib.nullcontext() if self.copied else watched(self.model):
+        with _unchanged(asked), contextlib.nullcontext() if self.copied else drawing_watched(self.model):
             logits = self._answer(asked)
         check(logits, clips)
         return logits

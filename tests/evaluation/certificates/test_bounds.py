@@ -127,12 +127,12 @@ def test_no_probe_beats_bounds_of_which_each_layer_is_carried_back(build: Callab
     assert beaten([CROWN(2 / 255, refine=True)], drawn(build), 2000) == 0
 
 
-def flipped_intercept(between: interval.Interval) -> tuple[Tensor, Tensor, Tensor]:
+def flipped_intercept(between: interval.IntervalBounds) -> tuple[Tensor, Tensor, Tensor]:
     above, intercept, below = backward_lines(between)
     return above, -intercept, below
 
 
-def flipped_slope(between: interval.Interval) -> tuple[Tensor, Tensor, Tensor]:
+def flipped_slope(between: interval.IntervalBounds) -> tuple[Tensor, Tensor, Tensor]:
     above, intercept, below = backward_lines(between)
     return -above, intercept, below
 
@@ -150,7 +150,7 @@ def test_a_wrong_sign_in_a_line_is_noticed(lines: object, monkeypatch: pytest.Mo
 def test_a_wrong_sign_in_the_reach_of_a_layer_is_noticed(certificate: IBP, monkeypatch: pytest.MonkeyPatch) -> None:
     right = interval._after_affine
 
-    def signed(operation: object, x: interval.Interval, rounding: bool) -> interval.Interval:
+    def signed(operation: object, x: interval.IntervalBounds, rounding: bool) -> interval.IntervalBounds:
         return right(dataclasses.replace(operation, size=operation.linear), x, rounding)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(interval, "_after_affine", signed)
@@ -189,7 +189,7 @@ def test_intervals_are_those_of_two_affine_maps_by_hand() -> None:
     layer.load_state_dict({"weight": weight, "bias": bias})
     model = nn.Sequential(layer, nn.ReLU(), nn.Linear(2, 2))
     network = network_of(model, lambda numbers: numbers.detach().double())
-    between = interval.Interval(torch.tensor([[0.0, 0.2]]).double(), torch.tensor([[0.5, 0.4]]).double())
+    between = interval.IntervalBounds(torch.tensor([[0.0, 0.2]]).double(), torch.tensor([[0.5, 0.4]]).double())
     found = interval.intervals(network, between)[1]
     assert torch.allclose(found.lower, torch.tensor([[-0.7, -0.1]]).double(), atol=1e-6)
     assert torch.allclose(found.upper, torch.tensor([[0.2, 1.5]]).double(), atol=1e-6)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from vidrobust.evaluation.certificates.interval import FLOAT64, Interval, gamma
-from vidrobust.evaluation.certificates.network import Affine, Maximum, Network, Rectifier, Sum
+from vidrobust.evaluation.certificates.interval import FLOAT64, IntervalBounds, gamma
+from vidrobust.evaluation.certificates.network import Affine, Maximum, Network, ReluLayer, Sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ STEPS = 32
 
 
 def lower_bounds(
-    network: Network, found: Sequence[Interval], coefficients: Tensor, value: int, *, relax: bool
+    network: Network, found: Sequence[IntervalBounds], coefficients: Tensor, value: int, *, relax: bool
 ) -> Tensor:
     """Lower bounds of linear functions of a value.
 
@@ -48,7 +48,7 @@ def lower_bounds(
             continue
         total.subtract(now.abs(), found[place].error + STEPS * FLOAT64 * found[place].size)
         operation = network.operations[place - 1] if place else None
-        if operation is None or (not relax and isinstance(operation, Rectifier | Maximum)):
+        if operation is None or (not relax and isinstance(operation, ReluLayer | Maximum)):
             total.concretise(now, found[place])
             continue
         for source, part in _back(operation, now, found, total):
@@ -75,7 +75,7 @@ class _Total:
     def subtract(self, coefficients: Tensor, factor: Tensor | float) -> None:
         self.add(-coefficients, factor)
 
-    def concretise(self, coefficients: Tensor, between: Interval) -> None:
+    def concretise(self, coefficients: Tensor, between: IntervalBounds) -> None:
         self.add(coefficients.clamp_min(0), between.lower)
         self.add(coefficients.clamp_max(0), between.upper)
 
@@ -85,7 +85,7 @@ class _Total:
 
 
 def _back(
-    operation: Affine | Rectifier | Maximum | Sum, now: Tensor, found: Sequence[Interval], total: _Total
+    operation: Affine | ReluLayer | Maximum | Sum, now: Tensor, found: Sequence[IntervalBounds], total: _Total
 ) -> list[tuple[int, Tensor]]:
     """The coefficients of what an operation was shown."""
     if isinstance(operation, Sum):
@@ -104,7 +104,7 @@ def _back(
     return [(operation.source, now.clamp_min(0) * below + now.clamp_max(0) * above)]
 
 
-def rectifier_lines(between: Interval) -> tuple[Tensor, Tensor, Tensor]:
+def rectifier_lines(between: IntervalBounds) -> tuple[Tensor, Tensor, Tensor]:
     """Lines around a rectifier between bounds: ``max(x, 0) ≤ above·x + intercept`` and ``≥ below·x``.
 
     The lower one has the slope 0 or 1, whichever leaves less area; the upper one goes through both ends, rounded up.
@@ -126,7 +126,7 @@ def _transposed(operation: Affine, like: Tensor, now: Tensor) -> Tensor:
     return found.unflatten(0, now.shape[:2])
 
 
-def _chosen(operation: Maximum, between: Interval, now: Tensor, total: _Total) -> Tensor:
+def _chosen(operation: Maximum, between: IntervalBounds, now: Tensor, total: _Total) -> Tensor:
     """A maximum is at least the number whose lower bound is the largest, and at most the largest upper bound."""
     _, best = F.max_pool3d(between.lower, **operation.pool, return_indices=True)
     total.add(now.clamp_max(0), F.max_pool3d(between.upper, **operation.pool))

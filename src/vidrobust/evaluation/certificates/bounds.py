@@ -12,8 +12,8 @@ from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.evaluation.certificates.backward import lower_bounds
 from vidrobust.evaluation.certificates.certified import Certified
-from vidrobust.evaluation.certificates.interval import Interval, after, around, intervals
-from vidrobust.evaluation.certificates.network import Network, Rectifier, network_of
+from vidrobust.evaluation.certificates.interval import IntervalBounds, around, bounds_after, intervals
+from vidrobust.evaluation.certificates.network import Network, ReluLayer, network_of
 from vidrobust.threats import Linf, WholeClip
 
 if TYPE_CHECKING:
@@ -97,17 +97,17 @@ class CROWN(IBP):
         return torch.maximum(*ways)
 
 
-def refined(network: Network, clip: Interval) -> list[Interval]:
+def refined(network: Network, clip: IntervalBounds) -> list[IntervalBounds]:
     """The bounds of every value for one clip, those of what a rectifier is shown carried back to the clip."""
     found = [clip]
     for operation in network.operations:
-        if isinstance(operation, Rectifier):
+        if isinstance(operation, ReluLayer):
             found[operation.source] = _tightened(network, found, operation.source)
-        found.append(after(operation, found))
+        found.append(bounds_after(operation, found))
     return found
 
 
-def _tightened(network: Network, found: Sequence[Interval], value: int) -> Interval:
+def _tightened(network: Network, found: Sequence[IntervalBounds], value: int) -> IntervalBounds:
     lower, upper, error = found[value]
     low, high = lower.flatten().clone(), upper.flatten().clone()
     for rows in ((low < 0) & (high > 0)).nonzero().flatten().split(CHUNK):
@@ -118,7 +118,7 @@ def _tightened(network: Network, found: Sequence[Interval], value: int) -> Inter
             lower_bounds(network, found, sign * chosen, value, relax=True).flatten() * sign for sign in (1, -1)
         )
         low[rows], high[rows] = torch.maximum(low[rows], below), torch.minimum(high[rows], above)
-    return Interval(low.view_as(lower), high.view_as(upper), error)
+    return IntervalBounds(low.view_as(lower), high.view_as(upper), error)
 
 
 def others(labels: Labels, like: Tensor) -> Tensor:

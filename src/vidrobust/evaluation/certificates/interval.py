@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional as F
 
-from vidrobust.evaluation.certificates.network import Affine, Maximum, Network, Operation, Rectifier
+from vidrobust.evaluation.certificates.network import Affine, Maximum, Network, Operation, ReluLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ UNDERFLOW = 2.0**-125
 """More than a product loses that is too small for float32, be it kept as a subnormal number or set to 0."""
 
 
-class Interval(NamedTuple):
+class IntervalBounds(NamedTuple):
     """Bounds of one value of a network, ``B …``.
 
     Attributes:
@@ -59,7 +59,7 @@ def gamma(roundings: int, unit: float) -> float:
     return roundings * unit / (1 - roundings * unit)
 
 
-def intervals(network: Network, clips: Interval, rounding: bool = True) -> list[Interval]:
+def intervals(network: Network, clips: IntervalBounds, rounding: bool = True) -> list[IntervalBounds]:
     """The bounds of every value of a network, from the clips to the logits.
 
     Args:
@@ -69,43 +69,43 @@ def intervals(network: Network, clips: Interval, rounding: bool = True) -> list[
     """
     found = [clips]
     for operation in network.operations:
-        found.append(after(operation, found, rounding))
+        found.append(bounds_after(operation, found, rounding))
     return found
 
 
-def after(operation: Operation, found: Sequence[Interval], rounding: bool = True) -> Interval:
+def bounds_after(operation: Operation, found: Sequence[IntervalBounds], rounding: bool = True) -> IntervalBounds:
     """The bounds of what an operation makes, from those of the values so far."""
     if isinstance(operation, Affine):
         return _after_affine(operation, found[operation.source], rounding)
-    if isinstance(operation, Rectifier):
+    if isinstance(operation, ReluLayer):
         lower, upper, _ = found[operation.source]
-        return Interval(lower.clamp_min(0), upper.clamp_min(0))
+        return IntervalBounds(lower.clamp_min(0), upper.clamp_min(0))
     if isinstance(operation, Maximum):
         lower, upper, _ = found[operation.source]
-        return Interval(F.max_pool3d(lower, **operation.pool), F.max_pool3d(upper, **operation.pool))
+        return IntervalBounds(F.max_pool3d(lower, **operation.pool), F.max_pool3d(upper, **operation.pool))
     first, second = found[operation.first], found[operation.second]
     error = gamma(2, FLOAT32) * (first.size + second.size) + UNDERFLOW if rounding else 0.0
-    return Interval(first.lower + second.lower - error, first.upper + second.upper + error, error)
+    return IntervalBounds(first.lower + second.lower - error, first.upper + second.upper + error, error)
 
 
-def _after_affine(operation: Affine, x: Interval, rounding: bool) -> Interval:
+def _after_affine(operation: Affine, x: IntervalBounds, rounding: bool) -> IntervalBounds:
     roundings = operation.roundings(x.lower)
     if not roundings:
-        return Interval(operation.linear(x.lower), operation.linear(x.upper))
+        return IntervalBounds(operation.linear(x.lower), operation.linear(x.upper))
     centre = operation.linear((x.lower + x.upper) / 2) + operation.offset
     reach = operation.size((x.upper - x.lower) / 2)
     if not rounding:
-        return Interval(centre - reach, centre + reach)
+        return IntervalBounds(centre - reach, centre + reach)
     largest = operation.size(x.size) + operation.offset_size
     error = gamma(roundings + 1, FLOAT32) * largest + (roundings + 1) * UNDERFLOW
-    return Interval(centre - reach - error, centre + reach + error, error)
+    return IntervalBounds(centre - reach - error, centre + reach + error, error)
 
 
-def around(clips: Tensor, eps: float, rounding: bool = True) -> Interval:
+def around(clips: Tensor, eps: float, rounding: bool = True) -> IntervalBounds:
     """The clips within ε under L∞ and within [0, 1], float64.
 
     With ``rounding`` the bounds are moved outwards by what float32 clips are rounded to, 2⁻²⁴.
     """
     clips = clips.double() if rounding else clips
     reach = eps + (FLOAT32 if rounding else 0.0)
-    return Interval((clips - reach).clamp(0, 1), (clips + reach).clamp(0, 1))
+    return IntervalBounds((clips - reach).clamp(0, 1), (clips + reach).clamp(0, 1))

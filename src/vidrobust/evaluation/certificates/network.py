@@ -51,7 +51,7 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class Rectifier:
+class ReluLayer:
     """``max(x, 0)``."""
 
     source: int
@@ -73,7 +73,7 @@ class Sum:
     second: int
 
 
-Operation: TypeAlias = "Affine | Rectifier | Maximum | Sum"
+Operation: TypeAlias = "Affine | ReluLayer | Maximum | Sum"
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,10 +236,10 @@ def _nonnegative(source: int, linear: Linear, roundings: Callable[[Tensor], int]
     return Affine(source, linear, linear, roundings=roundings)
 
 
-def _rectified(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> Rectifier:
+def _rectified(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> ReluLayer:
     if module.inplace:
         lowering.overwritten[source] = len(lowering.operations)
-    return Rectifier(source)
+    return ReluLayer(source)
 
 
 def _summands(operation: Operation) -> tuple[int, ...]:
@@ -315,7 +315,7 @@ def _over(lowering: _Lowering, node: fx.Node) -> Operation:
 
 
 def _relu(lowering: _Lowering, node: fx.Node) -> Operation:
-    return Rectifier(lowering.value(node.args[0]))
+    return ReluLayer(lowering.value(node.args[0]))
 
 
 def _moved(lowering: _Lowering, node: fx.Node) -> Operation:
