@@ -144,8 +144,9 @@ class _Builder:
     def _eps(self, node: Value | None, norm: Value | None) -> float | None:
         if node is None:
             return None
-        eps = levels(node, "ε", self.text)
-        wide = norm is not None and getattr(norm, "path", "").lower() != "linf"  # may exceed the pixels' range
+        measure = getattr(norm, "path", "Linf")
+        eps = levels(node, "ε", self.text, norm=measure)
+        wide = measure.lower() != "linf"  # may exceed the pixels' range
         if not 0 <= eps <= (1e9 if wide else 255):
             raise self._error(node.at, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
         return eps

@@ -13,6 +13,7 @@ from vidrobust.cli.next_steps import Step, told
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.errors import InputError, UsageError
 from vidrobust.results.pages.console import printable
+from vidrobust.runs.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -192,7 +193,7 @@ class CacheVideos(Verb):
         with _progress("decoding", console) as progress:
             data = load(config, lambda split, done, of: progress(done, of), of.processes)
         print("".join(printable(f"{notice}\n") for notice in data.notices), end="")
-        print(", ".join(f"{split} {len(getattr(data, split))} clips" for split in SPLITS))
+        print(", ".join(f"{split} {counted(len(getattr(data, split)), 'clip')}" for split in SPLITS))
 
 
 @contextmanager

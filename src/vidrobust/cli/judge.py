@@ -14,6 +14,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.models.conventions import Convention
 from vidrobust.results.pages.judgement import lines, page
+from vidrobust.runs.wording import counted
 from vidrobust.study.engines import Where
 from vidrobust.study.judgement import plan_judgement, run_judgement, seconds_a_gradient
 from vidrobust.study.judgement_plan import THREAT, affordable, count_gradients, group_threats, half_width
@@ -101,7 +102,8 @@ class Judge(Verb):
         cost = count_gradients(self.ensemble, threats) * len(chosen)
         minutes = cost * speed / self.where.processes / 60
         log(
-            f"{len(chosen)} of {len(pool)} clips of {len(set(chosen.sources))} sources, about {cost:,} gradients, "
+            f"{len(chosen)} of {counted(len(pool), 'clip')} of {counted(len(set(chosen.sources)), 'source')}, "
+            f"about {cost:,} gradients, "
             f"about {minutes:.1f} min; an accuracy of 50 % gets an interval of ±{half_width(chosen.sources):.1%}"
         )
         if self.dry_run:

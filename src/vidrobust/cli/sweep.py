@@ -22,10 +22,12 @@ from vidrobust.evaluation.clips import silent
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
+from vidrobust.notation.units import too_small, too_small_text
 from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 from vidrobust.study.config import LARGEST_EPS, check_budgets, check_count, check_distinct, check_steps
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import AsTyped, Job, Place
@@ -121,6 +123,8 @@ class Sweep(Verb):
         for alpha in self.alpha:
             if not 0 < alpha <= LARGEST_EPS:
                 raise InputError(f"--alpha: α must lie above 0 to {LARGEST_EPS}, in units of 1/255, but is {alpha:g}.")
+            if too_small(alpha):
+                raise InputError(f"--alpha: {too_small_text('α', alpha)}")
         if self.where.engine != "local" and self.out is None:
             raise InputError(f"--engine {self.where.engine} needs --out DIR, on a disk that all workers see.")
 
@@ -202,7 +206,7 @@ def print_trajectory(name: str, rows: Sequence[Row], counts: Sequence[int], cons
     swept = [row for row in rows if row["kind"] == "trajectory"]
     for eps in dict.fromkeys(row["eps"] for row in swept):
         here = [row for row in swept if row["eps"] == eps]
-        title = f"{name} at ε={eps:g}, {here[0]['clips']} clips"
+        title = f"{name} at ε={eps:g}, {counted(here[0]['clips'], 'clip')}"
         table = Table("α", "i", "mean loss", "accuracy", title=title)
         for row in here:
             for steps in counts:

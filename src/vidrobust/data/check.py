@@ -14,6 +14,7 @@ from vidrobust.data.leaks import leak_text, same_contents
 from vidrobust.data.surveys import OK, SurveyOutcome, surveyed
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError
+from vidrobust.runs.wording import counted
 
 CheckReport = dict[str, Any]
 
@@ -139,11 +140,13 @@ def summary(report: CheckReport) -> list[str]:
     if report["layout"] is None:
         return [f"{report['path']}: not usable.", *report["errors"]]
     clips, groups = report["clips"], report["groups"]
-    counts = ", ".join(f"{split} {clips[split]} clips of {groups[split]} sources" for split in SPLITS)
-    lines = [f"{report['path']}: {report['layout']}, {len(report['classes'])} classes", counts]
+    counts = ", ".join(
+        f"{split} {counted(clips[split], 'clip')} of {counted(groups[split], 'source')}" for split in SPLITS
+    )
+    lines = [f"{report['path']}: {report['layout']}, {counted(len(report['classes']), 'class')}", counts]
     empty = [name for name, per in report["classes"].items() if not per["train"] or not per["test"]]
     if empty:
-        lines.append(f"{len(empty)} classes without training or test clips: {', '.join(empty[:5])}")
+        lines.append(f"{counted(len(empty), 'class')} without training or test clips: {', '.join(empty[:5])}")
     lines.append("sizes: " + (", ".join(f"{size} ({count})" for size, count in _first(report["sizes"])) or "none"))
     for name, unit in (("frames", ""), ("seconds", " s"), ("fps", "")):
         span = report[name]
@@ -151,7 +154,9 @@ def summary(report: CheckReport) -> list[str]:
             total = f", {span['total']:g}{unit} in all" if name != "fps" else ""
             lines.append(f"{name}: {span['least']:g} to {span['most']:g}{unit}, median {span['median']:g}{unit}{total}")
     if report["variable_frame_rate"]:
-        lines.append(f"variable frame rate: {report['variable_frame_rate']} videos; frames are taken as stored")
+        lines.append(
+            f"variable frame rate: {counted(report['variable_frame_rate'], 'video')}; frames are taken as stored"
+        )
     lines.append("outcomes: " + ", ".join(f"{outcome} {count}" for outcome, count in report["outcomes"].items()))
     lines += [f"  {one['file']}: {one['outcome']}" for one in report["files"][:20]]
     if len(report["files"]) > 20:

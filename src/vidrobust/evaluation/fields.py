@@ -10,6 +10,7 @@ import torch
 from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.blind import Blind
 from vidrobust.evaluation.defences import Defended
+from vidrobust.notation.units import with_unit
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def attack_text(attack: Any) -> str:
         value, default = getattr(attack, field.name), field.default
         if field.name == "threat" and value is not None:
             rest += [f"{name}={_plain(part)}" for name, part in (("norm", value.norm), ("support", value.support))]
-            terms.append(f"ε={_levels(value.eps)}")
+            terms.append(f"ε={with_unit(str(_levels(value.eps)), type(value.norm).__name__)}")
         elif field.name == "alpha":
             in_pixels = value != "auto" and not getattr(attack, "alpha_is_share", False)
             terms += [f"α={_levels(value) if in_pixels else value}"] if not _same(value, default) else []

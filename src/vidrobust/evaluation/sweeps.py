@@ -14,6 +14,7 @@ from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation.clips import batches, device_of, silent
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.notation.alpha_star import best_step
+from vidrobust.notation.units import check_eps
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -81,6 +82,7 @@ def sweep(
     progress: GradientProgress = silent,
 ) -> list[Row]:
     """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients a clip, for all iteration counts."""
+    check_eps("sweep", eps)
     return [trajectory(model, clips, eps, alpha, steps, at, progress) for alpha in alphas]
 
 
@@ -95,6 +97,7 @@ def step_sizes(
     Returns:
         ``step_size`` rows, one for each i, after the ``trajectory`` rows they rest on.
     """
+    check_eps("step_sizes", eps)
     longest = max(steps)
 
     def measure(power: int) -> Row:

@@ -10,6 +10,7 @@ from vidrobust.notation.calls import EXAMPLE, Call, Multiple, Number, Star, leve
 from vidrobust.notation.policies import check_range
 from vidrobust.notation.scanner import ParseError
 from vidrobust.notation.schedules import spell
+from vidrobust.notation.units import with_unit
 
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
 ATTACK_NAMES: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
@@ -46,9 +47,9 @@ class AttackText:
 
     def __str__(self) -> str:
         if self.name == "FGSM":
-            return f"FGSM(ε={spell(self.eps)})"
+            return f"FGSM(ε={with_unit(spell(self.eps))})"
         alpha = self.alpha if isinstance(self.alpha, str) else spell(self.alpha)
-        return f"PGD(ε={spell(self.eps)},α={alpha},i={self.steps})"
+        return f"PGD(ε={with_unit(spell(self.eps))},α={alpha},i={self.steps})"
 
 
 def attack_from(text: str) -> AttackText:
@@ -61,6 +62,7 @@ def attack_from(text: str) -> AttackText:
     name = ATTACK_NAMES[call.path.lower()]
     _check_terms(call, name, text)
     eps = _number(call, "ε", text)
+    levels(call.fields["ε"], "ε", text)
     if name == "FGSM":
         return AttackText(name, eps, eps, 1)
     steps, alpha = _number(call, "i", text), call.fields["α"]

@@ -13,12 +13,11 @@ Multiple(at=13, factor=2.0)
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from vidrobust.errors import VidrobustWarning
 from vidrobust.notation.scanner import ParseError, Scanner
+from vidrobust.notation.units import UNIT, doubtful, too_small, too_small_text, warn_of
 
 EXAMPLE = "PGD(ε=8,α=α*,i=20)"
 LONGEST, DEEPEST = 4000, 20
@@ -27,13 +26,6 @@ LONGEST, DEEPEST = 4000, 20
 SYMBOLS = {"ε": "ε", "eps": "ε", "epsilon": "ε", "α": "α", "alpha": "α", "i": "i", "steps": "i"}
 """The spellings of ε, α and i, in lower case."""
 
-SMALLEST = 0.01
-"""Of an ε or an α in levels: who writes less means a share of the pixels' range."""
-
-DOUBTFUL = 0.2
-"""An ε below this is told of: it may be 8/255 worked out, as 0.031."""
-
-UNIT = "ε and α are in units of 1/255: write 8, or 8/255, for 8/255"
 _PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LITERAL = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -115,7 +107,7 @@ def read_call(text: str, example: str = EXAMPLE) -> Call:
     return found
 
 
-def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE) -> float:
+def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE, norm: str = "Linf") -> float:
     """An ε or α in units of 1/255.
 
     Raises:
@@ -125,28 +117,9 @@ def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE) -> float
         raise ParseError(text, node.at, f"Expected a number for {symbol}: {UNIT}.", example)
     if too_small(node.value):
         raise ParseError(text, node.at, too_small_text(symbol, node.value), example)
-    if symbol == "ε" and 0 < node.value < DOUBTFUL and not node.over_255:
-        warnings.warn(
-            f"ε={node.value:g} is {node.value:g}/255, less than a fifth of a grey level. If that share of the range of "
-            f"the pixels is meant, write {node.value * 255:.3g}; if not, {node.value:g}/255 says so.",
-            VidrobustWarning,
-            stacklevel=2,
-        )
+    if symbol == "ε" and doubtful(node.value, norm) and not node.over_255:
+        warn_of(node.value, norm)
     return float(node.value)
-
-
-def too_small(value: float) -> bool:
-    """Is it a share of the pixels' range rather than a number of levels?"""
-    return 0 < value < SMALLEST
-
-
-def too_small_text(symbol: str, value: float) -> str:
-    """What to say of a value that is :func:`too_small`."""
-    smaller = " For a smaller α write a share of ε, such as ε/100." if symbol == "α" else ""
-    return (
-        f"{symbol}={value:g} is less than a hundredth of a grey level. ε and α are in units of 1/255, not of the range "
-        f"of the pixels: write {max(value * 255, SMALLEST):.3g} for {value:g} of that range.{smaller}"
-    )
 
 
 class Reader(Scanner):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vidrobust.notation.attack_text import ATTACK_NAMES
-from vidrobust.notation.calls import SYMBOLS, UNIT
+from vidrobust.notation.calls import SYMBOLS
 from vidrobust.notation.families import FAMILIES, MODIFIERS, Option
 from vidrobust.notation.policies import Modifier, Policy, check_range
 from vidrobust.notation.scanner import Scanner
@@ -27,6 +27,7 @@ from vidrobust.notation.schedules import (
     StepsRule,
     Uniform,
 )
+from vidrobust.notation.units import UNIT, doubtful, warn_of
 
 METHOD_NAMES: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
@@ -48,9 +49,12 @@ class Parser(Scanner):
     numbers: list[tuple[int, str, float]]
     """Where each ε, α and i of these brackets stands."""
 
+    plain: list[float]
+    """The ε among them that are not written as fractions of 255."""
+
     def definition(self) -> EpsRule | AlphaRule | StepsRule:
         """A line of the slides' legend, ``U:=U(0,12)`` or ``α~U(2ε,α*)``: the schedule that it defines."""
-        self.example, self.numbers = "U:=U(0,12)", []
+        self.example, self.numbers, self.plain = "U:=U(0,12)", [], []
         name = self.word()
         if not (self.accept("~") if name in DRAWN else self.becomes()):
             raise self.error(self.position, "Expected :=, as in U:=U(0,12); by itself a schedule is no policy.")
@@ -128,7 +132,7 @@ class Parser(Scanner):
         self, name: str, terms: str, defaults: Mapping[str, Any], options: tuple[Option, ...]
     ) -> tuple[dict[str, Any], dict[str, float | str], dict[str, int]]:
         """Terms and options in brackets, in any order, each at most once, and each term that has no default."""
-        self.example, self.numbers = EXAMPLES[name], []
+        self.example, self.numbers, self.plain = EXAMPLES[name], [], []
         rules: dict[str, Any] = {}
         values: dict[str, float | str] = {}
         places: dict[str, int] = {}
@@ -166,6 +170,9 @@ class Parser(Scanner):
         for place, symbol, number in self.numbers:
             with self.blaming(place):
                 check_range(symbol, number, norm)
+        largest = max((number for _, symbol, number in self.numbers if symbol == "ε"), default=0.0)
+        if doubtful(largest, norm) and largest in self.plain:
+            warn_of(largest, norm)
 
     def value(self, option: Option) -> float | str:
         """The number or the words of an option."""
@@ -326,10 +333,13 @@ class Parser(Scanner):
         number = self.number()
         if number is None:
             return None
-        sign = self._folded[self.skip() : self.position + 1]
+        sign, over_255 = self._folded[self.skip() : self.position + 1], False
         if sign == "/" and symbol != "i" and self.accept("/") and self.number() == 255:
+            over_255 = True
             sign = self._folded[self.skip() : self.position + 1]
         if sign in ("/", "*", "+", "-", "^"):
             raise self.error(start, f"Expected a number, a fraction of 255 or, for α, a multiple of ε: {UNIT}.")
         self.numbers.append((start, symbol, number))
+        if symbol == "ε" and not over_255:
+            self.plain.append(number)
         return Fixed(number)

@@ -11,7 +11,6 @@ from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from vidrobust.errors import NotationError
-from vidrobust.notation.calls import too_small, too_small_text
 from vidrobust.notation.families import COMMON, FAMILIES, MODIFIERS, Family
 from vidrobust.notation.schedules import (
     Adaptive,
@@ -28,6 +27,7 @@ from vidrobust.notation.schedules import (
     StepsRule,
     spell,
 )
+from vidrobust.notation.units import too_small, too_small_text, with_unit
 
 AlphaStar: TypeAlias = Callable[[float, int], float]
 """α*(ε, iterations), in units of 1/255."""
@@ -296,16 +296,19 @@ class Policy:
     def __str__(self) -> str:
         terms = [str(part) for part in self.parts]
         if not self.parts:
-            terms += [_term(self.about, symbol, rule) for symbol, rule in self._rules if symbol in self.about.terms]
+            norm = dict(self.options).get("norm", "Linf")
+            terms += [
+                _term(self.about, symbol, rule, str(norm)) for symbol, rule in self._rules if symbol in self.about.terms
+            ]
             terms += [f"{symbol}={value if isinstance(value, str) else spell(value)}" for symbol, value in self.options]
         method = f"{self.family}({','.join(terms)})" if terms else self.family
         return "+".join((method, *(str(modifier) for modifier in self.modifiers)))
 
 
-def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule) -> str:
+def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule, norm: str) -> str:
     if family.eps_max and isinstance(rule, Adaptive):
-        return f"ε_max={spell(rule.high)}"
-    return symbol + ("~" if rule.moves else "=") + str(rule)
+        return f"ε_max={with_unit(spell(rule.high), norm)}"
+    return symbol + ("~" if rule.moves else "=") + (with_unit(str(rule), norm) if symbol == "ε" else str(rule))
 
 
 STANDARD = Policy("standard")

@@ -1,12 +1,19 @@
-"""Text that a terminal shows and does not obey: names of models, classes and files come from elsewhere."""
+"""Text that is shown and not obeyed: names of models, classes and files come from elsewhere."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
 
 def printable(text: object) -> str:
-    r"""Anything as text for a terminal: control and formatting characters become �, but for line breaks and tabs.
+    r"""Anything as text for a terminal or a page: control and formatting characters become �, but for \n and \t.
 
     >>> printable("[red]x\x1b[2J\r\n\u202ey")
     '[red]x�[2J�\n�y'
     """
-    return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in str(text))
+    return re.sub(r"[^ -~\n\t]", lambda found: _shown(found[0]), str(text))
+
+
+def _shown(one: str) -> str:
+    return one if one.isprintable() or unicodedata.category(one) == "Zs" else "�"

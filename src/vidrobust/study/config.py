@@ -10,6 +10,7 @@ from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError, RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.slides import FALLING, LARGE, POLICIES, RISING, RISING_5, SMALL, STRONG, WEAK
+from vidrobust.notation.units import check_eps
 from vidrobust.training.config import FitConfig
 
 Profile: TypeAlias = Literal["quick", "full"]
@@ -63,6 +64,7 @@ def check_budgets(name: str, eps: Sequence[float], *, clean: bool = False, none:
         if not (0 <= value <= LARGEST_EPS) or (value == 0 and not clean):
             low = "from 0" if clean else "above 0"
             raise InputError(f"{name}: ε must lie {low} to {LARGEST_EPS}, in units of 1/255, but is {value:g}.")
+        check_eps(name, value)
     check_distinct(name, eps)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from vidrobust.evaluation.clips import pgd
 from vidrobust.models.building import build
+from vidrobust.runs.wording import counted
 from vidrobust.study.config import StudyConfig
 from vidrobust.study.jobs import PrepareData, device
 from vidrobust.study.plan import StudyPlan
@@ -39,7 +40,8 @@ class StudyCost:
     def __str__(self) -> str:
         return (
             f"{self.gradients / 1e6:.2f} million clip-gradients of {1e3 * self.seconds_per_gradient:.2f} ms, "
-            f"about {self.minutes:.1f} minutes with {self.workers} workers, about {self.disk / 1e6:.0f} MB of disk"
+            f"about {self.minutes:.1f} minutes with {counted(self.workers, 'worker')}, "
+            f"about {self.disk / 1e6:.0f} MB of disk"
         )
 
 

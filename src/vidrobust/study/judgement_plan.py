@@ -15,6 +15,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.fields import _plain, in_levels
 from vidrobust.evaluation.judging import STAGES
+from vidrobust.notation.units import check_eps
 from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.study.jobs import Job, job_key
@@ -28,6 +29,9 @@ CHUNK = 25
 
 THREAT = "Linf(8)"
 
+_THREAT = r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+-]+)\s*(/\s*255)?\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*"
+"""A norm, ε, whether it is a fraction of 255, and a support."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -39,7 +43,9 @@ class Region:
 
 
 def parse_threat(text: str) -> Threat:
-    """A threat from its text: ``Linf(8)``, ``L2(128)``, ``Linf(8, Border(ratio=0.1))``; ε in units of 1/255.
+    """A threat from its text: ``Linf(8)``, ``Linf(8/255)``, ``L2(128)``, ``Linf(8, Border(ratio=0.1))``.
+
+    ε is in units of 1/255, also as a fraction of 255.
 
     Raises:
         InputError: it is none.
@@ -47,7 +53,9 @@ def parse_threat(text: str) -> Threat:
     >>> parse_threat("Linf(8, Border(ratio=0.1))").support
     Border(ratio=0.1)
     """
-    found = re.fullmatch(r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+]+)\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*", text)
+    found = re.fullmatch(
+        r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+-]+)\s*(/\s*255)?\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*", text
+    )
     try:
         eps = float(found[2]) if found else math.nan
     except ValueError:
@@ -57,7 +65,9 @@ def parse_threat(text: str) -> Threat:
             f"--threat {text!r} is no threat: write its norm with ε above 0 in units of 1/255, and maybe a support, "
             'such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))".'
         )
-    return threat_from_text(eps, found[1], found[3] or "WholeClip")
+    if not found[3]:
+        check_eps(f"--threat {text!r}", eps, found[1])
+    return threat_from_text(eps, found[1], found[4] or "WholeClip")
 
 
 def group_threats(texts: Sequence[str]) -> list[Region]:

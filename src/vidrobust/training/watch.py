@@ -18,6 +18,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import robustness_rows
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.losses import cross_entropy, predicted
+from vidrobust.notation.units import check_eps
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -64,6 +65,7 @@ class Watch:
             raise InputError(f'collapse must be "stop", "fall back" or "ignore", but is {self.collapse!r}.')
         if self.every < 0 or self.clips < 1 or self.steps < 1 or self.patience < 0 or not 0 < self.eps <= 255:
             raise InputError(f"a watch needs every ≥ 0, clips ≥ 1, steps ≥ 1, patience ≥ 0 and 0 < eps ≤ 255: {self}.")
+        check_eps("watch.eps", self.eps)
 
 
 WatchFunction: TypeAlias = "Callable[[nn.Module, Clips, str, int], list[Row]]"

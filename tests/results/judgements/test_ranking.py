@@ -52,7 +52,7 @@ def test_who_lies_about_clips_and_what_is_damaged_do_not_count(tmp_path: Path) -
     path, refused = leaderboard(tmp_path)
     assert len(refused) == 2 and "no JSON" in refused[0] and "but they are not" in refused[1]
     html = path.read_text()
-    assert "2 records do not count" in html and "12 clips" in html and ">0.0 %" not in html
+    assert "Records that do not count: 2" in html and "12 clips" in html and ">0.0 %" not in html
 
 
 def test_names_are_text_and_the_page_needs_no_network(tmp_path: Path) -> None:

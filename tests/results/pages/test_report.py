@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vidrobust.errors import RunError
 from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.pages.deck import deck
 from vidrobust.results.pages.report import report
 
 
@@ -175,3 +177,15 @@ def test_importing_figures_does_not_import_plotly_or_scipy():
     code = "import sys, vidrobust.results.pages.report; print(sorted({'plotly', 'scipy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("page", [lambda run: report([run]), deck], ids=["report", "deck"])
+def test_control_and_formatting_characters_of_names_are_not_in_the_page(page, synthetic, tmp_path):
+    """ESC, a bell, what turns text around: in names of models, classes and files, also inside the page's JSON."""
+    odd = "AT\x1b[31m\u202e\u2066ε\x07"
+    rows = [{**row, "model": odd} if row.get("model", "").startswith("AT") else row for row in synthetic.rows(seeds=1)]
+    damaged = {"classes": [odd, "b", "c", "d"], "damaged": [{"file": odd, "reason": odd}]}
+    rows = [{**row, **damaged} if row["kind"] == "dataset" else row for row in rows]
+    shown = Path(page(synthetic.write(tmp_path / "run", rows))).read_text()
+    assert "AT�[31m��ε�" in shown
+    assert not [one for one in "\x1b\u202e\u2066\x07" if one in shown or f"\\u{ord(one):04x}" in shown]

@@ -36,6 +36,7 @@ from vidrobust.results.numbers.fits import linear_fit, power_fit
 from vidrobust.results.numbers.selection import MissingRowsError, Rows, grouped, model_order
 from vidrobust.results.numbers.sensitivity import step_size_rows
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -157,7 +158,7 @@ def step_size(rows: Iterable[Row]) -> go.Figure:
         ends = [mine[0], mine[-1]] if mine[0]["eps"] < mine[-1]["eps"] else [mine[0]]
         sentences.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
     counts = sorted({row["clips"] for row in found})
-    clips = f"{counts[0]} clips" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
+    clips = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
     alt = f"Optimal step size α* against ε, {clips}. {'; '.join(sentences)}."
     figure = new_figure(f"Optimal step size ({clips})", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")
     x, y = published.step_size_numbers()

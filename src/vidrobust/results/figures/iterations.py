@@ -12,6 +12,7 @@ from vidrobust.results.figures.plots import COLOURS, MISSING_STEP, PUBLISHED, ad
 from vidrobust.results.numbers.selection import MissingRowsError
 from vidrobust.results.numbers.sensitivity import Surface, surface, surfaces
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -38,7 +39,8 @@ def sensitivity(rows: Iterable[Row], eps: float) -> go.Figure:
 def _solid(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
-    figure = new_figure(f"PGD loss at ε={data.eps:g} ({data.clips} clips)", f"Surface of {_alt_text(data)}", "", "")
+    title = f"PGD loss at ε={data.eps:g} ({counted(data.clips, 'clip')})"
+    figure = new_figure(title, f"Surface of {_alt_text(data)}", "", "")
     figure.add_traces([
         go.Surface(
             x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis",
@@ -64,7 +66,7 @@ def sensitivity_map(rows: Iterable[Row], eps: float) -> go.Figure:
 def _map(data: Surface) -> go.Figure:
     import plotly.graph_objects as go
 
-    title = f"PGD loss at ε={data.eps:g} ({data.clips} clips)"
+    title = f"PGD loss at ε={data.eps:g} ({counted(data.clips, 'clip')})"
     alt = f"Heat map with contour lines of {_alt_text(data)} The line is the ridge: the best α after each iteration."
     figure = new_figure(title, alt, "iterations i", "step size α (1/255)", yaxis_type="log", showlegend=False)
     figure.add_trace(
@@ -89,8 +91,8 @@ def _alt_text(data: Surface) -> str:
     best = np.unravel_index(int(data.loss.argmax()), data.loss.shape)
     return (
         f"the mean PGD loss at ε={data.eps:g} over {len(data.alphas)} step sizes and {data.steps[-1]} iterations, "
-        f"{data.clips} clips. Greatest, {data.loss.max():.2f}, at α={data.alphas[best[0]]:.3g} and {best[1]} "
-        f"iterations; {data.loss[-1, -1]:.2f} at the largest α={data.alphas[-1]:.3g}."
+        f"{counted(data.clips, 'clip')}. Greatest, {data.loss.max():.2f}, at α={data.alphas[best[0]]:.3g} and "
+        f"{best[1]} iterations; {data.loss[-1, -1]:.2f} at the largest α={data.alphas[-1]:.3g}."
     )
 
 

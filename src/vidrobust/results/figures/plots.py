@@ -12,6 +12,7 @@ import numpy as np
 from vidrobust.results.numbers.accuracy import Curve, Point
 from vidrobust.results.numbers.masking import UNATTACKED
 from vidrobust.results.numbers.selection import CONTROLS, model_order
+from vidrobust.runs.wording import counted
 
 Trace = dict[str, Any]
 
@@ -176,8 +177,9 @@ def clip_counts(points: Iterable[Point]) -> str:
     '20 to 100 clips'
     """
     counts = sorted({point.clips // len(point.per_seed) for point in points})
-    range_text = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
-    return f"{range_text} clips"
+    if len(counts) == 1:
+        return counted(counts[0], "clip")
+    return f"{counts[0]} to {counts[-1]} clips" if counts else "no clips"
 
 
 def plot_curve(axes: Any, curve: Curve, name: str, colour: str, marker: str, dash: str = "-") -> None:

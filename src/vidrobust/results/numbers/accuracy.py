@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind, plain
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def accuracy_text(correct: int, clips: int) -> str:
     '60.0 % (50.2 to 69.1, 100 clips)'
     """
     low, high = interval(correct, clips)
-    return f"{100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}, {clips} clips)"
+    return f"{100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}, {counted(clips, 'clip')})"
 
 
 def pooled(x: float, rows: Sequence[Row]) -> Point:

@@ -66,8 +66,8 @@ RULES: dict[str, Rule] = {
             "note",
             0.0,
             1,
-            "the clips come from so few sources that their intervals cannot be trusted: {count} more sources are "
-            "needed",
+            "the clips come from so few sources that their intervals cannot be trusted; sources that are lacking: "
+            "{count}",
             "take clips of more source videos (--clips)",
         ),
         Rule(
@@ -75,7 +75,7 @@ RULES: dict[str, Rule] = {
             "model",
             0.0,
             1,
-            "{count} videos lie in two splits with the same content: the model may know them",
+            "videos that lie in two splits with the same content: {count}; the model may know them",
             "delete them from one split",
         ),
         Rule(
@@ -166,7 +166,7 @@ RULES: dict[str, Rule] = {
             "search",
             0.0,
             1,
-            "{count} attacks on a clip could not be run",
+            "attacks on a clip that could not be run: {count}",
             "mend what fails, or give it more memory, and judge again: what is finished is kept",
         ),
         Rule(

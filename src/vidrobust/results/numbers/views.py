@@ -14,6 +14,7 @@ from vidrobust.results.numbers.accuracy import Point, evaluated, evaluated_split
 from vidrobust.results.numbers.attacks import CLEAN, attack_label, point_of
 from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 
 Way = tuple[str, str]
 """What is counted (clip, video), and what the attack saw (clip, video)."""
@@ -38,7 +39,7 @@ class Viewing:
     """None where no video was counted."""
 
     def __str__(self) -> str:
-        several = "sliding clips" if self.views == "sliding" else f"{self.views} clips a video"
+        several = f"{counted(self.views, 'clip')} a video" if isinstance(self.views, int) else "sliding clips"
         return several + (f", mean {self.average}" if self.average else "")
 
 

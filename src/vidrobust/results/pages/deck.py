@@ -31,6 +31,7 @@ from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 
 
 def deck(
@@ -149,7 +150,7 @@ def _values(content: RunContent) -> dict[str, str]:
             f"{found['clips'][name]} {name}" for name in ("train", "val", "test") if name in found["clips"]
         )
         about = (
-            f"Data: {found['name']}, {len(found['classes'])} classes, {found['frames']} frames of "
+            f"Data: {found['name']}, {counted(len(found['classes']), 'class')}, {counted(found['frames'], 'frame')} of "
             f"{found['size']}×{found['size']} pixels; clips: {clips}"
         )
     gaps = list(dict.fromkeys(row["model"] for row in of_kind(content.rows, "gap")))
@@ -205,7 +206,7 @@ def _claims(content: RunContent) -> Html:
 
 def _assemble(content: RunContent, slides: str, page: Embedded) -> str:
     values = {
-        "title": escape(f"Challenges on Adversarial Training for Videos: {content.name}"),
+        "title": text(f"Challenges on Adversarial Training for Videos: {content.name}"),
         "version": escape(package_version()), "slides": slides,
         "css": "\n".join([resource("page.css"), _reveal("dist/reveal.css"), resource("deck.css")]),
         "reveal": _script("dist/reveal.js"), "notes": _script("plugin/notes/notes.js"),

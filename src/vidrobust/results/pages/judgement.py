@@ -13,6 +13,7 @@ from vidrobust.results.pages.embedded import resource
 from vidrobust.results.pages.markup import Html, folded, html_table, tag, text
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
+from vidrobust.runs.wording import counted
 
 CURVE = (320, 140)
 """Width and height of a curve, in pixels."""
@@ -23,11 +24,14 @@ def percent(share: dict[str, Any]) -> str:
 
     >>> percent({"correct": 5, "clips": 20, "low": 0.1, "high": 0.47, "sources": 20})
     '25.0 % [10.0 %, 47.0 %] of 20 clips of 20 sources'
+    >>> percent({"correct": 1, "clips": 1, "low": 0.02, "high": 1.0, "sources": 1})
+    '100.0 % [2.0 %, 100.0 %] of 1 clip of 1 source'
     """
     value = share["correct"] / share["clips"]
     low, high = share["low"], share["high"]
-    return f"{value:.1%} [{low:.1%}, {high:.1%}] of {share['clips']} clips of {share['sources']} sources".replace(
-        "%", " %"
+    return (
+        f"{value:.1%} [{low:.1%}, {high:.1%}] of {counted(share['clips'], 'clip')} of "
+        f"{counted(share['sources'], 'source')}".replace("%", " %")
     )
 
 
@@ -40,7 +44,7 @@ def lines(judgement: Judgement) -> list[str]:
     found += [f"note: {note}" for note in record.get("notes", [])]
     found.append(f"clean: {percent(record['clean'])}")
     if "videos" in record:
-        found.append(f"clean, whole videos: {percent(record['videos'])}".replace("clips", "videos"))
+        found.append(f"clean, whole videos: {percent(record['videos'])}".replace("clip", "video"))
     for threat in record["threats"]:
         found.append(f"{_name(threat)}, worst case: {percent(threat['worst_case'])}")
     return [printable(line) for line in found]
@@ -101,7 +105,7 @@ def _verdict(record: dict[str, Any]) -> Html:
 def _numbers(record: dict[str, Any]) -> Html:
     rows: list[Sequence[object]] = [("clean clips", percent(record["clean"]))]
     if "videos" in record:
-        rows.append(("clean videos, by several clips of each", percent(record["videos"]).replace("clips", "videos")))
+        rows.append(("clean videos, by several clips of each", percent(record["videos"]).replace("clip", "video")))
     rows += [(f"{_name(threat)}, worst case", percent(threat["worst_case"])) for threat in record["threats"]]
     caption = "Accuracy, with 95 % intervals clustered by source"
     return Html(tag("h2", "How robust it is") + html_table(("clips", "accuracy"), rows, caption))
@@ -114,7 +118,8 @@ def _threat(threat: dict[str, Any], record: dict[str, Any]) -> Html:
         (attack, left, fell.get(attack, 0), only.get(attack, "")) for attack, left in threat.get("standing", {}).items()
     ]
     parts = [tag("h2", name), curve(threat, clips)]
-    head = ("attack", f"of {clips} clips stand after it", "nearest found by it", "in the subset broken by it alone")
+    standing = f"of {counted(clips, 'clip')} stand after it"
+    head = ("attack", standing, "nearest found by it", "in the subset broken by it alone")
     parts.append(html_table(head, attacks, f"{name}: which attack broke what"))
     parts.append(_checks(threat.get("checks", []), f"{name}: signs that the attacks fail"))
     listed = _listed([f"{attack}: {how}" for attack, how in threat.get("attacks", {}).items()])
@@ -129,8 +134,8 @@ def curve(threat: dict[str, Any], clips: int) -> Html:
     most = max(at for at, _ in points)
     places = [(width * at / most, height * (1 - left / clips)) for at, left in points]
     path = f"M{places[0][0]:.1f},{places[0][1]:.1f}" + "".join(f"L{x:.1f},{y:.1f}" for x, y in places[1:])
-    mark = width * threat["eps"] / most
-    caption = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {clips} clips"
+    mark, shown = width * threat["eps"] / most, counted(clips, "clip")
+    caption = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {shown}"
     return Html(
         f'<figure class="curve"><svg viewBox="-4 -4 {width + 8} {height + 8}" width="{width}" role="img" '
         f'aria-label="{text(caption)}"><path class="axis" d="M0,0V{height}H{width}"/>'

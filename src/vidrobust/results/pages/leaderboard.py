@@ -48,7 +48,7 @@ def _body(standings: Sequence[Standing], refused: Sequence[str]) -> str:
     parts += [_track(track, [one for one in standings if one.track == track]) for track in tracks]
     if refused:
         listed = "".join(tag("li", why) for why in refused)
-        parts.append(Html(tag("h2", f"{len(refused)} records do not count") + f"<ul>{listed}</ul>"))
+        parts.append(Html(tag("h2", f"Records that do not count: {len(refused)}") + f"<ul>{listed}</ul>"))
     return "".join(parts)
 
 

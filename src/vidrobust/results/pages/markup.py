@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from vidrobust.results.figures.table import Cell, Table
+from vidrobust.runs.printable import printable
 
 
 class Html(str):
@@ -29,17 +30,26 @@ def packed_plotly() -> str:
 
 
 def embedded_json(value: object) -> str:
-    """JSON that may stand inside a script element: no ``<`` can end it, and no NaN, which browsers refuse."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    r"""JSON that may stand inside a script element: no ``<`` can end it, and no NaN, which browsers refuse.
+
+    >>> embedded_json("<\x1b\u202e\\u001b")
+    '"\\u003c��\\\\u001b"'
+    """
+    found = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return _CONTROL.sub(lambda match: match[1] or "�", printable(found))
+
+
+_CONTROL = re.compile(r"(\\\\)|\\u00[01][0-9a-f]|\\[bfr]")
+"""A backslash in JSON, or a control character."""
 
 
 def text(value: object) -> Html:
-    """Anything as text of the page.
+    r"""Anything as text of the page, without characters that would turn it around or hide it.
 
-    >>> text("<b>"), text(Html("<b>"))
-    ('&lt;b&gt;', '<b>')
+    >>> text("<b>"), text(Html("<b>")), text("a\u202eb\x1b[2J")
+    ('&lt;b&gt;', '<b>', 'a�b�[2J')
     """
-    return value if isinstance(value, Html) else Html(escape(str(value)))
+    return value if isinstance(value, Html) else Html(escape(printable(value)))
 
 
 def tag(name: str, content: object, kind: str = "") -> Html:

@@ -16,6 +16,7 @@ from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.markup import Html, folded, missing_note, policy, tag, text
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 
 VERDICTS = ("reproduced", "not reproduced", "undecided")
 
@@ -140,7 +141,7 @@ def _data(rows: Sequence[Row]) -> Html:
         ", ".join(f"{row[name][split]} {split}" for split in ("train", "val", "test") if split in (row.get(name) or {}))
         for name in ("clips", "groups")
     )
-    lead = f"Data set {row['name']}: {len(row['classes'])} classes; clips: {clips}"
+    lead = f"Data set {row['name']}: {counted(len(row['classes']), 'class')}; clips: {clips}"
     lead += f"; from sources: {groups}." if groups else "."
     contrast = row.get("contrast")
     lead += f" {row['frames']} frames of {row['size']}×{row['size']} pixels"

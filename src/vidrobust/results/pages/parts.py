@@ -18,6 +18,7 @@ from vidrobust.results.numbers.selection import MissingRowsError, model_order
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded
 from vidrobust.results.pages.markup import Html, folded, html_table, number_table, tag, text
+from vidrobust.runs.wording import counted
 
 _PASSED = {True: ("passed", "verdict passed"), False: ("not passed", "verdict failed")}
 
@@ -121,12 +122,12 @@ def _costs(content: RunContent, page: Embedded) -> Html:
         for one in found
     ]
     lead = (
-        f"{total[0]} jobs took {total[1]:,} gradients of single clips, {total[2] / 60:.1f} minutes of work and "
-        f"{total[3] / 60:.1f} minutes of processor time."
+        f"{counted(total[0], 'job')} took {total[1]:,} gradients of single clips, {total[2] / 60:.1f} minutes of work "
+        f"and {total[3] / 60:.1f} minutes of processor time."
     )
     head = ("Job (its seeds together)", "Jobs", "Clip gradients", "Minutes", "CPU minutes")
     listed = html_table(head, lines, "What each row cost, the dearest first; minutes include waiting for other work")
-    return Html(tag("p", lead) + folded(f"cost of each of {len(found)} rows", listed))
+    return Html(tag("p", lead) + folded(f"cost of {counted(len(found), 'row')}", listed))
 
 
 def _origin(content: RunContent, page: Embedded) -> Html:

@@ -65,7 +65,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embedded) -> str:
     names = ", ".join(one.name for one in contents)
     values = {
-        "version": escape(package_version()), "title": escape(f"vidrobust: {names}"), "css": resource("page.css"),
+        "version": escape(package_version()), "title": text(f"vidrobust: {names}"), "css": resource("page.css"),
         "js": scripts("common.js", "figures.js", "player.js", "page.js"), "body": body, "contents": links,
         "source": escape(published.SOURCE), "wide": " several" if len(contents) > 1 else "", **page.data(),
     }  # fmt: skip

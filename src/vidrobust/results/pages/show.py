@@ -18,6 +18,7 @@ from vidrobust.results.numbers.selection import CONTROLS, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.overview import at, headline, lacks
 from vidrobust.runs.directory import Run
+from vidrobust.runs.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,7 +108,11 @@ def _summary(content: RunContent) -> Iterator[str]:
     """What the run is, its most robust model, and what it lacks."""
     data = next(iter(of_kind(content.rows, "dataset")), None)
     clips = data["clips"].get("test", 0) if data else 0
-    about = f"{data['name']}, {len(data['classes'])} classes, {clips} test clips" if data else "no data yet"
+    about = (
+        f"{data['name']}, {counted(len(data['classes']), 'class')}, {counted(clips, 'test clip')}"
+        if data
+        else "no data yet"
+    )
     yield f"{content.name}: {content.run.kind}; {about}"
     found = headline(content.rows)
     if found:
