@@ -6,9 +6,12 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network
+
 import pytest
 import torch
 from helpers import devices
+from helpers.hub_server import Hub, reach, serving
 from helpers.studies import finish, start
 from hypothesis import HealthCheck, settings
 
@@ -107,6 +110,14 @@ def vidrobust(
         return code, found.out, found.err
 
     return run
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A stand-in of the Hugging Face Hub, which the hub's client asks."""
+    with serving() as found:
+        reach(found, monkeypatch, tmp_path / "hugging face")
+        yield found
 
 
 @pytest.fixture(scope="session")

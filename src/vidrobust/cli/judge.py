@@ -136,8 +136,9 @@ class Judge(Verb):
         """The model and its data, so that a process anywhere finds them."""
         if is_run(self.subject, self.data):
             return {"split": self.split, "run": str(Path(self.subject).resolve()), "model": self.model}
+        asked = found.origin if self.subject.startswith("hf:") and self.weights is None else self.subject  # pinned
         model, file = (
-            str(Path(text).resolve()) if text and Path(text).exists() else text for text in (self.subject, self.weights)
+            str(Path(text).resolve()) if text and Path(text).exists() else text for text in (asked, self.weights)
         )
         about = {"model": model, "file": file, "convention": self.convention, "data": found.data.config}
         return {"split": self.split, **about}

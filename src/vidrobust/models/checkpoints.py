@@ -98,7 +98,8 @@ def load_model(
     """A model by its text or its file.
 
     Args:
-        spec: a network of this library (``resnext3d-101``), ``torchvision:r3d_18``, ``hf:ORG/NAME``, ``hf:./folder``,
+        spec: a network of this library (``resnext3d-101``), ``torchvision:r3d_18``, ``hf:ORG/NAME``, ``hf:./folder``
+            (of transformers, or what ``vidrobust push`` wrote; ``hf:ORG/NAME(revision=…)`` pins a commit),
             ``pytorchvideo:slow_r50``, your own ``mypkg.module:factory``, a ``.pt2`` or ``.onnx`` file; a run directory,
             a file of weights that this library wrote, or a checkpoint of 3D-ResNets.
         weights: a checkpoint (``.pth``, ``.safetensors``), a run directory, or the name of weights of torchvision.
@@ -128,6 +129,13 @@ def _loaded(
         return _from_file(path, classes, new_head, convention, seed)
     wanted = parse_spec(text)
     if wanted.kind == "hf" and weights is None:
+        from vidrobust.models.libraries.hub import expected_clips, fetched
+
+        folder = fetched(wanted)
+        if folder is not None:
+            model = _from_file(folder, classes, new_head, convention, seed)
+            model.expects = getattr(model, "expects", None) or expected_clips(folder)
+            return model
         from vidrobust.models.libraries.hugging_face import hugging_face_checkpoint
 
         found = hugging_face_checkpoint(wanted)

@@ -16,6 +16,7 @@ from vidrobust.evaluation.sweeps import calibrated
 from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
+from vidrobust.models.libraries.hub import pinned
 from vidrobust.models.spec import names_code, parse_spec
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
@@ -114,10 +115,7 @@ class Trained:
             RunError: there is none; for a study the message lists the models it has.
         """
         name = "standard" if names_code(name) else name  # it says that the function may be called
-        run, training, folder = None if path.is_file() else Run.open(path), None, path
-        if run is not None and run.kind == "study":
-            training, folder = _in_study(run, name)
-        file = folder if run is None else folder / "model.safetensors"
+        run, training, file = weights_of(path, name)
         model, about = load_described(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
@@ -151,6 +149,7 @@ class Trained:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
         folder = open_videos(config)
+        source = replace(source, model=pinned(source.model)) if source.weights is None else source
         model = source.load(len(folder.classes), log).to(device())
         data = load(sized(model, config, frames, size))
         check_class_count(model, data)
@@ -196,6 +195,20 @@ def self_tested(model: nn.Module, data: VideoClips, strict: bool = True) -> list
         if strict and finding.name in ("layout", "output", "not finite"):
             raise InputError(f"the model cannot be used: {finding}")
     return found
+
+
+def weights_of(path: Path, name: str = "standard") -> tuple[Run | None, TrainModel | None, Path]:
+    """The weights of a training run, of the named model of a study, or a bare file: run, training and file.
+
+    Raises:
+        RunError: there is none; for a study the message lists the models it has.
+    """
+    if path.is_file():
+        return None, None, path
+    run, training, folder = Run.open(path), None, path
+    if run.kind == "study":
+        training, folder = _in_study(run, name)
+    return run, training, folder / "model.safetensors"
 
 
 def _in_study(run: Run, name: str) -> tuple[TrainModel, Path]:

@@ -62,7 +62,7 @@ def hugging_face_checkpoint(spec: Spec) -> Checkpoint | None:
     progress.disable_progress_bar()
     try:
         model, report = transformers.AutoModelForVideoClassification.from_pretrained(
-            spec.name, config=config, output_loading_info=True
+            spec.name, config=config, output_loading_info=True, **_revision(spec)
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"the weights of {spec.name} cannot be loaded ({_line(error)}).") from error
@@ -113,15 +113,21 @@ def _wants(spec: Spec, config: Any) -> dict[str, Any]:
     wants: dict[str, Any] = {"layout": "BTCHW", "size": side, "frames": frames}
     if {"mean", "std"} <= spec.pixels.keys():
         return wants
-    return {**wants, **normalisation(_constants(spec.name), spec.name)}
+    return {**wants, **normalisation(_constants(spec), spec.name)}
 
 
-def _constants(name: str) -> Mapping[str, Any]:
+def _revision(spec: Spec) -> dict[str, str]:
+    """The commit or branch of a checkpoint, where its text names one."""
+    return {"revision": str(spec.options["revision"])} if "revision" in spec.options else {}
+
+
+def _constants(spec: Spec) -> Mapping[str, Any]:
     """The processor's configuration of a checkpoint."""
+    name = spec.name
     cached_file = library("transformers.utils", "transformers").cached_file
     for file in PROCESSOR_FILES:
         try:
-            found = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+            found = cached_file(name, file, _raise_exceptions_for_missing_entries=False, **_revision(spec))
         except OSError:
             found = None
         if found is not None:

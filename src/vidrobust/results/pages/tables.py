@@ -90,11 +90,17 @@ def _costs(run: Run) -> Table:
 # --------------------------------------------------------------------------------------------------------- formats
 
 
+def plain(text: object) -> str:
+    r"""Text that Markdown shows as it is, in one line.
+
+    >>> print(plain("a_b | <c>"))
+    a\_b \| \<c\>
+    """
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", " ".join(str(text).split()))
+
+
 def markdown(table: Table) -> str:
     """A table as Markdown (GitHub's)."""
-
-    def plain(text: str) -> str:
-        return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text).replace("\n", " ")
 
     def written(cell: Cell) -> str:
         if cell.value is None:
