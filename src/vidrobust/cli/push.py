@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
-from vidrobust.cli.terminal import telling
-from vidrobust.results.judgements.record import read
+from vidrobust.cli.terminal import printer
+from vidrobust.results.judgements.record import read_judgement
 from vidrobust.study.sharing import repository, upload, write_folder
 from vidrobust.study.trained import weights_of
 
@@ -31,6 +32,11 @@ class Push(Verb):
         dry_run: write the folder, and stop.
     """
 
+    NEXT = (
+        Step("vidrobust push runs/at hf:ORG/at-motion --judgement runs/at-judged --dry_run", "look at it before"),
+        Step("vidrobust judge hf:ORG/at-motion --data motion", "what anybody may then do"),
+    )
+
     subject: Path = option(positional=True, type=Path, metavar="RUN")
     to: str = option(positional=True, type=str, metavar="hf:ORG/NAME")
     model: str = "standard"
@@ -42,14 +48,14 @@ class Push(Verb):
     def run(self, console: Console) -> None:
         """Write the folder, push it, and print the text that loads the model; of a dry run the files."""
         name = repository(self.to)
-        judgement = None if self.judgement is None else read(self.judgement)
+        judgement = None if self.judgement is None else read_judgement(self.judgement)
         found, _, weights = weights_of(self.subject, self.model)
         folder = self.out or (self.subject if found else self.subject.parent) / "hub"
         rows = [] if found is None or found.kind != "train" else found.rows("accuracy")
         files = write_folder(weights, folder, name, judgement, rows)
-        told = telling(console)
+        log = printer(console)
         if judgement is None:
-            told("the model was not judged, and its card says so: --judgement DIR, of `vidrobust judge`.")
+            log("the model was not judged, and its card says so: --judgement DIR, of `vidrobust judge`.")
         if self.dry_run:
             print(*files, sep="\n")
             return

@@ -134,7 +134,7 @@ def _loaded(
         folder = fetched(wanted)
         if folder is not None:
             model = _from_file(folder, classes, new_head, convention, seed)
-            model.expects = getattr(model, "expects", None) or expected_clips(folder)
+            model.expects = getattr(model, "expects", None) or expected_clips(folder)  # type: ignore[assignment]
             return model
         from vidrobust.models.libraries.hugging_face import hugging_face_checkpoint
 

@@ -147,8 +147,9 @@ def about(folder: Path) -> dict[str, Any]:
 
 def expected_clips(folder: Path) -> tuple[int, int] | None:
     """Frames and size of the clips that a model was trained on, if its table tells them."""
-    found = about(folder).get("frames"), about(folder).get("size")
-    return found if all(isinstance(number, int) and 1 <= number <= 4096 for number in found) else None
+    frames, size = (about(folder).get(name) for name in ("frames", "size"))
+    fit = all(isinstance(number, int) and 1 <= number <= 4096 for number in (frames, size))
+    return (int(frames or 0), int(size or 0)) if fit else None
 
 
 def hash_of(file: Path) -> str:
