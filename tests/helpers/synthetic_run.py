@@ -69,6 +69,7 @@ def every_kind() -> list[Row]:
         },
         {"kind": "stopped", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "stop": True},
         {"kind": "fallback", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "policy": "p"},
+        certificate(),
         {
             "kind": "example", "file": "jobs/examples/example-0.npz", "video": "v", "label": "left", "model": "m",
             "eps": 8.0, "alpha": 2.0, "steps": 10, "clean_top": [["left", 0.9]], "adversarial_top": [["right", 0.8]],
@@ -92,6 +93,16 @@ def manifest(clips: int = CLIPS, sources: int = 12) -> Row:
         for index in range(clips)
     ]  # fmt: skip
     return {"kind": "manifest", "clips_of": content_key(listed), "clips": clips, "list": listed}
+
+
+def certificate(text: str = "CROWN(ε=4)", eps: float = 4.0, held: int = 20, **changed: object) -> Row:
+    """A certificate of the first so many clips."""
+    return {
+        "kind": "certificate", "model": "standard", "seed": 0, "split": "test", "clips": CLIPS, "certificate": text,
+        "norm": "Linf", "support": "WholeClip", "defence": "", "unit": "1/255", "clips_of": manifest()["clips_of"],
+        "correct": max(held, 30), "abstained": 0, "radius": [eps] * held + [0.0] * (CLIPS - held), "draws": 0,
+        "sources": 12,
+    } | changed  # fmt: skip
 
 
 def accuracy(model: str, seed: int, split: str, share: float, clips: int) -> Row:

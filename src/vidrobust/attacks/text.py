@@ -48,7 +48,7 @@ from vidrobust.runs.code import refuse_code
 from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
 
-_FIELDS = {"ε": "eps", "α": "alpha", "i": "steps"}
+_FIELDS = {"ε": "eps", "α": "alpha", "i": "steps", "σ": "sigma"}
 """The names that Python knows the terms of the notation by."""
 
 _CONSTANTS = {"true": True, "false": False, "none": None}
@@ -133,6 +133,7 @@ class _Builder:
         eps = self._eps(given.pop("eps", None), given.get("norm"))
         made = self._threat(call, takes, eps, given)
         alpha = None if getattr(kind, "alpha_is_share", False) else given.pop("alpha", None)
+        made |= {"sigma": self._sigma(given.pop("sigma"))} if "sigma" in given and "sigma" in takes else {}
         made |= {name: self._value(node, eps) for name, node in given.items()}
         if alpha is not None:
             made["alpha"] = self._alpha(alpha, eps or 0.0, made.get("steps", 1))
@@ -150,6 +151,14 @@ class _Builder:
         if not 0 <= eps <= (1e9 if wide else 255):
             raise self._error(node.at, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
         return eps
+
+    def _sigma(self, node: Value) -> float:
+        """A standard deviation of noise in levels, of which less than one is a share of the pixels' range instead."""
+        if not isinstance(node, Number) or not 1 <= node.value <= 1e6:
+            given = getattr(node, "value", 0.25)
+            hint = f": write {255 * given:g} for {given:g} of the pixels' range" if 0 < given < 1 else ""
+            raise self._error(node.at, f"σ is a number from 1, in units of 1/255{hint}")
+        return node.value * PIXEL
 
     def _threat(
         self, call: Call, takes: Mapping[str, Any], eps: float | None, given: dict[str, Value]

@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "accuracy of a trained model under attacks",
     "sweep": "PGD's loss over step sizes × iterations, and α*",
     "attack": "attack some clips and look at them",
+    "certify": "what no perturbation can change, beside what attacks do",
     "judge": "how robust a model is, and whether to believe the number",
     "verify": "score the adversarial clips of a judgement anew",
     "compare": "two judgements, clip for clip",

@@ -39,6 +39,17 @@ def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
     console.print(table)
 
 
+def show_certificates(rows: Sequence[Row], console: Console) -> None:
+    """Print how many clips each certificate holds for, and how far."""
+    table = Table("certificate", "certified [95 %]", "right", "abstained", "mean radius", "draws")
+    for row in (row for row in rows if row["kind"] == "certificate"):
+        held = sum(size > 0 for size in row["radius"])
+        mean = f"{sum(row['radius']) / row['clips']:.3g} ({row['unit']}, {row['norm']})"
+        counts = (str(row[name]) for name in ("correct", "abstained"))
+        table.add_row(row["certificate"], rate(held, row["clips"]), *counts, mean, str(row["draws"]))
+    console.print(table)
+
+
 def printer(console: Console) -> Callable[[str], None]:
     """Says on the standard error what the user should know."""
     return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)

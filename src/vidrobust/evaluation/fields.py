@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
 
+LEVELS = {"eps": "ε", "sigma": "σ"}
+"""Fields of certificates that are in pixels, and how their text calls them, which counts them in units of 1/255."""
+
+
 def layers(attack: Any) -> Iterator[Any]:
     """The attack, the search that it wraps, the search within that one, and so on.
 
@@ -73,6 +77,8 @@ def attack_text(attack: Any) -> str:
         elif field.name == "alpha":
             in_pixels = value != "auto" and not getattr(attack, "alpha_is_share", False)
             terms += [f"α={_levels(value) if in_pixels else value}"] if not _same(value, default) else []
+        elif field.name in LEVELS:
+            terms.append(f"{LEVELS[field.name]}={_levels(value)}")
         elif field.name == "steps":
             terms += [f"i={value}"] if not _same(value, default) else []
         elif not _same(value, default):

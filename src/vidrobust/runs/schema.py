@@ -174,6 +174,12 @@ def _steps(row: dict[str, Any]) -> str | None:
     return None
 
 
+def _radii(row: dict[str, Any]) -> str | None:
+    if len(row["radius"]) == row["clips"] and sum(map(bool, row["radius"])) <= row["correct"]:
+        return None
+    return "radius has not one number for each clip, 0 for each that is not certified to be right"
+
+
 _MODEL: dict[str, FieldCheck] = {"model": _text, "seed": _whole}
 _BUDGET: dict[str, FieldCheck] = {"eps": _size, "alpha": _size, "steps": _count}
 _THREAT: dict[str, FieldCheck] = {
@@ -297,6 +303,22 @@ KINDS: dict[str, Kind] = {
         _LACKED,
         at_most=_WITHIN,
         agree=_survivors,
+    ),
+    "certificate": Kind(
+        {
+            **_MODEL,
+            "split": _text,
+            "clips": _count,
+            "certificate": _text,
+            "norm": _text,
+            "support": _text,
+            "defence": _text,
+            "unit": _text,
+            "clips_of": _text,
+        },
+        {"correct": _count, "abstained": _count, "radius": _list_of(_size), "draws": _count, "sources": _count},
+        at_most=(("correct", "clips"), ("abstained", "clips")),
+        agree=_radii,
     ),
     "masking": Kind(
         {**_MODEL, "clips": _count, "noise_eps": _size, "huge_eps": _size, "clips_of": _text},

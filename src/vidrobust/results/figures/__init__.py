@@ -8,6 +8,7 @@ what the page, the deck, the export and the terminal show is this list.
 from __future__ import annotations
 
 from vidrobust.results.figures.attacks import ATTACKS_FIGURE, published_radar, radar
+from vidrobust.results.figures.certificates import CERTIFICATES_FIGURE, certificates
 from vidrobust.results.figures.contrast import CONTRAST_FIGURE, difficulty
 from vidrobust.results.figures.epochs import (
     GAP_FIGURE,
@@ -38,6 +39,7 @@ FIGURES: tuple[Figure, ...] = (
     GAP_FIGURE,
     ATTACKS_FIGURE,
     VIEWS_FIGURE,
+    CERTIFICATES_FIGURE,
     CONTRAST_FIGURE,
 )
 """All figures, in the order of the slides."""
@@ -51,6 +53,7 @@ __all__ = [
     "Plot",
     "Series",
     "Table",
+    "certificates",
     "difficulty",
     "gap",
     "new_figure",

@@ -1,0 +1,147 @@
+"""Model × clips × certificate → rows, with those of attacks on the same clips beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.wrappers import seeded_by_clips
+from vidrobust.evaluation.certificates.binomial import clopper_pearson
+from vidrobust.evaluation.certificates.certified import ABSTAINED
+from vidrobust.evaluation.certificates.smoothing import Draws, Smoothed, Smoothing
+from vidrobust.evaluation.clips import batches, device_of, evaluate, robustness_row, silent
+from vidrobust.evaluation.fields import attack_budget, attack_fields, attack_text, in_levels
+from vidrobust.evaluation.manifest import clips_of
+from vidrobust.fast.view import answers
+from vidrobust.threats import Threat
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vidrobust.data.clips import Clips
+    from vidrobust.evaluation.certificates.certified import Certificate
+    from vidrobust.evaluation.clips import GradientProgress
+    from vidrobust.runs.rows import Row
+
+DRAWS = 200
+"""Draws by which it is checked that an attack on a smoothed classifier has succeeded."""
+
+
+def certify(model: nn.Module, clips: Clips, certificate: Certificate, progress: GradientProgress = silent) -> Row:
+    """A ``certificate`` row.
+
+    Args:
+        model: left as it was.
+        clips: the clips, each at its centre.
+        certificate: such as :class:`~vidrobust.evaluation.certificates.bounds.CROWN`.
+        progress: called with the clips done.
+    """
+    right, radius, abstained, draws = 0, list[float](), 0, 0
+    for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
+        for some in torch.arange(len(part)).split(8):  # of bounds, each holds all numbers of a network in float64
+            found = certificate(model, x[some], y[some])
+            right += int((found.predicted == y[some].cpu()).sum())
+            abstained += int((found.predicted == ABSTAINED).sum())
+            radius += [in_levels(size) for size in found.right(y[some]).tolist()]
+            draws += int(found.draws.sum())
+            progress(len(some))
+    return {
+        "kind": "certificate",
+        "certificate": attack_text(certificate),
+        **_of(certificate),
+        "unit": "1/255",
+        "clips": len(clips),
+        "sources": len(set(clips.sources)),
+        "clips_of": clips_of(clips),
+        "correct": right,
+        "abstained": abstained,
+        "radius": radius,
+        "draws": draws,
+    }
+
+
+def _of(certificate: Certificate) -> Row:
+    """Norm and support of what a certificate withstands, and what it is of beside the model itself."""
+    threat = attack_fields(_Threatening(certificate))
+    defence = f"Smoothing(σ={in_levels(certificate.sigma):g})" if isinstance(certificate, Smoothing) else ""
+    return {"norm": threat["norm"], "support": threat["support"], "defence": defence}
+
+
+class _Threatening:
+    """What :func:`attack_fields` reads norm and support from."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.threat = Threat(certificate.norm, 0.0, certificate.support)
+
+
+def attacks_beside(certificate: Certificate) -> list[PGD]:
+    """The attacks that bound from above what a certificate bounds from below: PGD under its threat."""
+    if isinstance(certificate, Smoothing):
+        budgets, steps = [certificate.sigma * times for times in (1, 2, 4)], 8
+    else:
+        budgets, steps = [getattr(certificate, "eps", 0.0)], 20
+    return [
+        PGD(Threat(certificate.norm, eps, certificate.support), eps / 4, steps, keep="best") for eps in budgets if eps
+    ]
+
+
+def attacked(model: nn.Module, clips: Clips, certificate: Certificate, right: Tensor) -> list[Row]:
+    """``robustness`` rows of what a certificate is of, under :func:`attacks_beside`.
+
+    Args:
+        model: left as it was.
+        clips: the clips.
+        certificate: of a smoothed classifier, that is attacked, through :class:`Smoothed`.
+        right: ``N`` bool: clips whose class the certificate says rightly.
+    """
+    searches = attacks_beside(certificate)
+    if not isinstance(certificate, Smoothing):
+        return evaluate(model, clips, searches)
+    rows = [{**robustness_row(right, clips, model), "attack": "none"}]
+    for search in searches:
+        standing = _standing(model, clips, certificate, search, right)
+        setting: Row = dict(zip(("eps", "alpha", "steps"), attack_budget(search), strict=True))
+        row = {**robustness_row(standing, clips, model), **setting, **attack_fields(search)}
+        rows.append({**row, "attack": attack_text(search)})
+    return [{**row, "defence": _of(certificate)["defence"]} for row in rows]
+
+
+def _standing(model: nn.Module, clips: Clips, certificate: Smoothing, search: Any, right: Tensor) -> Tensor:
+    """Which clips the attack leaves the smoothed class of, as far as :data:`DRAWS` draws tell."""
+    standing, smoothed = right.clone(), Smoothed(model, certificate.sigma).eval()
+    for part, x, y in batches(clips, right.nonzero().flatten(), device_of(model)):
+        with seeded_by_clips(certificate.seed, x):
+            moved = search(smoothed, x, y).clips
+        with torch.no_grad():
+            held = [not broken(model, clip, int(label), certificate) for clip, label in zip(moved, y, strict=True)]
+        standing[part] = torch.tensor(held)
+    return standing
+
+
+def broken(model: nn.Module, clip: Tensor, label: int, certificate: Smoothing) -> bool:
+    """Is another class than ``label`` the most frequent one of a clip under noise, beyond the failure probability?"""
+    votes = Draws(answers(model), clip, certificate.sigma, certificate.seed)(DRAWS)
+    other = int(torch.where(torch.arange(len(votes)) == label, -1, votes).argmax())
+    both = int(votes[other] + votes[label])
+    return both > 0 and clopper_pearson(int(votes[other]), both, certificate.failure) > 0.5
+
+
+def rows_of(
+    model: nn.Module,
+    clips: Clips,
+    certificates: Sequence[Certificate],
+    *,
+    attack: bool,
+    progress: GradientProgress = silent,
+) -> list[Row]:
+    """The ``certificate`` rows of some certificates and, with ``attack``, ``robustness`` rows of the same clips."""
+    rows: list[Row] = []
+    for certificate in certificates:
+        row = certify(model, clips, certificate, progress)
+        rows.append(row)
+        if attack:
+            rows += attacked(model, clips, certificate, torch.tensor(row["radius"]) > 0)
+    return rows
