@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network
@@ -123,9 +124,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def small_motion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded data set in small: 160 videos of 10 frames, as a folder in UCF-101's layout."""
-    return motion(
-        tmp_path_factory.mktemp("data") / "motion", Motion(clips_per_group=1, frames=10, size=32, contrast=(0.6, 1.0))
-    ).root
+    alone = Motion(photographs=(10, 2, 4), clips_per_group=1, rendered=(0, 0, 0))
+    spec = replace(alone, frames=10, size=32, contrast=(0.6, 1.0))
+    return motion(tmp_path_factory.mktemp("data") / "motion", spec).root
 
 
 @pytest.fixture(scope="session")

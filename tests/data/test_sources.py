@@ -12,7 +12,7 @@ from helpers.data_videos import film, write
 from vidrobust.data import DataConfig, open_folder
 from vidrobust.data.check import check_data, summary
 from vidrobust.data.dataset import load
-from vidrobust.data.motion import Motion, motion
+from vidrobust.data.motion import Motion, is_photograph, motion
 
 
 def listed(root: Path) -> Path:
@@ -56,9 +56,13 @@ def test_rows_and_the_report_count_the_same_sources(
 
 
 def test_a_photograph_is_one_source_in_all_classes(tmp_path: Path) -> None:
-    folder = motion(tmp_path / "motion", Motion(clips_per_group=1, frames=2, size=16))
-    assert {folder.source(video) for video in folder.test} == {"g01", "g02", "g03", "g04"}
-    assert [len(set(map(folder.source, folder.split(name)))) for name in ("train", "val")] == [10, 2]
+    folder = motion(tmp_path / "motion", Motion(clips_per_group=1, rendered=(1, 1, 2), frames=2, size=16))
+    counts = {}
+    for name in ("train", "val", "test"):
+        sources = set(map(folder.source, folder.split(name)))
+        photographs = set(filter(is_photograph, sources))
+        counts[name] = len(photographs), len(sources - photographs)
+    assert counts == {"train": (6, 10), "val": (2, 10), "test": (8, 20)}
     assert folder.notes == ()
 
 

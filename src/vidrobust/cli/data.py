@@ -57,11 +57,12 @@ class MakeMotion(Verb):
     def run(self, console: Console) -> None:
         """Make it, and say how many videos it has."""
         from vidrobust.data.motion import Motion, motion
+        from vidrobust.data.parallel import cores
 
         spec = Motion(seed=self.seed)
         if self.contrast is not None:
             spec = replace(spec, contrast=(self.contrast[0], self.contrast[1]))
-        found = motion(self.folder, spec)
+        found = motion(self.folder, spec, cores())
         counts = f"{len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos"
         print(f"{found.root}: {counts}")
 

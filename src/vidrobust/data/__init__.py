@@ -10,7 +10,7 @@ What is in here, from files to clips:
 - ``cache``, ``live``, ``surveys``, ``freshness``: frames from the disk or as they are asked for, decoded once;
 - ``clips``, ``sampling``, ``dataset``: frames to tensors, whole data sets as clips;
 - ``check``, ``leaks``: what can be said before anything is trained;
-- ``motion``, ``camera``: the embedded data set.
+- ``motion``, ``photographs``, ``dead_leaves``, ``camera``: the embedded data set.
 
 Of the other rooms it may import ``runs``, ``types`` and ``errors``. Reading folders and caches imports neither torch
 nor a decoder; what needs them is loaded on first use.

@@ -1,21 +1,21 @@
-"""A camera that moves over a photograph: the pictures behind the data set ``motion``.
+"""A camera that moves over a picture: how the videos of the data set ``motion`` are made.
 
 Only motion tells the classes apart. The window's place, angle, mirroring and scale are drawn in the same way for every
 class, and hold at the middle of the video; the world beyond a picture's edge is its mirror image, so that a window's
-place is uniform and nothing shows where the path began. There is no motion blur.
+place is uniform and nothing shows where the path began. Brightness and contrast are set by the surroundings of the
+middle window, which are the same whatever will move: a clip's own mean would tell how far it went. There is no motion
+blur.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Generator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +27,12 @@ STD = 0.25
 
 TEXTURE = 0.05
 """Least standard deviation of a window before its contrast is set: there must be something to see move."""
+
+SURROUNDINGS = 2
+"""Side of the surroundings that set a clip's contrast, in windows: as far as a pan goes."""
+
+SIDES = (0.35, 0.6)
+"""Range of a window's side, as a share of the picture's shorter side."""
 
 CAST = 0.15
 """Largest part of a channel's mean that is kept as a tint; the gain must not drive a colour into the clipping."""
@@ -44,10 +50,9 @@ def one_thread() -> Generator[None]:
 
 
 @one_thread()
-def pyramid(path: Path) -> list[Tensor]:
-    """The photograph as ``1 3 H W`` in [0, 1], and again at half the size, and so on."""
-    pixels = np.array(Image.open(path).convert("RGB"), np.float32) / 255
-    levels = [torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()]
+def pyramid(picture: np.ndarray) -> list[Tensor]:
+    """A picture (``H W 3``, float32, in [0, 1]) as ``1 3 H W``, and again at half the size, and so on."""
+    levels = [torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()]
     while min(levels[-1].shape[2:]) > 8:
         levels.append(F.avg_pool2d(levels[-1], 2))
     return levels
@@ -95,7 +100,7 @@ def camera_path(name: str, frames: int, speed: float, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class CameraWindow:
-    """The window's pose at the middle of the video: side and centre in the photograph's pixels."""
+    """The window's pose at the middle of the video: side and centre in the picture's pixels."""
 
     side: float
     centre: np.ndarray
@@ -103,14 +108,18 @@ class CameraWindow:
     mirror: float
 
 
+REST = CameraPath(np.zeros((1, 2)), np.zeros(1), np.zeros(1))
+"""The path of a single frame: the middle one."""
+
+
 @one_thread()
 def render(
     levels: list[Tensor], name: str, *, frames: int, size: int, contrast: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """One video of a class over a photograph.
+    """One video of a class over a picture.
 
     Args:
-        levels: the photograph's :func:`pyramid`.
+        levels: the picture's :func:`pyramid`.
         name: the class.
         frames: ``T``.
         size: ``H`` and ``W``.
@@ -118,56 +127,44 @@ def render(
         rng: decides everything else.
 
     Returns:
-        ``T H W 3``, uint8, with a standard deviation of ``STD`` times the contrast around the middle grey.
+        ``T H W 3``, uint8. The surroundings of the middle window, twice its size, have a standard deviation of ``STD``
+        times the contrast around the middle grey.
     """
-    window = _draw_window(levels, size, rng)
+    window = _draw_window(levels, rng)
     path = camera_path(name, frames, rng.uniform(0.5, 1.5), rng)
-    clip = _sample(levels, path, size, window)
-    mean, std = _statistics(clip)
+    mean, std = _statistics(levels, replace(window, side=window.side * SURROUNDINGS), NOMINAL * SURROUNDINGS)
     gain = STD * rng.uniform(*contrast) / max(std, 1e-3)
-    tint = np.clip(mean - mean.mean(), -CAST, CAST)
-    pixels = (clip.numpy().transpose(0, 2, 3, 1) - mean) * gain + tint + 0.5
-    return (pixels.clip(0, 1) * 255).round().astype(np.uint8)
+    tint = (mean - mean.mean()).clamp(-CAST, CAST)
+    clip = _sample(levels, path, size, window).permute(0, 2, 3, 1)
+    pixels = (clip - mean).mul_(gain).add_(tint + 0.5).clamp_(0, 1).mul_(255).round_()
+    return pixels.to(torch.uint8).contiguous().numpy()
 
 
-def _draw_window(levels: list[Tensor], size: int, rng: np.random.Generator) -> CameraWindow:
+def _draw_window(levels: list[Tensor], rng: np.random.Generator) -> CameraWindow:
     """A window with texture, whatever will move over it: judged at rest, so that the class has no say."""
     height, width = levels[0].shape[2:]
     for _ in range(20):
         window = CameraWindow(
-            side=min(height, width) * rng.uniform(0.3, 0.6),
+            side=min(height, width) * rng.uniform(*SIDES),
             centre=rng.uniform(0, 1, 2) * (width, height),
             angle=rng.uniform(0, 2 * math.pi),
             mirror=rng.choice((-1.0, 1.0)),
         )
-        rest = CameraPath(np.zeros((1, 2)), np.zeros(1), np.zeros(1))
-        if _statistics(_sample(levels, rest, size, window))[1] > TEXTURE:
+        if _statistics(levels, window, NOMINAL)[1] > TEXTURE:
             break
     return window
 
 
-def _statistics(clip: Tensor) -> tuple[np.ndarray, float]:
-    """Mean of each channel, and the standard deviation from it as a network sees it, at about 24 pixels."""
-    coarse = F.avg_pool2d(clip, max(1, clip.shape[-1] // NOMINAL)).numpy()  # finer texture vanishes there
-    mean = coarse.mean((0, 2, 3), dtype=np.float64).astype(np.float32)
-    return mean, float((coarse - mean[:, None, None]).std())
+def _statistics(levels: list[Tensor], window: CameraWindow, size: int) -> tuple[Tensor, float]:
+    """Mean of each channel, and the standard deviation from it, of a window at so many pixels."""
+    still = _sample(levels, REST, size, window)
+    mean = still.mean((0, 2, 3))
+    return mean, float((still - mean[:, None, None]).std(correction=0))
 
 
 def _sample(levels: list[Tensor], path: CameraPath, size: int, window: CameraWindow) -> Tensor:
-    """Look at the photograph through the moving window: ``T 3 size size``."""
-    height, width = levels[0].shape[2:]
-    steps = (np.arange(size) + 0.5) / size - 0.5
-    x, y = np.meshgrid(steps, steps)
-    scale = np.exp(path.zoom)[:, None, None]
-    cos, sin = np.cos(path.angle)[:, None, None], np.sin(path.angle)[:, None, None]
-    shift = path.centre[:, :, None, None] / NOMINAL
-    u = window.mirror * (scale * (cos * x - sin * y) + shift[:, 0])
-    v = scale * (sin * x + cos * y) + shift[:, 1]
-    cos_0, sin_0 = math.cos(window.angle), math.sin(window.angle)
-    picture_x = window.centre[0] + window.side * (cos_0 * u - sin_0 * v)
-    picture_y = window.centre[1] + window.side * (sin_0 * u + cos_0 * v)
-    grid = np.stack([2 * picture_x / width - 1, 2 * picture_y / height - 1], -1)
-    grid = torch.from_numpy(grid.astype(np.float32))
+    """Look at the picture through the moving window: ``T 3 size size``."""
+    grid = F.affine_grid(_poses(path, window, levels[0].shape), [len(path.zoom), 3, size, size], align_corners=False)
     # Each frame from the level whose pixels are nearest to the window's, so that none is coarser or finer than another.
     level = np.log2(window.side * np.exp(path.zoom) / size).round().clip(0, len(levels) - 1).astype(int)
     frames = torch.empty(len(grid), 3, size, size)
@@ -176,3 +173,16 @@ def _sample(levels: list[Tensor], path: CameraPath, size: int, window: CameraWin
         source = levels[one].expand(len(which), -1, -1, -1)
         frames[which] = F.grid_sample(source, grid[which], padding_mode="reflection", align_corners=False)
     return frames
+
+
+def _poses(path: CameraPath, window: CameraWindow, shape: Sequence[int]) -> Tensor:
+    """``T 2 3``: from places in the window to places in the picture, both from -1 to 1."""
+    turned = np.exp(path.zoom) * [[np.cos(path.angle), -np.sin(path.angle)], [np.sin(path.angle), np.cos(path.angle)]]
+    moved = np.concatenate([turned / 2, path.centre.T[:, None] / NOMINAL], 1)  # 2 3 T, in sides of the window
+    moved[0] *= window.mirror
+    cos, sin = math.cos(window.angle), math.sin(window.angle)
+    placed = window.side * np.einsum("ij,jkt->tik", np.array([[cos, -sin], [sin, cos]]), moved)
+    placed[:, :, 2] += window.centre
+    placed *= 2 / np.array([shape[3], shape[2]])[:, None]
+    placed[:, :, 2] -= 1
+    return torch.from_numpy(placed.astype(np.float32))

@@ -12,6 +12,9 @@ from vidrobust.errors import InputError
 
 Crop: TypeAlias = Literal["shift", "corner", "resized"]
 
+MOTION_VERSION = 2
+"""The rendering of ``motion`` that is made here; runs, jobs and caches of another one are never mixed with it."""
+
 
 def span(frames: int, stride: int) -> int:
     """Frames of the video that a clip reaches over.
@@ -51,6 +54,7 @@ class DataConfig:
         seed: of the embedded data set, or of the choice of validation groups.
         classes: a file with the names of a model's classes in the order of its outputs
             (:func:`vidrobust.data.classes.read_classes`): labels count in that list, of which the data may lack some.
+        version: of ``motion`` alone: its rendering, of which this version of vidrobust makes one.
     """
 
     name: str = "motion"
@@ -72,8 +76,11 @@ class DataConfig:
     skip_bad: bool = False
     seed: int = 0
     classes: str | None = None
+    version: int | None = None
 
     def __post_init__(self) -> None:
+        if self.name == "motion" and self.version is None:
+            object.__setattr__(self, "version", MOTION_VERSION)
         if min(self.frames, self.size, self.stride) < 1 or min(self.max_frames, self.resolution) < 0:
             raise InputError(
                 f"frames, size and stride must be at least 1, max_frames and resolution at least 0, not {self.frames}, "
@@ -109,5 +116,17 @@ class DataConfig:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> DataConfig:
         """A configuration from what was written as JSON, which knows no tuples."""
-        typed: dict[str, Any] = {**fields, "contrast": tuple(fields["contrast"])}
+        typed: dict[str, Any] = {**as_written(fields), "contrast": tuple(fields["contrast"])}
         return cls(**typed)
+
+
+def as_written(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration that was written, with the version of ``motion`` that its writer had.
+
+    >>> as_written({"name": "motion"})
+    {'name': 'motion', 'version': 1}
+    """
+    written = dict(fields)
+    if written.get("name", "motion") == "motion":
+        written.setdefault("version", 1)  # nothing was said of it before there were two
+    return written

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vidrobust.data.cache import cached_frames
 from vidrobust.data.classes import read_classes, with_classes
 from vidrobust.data.clips import Clips
-from vidrobust.data.config import DataConfig
+from vidrobust.data.config import MOTION_VERSION, DataConfig
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
@@ -91,15 +91,16 @@ def given_name(folder: VideoFolder) -> str:
     return _GIVEN + str(folder.root.absolute())
 
 
-def open_videos(config: DataConfig, given: VideoFolder | None = None) -> VideoFolder:
+def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: int = 1) -> VideoFolder:
     """The videos that a configuration names; the embedded data set is made on first use.
 
     Args:
         config: which videos.
         given: the videos themselves, in a layout of one's own; they are checked like those of the known layouts.
+        workers: processes that make the embedded data set.
 
     Raises:
-        DataError: the folder or the list of classes is not as it must be.
+        DataError: the folder or the list of classes is not as it must be; ``motion`` of another version is asked for.
     """
     if given is not None:
         check_given(given)
@@ -110,7 +111,12 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None) -> VideoFo
             "Call it again, load the weights with vidrobust.load_model, and go on in Python."
         )
     elif config.name == "motion":
-        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast))
+        if config.version != MOTION_VERSION:
+            raise DataError(
+                f"this is of `motion` {config.version}, and this version of vidrobust makes `motion` {MOTION_VERSION}, "
+                "whose training and test pictures are others. Train again, or use the version that wrote it."
+            )
+        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast), workers=workers)
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
@@ -127,7 +133,7 @@ def load(
     Args:
         config: which videos and how they become clips.
         progress: called with the split, the videos decoded and the videos in all.
-        workers: processes that decode.
+        workers: processes that decode, and that make the embedded data set.
         given: the videos, in a layout of one's own, instead of those that the configuration names.
 
     Raises:
@@ -135,7 +141,7 @@ def load(
             ``skip_bad`` is not set.
         RunError: the disk lacks room for the cache.
     """
-    folder = open_videos(config, given)
+    folder = open_videos(config, given, workers)
     if config.name != "motion":
         check_contents(folder)
     flip = not mirror_swaps(folder.classes) and config.crop != "shift" if config.flip is None else config.flip

@@ -1,26 +1,30 @@
-"""``motion``, the embedded data set: ten camera motions over photographs, written as real video files.
+"""``motion``, the embedded data set: ten camera motions over pictures, written as real video files.
 
-The photographs are those in the scikit-image wheel; a camera window moves over each of them. The files lie in UCF-101's
-own layout, one group a photograph with the same numbers for all classes, so that training, validation and test never
-show the same picture.
+The pictures are the photographs in the scikit-image wheel, over each of which a window moves several times in every
+class, and any number of rendered ones (:mod:`vidrobust.data.dead_leaves`), of which each video has its own. The files
+lie in UCF-101's own layout, one group a picture, so that training, validation and test never show the same picture.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from vidrobust.data.config import MOTION_VERSION
 from vidrobust.data.layouts.opening import open_folder
+from vidrobust.data.parallel import in_order
+from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.data.storage import cache_root, made_once
-from vidrobust.data.videos import VideoFolder
+from vidrobust.data.videos import SPLITS, VideoFolder
 from vidrobust.errors import DataError, InputError
 from vidrobust.runs.keys import content_key, dumps
-
-FORMAT = 1
 
 NOTE = "motion.json"
 """Beside the videos: what they were made of."""
@@ -39,27 +43,8 @@ CLASSES = (
 )
 """What the camera does: in ``PanLeft`` it moves to the left, so the picture moves to the right."""
 
-PHOTOGRAPHS = (
-    "astronaut.png",
-    "brick.png",
-    "camera.png",
-    "chelsea.png",
-    "coffee.png",
-    "coins.png",
-    "grass.png",
-    "gravel.png",
-    "hubble_deep_field.jpg",
-    "ihc.png",
-    "moon.png",
-    "motorcycle_left.png",
-    "page.png",
-    "retina.jpg",
-    "rocket.jpg",
-    "text.png",
-)
-"""The photographs of the wheel, without drawings, near-empty pictures and the second view of the motorcycle."""
-
-TEST_PHOTOGRAPHS = 4
+Counts = tuple[int, int, int]
+"""A number for each of training, validation and test."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +52,20 @@ class Motion:
     """What determines the files of ``motion``.
 
     Attributes:
-        seed: of the photographs' order and of every clip.
+        seed: of the photographs' order, of the rendered pictures and of every clip.
         contrast: range of a clip's contrast; 1 is a standard deviation of 0.25 of the pixel range.
+        photographs: how many are for training, validation and test.
         clips_per_group: videos of each class over each photograph.
+        rendered: videos of each class over a rendered picture of their own, of training, validation and test.
         frames: frames of a video.
         size: side of the square videos in pixels, even.
     """
 
     seed: int = 0
     contrast: tuple[float, float] = (0.25, 0.7)
-    clips_per_group: int = 8
+    photographs: Counts = (6, 2, 8)
+    clips_per_group: int = 4
+    rendered: Counts = (56, 12, 24)
     frames: int = 16
     size: int = 64
 
@@ -86,76 +75,139 @@ class Motion:
             raise InputError(f"contrast must be a range within (0, 2], not {self.contrast}.")
         if self.seed < 0 or min(self.clips_per_group, self.frames) < 1 or self.size < 16 or self.size % 2:
             raise InputError(f"{self}: seed ≥ 0, clips_per_group ≥ 1, frames ≥ 1 and an even size ≥ 16 are needed.")
+        if min(*self.photographs, *self.rendered) < 0 or sum(self.photographs) > len(PHOTOGRAPHS):
+            raise InputError(f"{self}: there are {len(PHOTOGRAPHS)} photographs, and no count is below 0.")
+        if min(map(sum, zip(self.photographs, self.rendered, strict=True))) < 1:
+            raise InputError(f"{self}: training, validation and test need a picture each.")
+
+    @property
+    def train_clips(self) -> int:
+        """Training videos, counted without making them."""
+        return len(CLASSES) * (self.photographs[0] * self.clips_per_group + self.rendered[0])
 
 
-def motion(root: Path | None = None, spec: Motion = Motion()) -> VideoFolder:
+class Group(NamedTuple):
+    """The videos over one picture.
+
+    Attributes:
+        number: of the group, from 1; those of the photographs are at most their number.
+        split: ``train``, ``val`` or ``test``.
+        photograph: the index into the photographs; None of a picture that is rendered.
+        classes: the labels of its videos.
+    """
+
+    number: int
+    split: str
+    photograph: int | None
+    classes: tuple[int, ...]
+
+
+def groups(spec: Motion) -> Iterator[Group]:
+    """All pictures: the photographs in an order that the seed decides, then the rendered ones, class after class."""
+    order = np.random.default_rng(spec.seed).permutation(len(PHOTOGRAPHS)).tolist()
+    ends = dict(zip(SPLITS, accumulate(spec.photographs), strict=True))
+    for index, photograph in enumerate(order[: sum(spec.photographs)]):
+        split = next(name for name, end in ends.items() if index < end)
+        yield Group(index + 1, split, photograph, tuple(range(len(CLASSES))))
+    number = len(PHOTOGRAPHS)
+    for label in range(len(CLASSES)):
+        for split, count in zip(SPLITS, spec.rendered, strict=True):
+            for _ in range(count):
+                number += 1
+                yield Group(number, split, None, (label,))
+
+
+def is_photograph(source: str) -> bool:
+    """Is this source (``g0007``) of the data set a photograph, not a rendered picture?
+
+    >>> is_photograph("g0016"), is_photograph("g0017")
+    (True, False)
+    """
+    return int(source[1:]) <= len(PHOTOGRAPHS)
+
+
+def motion(root: Path | None = None, spec: Motion = Motion(), workers: int = 1) -> VideoFolder:
     """The embedded data set, made on first use (some seconds) and then opened like any video folder.
 
     Args:
         root: where the files lie or shall lie; None is a folder of the cache, named by its content.
         spec: what to make.
+        workers: processes that render.
 
     Raises:
         DataError: the photographs are not there, or ``root`` holds something else, or was damaged after it was made.
         RunError: the disk is full or the folder cannot be written.
     """
-    pictures = _find_photographs()
+    pictures = find_photographs()
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in pictures)).hexdigest()
-    made_of = dumps({"format": FORMAT, "photographs": digest, **asdict(spec)}) + "\n"
+    made_of = dumps({"format": MOTION_VERSION, "photographs": digest, **asdict(spec)}) + "\n"
     if root is None:
         root = cache_root() / f"motion-{content_key(made_of)}"
     with made_once(root) as part:
         if part is not None:
-            _make(part, pictures, spec)
+            _make(part, pictures, spec, workers)
             (part / NOTE).write_text(made_of, "utf-8")
     if not (root / NOTE).is_file() or (root / NOTE).read_text("utf-8") != made_of:
         raise DataError(
             f"{root} exists and was not made of {spec} by this version. Delete it, or choose another folder."
         )
     try:
-        # A photograph has the same number in all classes.
-        return replace(open_folder(root, seed=spec.seed), name="motion", global_groups=True, notes=())
+        return _with_splits(open_folder(root, seed=spec.seed), spec)
     except DataError as error:
         raise DataError(f"{error} Or delete {root}: the data set is made again.") from error
 
 
-def _find_photographs() -> list[Path]:
-    """Paths within the installed scikit-image; its own loaders could start a download."""
-    package = importlib.util.find_spec("skimage")
-    if package is None or package.origin is None:
-        raise DataError("the data set `motion` needs scikit-image: install it, or give --data a folder of videos.")
-    folder = Path(package.origin).parent / "data"
-    missing = [name for name in PHOTOGRAPHS if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing)}: install scikit-image from its wheel again.")
-    return [folder / name for name in PHOTOGRAPHS]
+def _with_splits(folder: VideoFolder, spec: Motion) -> VideoFolder:
+    """UCF-101's lists know no validation: here it is not a fifth of the groups, but those that were made for it."""
+    held = {_group(one.number) for one in groups(spec) if one.split == "val"}
+    known = sorted((*folder.train, *folder.val), key=lambda video: video.path)
+    train, val = (tuple(video for video in known if (video.group in held) is inside) for inside in (False, True))
+    # A photograph has the same number in all classes.
+    return replace(folder, name="motion", train=train, val=val, global_groups=True, notes=())
 
 
-def _make(root: Path, pictures: list[Path], spec: Motion) -> None:
-    from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
-    from vidrobust.data.decoding.encode import write_video
+def _group(number: int) -> str:
+    return f"g{number:04d}"
 
-    order = np.random.default_rng(spec.seed).permutation(len(pictures))
-    train, test = [], []
+
+def _paths(group: Group, spec: Motion) -> list[tuple[int, int, str]]:
+    """The videos of a group: class, number from 1, and path."""
+    count = spec.clips_per_group if group.photograph is not None else 1
+    return [
+        (label, clip, f"{CLASSES[label]}/v_{CLASSES[label]}_{_group(group.number)}_c{clip:02d}.avi")
+        for label in group.classes
+        for clip in range(1, count + 1)
+    ]
+
+
+def _make(root: Path, pictures: Sequence[Path], spec: Motion, workers: int) -> None:
     for name in CLASSES:
         (root / name).mkdir()
-    for number, picture in enumerate(order, 1):
-        levels = pyramid(pictures[picture])
-        for label, name in enumerate(CLASSES):
-            for clip in range(1, spec.clips_per_group + 1):
-                rng = np.random.default_rng([spec.seed, number, label, clip])
-                frames = render(levels, name, frames=spec.frames, size=spec.size, contrast=spec.contrast, rng=rng)
-                file = f"{name}/v_{name}_g{number:02d}_c{clip:02d}.avi"
-                write_video(root / file, frames)
-                if number <= TEST_PHOTOGRAPHS:
-                    test.append(file)
-                else:
-                    train.append(f"{file} {label + 1}")
+    pieces = list(groups(spec))
+    for _ in in_order(partial(_film, root, tuple(pictures), spec), pieces, workers):
+        pass
+    videos = [(group.split == "test", path, label) for group in pieces for label, _, path in _paths(group, spec)]
     texts = {
         "classInd.txt": [f"{label} {name}" for label, name in enumerate(CLASSES, 1)],
-        "trainlist01.txt": sorted(train),
-        "testlist01.txt": sorted(test),
+        "trainlist01.txt": sorted(f"{path} {label + 1}" for test, path, label in videos if not test),
+        "testlist01.txt": sorted(path for test, path, _ in videos if test),
     }
     (root / "ucfTrainTestlist").mkdir()
     for name, lines in texts.items():
         (root / "ucfTrainTestlist" / name).write_text("\n".join(lines) + "\n", newline="\n")
+
+
+def _film(root: Path, pictures: Sequence[Path], spec: Motion, group: Group) -> None:
+    """Write the videos of a group."""
+    from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
+    from vidrobust.data.dead_leaves import dead_leaves
+    from vidrobust.data.decoding.encode import write_video
+
+    if group.photograph is None:
+        levels = pyramid(dead_leaves(np.random.default_rng([spec.seed, group.number])))
+    else:
+        levels = pyramid(read_photograph(pictures[group.photograph]))
+    for label, clip, path in _paths(group, spec):
+        rng = np.random.default_rng([spec.seed, group.number, label, clip])
+        frames = render(levels, CLASSES[label], frames=spec.frames, size=spec.size, contrast=spec.contrast, rng=rng)
+        write_video(root / path, frames)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from vidrobust.data.dataset import DataConfig
+from vidrobust.data.config import DataConfig, as_written
 from vidrobust.errors import InputError, RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.slides import FALLING, LARGE, POLICIES, RISING, RISING_5, SMALL, STRONG, WEAK
@@ -292,6 +292,7 @@ def from_json(kind: type[ConfigType], fields: Mapping[str, Any]) -> ConfigType:
         RunError: there is a field that this version does not know.
     """
     hints = get_type_hints(kind)
+    fields = as_written(fields) if kind is DataConfig else fields
     unknown = sorted(set(fields) - set(hints))
     if unknown:
         raise RunError(f"this version knows no {', '.join(unknown)} of a {kind.__name__}: use the one that wrote it.")

@@ -126,8 +126,11 @@ def job_key(job: Job) -> str:
     """The name of a job: the hash of what it is and of its fields."""
     fields: Any = asdict(job)  # type: ignore[call-overload]
     data = fields.get("data")
-    if isinstance(data, dict) and data["classes"] is None:  # came later, and must not change the keys of older runs
-        del data["classes"]
+    if isinstance(data, dict):  # what came later must not change the keys of older runs
+        later = {"classes": None, "version": 1 if data["name"] == "motion" else None}
+        for name, earlier in later.items():
+            if data[name] == earlier:
+                del data[name]
     return content_key({"job": job.CALLED or type(job).__name__, **fields})
 
 

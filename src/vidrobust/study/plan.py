@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.data.motion import Motion
 from vidrobust.notation import parse_policy
 from vidrobust.runs.code import reading_files
 from vidrobust.runs.directory import Run, config_differences
@@ -191,13 +192,10 @@ class StudyPlan:
 def count_train(data: DataConfig) -> int:
     """Training clips of a data set, without making the embedded one just to count them."""
     if data.name == "motion":
-        return min(data.train or EMBEDDED_TRAIN, EMBEDDED_TRAIN)
+        made = Motion().train_clips
+        return min(data.train or made, made)
     found = len(open_videos(data).train)
     return min(data.train or found, found)
-
-
-EMBEDDED_TRAIN = 800
-"""Training clips of the embedded data set: 10 photographs × 10 classes × 8."""
 
 
 def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
