@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +111,23 @@ def test_the_name_motion_opens_it(monkeypatch, made):
     monkeypatch.setattr(dataset, "motion", lambda spec, workers: (made, spec.seed, spec.contrast))
     assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
     assert open_videos(DataConfig(str(made.root))).classes == CLASSES
+
+
+def test_what_was_written_of_version_1_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    written = asdict(DataConfig("motion"))
+    assert written.pop("version") == 2
+    with pytest.raises(DataError, match=r"of `motion` 1, .* makes `motion` 2"):
+        open_videos(DataConfig.from_json(written))
+    assert not list(tmp_path.iterdir())
+    assert DataConfig.from_json({**written, "version": 2}) == DataConfig("motion")
+
+
+def test_a_folder_of_videos_has_no_version():
+    fields = asdict(DataConfig("videos"))
+    assert fields["version"] is None
+    del fields["version"]
+    assert DataConfig.from_json(fields) == DataConfig("videos")
 
 
 def test_an_interrupted_making_leaves_nothing(tmp_path, monkeypatch):

@@ -24,5 +24,10 @@ def test_the_keys_of_a_study_are_those_of_version_0_1(profile: str, jobs: int, h
 
 
 def test_a_field_that_came_later_does_not_change_the_keys_of_older_runs() -> None:
-    assert job_key(PrepareData(DataConfig())) == "d8b3269aa9670966"  # as version 0.1.0 has it
-    assert job_key(PrepareData(DataConfig(classes="classes.txt"))) != "d8b3269aa9670966"
+    assert job_key(PrepareData(DataConfig("videos"))) == "0e7e003007b23423"  # as version 0.1.0 has it
+    assert job_key(PrepareData(DataConfig("videos", classes="classes.txt"))) != "0e7e003007b23423"
+
+
+def test_jobs_on_another_version_of_motion_are_others() -> None:
+    assert job_key(PrepareData(DataConfig(version=1))) == "d8b3269aa9670966"  # as version 0.1.0 has it
+    assert job_key(PrepareData(DataConfig())) != "d8b3269aa9670966"
