@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -86,7 +85,8 @@ class Motion:
         return len(CLASSES) * (self.photographs[0] * self.clips_per_group + self.rendered[0])
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """The videos over one picture.
 
     Attributes:
