@@ -13,7 +13,7 @@ from vidrobust.data import Motion, dataset
 from vidrobust.data.camera import camera_path, pyramid, render
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.data.decoding import decode, encode
-from vidrobust.data.motion import CLASSES, groups, is_photograph, motion
+from vidrobust.data.motion import CLASSES, is_photograph, motion, picture_groups
 from vidrobust.data.parallel import FEW
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.errors import DataError, InputError
@@ -65,7 +65,7 @@ def test_a_rendered_picture_is_of_one_video(made):
 
 
 def test_the_default_has_sources_enough_for_the_full_study():
-    found = list(groups(Motion()))
+    found = list(picture_groups(Motion()))
     counts = {split: sum(group.split == split for group in found) for split in ("train", "val", "test")}
     assert counts == {"train": 566, "val": 122, "test": 248}
     assert len({group.number for group in found}) == len(found)
@@ -75,7 +75,7 @@ def test_the_default_has_sources_enough_for_the_full_study():
 
 
 def test_several_processes_make_the_same_files(made, tmp_path):
-    assert len(list(groups(TINY))) > FEW  # fewer would be made in this process
+    assert len(list(picture_groups(TINY))) > FEW  # fewer would be made in this process
     assert digest(motion(tmp_path / "apart", TINY, workers=2).root) == digest(made.root)
 
 

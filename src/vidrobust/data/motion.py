@@ -42,7 +42,7 @@ CLASSES = (
 )
 """What the camera does: in ``PanLeft`` it moves to the left, so the picture moves to the right."""
 
-Counts = tuple[int, int, int]
+SplitCounts = tuple[int, int, int]
 """A number for each of training, validation and test."""
 
 
@@ -62,9 +62,9 @@ class Motion:
 
     seed: int = 0
     contrast: tuple[float, float] = (0.25, 0.7)
-    photographs: Counts = (6, 2, 8)
+    photographs: SplitCounts = (6, 2, 8)
     clips_per_group: int = 4
-    rendered: Counts = (56, 12, 24)
+    rendered: SplitCounts = (56, 12, 24)
     frames: int = 16
     size: int = 64
 
@@ -86,7 +86,7 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class Group:
+class PictureGroup:
     """The videos over one picture.
 
     Attributes:
@@ -102,19 +102,19 @@ class Group:
     classes: tuple[int, ...]
 
 
-def groups(spec: Motion) -> Iterator[Group]:
+def picture_groups(spec: Motion) -> Iterator[PictureGroup]:
     """All pictures: the photographs in an order that the seed decides, then the rendered ones, class after class."""
     order = np.random.default_rng(spec.seed).permutation(len(PHOTOGRAPHS)).tolist()
     ends = dict(zip(SPLITS, accumulate(spec.photographs), strict=True))
     for index, photograph in enumerate(order[: sum(spec.photographs)]):
         split = next(name for name, end in ends.items() if index < end)
-        yield Group(index + 1, split, photograph, tuple(range(len(CLASSES))))
+        yield PictureGroup(index + 1, split, photograph, tuple(range(len(CLASSES))))
     number = len(PHOTOGRAPHS)
     for label in range(len(CLASSES)):
         for split, count in zip(SPLITS, spec.rendered, strict=True):
             for _ in range(count):
                 number += 1
-                yield Group(number, split, None, (label,))
+                yield PictureGroup(number, split, None, (label,))
 
 
 def is_photograph(source: str) -> bool:
@@ -159,7 +159,7 @@ def motion(root: Path | None = None, spec: Motion = Motion(), workers: int = 1) 
 
 def _with_splits(folder: VideoFolder, spec: Motion) -> VideoFolder:
     """UCF-101's lists know no validation: here it is not a fifth of the groups, but those that were made for it."""
-    held = {_group(one.number) for one in groups(spec) if one.split == "val"}
+    held = {_group(one.number) for one in picture_groups(spec) if one.split == "val"}
     known = sorted((*folder.train, *folder.val), key=lambda video: video.path)
     train, val = (tuple(video for video in known if (video.group in held) is inside) for inside in (False, True))
     # A photograph has the same number in all classes.
@@ -170,7 +170,7 @@ def _group(number: int) -> str:
     return f"g{number:04d}"
 
 
-def _paths(group: Group, spec: Motion) -> list[tuple[int, int, str]]:
+def _paths(group: PictureGroup, spec: Motion) -> list[tuple[int, int, str]]:
     """The videos of a group: class, number from 1, and path."""
     count = spec.clips_per_group if group.photograph is not None else 1
     return [
@@ -183,7 +183,7 @@ def _paths(group: Group, spec: Motion) -> list[tuple[int, int, str]]:
 def _make(root: Path, pictures: Sequence[Path], spec: Motion, workers: int) -> None:
     for name in CLASSES:
         (root / name).mkdir()
-    pieces = list(groups(spec))
+    pieces = list(picture_groups(spec))
     for _ in in_order(partial(_film, root, tuple(pictures), spec), pieces, workers):
         pass
     videos = [(group.split == "test", path, label) for group in pieces for label, _, path in _paths(group, spec)]
@@ -197,7 +197,7 @@ def _make(root: Path, pictures: Sequence[Path], spec: Motion, workers: int) -> N
         (root / "ucfTrainTestlist" / name).write_text("\n".join(lines) + "\n", newline="\n")
 
 
-def _film(root: Path, pictures: Sequence[Path], spec: Motion, group: Group) -> None:
+def _film(root: Path, pictures: Sequence[Path], spec: Motion, group: PictureGroup) -> None:
     """Write the videos of a group."""
     from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
     from vidrobust.data.dead_leaves import dead_leaves
