@@ -77,6 +77,14 @@ def every_kind() -> list[Row]:
     ]  # fmt: skip
 
 
+def with_manifests(found: list[Row], sources: int = 12) -> list[Row]:
+    """Rows as this version writes them: each names its clips, whose manifest is there."""
+    named = ("robustness", "difficulty", "trajectory", "accuracy", "gap")
+    known = {row["clips"]: manifest(row["clips"], sources) for row in found if row["kind"] in named}
+    told = [row | {"clips_of": known[row["clips"]]["clips_of"]} if row["kind"] in named else row for row in found]
+    return [*known.values(), *told]
+
+
 def dataset() -> Row:
     return {
         "kind": "dataset", "name": "synthetic", "classes": CLASSES, "frames": 8, "size": 32, "contrast": [0.2, 0.6],

@@ -100,9 +100,10 @@ class Evaluate(Verb):
         about = {"model": name, "seed": found.seed, "split": self.subject.split, "weights": fingerprint(found.model)}
         names = ["none", *(text for text in texts for _ in range((len(measured) - 1) // len(texts)))]
         rows = [{**row, **about, "attack": text} for row, text in zip(measured, names, strict=True)]
+        rows = [*manifest_rows(rows), *rows]
         show_robustness(name, rows, console)
         if run is not None:
-            run.append([*manifest_rows(rows), *rows])
+            run.append(rows)
         if self.out is not None:
             from vidrobust.results.pages.report import report
 

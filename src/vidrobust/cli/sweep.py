@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.notation.units import too_small, too_small_text
+from vidrobust.results.numbers.accuracy import Point, intervals_of
 from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
@@ -207,11 +209,10 @@ def print_trajectory(name: str, rows: Sequence[Row], counts: Sequence[int], cons
     for eps in dict.fromkeys(row["eps"] for row in swept):
         here = [row for row in swept if row["eps"] == eps]
         title = f"{name} at ε={eps:g}, {counted(here[0]['clips'], 'clip')}"
-        table = Table("α", "i", "mean loss", "accuracy", title=title)
-        for row in here:
-            for steps in counts:
-                share = rate(row["correct"][steps], row["clips"])
-                table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", share)
+        points = [Point(steps, row["correct"][steps], row["clips"], ()) for row in here for steps in counts]
+        table = Table("α", "i", "mean loss", "accuracy", title=title, caption=intervals_of(points))
+        for (row, steps), point in zip(product(here, counts), points, strict=True):
+            table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", rate(point))
         console.print(table)
     for row in (row for row in rows if row["kind"] == "step_size"):
         edge = "" if row["interior"] else ", at the edge of the grid"

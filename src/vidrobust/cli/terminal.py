@@ -8,34 +8,40 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.accuracy import TOPS, Point, clean_point, intervals_of, pooled
+from vidrobust.results.numbers.selection import of_kind
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
 
-def rate(correct: int, clips: int) -> str:
+def rate(point: Point) -> str:
     """An accuracy as people must see it: with its interval and its clip count."""
-    low, high = interval(correct, clips)
-    return f"{correct / clips:.1%} [{low:.1%}, {high:.1%}] of {clips}"
+    low, high = point.interval
+    return f"{point.accuracy:.1%} [{low:.1%}, {high:.1%}] of {point.clips}"
 
 
 def show_accuracy(rows: Sequence[Row], console: Console) -> None:
     """Print top-1 and top-k of each split."""
-    table = Table("split", "top-1 [95 %]", "top-k [95 %]")
-    for row in (row for row in rows if row["kind"] == "accuracy"):
-        table.add_row(row["split"], rate(row["top1"], row["clips"]), f"k={row['k']}: {rate(row['top5'], row['clips'])}")
+    found = {row["split"]: [clean_point([row], top) for top in TOPS] for row in of_kind(rows, "accuracy")}
+    caption = intervals_of(point for both in found.values() for point in both)
+    table = Table("split", "top-1 [95 %]", "top-k [95 %]", caption=caption)
+    for row in of_kind(rows, "accuracy"):
+        first, more = map(rate, found[row["split"]])
+        table.add_row(row["split"], first, f"k={row['k']}: {more}")
     console.print(table)
 
 
 def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
-    """Print the accuracy under each attack, of clips or of videos."""
-    table = Table("attack", "α", "accuracy [95 %]", title=name)
-    for row in rows:
+    """Print the accuracy under each attack, of clips or of videos; ``rows`` has the manifests of the clips, too."""
+    found = [row for kind in ("robustness", "views") for row in of_kind(rows, kind)]
+    points = [pooled(row["eps"], [row]) for row in found]
+    table = Table("attack", "α", "accuracy [95 %]", title=name, caption=intervals_of(points))
+    for row, point in zip(found, points, strict=True):
         of = f", {row['level']}s by {row['views']} views" if row["kind"] == "views" else ""
         on = f" on each {row['attacked']}" if of and row["attacked"] != "none" else ""
         alpha = f"{row['alpha']:.3g}" if row["alpha"] else ""
-        table.add_row(row["attack"] + on, alpha, rate(row["correct"], row["clips"]) + of)
+        table.add_row(row["attack"] + on, alpha, rate(point) + of)
     console.print(table)
 
 

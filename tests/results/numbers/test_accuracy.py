@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from vidrobust.results.numbers.accuracy import evaluated, evaluation_steps, gap_curves, main_steps, robustness_curves
+from vidrobust.results.numbers.accuracy import (
+    clean_point,
+    evaluated,
+    evaluation_steps,
+    gap_curves,
+    intervals_of,
+    main_steps,
+    robustness_curves,
+)
+from vidrobust.results.numbers.selection import of_kind
 
 
 def row(model="m", seed=0, eps=4, steps=20, survived="1100", **more):
@@ -72,3 +81,39 @@ def test_clips_that_were_not_attacked_are_counted():
 def test_other_iterations_of_the_gap_are_no_further_seed():
     rows = [one | {"steps": steps} for steps in (5, 10) for one in gap_rows(0.1, seeds=1)]
     assert {point.clips for curve in gap_curves(rows) for point in curve.points} == {1000}
+
+
+def test_points_have_intervals_over_sources_and_seeds_where_rows_tell_them(synthetic):
+    rows = synthetic.rows(seeds=3)
+    (old, *_), (new, *_) = (
+        [curve for curve in robustness_curves(found) if curve.model == "CAL(ε~U(0,12),α=ε,i=i*)"]
+        for found in (rows, synthetic.with_manifests(rows))
+    )
+    for before, after in zip(old.points, new.points, strict=True):
+        assert (before.correct, before.clips) == (after.correct, after.clips)
+        assert before.estimate is None and before.over == "clips"
+        assert (after.estimate.sources, after.estimate.seeds, after.over) == (12, 3, "12 sources and 3 seeds")
+        assert after.interval != before.interval and after.interval[0] <= after.accuracy <= after.interval[1]
+    assert intervals_of(new.points) == "95 % intervals over 12 sources and 3 seeds"
+    assert "as if of a source of its own" in intervals_of(old.points)
+    assert "those of rows without sources over clips" in intervals_of([*old.points, *new.points])
+
+
+def test_few_sources_are_said_not_to_be_trusted(synthetic):
+    (curve, *_) = robustness_curves(synthetic.with_manifests(synthetic.rows(seeds=1), sources=4))
+    assert intervals_of(curve.points).endswith("With fewer than 10 sources (4) an interval cannot be trusted")
+    assert "cannot be trusted" in str(curve.points[0])
+
+
+def test_clean_accuracy_of_the_first_and_the_first_k_has_its_own_digits(synthetic):
+    digits = {"right": "10" * 60, "within": "1110" * 30}
+    row = synthetic.accuracy("m", 0, "test", 0.5, 120) | {"top1": 60, "top5": 90} | digits
+    (found,) = of_kind([synthetic.manifest(120), row | {"clips_of": synthetic.manifest(120)["clips_of"]}], "accuracy")
+    first, more = (clean_point([found], top) for top in ("top1", "top5"))
+    assert (first.estimate.value, more.estimate.value) == (0.5, 0.75) and first.over == "12 sources"
+
+
+def test_a_manifest_of_other_clips_is_not_taken(synthetic):
+    row = synthetic.accuracy("m", 0, "test", 0.5, 100) | {"clips_of": synthetic.manifest(120)["clips_of"]}
+    (found,) = of_kind([synthetic.manifest(120), row], "accuracy")
+    assert clean_point([found], "top1").estimate is None

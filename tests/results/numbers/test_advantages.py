@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from vidrobust.results.numbers.advantages import advantage, common_eps, difficulty_points, gap_growth
+from vidrobust.results.numbers.selection import CLIP_SOURCES
 
 
-def row(model="m", seed=0, eps=4, steps=20, survived="1100", **more):
+def row(model="m", seed=0, eps=4, steps=20, survived="1100", sources=None, **more):
+    """``sources`` are told in turn, clip after clip."""
+    if sources is not None:
+        more[CLIP_SOURCES] = tuple(sources[index % len(sources)] for index in range(len(survived)))
     return {
         "kind": "robustness", "model": model, "seed": seed, "split": "test", "eps": eps, "alpha": 1.0, "steps": steps,
         "correct": survived.count("1"), "clips": len(survived), "survived": survived,
@@ -20,20 +24,40 @@ def some(found: Any) -> Any:
     return found
 
 
-def test_three_seeds_give_an_interval_over_seeds():
-    first = [row(seed=s, eps=e, survived=text) for s, text in enumerate(("1111", "1110", "1100")) for e in (4, 8)]
-    second = [row(seed=s, eps=e, survived="1000") for s in range(3) for e in (4, 8)]
+def digits(right):
+    return "".join("1" if one else "0" for one in right)
+
+
+SOURCES = tuple(f"g{index}" for index in range(12))
+
+
+def test_seeds_and_sources_are_both_in_the_interval():
+    """Two-way: with differences between seeds and between sources it is wider than over either alone."""
+    rng = np.random.default_rng(0)
+    by_seed, by_source = rng.normal(0.3, 0.2, 6), rng.normal(0, 0.3, 12)
+    lead = by_seed[:, None, None] + by_source[None, None]
+    right = (rng.random((6, 20, 12)) < 0.3 + lead).reshape(6, 240)
+    first = [row(seed=s, survived=digits(right[s]), sources=SOURCES) for s in range(6)]
+    second = [row(seed=s, survived="0" * 240, sources=SOURCES) for s in range(6)]
     found = some(advantage(first, second))
-    assert found.value == pytest.approx(0.5) and found.over_seeds
-    assert found.per_seed == ((0, 0.75), (1, 0.5), (2, 0.25))
-    assert found.high - found.value == pytest.approx(4.302653 * 0.25 / 3**0.5)
+    assert found.value == pytest.approx(right.mean()) and found.over_seeds and found.unit == "source"
+    assert (found.found.sources, found.found.seeds, found.found.freedom) == (12, 6, 5)
+    assert str(found).endswith("over 12 sources and 6 seeds)")
+    half = 2.5706 * np.sqrt(right.mean((1,)).var(ddof=1) / 6 + right.reshape(6, 20, 12).mean((0, 1)).var(ddof=1) / 12)
+    assert found.high - found.value == pytest.approx(half, rel=0.25)
 
 
-def test_fewer_seeds_give_a_paired_interval_over_clips():
+def test_of_one_seed_the_interval_is_paired_by_clip_and_over_sources():
     same = some(advantage([row(survived="1100" * 20)], [row(survived="1100" * 20)]))
-    assert (same.value, same.low, same.high, same.over_seeds) == (0.0, 0.0, 0.0, False)  # pairing: no noise is left
+    assert (same.value, same.over_seeds, same.unit, same.over) == (0.0, False, "clip", "80 clips")
+    assert -0.1 < same.low < 0 < same.high < 0.1  # pairing: what all clips agree in could still be otherwise in others
     shifted = some(advantage([row(survived="1100" * 20)], [row(survived="0011" * 20)]))
     assert shifted.value == 0.0 and shifted.low < -0.1 < 0.1 < shifted.high
+    copies = {"survived": "1" * 6 + "0" * 6, "sources": SOURCES}
+    once = some(advantage([row(**copies)], [row(survived="0" * 12, sources=SOURCES)]))
+    again = {"survived": copies["survived"] * 7, "sources": SOURCES}
+    often = some(advantage([row(**again)], [row(survived="0" * 84, sources=SOURCES)]))
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))  # copies of a clip are no evidence
 
 
 def test_a_seed_that_stopped_half_way_is_left_out():
@@ -70,9 +94,33 @@ def test_the_growth_of_the_gap_is_last_third_minus_first_third():
     assert found.value == pytest.approx(0.1) and found.over_seeds and found.epochs == 9
     assert dict(found.per_eps) == pytest.approx({2: 0.1, 8: 0.1})
     assert gap_growth(gap_rows(0.1, epochs=2), "m") is None
-    single = some(gap_growth(gap_rows(0.1, seeds=1), "m"))
-    assert not single.over_seeds
-    assert single.high - single.value == pytest.approx(1.96 * np.sqrt((3 * 0.25 + 0.24) / 1000), rel=0.01)
+    assert found.over == "3 seeds"  # rows of earlier versions do not tell the clips that were right
+    assert not some(gap_growth(gap_rows(0.1, seeds=1), "m")).over_seeds
+
+
+def clip_gaps(rng, seeds, growth=0.1, of_source=0.15, clips=12, sources=14):
+    """Gap rows with digits: training clips gain ``growth``, each source and seed its own more or less."""
+    rows, of_seed = [], rng.normal(0, 0.05, seeds) if seeds > 1 else [0.0]
+    for split in ("train", "val"):
+        names = tuple(f"{split} {index}" for index in range(sources))
+        lead = rng.normal(0, of_source, sources)
+        for seed in range(seeds):
+            for epoch in (1, 2, 3):
+                gain = (growth + of_seed[seed]) * (split == "train") * (epoch == 3)
+                share = 0.4 + np.tile(lead, clips) * (epoch == 3) + gain
+                right = digits(rng.random(clips * sources) < share)
+                rows.append(row(seed=seed, survived=right, sources=names, kind="gap", epoch=epoch) | {"split": split})
+    return rows
+
+
+@pytest.mark.parametrize("seeds", [1, 8])
+def test_the_growth_of_the_gap_covers_the_truth_over_sources_and_seeds(seeds):
+    rng, covered, rounds = np.random.default_rng(seeds), 0, 300
+    for _ in range(rounds):
+        found = some(gap_growth(clip_gaps(rng, seeds), "m"))
+        covered += found.low <= 0.1 <= found.high
+    assert found.unit == "source" and found.found.sources == 14
+    assert 0.92 <= covered / rounds <= 0.99
 
 
 def test_other_clips_are_not_compared():

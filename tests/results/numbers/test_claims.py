@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from vidrobust.results.numbers.claims import (
+    BETTER,
     FALLING,
+    MARGIN,
     RISING,
     RISING_FALLING,
     RISING_FIXED,
@@ -12,9 +14,11 @@ from vidrobust.results.numbers.claims import (
     STRONGER_WEAKER,
     WEAK,
     claims,
-    linearity_claims,
     sensitivity_claims,
 )
+from vidrobust.results.numbers.deciding import Comparison, decided
+from vidrobust.results.numbers.linearity import linearity_claims
+from vidrobust.results.numbers.statistics import mean
 from vidrobust.results.published import numbers as published
 
 
@@ -29,8 +33,8 @@ def ordered(claim):
     return claim.low < claim.value < claim.high
 
 
-def test_a_run_with_three_seeds_decides(synthetic):
-    found = by_name(synthetic.rows())
+def test_a_run_with_six_seeds_decides(synthetic):
+    found = by_name(synthetic.rows(seeds=6))
     assert {name: group[0].verdict for name, group in found.items()} == {
         "step size has an interior optimum": "reproduced",
         "α* grows linearly with ε": "reproduced",
@@ -46,10 +50,63 @@ def test_the_opposite_run_decides_the_opposite(synthetic):
     models[STRONG], models[WEAK] = (0.95, 12.0), (0.95, 3.0)
     models[FALLING] = (0.95, 14.0)
     models[RISING] = (0.95, 1.0)
-    found = by_name(synthetic.rows(models))
+    found = by_name(synthetic.rows(models, seeds=6))
     for name in ("better attacks do not make better defences", "rising beats fixed", "rising beats falling"):
         assert found[name][0].verdict == "not reproduced"
         assert ordered(found[name][0])
+
+
+def test_sources_stand_beside_seeds_and_too_few_of_them_decide_nothing(synthetic):
+    rows = synthetic.rows(seeds=6)
+    (claim,) = by_name(synthetic.with_manifests(rows))["rising beats falling"]
+    assert (claim.verdict, claim.sources, claim.seeds) == ("reproduced", 12, 6)
+    assert "over 12 sources and 6 seeds" in claim.statistic and claim.p < 0.05
+    for name, group in by_name(synthetic.with_manifests(rows, sources=4)).items():
+        for claim in group if name != "α* grows linearly with ε" else ():
+            if claim.sources:
+                assert claim.verdict == "undecided" and "cannot be trusted" in claim.reason, claim
+                assert str(claim.more) == "6 more sources"
+
+
+def test_an_undecided_claim_says_what_would_decide_it(synthetic):
+    models = dict(synthetic.QUICK)
+    models[RISING] = models[WEAK] = (0.95, 6.0)
+    (claim, *_) = by_name(synthetic.with_manifests(synthetic.rows(models, seeds=4)))["rising beats fixed"]
+    assert claim.verdict == "undecided" and claim.more.more > 0
+    assert f"{claim.more} would decide" in claim.reason
+    assert claim.more.what in ("seeds", "sources")
+
+
+def advantages(rng, value, pairs, seeds=8, sources=16, clips=4):
+    """Estimates of ``pairs`` advantages with effects of sources and seeds; all truly ``value``."""
+    of_source, of_seed = rng.normal(0, 0.02, (pairs, sources)), rng.normal(0, 0.02, (pairs, seeds))
+    noise = rng.normal(0, 0.1, (pairs, seeds, sources, clips))
+    values = value + of_source[:, None, :, None] + of_seed[:, :, None, None] + noise
+    where = np.indices((seeds, sources, clips))
+    labels = where[1].ravel().tolist(), where[0].ravel().tolist()
+    return [mean(one.ravel(), *labels, (-1.0, 1.0)) for one in values]
+
+
+@pytest.mark.parametrize(("value", "wrong"), [(0.0, "reproduced"), (MARGIN, "not reproduced")])
+def test_of_a_family_at_most_one_in_twenty_gets_a_wrong_verdict(value, wrong):
+    """Without Holm's adjustment some of seven claims would be wrong far more often."""
+    rng, rounds, families, alone = np.random.default_rng(0), 400, 0, 0
+    for _ in range(rounds):
+        found = advantages(rng, value, 7)
+        drafts = [Comparison("n", "s", "t", "p", one, BETTER, 8, 64, 16, 3) for one in found]
+        families += any(claim.verdict == wrong for claim in decided(drafts))
+        alone += any(claim.verdict == wrong for draft in drafts for claim in decided([draft]))
+    assert families / rounds <= 0.06
+    assert alone / rounds > 0.08
+
+
+def test_no_better_and_equal_are_told_apart(synthetic):
+    models = dict(synthetic.QUICK)
+    models[STRONG], models[WEAK] = (0.95, 2.0), (0.95, 12.0)  # the stronger attack defends worse: surely no better
+    rows = synthetic.with_manifests(synthetic.rows(models, seeds=6))
+    (claim,) = by_name(rows)["better attacks do not make better defences"]
+    assert claim.verdict == "reproduced" and claim.high < 0
+    assert "two one-sided tests): p = 1" in claim.statistic
 
 
 def test_one_seed_never_decides_a_training_claim_and_shows_its_interval(synthetic):

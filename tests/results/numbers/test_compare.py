@@ -31,9 +31,9 @@ def test_newcombes_interval_is_that_of_his_paper():
 
 def test_three_seeds_speak_of_training():
     found = point_difference(point(15, 30, 0.4, 0.5, 0.6), point(24, 30, 0.7, 0.8, 0.9))
-    assert found.over_seeds and found.value == pytest.approx(0.3)
+    assert found.over == "seeds" and found.value == pytest.approx(0.3)
     assert found.high - found.value == pytest.approx(2.776445 * (2 * 0.01 / 3) ** 0.5, rel=1e-5)  # Welch, 4 degrees
-    assert not point_difference(point(15, 30, 0.4, 0.5), point(24, 30, 0.7, 0.8, 0.9)).over_seeds
+    assert point_difference(point(15, 30, 0.4, 0.5), point(24, 30, 0.7, 0.8, 0.9)).over == "clips"
 
 
 def test_only_what_differs_is_listed(synthetic, tmp_path):
@@ -56,3 +56,19 @@ def test_one_model_under_more_steps_does_not_stand_for_all(synthetic):
     longer = [*rows, next(row | {"steps": 100} for row in rows if row.get("steps") == 20 and row.get("eps") == 8)]
     steps, found = accuracy_differences(longer, longer)
     assert steps == 20 and set(found) == set(synthetic.QUICK)
+
+
+def test_runs_on_the_same_clips_are_compared_clip_by_clip_and_else_source_by_source(synthetic):
+    one = synthetic.with_manifests(synthetic.rows(seeds=3))
+    worse = {name: (clean, survives * 0.6) for name, (clean, survives) in synthetic.QUICK.items()}
+    two = synthetic.with_manifests(synthetic.rows(worse, seeds=3))
+    _, paired = accuracy_differences(one, two)
+    other = [row | {"clips_of": row["clips_of"] + " elsewhere"} if "clips_of" in row else row for row in two]
+    _, unpaired = accuracy_differences(one, other)
+    rising = "CAL(ε~U(0,12),α=ε,i=i*)"
+    found, apart = paired[rising][8], unpaired[rising][8]
+    assert (found.over, apart.over) == ("12 sources and 3 seeds",) * 2
+    assert found.value == pytest.approx(apart.value) and found.value < -0.1
+    assert found.low <= found.value <= found.high and apart.low <= apart.value <= apart.high
+    _, same = accuracy_differences(one, one)
+    assert all((d.value, d.low <= 0 <= d.high) == (0, True) for by_eps in same.values() for d in by_eps.values())

@@ -29,7 +29,7 @@ def test_the_deck_has_the_seeds_slides_in_order(run):
         "Generalisation gap", "What this run found", "Thank you!",
     ]  # fmt: skip
     assert page.count("data-figure=") == 7 and page.count("<math ") == 2 and page.count('class="notes"') == 10
-    assert "<b>top-1 = 96.7 % (91.7 to 98.7, 120 clips)</b>" in page
+    assert "<b>top-1 = 96.7 % (91.7 to 98.7 over clips; 120 clips)</b>" in page
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page.split("<script")[0]) == []
     assert "Copyright (C)" in page and "MIT" in page  # of reveal.js, whose words go where it goes
 

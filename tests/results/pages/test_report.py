@@ -43,13 +43,15 @@ def test_first_screen_answers_with_counts(run):
         "120 test",
         "Skipped files: 1",
         "Most robust at ε=4/255",
-        "26.7 % (19.6 to 35.2, 120 clips)",
+        "26.7 % (19.6 to 35.2 over clips; 120 clips)",
         "36 of 36 passed",
     ):
         assert told in first
     assert re.search(r"\d+ reproduced</span>.*\d+ not reproduced</span>.*\d+ undecided</span>", first)
     assert first.count('class="track"') == 6  # every model that was attacked, with its interval
-    assert re.search(r'aria-label="[\d.]+ % \([\d.]+ to [\d.]+, 120 clips\); without attack [\d.]+ %"', first)
+    assert re.search(
+        r'aria-label="[\d.]+ % \([\d.]+ to [\d.]+ over clips; 120 clips\); without attack [\d.]+ %"', first
+    )
 
 
 def test_every_part_stands_in_the_order_of_the_slides(run):

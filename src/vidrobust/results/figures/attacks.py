@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vidrobust.results.figures.figure import Figure, Panel
 from vidrobust.results.figures.plots import GREY, PUBLISHED, SYMBOLS, Trace, accuracy_data, legible, new_figure, style
 from vidrobust.results.figures.table import Cell, Table, accuracy_cell, with_best
-from vidrobust.results.numbers.accuracy import Point, evaluated_split
+from vidrobust.results.numbers.accuracy import Point, evaluated_split, intervals_of
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.selection import MissingRowsError
 from vidrobust.results.published import numbers as published
@@ -118,8 +118,8 @@ def attack_tables(rows: Sequence[Row]) -> list[Table]:
         seeds = {seed for point in mine.values() for seed, _ in point.per_seed}
         lines.append((Cell(model), Cell(str(len(seeds))), *(accuracy_cell(mine.get(attack)) for attack in attacks)))
     caption = (
-        f"Accuracy (%) on {evaluated_split(rows)} clips under each attack, with 95 % Wilson intervals over the clips; "
-        "seeds pooled. Bold: the best defence."
+        f"Accuracy (%) on {evaluated_split(rows)} clips under each attack, with "
+        f"{intervals_of(point for mine in points.values() for point in mine.values())}. Bold: the best defence."
     )
     return [Table("attacks", caption, ("Model", "Seeds", *attacks), with_best(lines))]
 

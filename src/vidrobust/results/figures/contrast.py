@@ -62,7 +62,11 @@ def _alt_text(stop: str, chosen: dict[str, list[DifficultyPoint]]) -> str:
     for label, points in chosen.items():
         each = [f"{100 * p.advantage.value:+.1f} points at contrast {p.contrast:g}" for p in points]
         sentences.append(f"{label}: {', '.join(each) or 'not measured'}.")
-    return f"Difference of accuracy under attack, {stop}, against the contrast of the clips. {' '.join(sentences)}"
+    over = sorted({point.advantage.over for points in chosen.values() for point in points})
+    bars = f"; bars: 95 % intervals over {' or '.join(over)}" if over else ""
+    return (
+        f"Difference of accuracy under attack, {stop}, against the contrast of the clips{bars}. {' '.join(sentences)}"
+    )
 
 
 def _data(points: Sequence[DifficultyPoint]) -> Trace:
@@ -73,8 +77,7 @@ def _data(points: Sequence[DifficultyPoint]) -> Trace:
         "error_y.arrayminus": [100 * (one.value - one.low) for _, one in found],
         "text": [
             f"contrast {contrast:g}: {100 * one.value:+.1f} points ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
-            f"<br>{len(one.per_seed)} seeds, {one.clips} clips each, "
-            f"interval over {'seeds' if one.over_seeds else 'clips'}"
+            f"<br>{len(one.per_seed)} seeds, {one.clips} clips each, interval over {one.over}"
             for contrast, one in found
         ],
     }  # fmt: skip
@@ -103,8 +106,8 @@ CONTRAST_FIGURE = Figure(
     "Advantage against difficulty",
     "Difficulty",
     "difficulty",
-    "Both models on the same clips of each contrast, difference by seed. Bars: Student's t over three seeds or "
-    "more, else resampled clips.",
+    "Both models on the same clips of each contrast, difference by clip and seed. Bars: 95 % intervals over sources "
+    "and seeds; of one seed over its sources alone.",
     lambda rows: [Panel("difficulty", difficulty(rows))],
     plots=difficulty_plots,
 )

@@ -28,7 +28,7 @@ from vidrobust.results.figures.plots import (
     slide,
     style,
 )
-from vidrobust.results.numbers.accuracy import Curve, Point, gap_curves
+from vidrobust.results.numbers.accuracy import Curve, Point, gap_curves, intervals_of
 from vidrobust.results.numbers.selection import MissingRowsError, grouped, model_order, of_kind
 from vidrobust.results.published import numbers as published
 
@@ -273,7 +273,7 @@ WATCHED_FIGURE = Figure(
     "Watched",
     "watch",
     "After each epoch, in evaluation mode, on the same centre clips of train and validation, under the same attack. "
-    "Bars: 95 % Wilson intervals over the clips, seeds pooled. Test clips are not looked at.",
+    "Bars: 95 % Wilson intervals over the clips, each as if of a source of its own. Test clips are not looked at.",
     lambda rows: [Panel("watched", watched(rows))],
     notes=_endings,
 )
@@ -315,11 +315,13 @@ def gap(rows: Iterable[Row]) -> go.Figure:
 
 def _gap_alt(eps: float, curves: Sequence[Curve]) -> str:
     steps = " and ".join(f"i={steps}" for steps in sorted({curve.steps for curve in curves}))
-    clips = clip_counts(point for curve in curves for point in curve.points)
-    last = " ".join(
+    points = [point for curve in curves for point in curve.points]
+    clips, bars = clip_counts(points), intervals_of(points)
+    said = " ".join(
         f"{curve.model}, {SPLITS[curve.split]}: {100 * curve.points[-1].accuracy:.0f} % at the end." for curve in curves
     )
-    return f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}. {last}"
+    told = f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}"
+    return f"{told}; bars: {bars}. {said}"
 
 
 def gap_plots(rows: Sequence[Row]) -> list[Plot]:
@@ -343,7 +345,8 @@ GAP_FIGURE = Figure(
     "Generalisation gap",
     "Gap",
     "gap",
-    "The same training and validation clips attacked after every few epochs. Bars: 95 % Wilson intervals.",
+    "The same training and validation clips attacked after every few epochs. Bars: 95 % intervals, "
+    "clustered by source and seed where the rows tell the sources.",
     lambda rows: [Panel("gap", gap(rows))],
     plots=gap_plots,
     step="generalisation gap",

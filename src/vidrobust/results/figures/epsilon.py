@@ -30,11 +30,12 @@ from vidrobust.results.figures.plots import (
     style,
 )
 from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell, with_best
-from vidrobust.results.numbers.accuracy import Curve, main_steps, robustness_curves
-from vidrobust.results.numbers.claims import POINTS_NEEDED
+from vidrobust.results.numbers.accuracy import Curve, intervals_of, main_steps, robustness_curves, untrusted
 from vidrobust.results.numbers.fits import linear_fit, power_fit
+from vidrobust.results.numbers.linearity import POINTS_NEEDED
 from vidrobust.results.numbers.selection import MissingRowsError, Rows, grouped, model_order
 from vidrobust.results.numbers.sensitivity import step_size_rows
+from vidrobust.results.numbers.statistics import FEW
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.wording import counted
 
@@ -78,10 +79,10 @@ def robustness(rows: Iterable[Row]) -> go.Figure:
 
 
 def _alt_text(steps: int, curves: Sequence[Curve]) -> str:
-    clips = clip_counts(point for curve in curves for point in curve.points)
-    split = curves[0].split
+    points = [point for curve in curves for point in curve.points]
+    clips, bars = clip_counts(points).replace("clips", f"{curves[0].split} clips"), intervals_of(points)
     lines = " ".join(_alt_line(curve) for curve in curves)
-    return f"Accuracy against ε under PGD(i={steps}), {clips.replace('clips', f'{split} clips')} for each seed. {lines}"
+    return f"Accuracy against ε under PGD(i={steps}), {clips} for each seed; bars: {bars}. {lines}"
 
 
 def _alt_line(curve: Curve) -> str:
@@ -107,8 +108,8 @@ def _table(steps: int, curves: Sequence[Curve]) -> Table:
         cells = (accuracy_cell(points.get(e)) for e in eps)
         lines.append((Cell(curve.model), Cell(str(len(seeds))), *cells))
     caption = (
-        f"Accuracy (%) on {curves[0].split} clips under PGD(i={steps}) by ε in 1/255, with 95 % Wilson intervals "
-        "over the clips; seeds pooled. Bold: the best defence."
+        f"Accuracy (%) on {curves[0].split} clips under PGD(i={steps}) by ε in 1/255, with "
+        f"{intervals_of(point for curve in curves for point in curve.points)}. Bold: the best defence."
     )
     head = ("Model", "Seeds", *(f"ε={e:g}" for e in eps))
     return Table(f"robustness-i{steps}", caption, head, with_best(lines), f"i={steps}")
@@ -134,8 +135,8 @@ ROBUSTNESS_FIGURE = Figure(
     "Accuracy under attack",
     "Defences",
     "robustness",
-    "Clips that are wrong without attack count as broken; of each attack its best iterate counts. Bars: 95 % Wilson "
-    "intervals over the clips, seeds pooled; the hover text has each seed.",
+    "Clips that are wrong without attack count as broken; of each attack its best iterate counts. Bars: 95 % "
+    "intervals, clustered by source and seed where the rows tell the sources; the hover text has each seed.",
     lambda rows: [Panel("robustness", robustness(rows))],
     robustness_tables,
     robustness_plots,
@@ -159,7 +160,8 @@ def step_size(rows: Iterable[Row]) -> go.Figure:
         sentences.append(f"i={steps}: " + " to ".join(f"{row['alpha']:.2g} at ε={row['eps']:g}" for row in ends))
     counts = sorted({row["clips"] for row in found})
     clips = counted(counts[0], "clip") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} clips"
-    alt = f"Optimal step size α* against ε, {clips}. {'; '.join(sentences)}."
+    alt = f"Optimal step size α* against ε, {clips}; bars: 95 % intervals from resampled {_drawn(found)}. "
+    alt += f"{'; '.join(sentences)}."
     figure = new_figure(f"Optimal step size ({clips})", alt, "ε (1/255)", "α* (1/255)", yaxis_rangemode="tozero")
     x, y = published.step_size_numbers()
     line = linear_fit(x, y)
@@ -231,10 +233,19 @@ def step_size_tables(rows: Sequence[Row]) -> list[Table]:
     }
     lines = tuple((Cell(f"{e:g}"), *(cells.get((e, i), NONE) for i in steps)) for e in eps)
     caption = (
-        "Optimal step size α* (1/255) by ε (1/255) and iterations, with 95 % intervals from resampled clips; edge: "
-        "on the edge of the grid, a bound."
+        "Optimal step size α* (1/255) by ε (1/255) and iterations, with 95 % intervals from resampled "
+        f"{_drawn(found)}; edge: on the edge of the grid, a bound."
     )
     return [Table("step-sizes", caption, ("ε", *(f"i={i}" for i in steps)), lines)] if lines else []
+
+
+def _drawn(rows: Sequence[Row]) -> str:
+    """What the intervals of α* were resampled from: earlier versions drew clips."""
+    counts = sorted({row.get("sources", 0) for row in rows})
+    if not counts or counts[0] == 0:
+        return "clips"
+    told = f"{counts[0]} sources" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} sources"
+    return told + (f" ({untrusted(counts[0]).lower()})" if counts[0] < FEW else "")
 
 
 def step_size_plots(rows: Sequence[Row]) -> list[Plot]:
@@ -277,7 +288,7 @@ STEP_SIZE_FIGURE = Figure(
     "α*",
     "step_size",
     "α* is the vertex of a parabola in log α through the grid points around the greatest mean loss; its bar comes from "
-    "resampling the clips. Lines: least squares in the space of α*.",
+    "resampling the sources of the clips. Lines: least squares in the space of α*.",
     lambda rows: [Panel("step-size", step_size(rows))],
     step_size_tables,
     step_size_plots,

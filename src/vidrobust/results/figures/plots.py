@@ -146,7 +146,7 @@ def _point_text(point: Point, bound: tuple[float, float], name: str, x: str, of:
     lacking = f"<br>{point.unattacked} of them {UNATTACKED}" if point.unattacked else ""
     return (
         f"{escape(name)}<br>{x} = {point.x:g}: {100 * point.accuracy:.1f} % "
-        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f})<br>{point.correct} of {point.clips} {of}<br>"
+        f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f} over {point.over})<br>{point.correct} of {point.clips} {of}<br>"
         f"by seed {seeds}{more}{lacking}"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell, with_best
-from vidrobust.results.numbers.accuracy import pooled
+from vidrobust.results.numbers.accuracy import TOPS, clean_point, intervals_of
 from vidrobust.results.numbers.selection import grouped, model_order, of_kind
 from vidrobust.runs.rows import Row
 
@@ -23,17 +23,16 @@ def clean_tables(rows: Sequence[Row]) -> list[Table]:
     lines = []
     for model in model_order(by_model):
         seeds = len({row["seed"] for row in by_model[model]})
-        counts = [_cell(cells.get((model, split), []), top) for split in splits for top in ("top1", "top5")]
+        counts = [_cell(cells.get((model, split), []), top) for split in splits for top in TOPS]
         lines.append((Cell(model), Cell(str(seeds)), *counts))
     head = ["Model", "Seeds", *(f"{split} top-{top}" for split in splits for top in (1, k))]
-    caption = (
-        "Accuracy (%) on clean clips, with 95 % Wilson intervals over the clips; seeds pooled. Bold: the best defence."
-    )
+    points = [clean_point(some, top) for some in cells.values() for top in TOPS]
+    caption = f"Accuracy (%) on clean clips, with {intervals_of(points)}. Bold: the best defence."
     return [Table("clean", caption, tuple(head), with_best(lines))]
 
 
 def _cell(rows: Sequence[Row], top: str) -> Cell:
-    return accuracy_cell(pooled(0, [row | {"correct": row[top]} for row in rows])) if rows else NONE
+    return accuracy_cell(clean_point(rows, top)) if rows else NONE
 
 
 STANDARD_FIGURE = Figure(
@@ -41,7 +40,7 @@ STANDARD_FIGURE = Figure(
     "Standard training, and every model without attack",
     "Standard",
     "accuracy",
-    "Top-1 and top-k of the centre clips, seeds pooled.",
+    "Top-1 and top-k of the centre clips of all seeds.",
     None,
     clean_tables,
     step="standard accuracy",

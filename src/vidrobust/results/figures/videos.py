@@ -17,7 +17,7 @@ from vidrobust.results.figures.plots import (
     slide,
 )
 from vidrobust.results.figures.table import Cell, Table, accuracy_cell
-from vidrobust.results.numbers.accuracy import Point, evaluated_split
+from vidrobust.results.numbers.accuracy import Point, evaluated_split, intervals_of
 from vidrobust.results.numbers.selection import MissingRowsError
 from vidrobust.results.numbers.views import (
     WAYS,
@@ -109,7 +109,9 @@ def view_tables(rows: Sequence[Row]) -> list[Table]:
             )
             for model, way, mine, cells in lines
         )
-        caption = f"Accuracy (%) on {evaluated_split(some, 'views')} clips or videos, {viewing}; 95 % intervals, counts"
+        points = [point for *_, cells in lines for point in cells.values()]
+        split, bars = evaluated_split(some, "views"), intervals_of(points)
+        caption = f"Accuracy (%) on {split} clips or videos, {viewing}, with counts and {bars}"
         tables.append(Table(f"views-{number + 1}", caption, ("Model", "Counted", "Seeds", *attacks), filled))
     return tables
 
@@ -120,8 +122,8 @@ VIEWS_FIGURE = Figure(
     "Videos",
     "views",
     "Each clip is attacked on its own, or a video's answer, the mean over its clips, through all of them; each clip "
-    "keeps to ε. What is wrong without attack counts as broken. Bars: 95 % Wilson intervals over the clips, or over "
-    "the videos, seeds pooled; clips of one video are taken as unrelated.",
+    "keeps to ε. What is wrong without attack counts as broken. Bars: 95 % intervals, clustered by source and seed "
+    "where the rows tell the sources; else over clips or videos, as if unrelated.",
     lambda rows: [Panel("views", views(rows))],
     view_tables,
 )

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.outcomes import clustered
 from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind, plain
+from vidrobust.results.numbers.statistics import FEW, Estimate
 from vidrobust.runs.rows import Row
 from vidrobust.runs.wording import counted
 
@@ -27,16 +30,40 @@ class Point:
     """(seed, accuracy)."""
     unattacked: int = 0
     """Clips that survived without having been attacked: their gradient was zero or not finite at every step."""
+    rows: tuple[Row, ...] = field(default=(), repr=False, compare=False)
+    """What it was pooled from."""
 
     @property
     def accuracy(self) -> float:
         """Share of right answers."""
         return self.correct / self.clips
 
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """The accuracy over sources and seeds; None where rows of earlier versions do not tell their clips' sources."""
+        return clustered(self.rows)
+
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval over the pooled clips."""
-        return interval(self.correct, self.clips)
+        """95 % interval over sources and seeds; else Wilson's over the pooled clips, as if each were of its own."""
+        found = self.estimate
+        return interval(self.correct, self.clips) if found is None else (found.low, found.high)
+
+    @property
+    def over(self) -> str:
+        """What the interval is over: sources and seeds, or clips."""
+        return "clips" if self.estimate is None else self.estimate.over
+
+    def __str__(self) -> str:
+        """The accuracy as people must see it: with its interval, its clips and what the interval is over.
+
+        >>> str(Point(8, 60, 100, ((0, 0.6),)))
+        '60.0 % (50.2 to 69.1 over clips; 100 clips)'
+        """
+        low, high = self.interval
+        few = "; cannot be trusted" if self.estimate is not None and not self.estimate.trusted else ""
+        bounds = f"{100 * low:.1f} to {100 * high:.1f} over {self.over}{few}"
+        return f"{100 * self.accuracy:.1f} % ({bounds}; {counted(self.clips, 'clip')})"
 
 
 @dataclass(frozen=True)
@@ -52,21 +79,53 @@ class Curve:
     """The ε of a curve over epochs."""
 
 
-def accuracy_text(correct: int, clips: int) -> str:
-    """An accuracy as people must see it: with its 95 % interval and its clips.
+def intervals_of(points: Iterable[Point]) -> str:
+    """What the intervals of accuracies are, for a caption.
 
-    >>> accuracy_text(60, 100)
-    '60.0 % (50.2 to 69.1, 100 clips)'
+    >>> intervals_of([Point(8, 60, 100, ((0, 0.6),))])
+    "95 % Wilson intervals over the clips, each as if of a source of its own: the rows do not say their clips' sources"
     """
-    low, high = interval(correct, clips)
-    return f"{100 * correct / clips:.1f} % ({100 * low:.1f} to {100 * high:.1f}, {counted(clips, 'clip')})"
+    estimates = [point.estimate for point in points]
+    found = [one for one in estimates if one is not None]
+    if not found:
+        return (
+            "95 % Wilson intervals over the clips, each as if of a source of its own: the rows do not say their clips' "
+            "sources"
+        )
+    sources, seeds = ({getattr(one, what) for one in found} for what in ("sources", "seeds"))
+    told = f"95 % intervals over {_range(sources, 'source')}"
+    told += f" and {_range(seeds, 'seed')}" if max(seeds) > 1 else ""
+    told += ", those of rows without sources over clips" if len(found) < len(estimates) else ""
+    return told + (f". {untrusted(min(sources))}" if min(sources) < FEW else "")
+
+
+def untrusted(sources: int) -> str:
+    """The sentence that few sources need."""
+    return f"With fewer than {FEW} sources ({sources}) an interval cannot be trusted"
+
+
+def _range(counts: set[int], what: str) -> str:
+    low, high = min(counts), max(counts)
+    return counted(low, what) if low == high else f"{low} to {high} {what}s"
 
 
 def pooled(x: float, rows: Sequence[Row]) -> Point:
     """Pool rows of several seeds into one point."""
     per_seed = tuple(sorted((row["seed"], row["correct"] / row["clips"]) for row in rows))
     correct, clips = sum(row["correct"] for row in rows), sum(row["clips"] for row in rows)
-    return Point(x, correct, clips, per_seed, sum(row.get("no_gradient", 0) for row in rows))
+    return Point(x, correct, clips, per_seed, sum(row.get("no_gradient", 0) for row in rows), tuple(rows))
+
+
+TOPS = {"top1": "right", "top5": "within"}
+"""The counts of an ``accuracy`` row, and the digits a clip of each."""
+
+
+def clean_point(rows: Sequence[Row], top: str) -> Point:
+    """Pool ``accuracy`` rows of several seeds into one point: ``top1``, or ``top5`` for the first ``k``."""
+    digits = TOPS[top]
+    return pooled(
+        0, [row | {"correct": row[top]} | ({"survived": row[digits]} if digits in row else {}) for row in rows]
+    )
 
 
 def strongest(rows: Iterable[Row]) -> Row:

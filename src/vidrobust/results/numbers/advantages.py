@@ -1,17 +1,21 @@
-"""Differences between trainings: one policy against another, and how the generalisation gap of a model grew."""
+"""Differences between trainings: one policy against another, and how the generalisation gap of a model grew.
+
+The unit of chance is the source of a clip and the seed of a training: what is compared is paired by clip and by seed,
+and its interval is over sources and seeds (:mod:`vidrobust.results.numbers.statistics`).
+"""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vidrobust.results.numbers.accuracy import evaluated, evaluated_split, main_steps
-from vidrobust.results.numbers.intervals import Z95, bootstrap_mean, t_interval
+from vidrobust.results.numbers.outcomes import ClipValues, apart, sample, survived_clips, tells_sources
 from vidrobust.results.numbers.selection import grouped, of_kind, plain, same_clips
+from vidrobust.results.numbers.statistics import Estimate, mean
 from vidrobust.runs.rows import Row
 
 SEEDS_NEEDED = 3
@@ -19,32 +23,76 @@ SEEDS_NEEDED = 3
 
 
 @dataclass(frozen=True)
-class Advantage:
-    """How much more accurate one model is than another on the same clips: mean over ε, difference in [-1, 1]."""
+class Effect:
+    """A difference between trainings, or within one, in [-1, 1].
 
-    value: float
-    low: float
-    high: float
+    Attributes:
+        found: the difference with its interval, over sources and, of several seeds, over both.
+        per_seed: (seed, difference).
+        clips: clips behind each seed's difference.
+        unit: what the interval is over beside seeds: ``source``, or of rows of earlier versions ``clip`` or ``seed``.
+    """
+
+    found: Estimate
     per_seed: tuple[tuple[int, float], ...]
     clips: int
-    """Test clips behind each seed's difference."""
-    eps: tuple[float, ...]
+    unit: str
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds and clips."""
+        return self.found.value
+
+    @property
+    def low(self) -> float:
+        """Of the 95 % interval."""
+        return self.found.low
+
+    @property
+    def high(self) -> float:
+        """Of the 95 % interval."""
+        return self.found.high
 
     @property
     def over_seeds(self) -> bool:
-        """True where the 95 % interval is over training runs, false where it is over clips only."""
+        """Are there enough seeds to speak of training, and not of these models alone?"""
         return len(self.per_seed) >= SEEDS_NEEDED
 
+    @property
+    def over(self) -> str:
+        """What the interval is over, for people."""
+        return self.found.over.replace("source", self.unit)
 
-def advantage(first: Iterable[Row], second: Iterable[Row]) -> Advantage | None:
-    """Compare two models seed by seed, over the attacked rows (ε > 0) that both have.
+    def __str__(self) -> str:
+        """In percentage points, with the interval and what it is over."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * self.value:+.1f} points ({low:+.1f} to {high:+.1f} over {self.over})"
 
-    With three seeds or more the interval is Student's t over the seeds' paired differences; with fewer it comes from
-    resampling the clips, and says nothing about other training runs.
+
+@dataclass(frozen=True)
+class Advantage(Effect):
+    """How much more accurate one model is than another on the same clips: mean over ``eps``."""
+
+    eps: tuple[float, ...]
+
+
+Estimator = Callable[[ClipValues], Estimate]
+"""From differences a clip to their mean with its interval."""
+
+
+def fixed(found: ClipValues) -> Estimate:
+    """For seeds whose number was chosen before anything was measured: clustered by source and seed."""
+    several = len(set(found.seeds)) > 1
+    return mean(found.values, found.sources, found.seeds if several else None, (-1.0, 1.0))
+
+
+def advantage(first: Iterable[Row], second: Iterable[Row], over: Estimator = fixed) -> Advantage | None:
+    """Compare two models clip by clip and seed by seed, over the attacked rows (ε > 0) that both have.
 
     Args:
         first: rows of one model under one number of steps, with ``survived``.
         second: rows of the other, of the same clips in the same order.
+        over: gives the interval.
 
     Returns:
         The advantage of the first, or None where no seed has all ε of both, on the same clips.
@@ -54,13 +102,15 @@ def advantage(first: Iterable[Row], second: Iterable[Row]) -> Advantage | None:
     both = [seed for seed in sorted(one.keys() & two.keys()) if _comparable(one[seed], two[seed], eps)]
     if not both or not eps:
         return None
-    per_seed = tuple((s, float(np.mean([_accuracy(one[s][e]) - _accuracy(two[s][e]) for e in eps]))) for s in both)
-    values = [value for _, value in per_seed]
-    if len(values) >= SEEDS_NEEDED:
-        low, high = t_interval(values)
-    else:
-        low, high = _clip_interval([(one[s], two[s]) for s in both], eps)
-    return Advantage(float(np.mean(values)), low, high, per_seed, one[both[0]][eps[0]]["clips"], eps)
+    lead = {s: np.mean([survived_clips(one[s][e]) - survived_clips(two[s][e]) for e in eps], axis=0) for s in both}
+    rows = [one[s][eps[0]] for s in both]
+    return Advantage(
+        over(sample(rows, list(lead.values()))),
+        tuple((s, float(lead[s].mean())) for s in both),
+        rows[0]["clips"],
+        "source" if tells_sources(rows) else "clip",
+        eps,
+    )
 
 
 def common_eps(rows: Iterable[Row]) -> set[float]:
@@ -92,20 +142,6 @@ def _by_seed(rows: Iterable[Row]) -> dict[int, dict[float, Row]]:
     return found
 
 
-def _accuracy(row: Row) -> float:
-    return row["correct"] / row["clips"]
-
-
-def _clip_interval(pairs: Sequence[tuple[dict, dict]], eps: Sequence[float]) -> tuple[float, float]:
-    per_clip = [np.mean([survived_clips(one[e]) - survived_clips(two[e]) for e in eps], axis=0) for one, two in pairs]
-    return bootstrap_mean(np.mean(per_clip, axis=0))
-
-
-def survived_clips(row: Row) -> np.ndarray:
-    """1 for each clip that the model still classified rightly, else 0 (``N``)."""
-    return np.array([digit == "1" for digit in row["survived"]], dtype=float)
-
-
 @dataclass(frozen=True)
 class DifficultyPoint:
     """An advantage at one difficulty of the task."""
@@ -130,72 +166,90 @@ def difficulty_points(rows: Iterable[Row], first: str, second: str) -> list[Diff
         here = [row for row in by_contrast[contrast] if row["eps"] in shared]
         for eps in (None, *sorted({row["eps"] for row in here})):
             chosen = [row for row in here if eps is None or row["eps"] == eps]
-            found = advantage(*([row for row in chosen if row["model"] == model] for model in (first, second)))
+            one, two = ([row for row in chosen if row["model"] == model] for model in (first, second))
+            found = advantage(one, two)
             if found:
                 points.append(DifficultyPoint(contrast, eps, found))
     return points
 
 
 @dataclass(frozen=True)
-class GapGrowth:
-    """By how much train − validation accuracy grew: last third of the epochs minus the first third, mean over ε."""
+class GapGrowth(Effect):
+    """By how much train − validation accuracy grew: last third of the epochs minus the first third, mean over ε.
 
-    value: float
-    low: float
-    high: float
-    per_seed: tuple[tuple[int, float], ...]
+    Attributes:
+        per_eps: (ε, growth).
+        epochs: how many were measured.
+    """
+
     per_eps: tuple[tuple[float, float], ...]
-    clips: int
-    """Validation clips."""
     epochs: int
 
-    @property
-    def over_seeds(self) -> bool:
-        """True where the 95 % interval is over training runs, false where it is over clips only."""
-        return len(self.per_seed) >= SEEDS_NEEDED
+
+_Cells = Mapping[tuple[int, float, int, str], Row]
+"""Rows by seed, ε, epoch and split."""
 
 
-def gap_growth(rows: Iterable[Row], model: str) -> GapGrowth | None:
+def gap_growth(rows: Iterable[Row], model: str, over: Estimator = fixed) -> GapGrowth | None:
     """How the generalisation gap of a model moved while it trained, or None with fewer than 3 epochs.
 
-    With fewer than three seeds the interval is binomial over the clips, taking the epochs of a third (the same clips
-    again) as one measurement: wide rather than narrow.
+    Of each clip it is the mean over ε and epochs of the last third minus that of the first; of training clips less of
+    validation clips. Rows of earlier versions, which do not tell the clips that were right, are taken seed by seed.
     """
     rows = [row for row in of_kind(rows, "gap") if row["model"] == model and row["eps"] > 0 and plain(row)]
     steps = max((row["steps"] for row in rows), default=0)
-    rows = [row for row in rows if row["steps"] == steps]
-    cells = {(row["seed"], row["eps"], row["epoch"], row["split"]): row for row in rows}
+    cells = {(row["seed"], row["eps"], row["epoch"], row["split"]): row for row in rows if row["steps"] == steps}
     whole = {key[:3] for key in cells if all((*key[:3], split) in cells for split in ("train", "val"))}
     epochs = sorted({epoch for _, _, epoch in whole})
     if len(epochs) < 3:
         return None
-    third = len(epochs) // 3
-    growth, error = {}, {}
-    for seed, eps in sorted({key[:2] for key in whole}):
-        if any((seed, eps, epoch) not in whole for epoch in epochs):
-            continue  # a seed that stopped half way
-        parts = [(sign, _third(cells, seed, eps, some)) for sign, some in ((-1, epochs[:third]), (1, epochs[-third:]))]
-        growth[seed, eps] = sum(sign * gap for sign, (gap, _) in parts)
-        error[seed, eps] = math.sqrt(sum(variance for _, (_, variance) in parts))
-    if not growth:
-        return None
-    seeds = sorted({seed for seed, _ in growth})
-    per_seed = tuple((s, float(np.mean([g for (seed, _), g in growth.items() if seed == s]))) for s in seeds)
-    all_eps = sorted({eps for _, eps in growth})
-    per_eps = tuple((e, float(np.mean([g for (_, eps), g in growth.items() if eps == e]))) for e in all_eps)
-    value = float(np.mean([gap for _, gap in per_seed]))
-    half = Z95 * float(np.mean(list(error.values())))  # the same clips under every ε: errors do not average out
-    low, high = t_interval([gap for _, gap in per_seed]) if len(seeds) >= SEEDS_NEEDED else (value - half, value + half)
-    clips = next(row["clips"] for row in rows if row["split"] == "val")
-    return GapGrowth(value, low, high, per_seed, per_eps, clips, len(epochs))
+    eps = sorted({e for _, e, _ in whole})
+    seeds = [s for s in sorted({s for s, _, _ in whole}) if all((s, e, n) in whole for e in eps for n in epochs)]
+    if not seeds:
+        return None  # all stopped half way
+    grown = _Grown(cells, epochs)
+    growth = {(s, e): grown.of(s, (e,), "train", _share) - grown.of(s, (e,), "val", _share) for s in seeds for e in eps}
+    per_seed = tuple((s, float(np.mean([growth[s, e] for e in eps]))) for s in seeds)
+    used = [cells[s, e, n, split] for s in seeds for e in eps for n in epochs for split in ("train", "val")]
+    by_clip = all("survived" in row for row in used)
+    by_seed = ClipValues(np.array([value for _, value in per_seed]), seeds, [0] * len(seeds))
+    return GapGrowth(
+        grown.estimate(seeds, eps, over) if by_clip else fixed(by_seed),
+        per_seed,
+        cells[seeds[0], eps[0], epochs[0], "val"]["clips"],
+        "seed" if not by_clip else "source" if tells_sources(used) else "clip",
+        tuple((e, float(np.mean([growth[s, e] for s in seeds]))) for e in eps),
+        len(epochs),
+    )
 
 
-def _third(cells: dict, seed: int, eps: float, epochs: Sequence[int]) -> tuple[float, float]:
-    """Mean train − val accuracy over some epochs, and its binomial variance."""
-    gap = variance = 0.0
-    for sign, split in ((1, "train"), (-1, "val")):
-        chosen = [cells[seed, eps, epoch, split] for epoch in epochs]
-        share = float(np.mean([_accuracy(row) for row in chosen]))
-        gap += sign * share
-        variance += share * (1 - share) / chosen[0]["clips"]
-    return gap, variance
+@dataclass(frozen=True)
+class _Grown:
+    """What the last third of the epochs has more than the first."""
+
+    cells: _Cells
+    epochs: Sequence[int]
+
+    def of(self, seed: int, eps: Sequence[float], split: str, value: Callable[[Row], np.ndarray]) -> np.ndarray:
+        """Of one split, mean over ε: one number, or one a clip, as ``value`` gives them."""
+        third = len(self.epochs) // 3
+        late, early = (
+            np.mean([value(self.cells[seed, e, n, split]) for e in eps for n in some], axis=0)
+            for some in (self.epochs[-third:], self.epochs[:third])
+        )
+        return late - early
+
+    def estimate(self, seeds: Sequence[int], eps: Sequence[float], over: Estimator) -> Estimate:
+        """Training clips against validation clips, over sources and seeds."""
+        train, val = (
+            sample(
+                [self.cells[s, eps[0], self.epochs[0], split] for s in seeds],
+                [self.of(s, eps, split, survived_clips) for s in seeds],
+            )
+            for split in ("train", "val")
+        )
+        return replace(over(apart(train, val)), sources=min(len(set(part.sources)) for part in (train, val)))
+
+
+def _share(row: Row) -> np.ndarray:
+    return np.array(row["correct"] / row["clips"])

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from vidrobust.results.numbers.accuracy import Point, robustness_curves
-from vidrobust.results.numbers.advantages import SEEDS_NEEDED
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED, fixed
 from vidrobust.results.numbers.intervals import student
-from vidrobust.results.numbers.selection import model_order
+from vidrobust.results.numbers.outcomes import ClipValues, apart, sample, survived_clips
+from vidrobust.results.numbers.selection import model_order, same_clips
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Row
 
@@ -52,28 +53,50 @@ class Difference:
     value: float
     low: float
     high: float
-    over_seeds: bool
-    """True where the interval is over training runs, false where it is over clips only."""
+    over: str
+    """What the interval is over: sources and seeds; of rows that do not tell their sources, seeds or clips."""
 
 
 def point_difference(first: Point, second: Point) -> Difference:
     """Accuracy of the second point minus that of the first.
 
-    With three seeds or more on both sides the interval is Welch's t over the seeds; with fewer it is Newcombe's over
-    the clips, which takes the clips of the two as unrelated: where they are the same it is a little wide.
+    Where the rows tell the sources of their clips the interval is over sources and seeds, paired by clip and seed where
+    both saw the same clips. Else with three seeds or more on both sides it is Welch's t over the seeds; with fewer it
+    is Newcombe's over the clips, which takes the clips of the two as unrelated: where they are the same it is wide.
 
     >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
-    >>> found = point_difference(one, two)
-    >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over_seeds
-    (0.2, 0.064, 0.326, False)
+    >>> found = difference(one, two)
+    >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over
+    (0.2, 0.064, 0.326, 'clips')
     """
+    if first.estimate is not None and second.estimate is not None:
+        return _clustered(first, second)
     value = second.accuracy - first.accuracy
     if min(len(first.per_seed), len(second.per_seed)) >= SEEDS_NEEDED:
-        return Difference(*_welch(first, second), over_seeds=True)
+        return Difference(*_welch(first, second), over="seeds")
     (low1, high1), (low2, high2) = first.interval, second.interval
     below = math.hypot(second.accuracy - low2, high1 - first.accuracy)
     above = math.hypot(high2 - second.accuracy, first.accuracy - low1)
-    return Difference(value, value - below, value + above, over_seeds=False)
+    return Difference(value, value - below, value + above, over="clips")
+
+
+def _clustered(first: Point, second: Point) -> Difference:
+    paired = _paired(first, second)
+    if paired is None:
+        one, two = (sample(side.rows, [survived_clips(row) for row in side.rows]) for side in (first, second))
+        paired = apart(two, one)
+    found = fixed(paired)
+    return Difference(found.value, found.low, found.high, found.over)
+
+
+def _paired(first: Point, second: Point) -> ClipValues | None:
+    """The differences clip by clip of the seeds that both have, if both saw the same clips in all of them."""
+    one, two = ({row["seed"]: row for row in side.rows} for side in (first, second))
+    shared = sorted(one.keys() & two.keys())
+    known = all(one[seed].get("clips_of") is not None and same_clips(one[seed], two[seed]) for seed in shared)
+    if not shared or not known:
+        return None
+    return sample([one[s] for s in shared], [survived_clips(two[s]) - survived_clips(one[s]) for s in shared])
 
 
 def _welch(first: Point, second: Point) -> tuple[float, float, float]:

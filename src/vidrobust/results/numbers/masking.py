@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vidrobust.results.numbers.accuracy import evaluated_split, evaluations, one_each
-from vidrobust.results.numbers.advantages import survived_clips
 from vidrobust.results.numbers.attacks import attack_label
+from vidrobust.results.numbers.outcomes import survived_clips
 from vidrobust.results.numbers.selection import Rows, derived, grouped, model_order, of_kind, plain, same_clips
 from vidrobust.runs.rows import Row
 

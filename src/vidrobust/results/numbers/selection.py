@@ -60,10 +60,31 @@ def derived(function: Derive) -> Derive:
     return remembered  # type: ignore[return-value]
 
 
+CLIP_SOURCES = "clip_sources"
+"""What a row knows in memory, and never in a file: the source of each of its clips, where their manifest is there."""
+
+
 @derived
 def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
-    """Rows of one kind, without those that no clip stands behind."""
-    return [row for row in rows if row["kind"] == kind and row.get("clips", 1)]
+    """Rows of one kind, without those that no clip stands behind.
+
+    Those whose ``manifest`` is among the rows get the sources of their clips, under :data:`CLIP_SOURCES`.
+    """
+    rows = rows if isinstance(rows, Sequence) else list(rows)
+    known = clip_sources(rows)
+    found = (row for row in rows if row["kind"] == kind and row.get("clips", 1))
+    return [_with_sources(row, known.get(row.get("clips_of"))) for row in found]
+
+
+@derived
+def clip_sources(rows: Iterable[Row]) -> dict[Any, tuple[str, ...]]:
+    """The sources of the clips of each manifest, by its hash."""
+    manifests = (row for row in rows if row["kind"] == "manifest")
+    return {row["clips_of"]: tuple(clip["source"] for clip in row["list"]) for row in manifests}
+
+
+def _with_sources(row: Row, sources: tuple[str, ...] | None) -> Row:
+    return row if sources is None or len(sources) != row.get("clips") else {**row, CLIP_SOURCES: sources}
 
 
 def model_order(models: Iterable[str]) -> list[str]:

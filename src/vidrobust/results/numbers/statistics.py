@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidrobust.errors import InputError
+from vidrobust.runs.wording import counted
 
 FEW = 10
 """With fewer sources an interval is given but not to be trusted."""
@@ -59,6 +60,24 @@ class Estimate:
     def trusted(self) -> bool:
         """Are there enough sources for the interval to hold what it says?"""
         return self.sources >= FEW
+
+    @property
+    def over(self) -> str:
+        """What its interval is over, for people.
+
+        >>> mean([1.0, 2.0] * 2, ["a", "b", "c", "d"], [0, 0, 1, 1]).over
+        '4 sources and 2 seeds'
+        """
+        sources = counted(self.sources, "source")
+        return sources if self.seeds == 1 else f"{sources} and {counted(self.seeds, 'seed')}"
+
+    def above(self, bound: float) -> float:
+        """One-sided P value against the mean being at most ``bound``: small where it is surely larger."""
+        return _one_sided(self, bound - self.value)
+
+    def below(self, bound: float) -> float:
+        """One-sided P value against the mean being at least ``bound``: small where it is surely smaller."""
+        return _one_sided(self, self.value - bound)
 
     @property
     def p(self) -> float:
@@ -166,7 +185,7 @@ def not_better(found: Estimate, margin: float) -> float:
     >>> not_better(mean([0.0, 0.01] * 20, list(range(40))), margin=0.05) < 0.001
     True
     """
-    return _one_sided(found, found.value - margin)
+    return found.below(margin)
 
 
 def equivalent(found: Estimate, margin: float) -> float:
@@ -177,7 +196,7 @@ def equivalent(found: Estimate, margin: float) -> float:
     """
     if margin <= 0:
         raise InputError(f"a margin must be positive, but is {margin:g}.")
-    return max(_one_sided(found, found.value - margin), _one_sided(found, -margin - found.value))
+    return max(found.below(margin), found.above(-margin))
 
 
 def _one_sided(found: Estimate, distance: float) -> float:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vidrobust.results.numbers.claims import Claim, claims
+from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.costs import read_timings
+from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.numbers.selection import Rows
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Reading, Row

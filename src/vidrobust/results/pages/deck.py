@@ -17,7 +17,7 @@ from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, surface_panels
-from vidrobust.results.numbers.accuracy import accuracy_text
+from vidrobust.results.numbers.accuracy import TOPS, clean_point
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.numbers.sensitivity import surface, surface_eps
 from vidrobust.results.pages.content import RunContent
@@ -184,8 +184,7 @@ def _accuracies(rows: Sequence[Row]) -> Html:
         mine = [row for row in found if row["split"] == name]
         ours = "not measured: step 2 (standard training) is missing"
         if mine:
-            clips = sum(row["clips"] for row in mine)
-            first, more = (accuracy_text(sum(row[key] for row in mine), clips) for key in ("top1", "top5"))
+            first, more = (clean_point(mine, top) for top in TOPS)
             ours = Html(f"<b>top-1 = {text(first)}</b>; <i>top-{mine[0]['k']} = {text(more)}</i>")
         beside = f"published (slides): top-1 = {theirs['top1']:g} %; top-5 = {theirs['top5']:g} %"
         items.append(f"<li>{name.capitalize()} accuracy: {text(ours)}<br>{tag('span', beside, 'soft')}</li>")

@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from vidrobust.errors import NotationError
 from vidrobust.notation import parse_policy
 from vidrobust.results.figures import FIGURES, MISSING_STEP
-from vidrobust.results.numbers.accuracy import Curve, Point, accuracy_text, main_steps, robustness_curves
+from vidrobust.results.numbers.accuracy import (
+    Curve,
+    Point,
+    clean_point,
+    intervals_of,
+    main_steps,
+    robustness_curves,
+)
 from vidrobust.results.numbers.attacks import attack_points
-from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.masking import ATTACKED_CHECK, masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
@@ -191,10 +197,9 @@ def _robust(rows: Sequence[Row]) -> Html:
     best = next((curve for curve in ranked if curve.model not in CONTROLS), ranked[0])
     point = at(best, eps)
     assert point is not None  # a headline has this ε in every curve
-    lead = Html(
-        f"Most robust at ε={eps:g}/255: {policy(best.model)}, {text(accuracy_text(point.correct, point.clips))}."
-    )
-    note = f"Dot and line: accuracy under PGD(i={steps}) at ε={eps:g}, with its 95 % interval. Ring: without attack."
+    lead = Html(f"Most robust at ε={eps:g}/255: {policy(best.model)}, {text(point)}.")
+    points = [point for curve in ranked if (point := at(curve, eps))]
+    note = f"Dot and line: accuracy under PGD(i={steps}) at ε={eps:g}; {intervals_of(points)}. Ring: without attack."
     lines = "".join(_strip(curve, eps) for curve in ranked)
     return Html(f'{tag("p", lead)}<div class="strip">{lines}</div>{tag("p", note, "soft")}')
 
@@ -204,9 +209,7 @@ def _robust_otherwise(rows: Sequence[Row]) -> Html:
     lines = []
     for model, points in attack_points(rows).items():
         label, point = min(points.items(), key=lambda pair: pair[1].accuracy)
-        lines.append(
-            tag("li", Html(f"{policy(model)}: {text(accuracy_text(point.correct, point.clips))} under {text(label)}"))
-        )
+        lines.append(tag("li", Html(f"{policy(model)}: {text(point)} under {text(label)}")))
     if not lines:
         return missing_note("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
     lead = tag("p", "No model was attacked by L∞ PGD on the whole clip without a defence. Strongest on each:")
@@ -218,9 +221,7 @@ def _strip(curve: Curve, eps: float) -> str:
     assert point is not None
     low, high = point.interval
     ring = f'<i class="ring" style="left:{100 * clean.accuracy:.1f}%"></i>' if clean else ""
-    words = accuracy_text(point.correct, point.clips) + (
-        f"; without attack {100 * clean.accuracy:.1f} %" if clean else ""
-    )
+    words = str(point) + (f"; without attack {100 * clean.accuracy:.1f} %" if clean else "")
     return (
         f'<div>{policy(curve.model)}<span class="track" role="img" aria-label="{text(words)}" title="{text(words)}">'
         f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
@@ -265,12 +266,12 @@ def single_frame_note(rows: Sequence[Row]) -> Html:
     data = next(iter(of_kind(rows, "dataset")), None)
     if not control or not data:
         return missing_note("The single-frame control, which shows whether motion is needed, is missing.")
-    correct, clips, chance = sum(r["top1"] for r in control), sum(r["clips"] for r in control), 1 / len(data["classes"])
-    low, high = interval(correct, clips)
+    point, chance = clean_point(control, "top1"), 1 / len(data["classes"])
+    low, high = point.interval
     verdict = (
         "above chance: part of the task can be told from one frame"
         if low > chance
         else "not above chance: motion is needed"
     )
-    lead = f"Single-frame control (sees no motion): {accuracy_text(correct, clips)}; chance is {100 * chance:.1f} %, "
-    return tag("p", f"{lead}so it is {verdict}." + ("" if high >= chance else " It is below chance."))
+    told = f"Single-frame control (sees no motion): {point}; chance is {100 * chance:.1f} %, "
+    return tag("p", f"{told}so it is {verdict}." + ("" if high >= chance else " It is below chance."))

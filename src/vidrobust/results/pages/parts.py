@@ -11,8 +11,8 @@ from vidrobust.errors import InputError
 from vidrobust.results.figures import MISSING_STEP
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Table
-from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.costs import costs
+from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import MissingRowsError, model_order
 from vidrobust.results.pages.content import RunContent
@@ -79,7 +79,8 @@ def claim_table(judged: Sequence[Claim]) -> Html:
         raise MissingRowsError("this run has no rows that any claim is about.")
     lines = []
     for one in judged:
-        over = (f"seeds: {one.seeds}, " if one.seeds else "") + f"clips: {one.clips}"
+        counts = {"seeds": one.seeds, "sources": one.sources, "clips": one.clips}
+        over = ", ".join(f"{what}: {count}" for what, count in counts.items() if count)
         verdict = tag("span", one.verdict, f"verdict {one.verdict.replace(' ', '-')}")
         lines.append((
             one.statement,
@@ -88,7 +89,10 @@ def claim_table(judged: Sequence[Claim]) -> Html:
             one.published,
         ))  # fmt: skip
     head = ("Claim", "Verdict", "Statistic (95 % interval)", "Published")
-    caption = "What this run says of each claim; computed from its rows, the published numbers take no part"
+    caption = (
+        "What this run says of each claim; computed from its rows, the published numbers take no part. Intervals are "
+        "of each number alone; p is adjusted for the claims of one name (Holm)"
+    )
     return html_table(head, lines, caption)
 
 

@@ -144,8 +144,8 @@ def _accuracy_differences(first: RunContent, second: RunContent) -> Html:
     eps = sorted({e for by_eps in found.values() for e in by_eps})
     lines = [[policy(model), *(_difference(by_eps.get(e)) for e in eps)] for model, by_eps in found.items()]
     caption = (
-        f"Accuracy of {second.label} minus {first.label} under PGD(i={steps}), in points, 95 % intervals: over seeds "
-        "where both have three, else over clips, taken as unrelated; bold where the interval excludes 0"
+        f"Accuracy of {second.label} minus {first.label} under PGD(i={steps}), in points, with 95 % intervals over "
+        "what stands below each; bold where the interval excludes 0"
     )
     return html_table(["Model", *(f"ε={e:g}" for e in eps)], lines, caption, "grid")
 
@@ -155,8 +155,7 @@ def _difference(found: Any) -> Html:
         return Html("–")
     clear = not found.low <= 0 <= found.high
     value = f"{100 * found.value:+.1f}"
-    over = "seeds" if found.over_seeds else "clips"
     return Html(
         f"{f'<b>{value}</b>' if clear else value} <small>({100 * found.low:+.1f} to {100 * found.high:+.1f})<br>"
-        f"over {over}</small>"
+        f"over {found.over}</small>"
     )

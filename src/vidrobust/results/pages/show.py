@@ -11,7 +11,6 @@ from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Cell
 from vidrobust.results.figures.table import Table as Numbers
-from vidrobust.results.numbers.accuracy import accuracy_text
 from vidrobust.results.numbers.costs import costs
 from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, of_kind
@@ -120,8 +119,7 @@ def _summary(content: RunContent) -> Iterator[str]:
         best = next((curve for curve in ranked if not curve.model.startswith(CONTROLS)), ranked[0])
         point = at(best, eps)
         assert point is not None  # a headline has this ε in every curve
-        accuracy = accuracy_text(point.correct, point.clips)
-        yield f"most robust at ε={eps:g} under PGD(i={steps}): {best.model}, {accuracy}"
+        yield f"most robust at ε={eps:g} under PGD(i={steps}): {best.model}, {point}"
     for lacking in lacks(content):
         yield f"missing: {lacking}"
     if content.left_out:

@@ -13,8 +13,8 @@ from vidrobust.errors import InputError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.table import Cell, Table
-from vidrobust.results.numbers.claims import Claim
 from vidrobust.results.numbers.costs import costs
+from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.pages.content import RunContent
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic

@@ -1,0 +1,85 @@
+"""Outcomes a clip with the source and the seed that each belongs to, from rows and the manifests they refer to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrobust.results.numbers.selection import CLIP_SOURCES, grouped
+from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
+
+if TYPE_CHECKING:
+    from vidrobust.runs.rows import Row
+
+
+@dataclass(frozen=True)
+class ClipValues:
+    """Values a clip (``N``), with the source and the training seed of each."""
+
+    values: np.ndarray
+    sources: Sequence[Hashable]
+    seeds: Sequence[Hashable]
+
+
+def survived_clips(row: Row) -> np.ndarray:
+    """1 for each clip that the model still classified rightly, else 0 (``N``)."""
+    return np.array([digit == "1" for digit in row["survived"]], dtype=float)
+
+
+def sources(row: Row) -> Sequence[Any]:
+    """The source of each clip of a row; of an old row, which does not tell them, each clip is a source of its own."""
+    return row.get(CLIP_SOURCES, range(row["clips"]))
+
+
+def tells_sources(rows: Iterable[Row]) -> bool:
+    """Do rows say the source of each of their clips?"""
+    return all(CLIP_SOURCES in row for row in rows)
+
+
+def sample(rows: Sequence[Row], values: Sequence[np.ndarray]) -> ClipValues:
+    """Values a clip (``N`` of each row) of several rows with the sources and the seeds of the rows."""
+    of = list(chain.from_iterable(sources(row) for row in rows))
+    seeds = [row.get("seed", 0) for row in rows for _ in range(row["clips"])]
+    return ClipValues(np.concatenate(values), of, seeds)
+
+
+def clustered(rows: Sequence[Row]) -> Estimate | None:
+    """The accuracy of rows with its interval over sources and seeds; None where a row does not tell its clips.
+
+    A seed that was measured on several sets of clips counts with all of them.
+    """
+    if not rows or not tells_sources(rows) or any("survived" not in row for row in rows):
+        return None
+    found = sample(rows, [survived_clips(row) for row in rows])
+    several = len(grouped(rows, "seed")) > 1
+    return accuracy_estimate(found.values, found.sources, found.seeds if several else None)
+
+
+def apart(first: ClipValues, second: ClipValues) -> ClipValues:
+    """Values whose mean is how much the mean of one set of clips exceeds that of another, such as train of validation.
+
+    Each clip enters by its influence on the difference, so that the errors of clips of a source that both sets have,
+    and of a seed, are added before they are squared. Residuals of few sources are too small: each set
+    makes up for its own.
+
+    >>> one, two = ClipValues(np.ones(20), range(20), [0] * 20), ClipValues(np.zeros(12), range(20, 32), [0] * 12)
+    >>> float(apart(one, two).values.mean())
+    1.0
+    """
+    difference = first.values.mean() - second.values.mean()
+    total = len(first.values) + len(second.values)
+    influence = [
+        sign * total / len(part.values) * (part.values - part.values.mean()) * _for_few(len(set(part.sources)))
+        for sign, part in ((1, first), (-1, second))
+    ]
+    values = difference + np.concatenate(influence)
+    return ClipValues(values, [*first.sources, *second.sources], [*first.seeds, *second.seeds])
+
+
+def _for_few(clusters: int) -> float:
+    return math.sqrt(clusters / (clusters - 1)) if clusters > 1 else 1.0
