@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from vidrobust.attacks.base import AttackResult, Goal, exact_outcome
+from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.traits import Wrapper
 from vidrobust.attacks.undisturbed import undisturbed
+from vidrobust.attacks.wrappers import Averaged, seeded_by_clips
 from vidrobust.errors import InputError
+from vidrobust.fast.view import answers
 
 if TYPE_CHECKING:
     from vidrobust.attacks.wrappers import Search
@@ -34,6 +37,7 @@ class Blind(Wrapper):
 
     Args:
         search: the attack.
+        samples: draws of a random transform, over which the whole model answers with the mean.
 
     Raises:
         InputError: when called with a model that has nothing before its classifier.
@@ -50,6 +54,10 @@ class Blind(Wrapper):
     """
 
     search: Search
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        at_least_one(samples=self.samples)
 
     def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
@@ -57,7 +65,8 @@ class Blind(Wrapper):
         if behind is None:
             raise InputError("a blind attack needs a model with a purifier or a transform before its classifier.")
         found = self.search(behind, clips, labels)
-        with undisturbed(model):
-            loss, predicted = exact_outcome(model, found.clips.float(), labels)
+        whole = Averaged(answers(model), self.samples) if self.samples > 1 else model
+        with undisturbed(model), seeded_by_clips(0, clips):
+            loss, predicted = exact_outcome(whole, found.clips.float(), labels)
         reached = Goal(targeted=getattr(self.search, "targeted", False)).reached(predicted, labels)
         return replace(found, success=reached, loss=loss, predicted=predicted)

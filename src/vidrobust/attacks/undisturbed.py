@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
 from vidrobust.attacks.enclosed import enclosed_modules, moving_buffers, put_back
-from vidrobust.fast.drawing import draws
+from vidrobust.fast.drawing import draws, random_states_kept
 from vidrobust.fast.turns import PROCESS, turns
 
 if TYPE_CHECKING:
@@ -46,19 +44,6 @@ def undisturbed(model: Callable[[ClipTensor], Logits]) -> Iterator[None]:
                 for part, training in modes:
                     part.training = training
                 put_back(moving)
-
-
-@contextlib.contextmanager
-def random_states_kept() -> Iterator[None]:
-    """The global random states are afterwards what they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            random.setstate(drawn)
-            np.random.set_state(drawn_by_numpy)
 
 
 def module_of(model: Callable[[ClipTensor], Logits]) -> nn.Module:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 
 from vidrobust.attacks.base import AttackResult
@@ -14,6 +16,7 @@ from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.traits import Wrapper, attack_cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
+from vidrobust.fast.drawing import random_states_kept
 from vidrobust.fast.turns import PROCESS, turns
 from vidrobust.fast.view import answers
 
@@ -90,9 +93,11 @@ class Averaged:
 
 @contextmanager
 def seeded_by_clips(seed: int, clips: ClipTensor) -> Iterator[None]:
-    """The global random state seeded inside, and as it was afterwards; other threads that need it wait."""
-    with turns.at([PROCESS]), torch.random.fork_rng(devices=[clips.device] if clips.is_cuda else []):
+    """The global random states seeded inside, and as they were afterwards; other threads that need them wait."""
+    with turns.at([PROCESS]), random_states_kept():
         torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         yield
 
 

@@ -16,7 +16,7 @@ from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_robustness
 from vidrobust.evaluation.clips import evaluate
-from vidrobust.evaluation.defences import TRANSFORMS, Defended, adaptive
+from vidrobust.evaluation.defences import DRAWS, TRANSFORMS, Defended, adaptive, is_random
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.fingerprint import fingerprint
@@ -94,7 +94,7 @@ class Evaluate(Verb):
             model, name = (found.model, found.name) if transform is None else defended(found, transform)
             attacks = [adaptive(search, model) for search in searches]
             if classifier_behind(model) is not None and (self.views, self.level) == (1, "clip"):
-                attacks += [Blind(search) for search in searches]
+                attacks += [Blind(search, DRAWS if is_random(model) else 1) for search in searches]
                 texts += [f"{text}, blind" for text in texts]
             measured = self._measured(model, chosen, attacks, display.add)
         about = {"model": name, "seed": found.seed, "split": self.subject.split, "weights": fingerprint(found.model)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from vidrobust.attacks.base import AttackResult, counting
+from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.evaluation.fields import layers
 from vidrobust.losses import cross_entropy, margin
 from vidrobust.threats import Universal
@@ -59,7 +60,7 @@ def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTe
         model: from clips to logits; left as it was.
         clips, labels: ``B C T H W`` in [0, 1] and ``B``, on the model's device.
     """
-    with counting():
+    with counting(), seeded_by_clips(0, clips):  # for a model that draws
         result = attack(model, clips, labels)
         found = Attempt(
             result.clips, result.success, result.no_gradient, torch.zeros_like(result.success), passes(result)

@@ -13,9 +13,12 @@ from vidrobust.attacks.base import RobustnessWarning, counting, warn_of_no_gradi
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.searching import tensor_seed
 from vidrobust.attacks.undisturbed import undisturbed
+from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attempts import Attack, Survivors, attempt
+from vidrobust.evaluation.defences import DRAWS, is_random
 from vidrobust.evaluation.fields import attack_budget, attack_fields, attack_text, layers
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.fast.view import answers, inference_view
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from vidrobust.data.clips import Clips
     from vidrobust.runs.rows import Row
+    from vidrobust.types import ClipTensor, Logits
 
 BATCH = 64
 """Clips evaluated at once."""
@@ -66,11 +70,30 @@ def clip_ranks(model: nn.Module, clips: Clips) -> Tensor:
     found, silent = torch.empty(len(clips), dtype=torch.int64), torch.zeros(len(clips), dtype=torch.bool)
     with undisturbed(model), torch.no_grad():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            logits = answers(model)(x).float()
+            logits = steady_logits(model, x)
             silent[part] = check_some_logits(logits, x, y).cpu()
             found[part] = losses.ranks(logits, y).cpu()
     warn_of_no_answer(silent)
     return found
+
+
+def steady_logits(model: nn.Module, clips: ClipTensor) -> Logits:
+    """``B K``, the same whenever they are asked for, also of a model that draws at random.
+
+    Behind a random transform they are the mean over draws, as attacks judge them, from a seed of each clip's own.
+
+    Args:
+        model: held still by the caller.
+        clips: ``B C T H W``.
+    """
+    if not is_random(model):
+        with seeded_by_clips(0, clips):
+            return answers(model)(clips).float()
+    found = []
+    for clip in clips:
+        with seeded_by_clips(tensor_seed(clip, 0), clip):
+            found.append(answers(model)(clip.expand(DRAWS, *clip.shape)).float().mean(0))
+    return torch.stack(found)
 
 
 def warn_of_no_answer(silent: Tensor) -> None:

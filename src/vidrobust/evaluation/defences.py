@@ -143,7 +143,16 @@ class Defended(nn.Module):
         return self.classifier(clips + (moved - clips).detach())  # the transform's value, the identity's gradient
 
 
-def adaptive(attack: Search, model: nn.Module, samples: int = 10) -> Any:
+DRAWS = 10
+"""Over so many draws a model behind a random transform answers with the mean, attacked or not."""
+
+
+def is_random(model: object) -> bool:
+    """Does a random transform stand before the classifier?"""
+    return bool(getattr(getattr(model, "transform", None), "random", False))
+
+
+def adaptive(attack: Search, model: nn.Module, samples: int = DRAWS) -> Any:
     """The attack that takes a model's transform into account: over several draws if it is random.
 
     Args:
@@ -151,4 +160,4 @@ def adaptive(attack: Search, model: nn.Module, samples: int = 10) -> Any:
         model: maybe a :class:`Defended` one.
         samples: draws a pass.
     """
-    return EOT(attack, samples) if getattr(getattr(model, "transform", None), "random", False) else attack
+    return EOT(attack, samples) if is_random(model) else attack

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from vidrobust.attacks.undisturbed import undisturbed
-from vidrobust.evaluation.clips import device_of
+from vidrobust.evaluation.clips import device_of, steady_logits
 from vidrobust.evaluation.fields import attack_fields
-from vidrobust.fast.view import answers
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.rows import Row
 from vidrobust.types import PIXEL
@@ -39,7 +38,7 @@ def examples(
     x, y = clips.centre(range(len(clips))).to(device), clips.labels.to(device)
     result = attack(model, x, y)
     with undisturbed(model), torch.no_grad():
-        before, after = (answers(model)(pair).float().softmax(1).cpu() for pair in (x, result.clips))
+        before, after = (steady_logits(model, pair).softmax(1).cpu() for pair in (x, result.clips))
     rows = []
     for index, video in enumerate(clips.videos):
         file = folder / f"example-{index}.npz"

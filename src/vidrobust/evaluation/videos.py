@@ -31,9 +31,9 @@ from vidrobust.evaluation.clips import (
     refuse_targets,
     robustness_row,
     silent,
+    steady_logits,
 )
 from vidrobust.evaluation.fields import attack_text
-from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
 from vidrobust.threats import Threat
 
@@ -199,6 +199,6 @@ class _Videos:
     def _right(self, count: int, videos: Tensor, labels: Tensor) -> Tensor:
         classifier: Any = self.classifiers[count]
         with undisturbed(classifier), torch.no_grad():
-            logits = answers(classifier)(videos)
+            logits = steady_logits(classifier, videos)
             check_some_logits(logits, videos, labels)
             return (predicted(logits) == labels).cpu()

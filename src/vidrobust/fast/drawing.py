@@ -46,3 +46,16 @@ def _states() -> tuple[object, ...]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     states = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]
     return (*states, random.getstate(), pickle.dumps(np.random.get_state()))
+
+
+@contextlib.contextmanager
+def random_states_kept() -> Iterator[None]:
+    """The global random states are afterwards what they were."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(drawn)
+            np.random.set_state(drawn_by_numpy)

@@ -10,6 +10,7 @@ model that torch.fx cannot trace, or whose copy does not answer as the model doe
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import weakref
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import fx, nn
 
-from vidrobust.fast.drawing import drawing_watched
+from vidrobust.fast.drawing import drawing_watched, draws, random_states_kept
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, RepeatedWork
@@ -344,7 +345,9 @@ def current_copy(model: nn.Module, clips: ClipTensor) -> InferenceCopy | None:
     made = _copies.setdefault(model, {})
     found = made.get(bf16)
     if bf16 not in made or (found is not None and not found.is_of(model)):
-        made[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
+        # Within, a copy draws otherwise than the model, and is refused; what follows draws as if nothing had been.
+        with random_states_kept() if draws(model) else contextlib.nullcontext():
+            made[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
     if found is not None:
         found.refresh(model)
     return found

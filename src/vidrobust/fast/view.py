@@ -13,7 +13,7 @@ from torch import nn
 
 from vidrobust.errors import InputError
 from vidrobust.fast import graphs
-from vidrobust.fast.drawing import drawing_watched, draws
+from vidrobust.fast.drawing import drawing_watched, draws, random_states_kept
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
 from vidrobust.fast.precision import Precision, full_float32
@@ -193,9 +193,8 @@ class View:
         return self._saved(clips, weights) if weights else None
 
     def _saved(self, clips: ClipTensor, weights: set[int]) -> int:
-        devices = [clips.device] if clips.is_cuda else []
         leaf = clips.detach().requires_grad_(True)
-        undrawn = torch.random.fork_rng(devices) if draws(self.model) else contextlib.nullcontext()
+        undrawn = random_states_kept() if draws(self.model) else contextlib.nullcontext()
         with self._conditions(clips), _unchanged(leaf), undrawn, torch.enable_grad(), saving(weights) as handed:
             _output = self._call(leaf)
         return sum(handed)

@@ -76,7 +76,7 @@ def self_test(
     shape = (2, 3, length, size or known[1], size or known[1])
     where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(where)
-    with _still(model):
+    with _still(model, seed):
         try:
             with torch.no_grad():
                 logits = model(clips)
@@ -106,12 +106,13 @@ def _why(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _still(model: nn.Module) -> Iterator[None]:
+def _still(model: nn.Module, seed: int) -> Iterator[None]:
     """Evaluation mode and no gradients of parameters inside; all as it was afterwards."""
     with turns.at([*model.modules(), PROCESS]), constant_weights(), torch.random.fork_rng(devices=[]):
         modes = [(part, part.training) for part in model.modules()]
         try:
             model.eval()
+            torch.manual_seed(seed)
             yield
         finally:
             for part, training in modes:
