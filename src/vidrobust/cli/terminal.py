@@ -49,10 +49,11 @@ def show_certificates(rows: Sequence[Row], console: Console) -> None:
     """Print how many clips each certificate holds for, and how far."""
     table = Table("certificate", "certified [95 %]", "right", "abstained", "mean radius", "draws")
     for row in (row for row in rows if row["kind"] == "certificate"):
-        held = sum(size > 0 for size in row["radius"])
+        held = "".join("1" if size > 0 else "0" for size in row["radius"])
+        share = pooled(0.0, [{**row, "correct": held.count("1"), "survived": held}])
         mean = f"{sum(row['radius']) / row['clips']:.3g} ({row['unit']}, {row['norm']})"
         counts = (str(row[name]) for name in ("correct", "abstained"))
-        table.add_row(row["certificate"], rate(held, row["clips"]), *counts, mean, str(row["draws"]))
+        table.add_row(row["certificate"], rate(share), *counts, mean, str(row["draws"]))
     console.print(table)
 
 
