@@ -191,3 +191,17 @@ def test_control_and_formatting_characters_of_names_are_not_in_the_page(page, sy
     shown = Path(page(synthetic.write(tmp_path / "run", rows))).read_text()
     assert "AT�[31m��ε�" in shown
     assert not [one for one in "\x1b\u202e\u2066\x07" if one in shown or f"\\u{ord(one):04x}" in shown]
+
+
+def test_clips_that_were_attacked_again_under_the_margin_are_told_of(synthetic, tmp_path):
+    """In the overview's checks, the caption of the accuracies, and the text of the point."""
+    rows = synthetic.rows(seeds=1)
+    again = {"no_gradient": 0, "retried": {"loss": "margin", "clips": 7, "broken": 5}}
+    rows = [{**row, **again} if row["kind"] == "robustness" and row["eps"] == 8 else row for row in rows]
+    page = report([synthetic.write(tmp_path / "run", rows)]).read_text()
+    assert "7 of 120 clips under PGD" in page and "under the margin loss, which broke 5" in page
+    caption = "Clips without a gradient under cross-entropy, up to 7 of 120, were attacked again under the margin loss"
+    assert page.count(caption) >= 2
+    assert "7 clips had no gradient under cross-entropy" in page
+    untouched = report([synthetic.write(tmp_path / "other", synthetic.rows(seeds=1))]).read_text()
+    assert "attacked again" not in untouched

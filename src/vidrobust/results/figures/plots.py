@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidrobust.results.numbers.accuracy import Curve, Point
-from vidrobust.results.numbers.masking import UNATTACKED
+from vidrobust.results.numbers.masking import RETRIED, UNATTACKED
 from vidrobust.results.numbers.selection import CONTROLS, model_order
 from vidrobust.runs.wording import counted
 
@@ -144,6 +144,7 @@ def _point_text(point: Point, bound: tuple[float, float], name: str, x: str, of:
     seeds = ", ".join(f"{seed}: {100 * value:.1f} %" for seed, value in point.per_seed[:20])
     more = f", and {len(point.per_seed) - 20} more" if len(point.per_seed) > 20 else ""
     lacking = f"<br>{point.unattacked} of them {UNATTACKED}" if point.unattacked else ""
+    lacking += f"<br>{point.retried} clips {RETRIED}" if point.retried else ""
     return (
         f"{escape(name)}<br>{x} = {point.x:g}: {100 * point.accuracy:.1f} % "
         f"({100 * bound[0]:.1f} to {100 * bound[1]:.1f} over {point.over})<br>{point.correct} of {point.clips} {of}<br>"

@@ -34,6 +34,11 @@ class Point:
     """What it was pooled from."""
 
     @property
+    def retried(self) -> int:
+        """Clips that had no gradient under cross-entropy, and were attacked again under the margin loss."""
+        return sum(row["retried"]["clips"] for row in self.rows if "retried" in row)
+
+    @property
     def accuracy(self) -> float:
         """Share of right answers."""
         return self.correct / self.clips
@@ -80,12 +85,26 @@ class Curve:
 
 
 def intervals_of(points: Iterable[Point]) -> str:
-    """What the intervals of accuracies are, for a caption.
+    """What the intervals of accuracies are, and which clips were attacked twice, for a caption.
 
     >>> intervals_of([Point(8, 60, 100, ((0, 0.6),))])
     "95 % Wilson intervals over the clips, each as if of a source of its own: the rows do not say their clips' sources"
     """
-    estimates = [point.estimate for point in points]
+    points = list(points)
+    return _intervals([point.estimate for point in points]) + _attacked_again(points)
+
+
+def _attacked_again(points: Sequence[Point]) -> str:
+    most = max(points, key=lambda point: point.retried, default=None)
+    if most is None or not most.retried:
+        return ""
+    return (
+        f". Clips without a gradient under cross-entropy, up to {most.retried} of {most.clips}, were attacked again "
+        "under the margin loss"
+    )
+
+
+def _intervals(estimates: Sequence[Estimate | None]) -> str:
     found = [one for one in estimates if one is not None]
     if not found:
         return (

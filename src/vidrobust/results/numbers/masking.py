@@ -60,9 +60,15 @@ def _attacked_flag(model: str, rows: Sequence[Row]) -> Flag:
     sentence = "every clip that survived had a gradient"
     if count:
         sentence = f"{count} of {worst['clips']} clips under {attack_label(worst)} {UNATTACKED}"
+    again = max((row for row in rows if "retried" in row), key=lambda row: row["retried"]["clips"], default=None)
+    if again is not None:
+        found = again["retried"]
+        of = f"{found['clips']} of {again['clips']} clips under {attack_label(again)}"
+        sentence += f"; {of} {RETRIED}, which broke {found['broken']}"
     return Flag(model, ATTACKED_CHECK, count == 0, sentence)
 
 
+RETRIED = "had no gradient under cross-entropy and were attacked again under the margin loss"
 NOT_ATTACKED = "was never attacked: its gradient was zero or not finite at every step"
 UNATTACKED = "survived without having been attacked: their gradient was zero or not finite at every step"
 
