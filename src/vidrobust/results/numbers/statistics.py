@@ -139,7 +139,7 @@ def mean(
     2.0
     """
     spread = _spread(_values(values, sources, seeds), sources, seeds)
-    half = _quantile(spread.freedom, level) * spread.error if spread.freedom else math.inf
+    half = student_quantile(spread.freedom, level) * spread.error if spread.freedom else math.inf
     return _estimate(spread, sources, spread.value - half, spread.value + half, bounds, level)
 
 
@@ -240,7 +240,7 @@ def needed(found: Estimate, effect: float, level: float = LEVEL, at_most: int = 
         return Needed(FEW - found.sources, "sources")
 
     def wide(count: int) -> bool:
-        return _quantile(count - 1, level) * found.error * math.sqrt(clusters / count) > effect
+        return student_quantile(count - 1, level) * found.error * math.sqrt(clusters / count) > effect
 
     if not wide(clusters):
         return None
@@ -321,7 +321,7 @@ def _wilson(spread: _Spread, level: float) -> tuple[float, float]:
     own = share * (1 - share)
     # Of clips that all agree, nobody knows how alike they are within a source: then a source counts as one clip.
     effective = spread.freedom + 1 if own == 0 or spread.error == 0 else min(clips, own / spread.error**2)
-    square = _quantile(spread.freedom, level) ** 2
+    square = student_quantile(spread.freedom, level) ** 2
     centre = (share + square / (2 * effective)) / (1 + square / effective)
     half = math.sqrt(square * (own / effective + square / (4 * effective**2))) / (1 + square / effective)
     return min(centre - half, share), max(centre + half, share)
@@ -362,7 +362,8 @@ def _bootstrap(values: np.ndarray, clusters: np.ndarray, level: float) -> tuple[
     return float(low), float(high)
 
 
-def _quantile(freedom: int, level: float) -> float:
+def student_quantile(freedom: int, level: float) -> float:
+    """Half-width, in standard errors, of the interval at a level by Student's t."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     return float(stdtrit(freedom, (1 + level) / 2))
