@@ -18,7 +18,7 @@ from vidrobust.runs.directory import Run
 
 Command = Callable[..., tuple[int, str, str]]
 
-IN_PLACE = ("evaluate", "sweep", "data", "show", "runs", "verify", "compare", "doctor", "completion")
+IN_PLACE = ("evaluate", "sweep", "data", "show", "runs", "verify", "cite", "compare", "doctor", "completion")
 """Verbs that write into a run that is there, or nothing."""
 
 

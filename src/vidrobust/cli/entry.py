@@ -31,6 +31,7 @@ VERBS = {
     "show": "what a run found, in the terminal",
     "runs": "the run directories in a folder",
     "data": "check a data set, decode it into the cache, or make the embedded one as video files",
+    "cite": "the BibTeX of the methods, attacks and data of a run",
     "push": "a trained model as a repository of the Hugging Face Hub, with its judgement as its card",
     "export": "the rows of a run as Parquet",
     "doctor": "versions, devices, decoders and disk, for bug reports",

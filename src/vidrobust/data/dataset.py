@@ -58,6 +58,7 @@ class VideoClips:
         return {
             "kind": "dataset",
             "name": self.folder.name,
+            "layout": self.folder.layout,
             "classes": list(self.classes),
             "clips": {name: len(clips) for name, clips in splits.items()},
             "groups": {name: len(set(clips.sources)) for name, clips in splits.items()},

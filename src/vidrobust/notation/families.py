@@ -23,6 +23,7 @@ class Option:
         low, high: the range of a number.
         whole: must a number be whole?
         about: what it is.
+        works: of a modifier, what it comes from, by the keys of :data:`vidrobust.notation.bibliography.WORKS`.
     """
 
     symbol: str
@@ -32,6 +33,7 @@ class Option:
     high: float = 0.0
     whole: bool = False
     about: str = ""
+    works: tuple[str, ...] = ()
 
     def check(self, value: float | str) -> None:
         """Refuse a value of the wrong type or out of range.
@@ -94,6 +96,7 @@ class Family:
         mixes: does it mix other methods, instead of having terms?
         mixable: may mixtures mix it?
         modifiable: does it train a classifier whose weights AWP, EMA and SWA can reach?
+        works: what it comes from, by the keys of :data:`vidrobust.notation.bibliography.WORKS`.
     """
 
     name: str
@@ -111,6 +114,7 @@ class Family:
     mixes: bool = False
     mixable: bool = False
     modifiable: bool = True
+    works: tuple[str, ...] = ()
 
     @property
     def own(self) -> tuple[Option, ...]:
@@ -139,6 +143,7 @@ _DECLARED = (
         "AT(ε=8,α=8,i=3)",
         moves=False,
         mixable=True,
+        works=("madry2018",),
     ),
     Family(
         "fAT",
@@ -147,6 +152,7 @@ _DECLARED = (
         moves=False,
         warm=True,
         mixable=True,
+        works=("madry2018", "kinfu_slides"),
     ),
     Family(
         "CAL",
@@ -154,6 +160,7 @@ _DECLARED = (
         "CAL(ε~U(0,12),α=α*,i=5)",
         moves=True,
         mixable=True,
+        works=("kinfu_slides", "madry2018"),
     ),
     Family(
         "AAT",
@@ -162,6 +169,7 @@ _DECLARED = (
         "AAT(ε_max=12,α=α*,i=5)",
         defaults={"ε": Adaptive(12), "α": OptimalAlpha(), "i": Fixed(5)},
         eps_max=True,
+        works=("kinfu2022",),
     ),
     Family(
         "TRADES",
@@ -169,6 +177,7 @@ _DECLARED = (
         "TRADES(ε=8,α=2,i=7,β=6)",
         options=(Option("β", "beta", 6.0, 0.0, 1000.0, about="weight of the divergence"), NORM, SUPPORT, BY, SMOOTH),
         passes=2,
+        works=("zhang2019",),
     ),
     Family(
         "MART",
@@ -177,12 +186,14 @@ _DECLARED = (
         "MART(ε=8,α=2,i=7,β=5)",
         options=(Option("β", "beta", 5.0, 0.0, 1000.0, about="weight of the divergence"), NORM, SUPPORT, BY),
         passes=2,
+        works=("wang2020",),
     ),
     Family(
         "Friendly",
         "friendly AT: an attack stops τ steps after the clip is misclassified (Zhang et al., ICML 2020)",
         "Friendly(ε=8,α=2,i=10,τ=1)",
         options=(Option("τ", "tau", 0.0, 0, 100, True, "steps after the first misclassified one"), *COMMON),
+        works=("zhang2020",),
     ),
     Family(
         "Free",
@@ -193,6 +204,7 @@ _DECLARED = (
         options=(Option("m", "replays", 4.0, 1, 100, True, "times each batch is used"), NORM, SUPPORT, BY, SMOOTH),
         passes="m",
         attacks=False,
+        works=("shafahi2019",),
     ),
     Family(
         "FGSM-RS",
@@ -201,6 +213,7 @@ _DECLARED = (
         terms="εα",
         defaults={"α": EqualsEps(1.25), **_ONE_STEP},
         mixable=True,
+        works=("wong2020",),
     ),
     Family(
         "N-FGSM",
@@ -211,6 +224,7 @@ _DECLARED = (
         options=(Option("k", "noise", 2.0, 0.0, 10.0, about="the noise, in multiples of ε"), BY, SMOOTH, MIX),
         noise="k",
         mixable=True,
+        works=("dejorge2022",),
     ),
     Family(
         "APE",
@@ -220,6 +234,7 @@ _DECLARED = (
         passes=4,
         warm=True,
         modifiable=False,
+        works=("kinfu2022", "jin2019"),
     ),
     Family(
         "GAT",
@@ -227,6 +242,7 @@ _DECLARED = (
         "GAT(ε~auto(12),α=ε,i=5)",
         options=(*GAN, NORM, SUPPORT, BY, SMOOTH),
         passes=5,
+        works=("kinfu2022", "jin2019"),
     ),
     Family(
         "IBP",
@@ -238,6 +254,7 @@ _DECLARED = (
         options=(Option("κ", "kappa", 0.5, 0.0, 1.0, about="the share of the clean loss at the largest ε"), BY, SMOOTH),
         passes=3,
         attacks=False,
+        works=("gowal2018",),
     ),
     Family(
         "Noise",
@@ -247,6 +264,7 @@ _DECLARED = (
         defaults=_CLEAN,
         options=(SIGMA, SMOOTH),
         attacks=False,
+        works=("cohen2019",),
     ),
     Family(
         "Denoise",
@@ -260,6 +278,7 @@ _DECLARED = (
         attacks=False,
         warm=True,
         modifiable=False,
+        works=("salman2020",),
     ),
     Family(
         "AVG",
@@ -267,6 +286,7 @@ _DECLARED = (
         f"AVG{_TWO_THREATS}",
         passes=0,
         mixes=True,
+        works=("tramer2019",),
     ),
     Family(
         "MAX",
@@ -274,6 +294,7 @@ _DECLARED = (
         f"MAX{_TWO_THREATS}",
         passes=0,
         mixes=True,
+        works=("tramer2019",),
     ),
     Family(
         "MultiBN",
@@ -282,6 +303,7 @@ _DECLARED = (
         "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
         passes=1,
         mixes=True,
+        works=("lo2021",),
     ),
 )
 
@@ -289,8 +311,32 @@ FAMILIES: dict[str, Family] = {family.name: family for family in _DECLARED}
 """The methods of training, by the name they are written with."""
 
 MODIFIERS: dict[str, Option] = {
-    "AWP": Option("γ", "gamma", 0.005, 0.0, 1.0, about="adversarial weight perturbation, relative (Wu et al. 2020)"),
-    "EMA": Option("τ", "tau", 0.999, 0.0, 0.999999, about="decay of the moving average of the weights that is kept"),
-    "SWA": Option("start", "start", 0.75, 0.0, 0.99, about="share of training after which weights are averaged"),
+    "AWP": Option(
+        "γ",
+        "gamma",
+        0.005,
+        0.0,
+        1.0,
+        about="adversarial weight perturbation, relative (Wu et al. 2020)",
+        works=("wu2020",),
+    ),
+    "EMA": Option(
+        "τ",
+        "tau",
+        0.999,
+        0.0,
+        0.999999,
+        about="decay of the moving average of the weights that is kept",
+        works=("gowal2020",),
+    ),
+    "SWA": Option(
+        "start",
+        "start",
+        0.75,
+        0.0,
+        0.99,
+        about="share of training after which weights are averaged",
+        works=("izmailov2018",),
+    ),
 }
 """What goes on top of any method, each with one number."""

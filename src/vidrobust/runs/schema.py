@@ -214,13 +214,14 @@ KINDS: dict[str, Kind] = {
             "contrast": _either(_list_of(_number), _none),
         },
         {
+            "layout": _text,
             "classes": _list_of(_text),
             "groups": _table_of(_count),
             "skipped": _files,
             "damaged": _files,
             "missing": _count,
         },
-        frozenset(("contrast", "skipped", "damaged", "missing", "groups")),
+        frozenset(("contrast", "layout", "skipped", "damaged", "missing", "groups")),
     ),
     "accuracy": Kind(
         {**_MODEL, "split": _text, "clips": _count, "clips_of": _text},

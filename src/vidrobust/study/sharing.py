@@ -16,6 +16,7 @@ from vidrobust.results.pages.card import model_card
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.provenance import package_version
+from vidrobust.study.citing import entries, uses_of_model, uses_of_record, uses_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,9 @@ def write_folder(
     about = {**about, "data": _without_paths(about.get("data"))}
     save_tensors(folder / WEIGHTS, load_tensors(weights)[0], about)
     write_atomic(folder / ABOUT, _table(folder / WEIGHTS, about, found).encode())
-    write_atomic(folder / CARD, model_card(name, about, judgement, rows).encode())
+    judged = uses_of_record(judgement.record) if judgement is not None else ()
+    works = entries([*uses_of_model(str(about.get("policy", ""))), *uses_of_rows(rows), *judged])
+    write_atomic(folder / CARD, model_card(name, about, judgement, rows, works).encode())
     if judgement is not None:
         write_atomic(folder / NAME, judgement.path.read_bytes())
     elif (folder / NAME).exists():  # of a model that was there before

@@ -106,6 +106,8 @@ class Patch(Masked):
         InputError: a number is negative or a side is 0; later, the patch leaves the frame.
     """
 
+    works: ClassVar[tuple[str, ...]] = ("brown2017",)
+
     top: int
     left: int
     height: int
@@ -137,6 +139,8 @@ class Border(Masked):
     36
     """
 
+    works: ClassVar[tuple[str, ...]] = ("zajac2019",)
+
     ratio: float
 
     def __post_init__(self) -> None:
@@ -162,6 +166,8 @@ class Frames(Masked):
     Raises:
         InputError: no frame is given, or (later) one that the clips do not have.
     """
+
+    works: ClassVar[tuple[str, ...]] = ("wei2019",)
 
     indices: tuple[int, ...] | tuple[tuple[int, ...], ...]
 
@@ -240,6 +246,8 @@ class Flicker(Repeated):
         InputError: a weight is negative.
     """
 
+    works: ClassVar[tuple[str, ...]] = ("pony2021",)
+
     thickness: float = 0.0
     roughness: float = 0.0
     dims: ClassVar[tuple[int, ...]] = (3, 4)
@@ -260,6 +268,8 @@ class Flicker(Repeated):
 class OneFrame(Repeated):
     """One picture added to every frame of a clip; under :class:`Universal`, to every frame of every clip."""
 
+    works: ClassVar[tuple[str, ...]] = ("hwang2021",)
+
     dims: ClassVar[tuple[int, ...]] = (2,)
 
 
@@ -277,6 +287,8 @@ class Universal:
     Raises:
         InputError: ``within`` cannot be shared by clips.
     """
+
+    works: ClassVar[tuple[str, ...]] = ("moosavi2017",)
 
     within: Masked | Repeated = WholeClip()
 
@@ -311,6 +323,8 @@ class Multiplicative:
     Raises:
         InputError: the ratio is not above 1, or ``within`` is no mask.
     """
+
+    works: ClassVar[tuple[str, ...]] = ("lo2021multav",)
 
     ratio: float
     within: Masked = WholeClip()

@@ -13,6 +13,7 @@ from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, insid
 from vidrobust.errors import DataError
 
 LAYOUT = "HMDB-51"
+WORKS = ("kuehne2011",)
 LIST_FOLDERS = ("testTrainMulti_7030_splits", "test_train_splits", "splits")
 UNUSED, TRAIN, TEST = "0", "1", "2"
 

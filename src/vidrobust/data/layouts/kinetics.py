@@ -19,6 +19,7 @@ from vidrobust.data.videos import SPLITS, Missing, Video, VideoFolder, check_lin
 from vidrobust.errors import DataError
 
 LAYOUT = "Kinetics"
+WORKS = ("kay2017", "carreira2018", "carreira2019")
 REQUIRED_COLUMNS = ("youtube_id", "time_start", "time_end")
 
 _ID = re.compile(r"[\w-]{1,64}", re.ASCII)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from vidrobust.data.layouts.tables import LIST_SUFFIXES
 from vidrobust.data.layouts.unused import unused_note
 from vidrobust.data.videos import VideoFolder, check_classes, check_sources
 from vidrobust.errors import DataError, InputError
+
+WORKS = {layout.LAYOUT: layout.WORKS for layout in (ucf101, hmdb51, kinetics)} | {"motion": ("vidrobust",)}
+"""What published data sets come from, by layout, by the keys of :data:`vidrobust.notation.bibliography.WORKS`."""
 
 LONGEST = 200
 """Characters of a path in a message."""
@@ -73,6 +77,17 @@ def open_folder(
     check_sources(folder)
     check_classes(folder, complete=folder.layout != kinetics.LAYOUT)
     return replace(folder, notes=(*folder.notes, note)) if note else folder
+
+
+def known_data(name: str, layout: str = "") -> str:
+    """Which published data set it is, by the name of its folder or else by its layout; empty if none.
+
+    >>> known_data("UCF101"), known_data("motion", "UCF-101"), known_data("my videos", "class folders")
+    ('UCF-101', 'motion', '')
+    """
+    plain = {re.sub(r"\W|_", "", known).lower(): known for known in WORKS}
+    found = next((plain[known] for known in plain if re.sub(r"\W|_", "", name).lower().startswith(known)), layout)
+    return found if found in WORKS else ""
 
 
 def _read_folder(root: Path, split: int, val_fraction: float, seed: int) -> VideoFolder:

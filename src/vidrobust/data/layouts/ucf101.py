@@ -12,6 +12,7 @@ from vidrobust.data.videos import Missing, Video, VideoFolder, check_link, insid
 from vidrobust.errors import DataError
 
 LAYOUT = "UCF-101"
+WORKS = ("soomro2012",)
 VIDEO_FOLDERS = ("UCF-101", "UCF101", "videos")
 LIST_FOLDER = "ucfTrainTestlist"
 

@@ -34,15 +34,9 @@ def hub() -> Any:
     """The client of the hub.
 
     Raises:
-        InputError: it is not installed.
+        MissingExtraError: it is not installed.
     """
-    try:
-        return library("huggingface_hub", "hub")
-    except InputError as error:
-        raise InputError(
-            'the Hugging Face Hub needs its client: pip install "vidrobust[hub]", or, with models of transformers, '
-            '"vidrobust[transformers]".'
-        ) from error
+    return library("huggingface_hub", "hub")
 
 
 def is_local(name: str) -> bool:

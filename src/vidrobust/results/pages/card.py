@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidrobust.errors import InputError
+from vidrobust.errors import MissingExtraError
 from vidrobust.results.judgements.record import Judgement, threat_name
 from vidrobust.results.pages.judgement import percent
 from vidrobust.results.pages.tables import plain
@@ -20,7 +20,9 @@ TASK = "video-classification"
 """The hub's name of the task."""
 
 
-def model_card(name: str, about: Mapping[str, Any], judgement: Judgement | None, rows: Sequence[Row] = ()) -> str:
+def model_card(
+    name: str, about: Mapping[str, Any], judgement: Judgement | None, rows: Sequence[Row] = (), works: str = ""
+) -> str:
     """The text of ``README.md``: metadata, and what was measured, with whether to believe it.
 
     Args:
@@ -28,14 +30,15 @@ def model_card(name: str, about: Mapping[str, Any], judgement: Judgement | None,
         about: what the file of weights says of the model: ``policy``, ``classes``, ``data``.
         judgement: of these weights, or None where there is none.
         rows: of the training, for the accuracy of a model that was not judged.
+        works: what the model and its judgement rest on, as BibTeX.
 
     Raises:
-        InputError: the hub's client is not installed.
+        MissingExtraError: the hub's client is not installed.
     """
     try:
         from huggingface_hub import EvalResult, ModelCard, ModelCardData
     except ImportError as error:
-        raise InputError(f'a model card needs the hub\'s client ({error}): pip install "vidrobust[hub]".') from error
+        raise MissingExtraError("huggingface_hub", "hub", "a model card", str(error)) from error
     found = _judged(judgement.record) if judgement is not None else _trained(about, rows)
     data = ModelCardData(
         library_name="vidrobust",
@@ -45,6 +48,7 @@ def model_card(name: str, about: Mapping[str, Any], judgement: Judgement | None,
         eval_results=[EvalResult(task_type=TASK, metric_type="accuracy", **one) for one in found] or None,
     )
     parts = [f"# {plain(name)}", _verdict(judgement), _numbers(judgement, found), _use(name), _made(about)]
+    parts += [f"## What it rests on\n\n```bibtex\n{works.strip()}\n```"] if works else []
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"))
 
 
