@@ -263,7 +263,8 @@ def example(run: Path, number: int, frames: int = 8, size: int = 32) -> Row:
         delta[np.arange(frames) != 3] = 0  # the whole budget in one frame
     file = f"examples/{number}.npz"
     (run / "examples").mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(run / file, clean=clean, delta=delta)
+    stored = {"clean": clean, "delta": delta} | ({} if again else {"recorded": clean.repeat(2, 1).repeat(2, 2)})
+    np.savez_compressed(run / file, **stored)
     return {
         "kind": "example", "file": file, "video": f"left/v_left_g0{video}_c01.avi", "label": CLASSES[0],
         "model": "AT(ε=8,α=8,i=3)" if again else "standard", "eps": 4 if again else 8, "alpha": 1.8, "steps": 20,

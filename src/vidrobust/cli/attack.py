@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vidrobust.attacks.text import from_text
 from vidrobust.cli.model_under_test import ModelUnderTest, checked
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, run
+from vidrobust.data.recorded import recorded_frames
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import BATCH, clip_ranks
 from vidrobust.evaluation.defences import TRANSFORMS
@@ -81,7 +83,9 @@ class AttackClips(Verb):
         setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
-        rows = examples(found.model, right.spread(self.clips), aimed, folder, setting)
+        shown = right.spread(self.clips)
+        recorded = partial(recorded_frames, found.data, shown)
+        rows = examples(found.model, shown, aimed, folder, setting, recorded)
         run.append([found.data.row, *rows])
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]

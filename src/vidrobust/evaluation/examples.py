@@ -30,8 +30,18 @@ def examples(
     attack: Callable[..., Any],
     folder: Path,
     setting: Row,
+    recorded: Callable[[int], np.ndarray] | None = None,
 ) -> list[Row]:
-    """Attack clips and store them losslessly, one ``npz`` a clip, with an ``example`` row each."""
+    """Attack clips and store them losslessly, one ``npz`` a clip, with an ``example`` row each.
+
+    Args:
+        model: the model, left as it was.
+        clips: the clips to attack.
+        attack: the attack.
+        folder: where the files go.
+        setting: fields of all rows.
+        recorded: of a clip's index its frames as the video has them (``T H W 3`` uint8), stored for people to watch.
+    """
     if len(clips) == 0:
         return []
     device = device_of(model)
@@ -42,7 +52,8 @@ def examples(
     rows = []
     for index, video in enumerate(clips.videos):
         file = folder / f"example-{index}.npz"
-        write_atomic(file, _packed(x[index].cpu(), result.clips[index].cpu()))
+        films = {} if recorded is None else {"recorded": recorded(index)}
+        write_atomic(file, _packed(x[index].cpu(), result.clips[index].cpu(), films))
         rows.append(
             {
                 "kind": "example",
@@ -60,12 +71,13 @@ def examples(
     return rows
 
 
-def _packed(clean: Tensor, adversarial: Tensor) -> bytes:
-    """The clip as 8-bit frames and the perturbation in units of 1/255, both ``T H W 3``."""
+def _packed(clean: Tensor, adversarial: Tensor, films: dict[str, np.ndarray]) -> bytes:
+    """The clip as 8-bit frames and the perturbation in units of 1/255, both ``T H W 3``, and other films."""
     frames = clean.permute(1, 2, 3, 0).numpy()
     delta = (adversarial - clean).permute(1, 2, 3, 0).numpy() / PIXEL
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, clean=np.rint(frames * 255).astype(np.uint8), delta=delta.astype(np.float16))
+    arrays: dict[str, Any] = {"clean": np.rint(frames * 255).astype(np.uint8), "delta": delta.astype(np.float16)}
+    np.savez_compressed(buffer, **arrays, **films)
     return buffer.getvalue()
 
 

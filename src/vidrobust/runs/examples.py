@@ -28,15 +28,16 @@ _DAMAGE = (
 """What reading a damaged zip file or array header ends in."""
 
 
-def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Clean pixels and perturbation of an example.
+def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Clean pixels and perturbation of an example, and the frames as the video has them.
 
     Args:
         run: the run directory.
         name: the file in it.
 
     Returns:
-        ``T H W 3`` uint8, and ``T H W 3`` floating point in units of 1/255, finite.
+        ``T H W 3`` uint8; ``T H W 3`` floating point in units of 1/255, finite; and ``T H' W' 3`` uint8, or None where
+        they were not stored.
 
     Raises:
         RunError: the file is missing, outside the run, damaged, larger than :data:`LARGEST_FILE` or not such a clip.
@@ -53,24 +54,32 @@ def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     if path.stat().st_size > LARGEST_FILE:
         raise RunError(f"the example {name!r} has more than {LARGEST_FILE >> 20} MiB and is not shown.")
     try:
-        clean, delta = _arrays(path)
+        return _arrays(path)
     except _DAMAGE as error:
         raise RunError(f"the example {name!r} cannot be read ({error}); it is not shown.") from error
-    return clean, delta
 
 
-def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > _ENTRIES:
             raise ValueError(f"it holds {len(archive.infolist())} files instead of clean and delta")
         clean, delta = (_array(archive, name) for name in ("clean", "delta"))
-    if clean.dtype != np.uint8 or clean.ndim != 4 or clean.shape[-1] != 3 or not clean.size:
-        raise ValueError(f"clean is {clean.dtype} {clean.shape} instead of uint8 (T, H, W, 3)")
+        recorded = _array(archive, "recorded") if "recorded.npy" in archive.namelist() else None
+    _check_film("clean", clean)
+    if recorded is not None:
+        _check_film("recorded", recorded)
+        if len(recorded) != len(clean):
+            raise ValueError(f"recorded has {len(recorded)} frames instead of {len(clean)}")
     if not np.issubdtype(delta.dtype, np.floating) or delta.shape != clean.shape:
         raise ValueError(f"delta is {delta.dtype} {delta.shape} instead of floating point {clean.shape}")
     if not np.isfinite(delta).all():
         raise ValueError("its perturbation is not finite")
-    return clean, delta
+    return clean, delta, recorded
+
+
+def _check_film(name: str, pixels: np.ndarray) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
+        raise ValueError(f"{name} is {pixels.dtype} {pixels.shape} instead of uint8 (T, H, W, 3)")
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from vidrobust.data.recorded import recorded_frames
 from vidrobust.evaluation.clips import BATCH, clip_ranks, masking, pgd, robustness_rows
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.manifest import manifest_row
@@ -124,4 +126,5 @@ class MakeExamples(ModelJob):
         alpha = step_size_table(self.sizes)(self.eps, self.steps)
         attack = pgd(self.eps, alpha, self.steps)
         setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
-        return examples(model, right.spread(self.count), attack, place.folder, setting)
+        shown = right.spread(self.count)
+        return examples(model, shown, attack, place.folder, setting, partial(recorded_frames, data, shown))

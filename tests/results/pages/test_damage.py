@@ -170,6 +170,8 @@ DAMAGE = {
     "not a zip file": lambda run: (run / "examples" / "0.npz").write_bytes(b"x" * 99),
     "no regular file": lambda run: ((run / "examples" / "0.npz").unlink(), (run / "examples" / "0.npz").mkdir()),
     "instead of uint8 (T, H, W, 3)": lambda run: stored(run, clean=CLIP[:0], delta=DELTA[:0]),
+    "recorded is float16": lambda run: stored(run, clean=CLIP, delta=DELTA, recorded=DELTA),
+    "recorded has 1 frames instead of 2": lambda run: stored(run, clean=CLIP, delta=DELTA, recorded=CLIP[:1]),
 }
 
 

@@ -234,8 +234,8 @@ def test_the_surface_tells_its_values_without_reading_pixels_back(visit):
 PIXELS = "canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"
 
 
-def pixels(player: Any, part: str) -> np.ndarray:
-    return np.array(player.locator(f'[data-part="{part}"]').evaluate(PIXELS)).reshape(32, 32, 4)[..., :3]
+def pixels(player: Any, part: str, size: int = 32) -> np.ndarray:
+    return np.array(player.locator(f'[data-part="{part}"]').evaluate(PIXELS)).reshape(size, size, 4)[..., :3]
 
 
 def part(player: Any, name: str) -> Any:
@@ -245,12 +245,14 @@ def part(player: Any, name: str) -> Any:
 def test_the_player_shows_exactly_what_was_stored(visit, synthetic, tmp_path):
     row = synthetic.example(tmp_path, 0)
     with np.load(tmp_path / row["file"]) as stored:
-        clean, delta = stored["clean"], stored["delta"].astype(np.float64)
+        clean, delta, recorded = stored["clean"], stored["delta"].astype(np.float64), stored["recorded"]
     player = visit.player()
     player.get_by_role("button", name="one frame on").click()
     assert part(player, "at").text_content() == "2 / 8"
     assert part(player, "about").text_content().endswith("20 iterations asked, 2 run")
     assert np.array_equal(pixels(player, "clean"), clean[1])
+    assert np.array_equal(pixels(player, "recorded", 64), recorded[1])
+    assert (part(player, "recorded-size").text_content(), part(player, "size").text_content()) == ("64 × 64", "32 × 32")
     assert np.array_equal(pixels(player, "adversarial"), np.clip(np.rint(clean[1] + delta[1]), 0, 255))
     assert np.array_equal(pixels(player, "delta"), np.clip(np.rint(128 + 10 * delta[1]), 0, 255))
     slide(part(player, "gain"), 3)

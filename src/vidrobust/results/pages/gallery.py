@@ -70,7 +70,7 @@ def _at_most(troubles: list[str], most: int = 20) -> list[str]:
 
 def _clip(run: Run, row: Row, arrays: Arrays) -> Row:
     """One example: pixels and perturbation as numbers of stored arrays, answers as they are."""
-    clean, delta = read_example(run.path, row["file"])
+    clean, delta, recorded = read_example(run.path, row["file"])
     frames, height, width, _ = clean.shape
     spent: Any = np.sqrt(np.mean(delta.astype(np.float64) ** 2, axis=(1, 2, 3)))
     label, video = row["label"], row["video"]
@@ -80,9 +80,15 @@ def _clip(run: Run, row: Row, arrays: Arrays) -> Row:
         "about": f"{video}, class {label}; step size α={row['alpha']:.3g}, {_iterations(row)}"
         + (f"; this clip {NOT_ATTACKED}" if row.get("no_gradient") else ""),
         "clean": arrays.put(clean.tobytes()), "delta": arrays.put(delta.astype("<f2").tobytes()),
+        "recorded": None if recorded is None else _film(recorded, arrays),
         "spent": [round(float(one), 3) for one in spent],
         "clean_top": row["clean_top"], "adversarial_top": row["adversarial_top"],
     }  # fmt: skip
+
+
+def _film(frames: np.ndarray, arrays: Arrays) -> dict[str, int]:
+    """Frames as large as they are: their size, and the number of their pixels."""
+    return {"height": frames.shape[1], "width": frames.shape[2], "pixels": arrays.put(frames.tobytes())}
 
 
 def _iterations(row: Row) -> str:

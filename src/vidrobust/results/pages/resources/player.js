@@ -8,9 +8,10 @@ function half(bits) { // float16 → number
 }
 
 async function decode(clip, arrays) {
-  const [clean, delta] = await Promise.all([gunzip(arrays[clip.clean]), gunzip(arrays[clip.delta])]);
+  const wanted = [clip.clean, clip.delta, ...(clip.recorded ? [clip.recorded.pixels] : [])];
+  const [clean, delta, recorded] = await Promise.all(wanted.map((number) => gunzip(arrays[number])));
   const view = new DataView(delta), count = clip.frames * clip.height * clip.width * 3;
-  return { clean: new Uint8Array(clean), delta: Float32Array.from({ length: count }, (_, i) => half(view.getUint16(2 * i, true))) };
+  return { clean: new Uint8Array(clean), recorded: recorded && new Uint8Array(recorded), delta: Float32Array.from({ length: count }, (_, i) => half(view.getUint16(2 * i, true))) };
 }
 
 function paint(canvas, clip, value) {
@@ -43,6 +44,10 @@ function player(holder, clips, arrays) {
     if (!pixels) return;
     const start = frame * clip.width * clip.height * 3, k = Number(gain.value);
     paint(part("clean"), clip, (i) => pixels.clean[start + i]);
+    if (clip.recorded) {
+      const from = frame * clip.recorded.width * clip.recorded.height * 3;
+      paint(part("recorded"), clip.recorded, (i) => pixels.recorded[from + i]);
+    }
     paint(part("delta"), clip, (i) => 128 + k * pixels.delta[start + i]);
     paint(part("adversarial"), clip, (i) => pixels.clean[start + i] + (showClean ? 0 : pixels.delta[start + i]));
     part("shown").textContent = showClean ? "clean (blinking)" : "adversarial";
@@ -96,6 +101,9 @@ function player(holder, clips, arrays) {
     pixels = found;
     scrub.max = clip.frames - 1;
     part("about").textContent = clip.about;
+    part("recording").hidden = !clip.recorded;
+    part("recorded-size").textContent = clip.recorded ? `${clip.recorded.width} × ${clip.recorded.height}` : "";
+    part("size").textContent = `${clip.width} × ${clip.height}`;
     answers(part("clean-top"), clip.clean_top, clip.label);
     answers(part("adversarial-top"), clip.adversarial_top, clip.label);
     budget();
