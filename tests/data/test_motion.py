@@ -17,6 +17,7 @@ from vidrobust.data.motion import CLASSES, is_photograph, motion, picture_groups
 from vidrobust.data.parallel import FEW
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.errors import DataError, InputError
+from vidrobust.runs.schema import fault
 
 TINY = Motion(clips_per_group=1, rendered=(1, 0, 1), frames=5, size=16)
 
@@ -111,6 +112,14 @@ def test_the_name_motion_opens_it(monkeypatch, made):
     monkeypatch.setattr(dataset, "motion", lambda spec, workers: (made, spec.seed, spec.contrast))
     assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
     assert open_videos(DataConfig(str(made.root))).classes == CLASSES
+
+
+def test_its_row_lists_the_photographs_among_the_sources(monkeypatch, made):
+    monkeypatch.setattr(dataset, "motion", lambda spec, workers: made)
+    row = dataset.load(DataConfig("motion", frames=2, size=8)).row
+    assert row["photographs"] == [f"g{number:04d}" for number in range(1, 17)]
+    assert fault(row) is None
+    assert "photographs" not in dataset.load(DataConfig(str(made.root), frames=2, size=8)).row
 
 
 def test_what_was_written_of_version_1_is_refused(monkeypatch, tmp_path):

@@ -15,7 +15,7 @@ from vidrobust.data.config import MOTION_VERSION, DataConfig
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
-from vidrobust.data.motion import Motion, motion
+from vidrobust.data.motion import Motion, is_photograph, motion
 from vidrobust.data.sampling import mirror_swaps
 from vidrobust.data.videos import VideoFolder, check_given
 from vidrobust.errors import DataError
@@ -55,7 +55,7 @@ class VideoClips:
         splits = {"train": self.train, "val": self.val, "test": self.test}
         skipped = [pair for clips in splits.values() for pair in clips.skipped]
         damaged = [pair for clips in splits.values() for pair in clips.damaged]
-        return {
+        row: Row = {
             "kind": "dataset",
             "name": self.folder.name,
             "layout": self.folder.layout,
@@ -69,6 +69,10 @@ class VideoClips:
             "size": self.train.size,
             "contrast": list(self.config.contrast) if self.config.name == "motion" else None,
         }
+        if self.config.name == "motion":
+            sources = {source for clips in splits.values() for source in clips.sources}
+            row["photographs"] = sorted(filter(is_photograph, sources))
+        return row
 
     @property
     def notices(self) -> list[str]:

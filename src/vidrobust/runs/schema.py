@@ -220,8 +220,9 @@ KINDS: dict[str, Kind] = {
             "skipped": _files,
             "damaged": _files,
             "missing": _count,
+            "photographs": _list_of(_text),
         },
-        frozenset(("contrast", "layout", "skipped", "damaged", "missing", "groups")),
+        frozenset(("contrast", "layout", "skipped", "damaged", "missing", "groups", "photographs")),
     ),
     "accuracy": Kind(
         {**_MODEL, "split": _text, "clips": _count, "clips_of": _text},

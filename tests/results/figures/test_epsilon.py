@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from vidrobust import figures
+from vidrobust.results.figures.epsilon import robustness_tables
 
 draw: Any = figures  # plotly's own types say little of what a figure holds
 ALL = ("step_size", "robustness", "gap", "difficulty", "training", "schedules")
@@ -56,3 +57,31 @@ def test_hostile_names_are_text(rows):
     figure = draw.robustness(renamed)
     assert "&lt;b&gt;bold&lt;/b&gt;" in {trace.name for trace in figure.data}
     assert not any("<b>" in text for trace in figure.data for text in trace.text)
+
+
+def test_accuracies_on_photographs_alone_stand_beside_those_on_all_sources(synthetic) -> None:
+    rows = synthetic.with_manifests(synthetic.rows(synthetic.QUICK))
+    photographs = ["g01", "g04", "g07"]
+    told = [row | {"photographs": photographs} if row["kind"] == "dataset" else row for row in rows]
+    *tables, alone = robustness_tables(told)
+    assert [table.name for table in tables] == [table.name for table in robustness_tables(rows)]
+    assert (alone.name, alone.head) == ("robustness-photographs", tables[0].head)
+    assert alone.caption.startswith("On photographs alone. ") and "over 3 sources" in alone.caption
+
+    listed = {row["clips_of"]: row["list"] for row in rows if row["kind"] == "manifest"}
+    (row,) = [
+        row
+        for row in rows
+        if (row["kind"], row.get("model"), row.get("eps"), row.get("steps")) == ("robustness", "standard", 4, 20)
+    ]
+    right = [
+        digit == "1"
+        for digit, clip in zip(row["survived"], listed[row["clips_of"]], strict=True)
+        if clip["source"] in photographs
+    ]
+    cell = alone.lines[0][alone.head.index("ε=4")]
+    assert (cell.correct, cell.clips) == (sum(right), len(right)) == (sum(right), 30)
+
+
+def test_data_without_rendered_pictures_has_no_table_of_photographs(rows) -> None:
+    assert all(table.name != "robustness-photographs" for table in robustness_tables(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,8 @@ from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell, wi
 from vidrobust.results.numbers.accuracy import Curve, intervals_of, main_steps, robustness_curves, untrusted
 from vidrobust.results.numbers.fits import linear_fit, power_fit
 from vidrobust.results.numbers.linearity import POINTS_NEEDED
-from vidrobust.results.numbers.selection import MissingRowsError, Rows, grouped, model_order
+from vidrobust.results.numbers.outcomes import on_sources
+from vidrobust.results.numbers.selection import MissingRowsError, Rows, grouped, model_order, of_kind
 from vidrobust.results.numbers.sensitivity import step_size_rows
 from vidrobust.results.numbers.statistics import FEW
 from vidrobust.results.published import numbers as published
@@ -96,7 +98,19 @@ def robustness_tables(rows: Sequence[Row]) -> list[Table]:
     for curve in robustness_curves(rows):
         by_steps.setdefault(curve.steps, []).append(curve)
     main = main_steps(rows)
-    return [_table(steps, by_steps[steps]) for steps in sorted(by_steps, key=lambda steps: (steps != main, -steps))]
+    tables = [_table(steps, by_steps[steps]) for steps in sorted(by_steps, key=lambda steps: (steps != main, -steps))]
+    return tables + _on_photographs(rows, main)
+
+
+def _on_photographs(rows: Sequence[Row], steps: int) -> list[Table]:
+    """The main table on photographs alone, where the data has others: rendered pictures might change the answer."""
+    photographs = {source for row in of_kind(rows, "dataset") for source in row.get("photographs", ())}
+    alone = on_sources(of_kind(rows, "robustness"), photographs)
+    curves = [curve for curve in robustness_curves(alone) if curve.steps == steps] if alone else []
+    if not curves:
+        return []
+    table = _table(steps, curves)
+    return [replace(table, name="robustness-photographs", caption=f"On photographs alone. {table.caption}", stop="")]
 
 
 def _table(steps: int, curves: Sequence[Curve]) -> Table:

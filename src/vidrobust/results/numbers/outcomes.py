@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,31 @@ def clustered(rows: Sequence[Row]) -> Estimate | None:
     found = sample(rows, [survived_clips(row) for row in rows])
     several = len(grouped(rows, "seed")) > 1
     return accuracy_estimate(found.values, found.sources, found.seeds if several else None)
+
+
+def on_sources(rows: Iterable[Row], chosen: Container[Hashable]) -> list[Row]:
+    """Rows as if the clips of some sources alone had been measured; without those that do not tell their clips.
+
+    Args:
+        rows: of one kind, with the sources of their clips (:func:`~vidrobust.results.numbers.selection.of_kind`).
+        chosen: the sources.
+    """
+    found = []
+    for row in rows:
+        if "survived" not in row or not tells_sources([row]):
+            continue
+        kept = [place for place, source in enumerate(sources(row)) if source in chosen]
+        if kept:
+            found.append(_part(row, kept))
+    return found
+
+
+def _part(row: Row, kept: Sequence[int]) -> Row:
+    """A row of some of its clips alone; what it says of all of them is left out."""
+    survived = "".join(row["survived"][place] for place in kept)
+    of = tuple(sources(row)[place] for place in kept)
+    told = {name: value for name, value in row.items() if name not in ("clips_of", "no_gradient", "retried", "sources")}
+    return {**told, "survived": survived, "correct": survived.count("1"), "clips": len(kept), CLIP_SOURCES: of}
 
 
 def apart(first: ClipValues, second: ClipValues) -> ClipValues:
