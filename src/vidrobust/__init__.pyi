@@ -26,6 +26,9 @@ from .data.dataset import DataConfig as DataConfig
 from .errors import VidrobustError as VidrobustError
 from .evaluation.clips import accuracy as accuracy
 from .evaluation.clips import evaluate as evaluate
+from .evaluation.corruptions.corruption import Corruption as Corruption
+from .evaluation.corruptions.corruption import corruptions as corruptions
+from .evaluation.corruptions.measuring import evaluate_corruptions as evaluate_corruptions
 from .evaluation.defences import Defended as Defended
 from .evaluation.defences import FrameShuffle as FrameShuffle
 from .evaluation.defences import RandomCrop as RandomCrop

@@ -63,6 +63,8 @@ def every_kind() -> list[Row]:
         *several_attacks(QUICK),
         *several_views(QUICK),
         manifest(),
+        *corrupted(QUICK),
+        corrupted_example("jpeg"),
         {
             "kind": "watch", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "epoch": 1, "split": "val", "clean": 9, "single": 5,
             "robust": 3, "clips": 16, "loss": 1.5, "robust_loss": 2.5, "eps": 8.0, "alpha": 2.0, "steps": 10,
@@ -245,6 +247,31 @@ def several_views(models: dict[str, tuple[float, float]], videos: int = 40, view
                     "survived": "1" * correct + "0" * (clips - correct),
                 })  # fmt: skip
     return found
+
+
+def corrupted(models: dict[str, tuple[float, float]], clips: int = CLIPS) -> list[Row]:
+    """Rows of `vidrobust evaluate --corruption`: two kinds that count and one beside, at five severities."""
+    found = []
+    for model, (clean, survives) in models.items():
+        about = {"kind": "corruption", "model": model, "seed": 0, "split": "test", "convention": "ucf101-p", "draws": 0,
+                 "clips": clips, "sources": 12, "clips_of": manifest(clips)["clips_of"]}  # fmt: skip
+        for kind, group, harm in (("none", "", 0.0), ("jpeg", "coding", 0.5), ("jumble", "temporal", 1.0),
+                                  ("extra", "coding", 2.0)):  # fmt: skip
+            for severity in range(1, 6) if harm else (0,):
+                correct = round(clips * clean * 2.0 ** -(harm * severity / (1 + survives)))
+                row = about | {"corruption": kind, "group": group, "severity": severity, "counted": harm in (0.5, 1.0),
+                               "correct": correct, "survived": "1" * correct + "0" * (clips - correct)}  # fmt: skip
+                found.append(row)
+    return found
+
+
+def corrupted_example(kind: str) -> Row:
+    """One strip to watch, which lies in no run."""
+    return {
+        "kind": "corruption_example", "file": f"corruptions/ucf101-p/{kind}.webp", "model": "standard", "seed": 0,
+        "convention": "ucf101-p", "corruption": kind, "severities": [0, 1, 2], "video": "left/v_left_g00_c01.avi",
+        "label": CLASSES[0], "answers": [[CLASSES[0], 0.9], [CLASSES[0], 0.6], [CLASSES[3], 0.5]],
+    }  # fmt: skip
 
 
 def example(run: Path, number: int, frames: int = 8, size: int = 32) -> Row:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from vidrobust.results.figures.severity import corruption_tables
 from vidrobust.results.numbers.accuracy import TOPS, Point, clean_point, intervals_of, pooled
 from vidrobust.results.numbers.selection import of_kind
 
@@ -55,6 +56,15 @@ def show_certificates(rows: Sequence[Row], console: Console) -> None:
         counts = (str(row[name]) for name in ("correct", "abstained"))
         table.add_row(row["certificate"], rate(share), *counts, mean, str(row["draws"]))
     console.print(table)
+
+
+def show_corruptions(rows: Sequence[Row], console: Console) -> None:
+    """Print what each convention of corruptions adds up to, and the accuracy under each kind by severity."""
+    for made in corruption_tables(rows):
+        shown = Table(*(Column(name, overflow="fold") for name in made.head), title=made.caption)
+        for line in made.lines:
+            shown.add_row(*(cell.text or f"{cell.number} [{cell.interval}]".removesuffix(" []") for cell in line))
+        console.print(shown)
 
 
 def printer(console: Console) -> Callable[[str], None]:

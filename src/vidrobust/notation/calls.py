@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from vidrobust.notation.scanner import ParseError, Scanner
 from vidrobust.notation.units import UNIT, doubtful, too_small, too_small_text, warn_of
@@ -123,7 +123,13 @@ def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE, norm: st
 
 
 class Reader(Scanner):
-    """Recursive descent over a call: each method reads what it is named after."""
+    """Recursive descent over a call: each method reads what it is named after.
+
+    Attributes:
+        NAMES: what a name looks like.
+    """
+
+    NAMES: ClassVar[re.Pattern[str]] = _PATH
 
     def __init__(self, text: str, example: str) -> None:
         super().__init__(text, example, LONGEST)
@@ -131,7 +137,7 @@ class Reader(Scanner):
 
     def call(self) -> Call:
         start = self.skip()
-        path = self._take_plain(_PATH)
+        path = self._take_plain(self.NAMES)
         if not path:
             raise self.error(start, "An attack is written as its name and its fields by name.")
         return self.fields(Call(start, path)) if self.accept("(") else Call(start, path)
@@ -141,7 +147,7 @@ class Reader(Scanner):
         self.deeper()
         while not self.accept(")"):
             start = self.skip()
-            name = self._take_plain(_PATH)
+            name = self._take_plain(self.NAMES)
             if not name or not self.is_given():
                 raise self.error(start, "Expected a field by its name, such as steps=20: fields are given by name.")
             name = SYMBOLS.get(name.lower(), name)
@@ -162,7 +168,7 @@ class Reader(Scanner):
                 return Items(start, self.items(closing))
         if literal := self._take_plain(_LITERAL):
             return self.number_from(start, literal)
-        path = self._take_plain(_PATH)
+        path = self._take_plain(self.NAMES)
         if not path:
             raise self.error(start, "Expected a value: a number, a name, or a call in parentheses.")
         if SYMBOLS.get(path.lower()) == "ε":
@@ -180,7 +186,7 @@ class Reader(Scanner):
         self.depth -= 1
         return tuple(found)
 
-    def number_from(self, start: int, literal: str) -> Number | Multiple:
+    def number_from(self, start: int, literal: str) -> Value:
         """A number, or what it is the numerator or the factor of."""
         value = int(literal) if literal.lstrip("-").isdigit() and len(literal) < 20 else float(literal)
         here = self.position

@@ -165,6 +165,18 @@ def _of_its_clips(row: dict[str, Any]) -> str | None:
     return None if content_key(row["list"]) == row["clips_of"] else "clips_of is not the hash of the list"
 
 
+def _corrupted(row: dict[str, Any]) -> str | None:
+    if (row["severity"] == 0) != (row["corruption"] == "none") or row["severity"] > 5:
+        return "severity is 0 of clean clips, whose corruption is none, and 1 to 5 of others"
+    return _survivors(row)
+
+
+def _shown(row: dict[str, Any]) -> str | None:
+    if len(row["answers"]) == len(row["severities"]):
+        return None
+    return "answers has not one answer for each severity"
+
+
 def _steps(row: dict[str, Any]) -> str | None:
     if not row["loss"] or len(row["loss"]) != len(row["correct"]):
         return "loss and correct are not equally long lists, one entry for each step from 0"
@@ -327,6 +339,42 @@ KINDS: dict[str, Kind] = {
         {"zero_gradient": _count, "noise_correct": _count, "pgd_correct": _count, "huge_correct": _count},
         frozenset(("clips_of",)),
         at_most=tuple((name, "clips") for name in ("zero_gradient", "noise_correct", "pgd_correct", "huge_correct")),
+    ),
+    "corruption": Kind(
+        {
+            **_MODEL,
+            "split": _text,
+            "convention": _text,
+            "corruption": _text,
+            "severity": _count,
+            "draws": _whole,
+            "clips": _count,
+            "clips_of": _text,
+        },
+        {
+            "group": _text,
+            "counted": _flag,
+            "correct": _count,
+            "survived": _digits,
+            "sources": _count,
+            "reference": _flag,
+        },
+        frozenset(("clips_of", "reference")),
+        at_most=(("correct", "clips"),),
+        agree=_corrupted,
+    ),
+    "corruption_example": Kind(
+        {"file": _text},
+        {
+            **_MODEL,
+            "convention": _text,
+            "corruption": _text,
+            "severities": _list_of(_count),
+            "video": _text,
+            "label": _text,
+            "answers": _ranking,
+        },
+        agree=_shown,
     ),
     "example": Kind(
         {"file": _text},

@@ -24,6 +24,7 @@ from vidrobust.results.figures.epsilon import ROBUSTNESS_FIGURE, STEP_SIZE_FIGUR
 from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
 from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, published_sensitivity, sensitivity, sensitivity_map
 from vidrobust.results.figures.plots import MISSING_STEP, new_figure
+from vidrobust.results.figures.severity import CORRUPTIONS_FIGURE, corruptions
 from vidrobust.results.figures.standard import STANDARD_FIGURE
 from vidrobust.results.figures.table import Cell, Table
 from vidrobust.results.figures.videos import VIEWS_FIGURE, views
@@ -41,6 +42,7 @@ FIGURES: tuple[Figure, ...] = (
     VIEWS_FIGURE,
     CERTIFICATES_FIGURE,
     CONTRAST_FIGURE,
+    CORRUPTIONS_FIGURE,
 )
 """All figures, in the order of the slides."""
 
@@ -54,6 +56,7 @@ __all__ = [
     "Series",
     "Table",
     "certificates",
+    "corruptions",
     "difficulty",
     "gap",
     "new_figure",

@@ -16,6 +16,7 @@ from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import MissingRowsError, model_order
 from vidrobust.results.pages.content import RunContent
+from vidrobust.results.pages.corrupted import corrupted_clips
 from vidrobust.results.pages.embedded import Embedded
 from vidrobust.results.pages.markup import Html, folded, html_table, number_table, tag, text
 from vidrobust.runs.wording import counted
@@ -159,6 +160,7 @@ def parts(figures: Sequence[Figure]) -> list[PagePart]:
     """
     found = [
         *map(_of_figure, figures),
+        PagePart("corrupted", "Corrupted clips to watch", "Corrupted clips", corrupted_clips, optional=True),
         PagePart("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
         PagePart("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
         PagePart("checks", "Checks for masked gradients", "Checks", _checks),
