@@ -67,6 +67,26 @@ def show_corruptions(rows: Sequence[Row], console: Console) -> None:
         console.print(shown)
 
 
+def show_files(files: Sequence[Row], codec: str, console: Console) -> None:
+    """Print how many adversarial clips survive as files."""
+    table = Table("as", "wrong [95 %]", title=f"adversarial files ({codec})")
+    names = {
+        "unrounded": "clips, before rounding",
+        "rounded": "frames of 8 bits",
+        "decoded": "files, as the data pipeline decodes them",
+    }
+
+    def share(count: int) -> str:
+        return rate(pooled(0.0, [{"seed": 0, "correct": count, "clips": len(files)}]))
+
+    for name, words in names.items():
+        table.add_row(words, share(sum(one[name] for one in files)))
+    moved, windows = (sum(one[name] for one in files) for name in ("moved", "windows"))
+    table.add_row("three windows of each file, from first to last", f"{moved} of {windows}")
+    table.add_row("clean clips, through the same codec", share(sum(not one["clean"] for one in files)))
+    console.print(table)
+
+
 def printer(console: Console) -> Callable[[str], None]:
     """Says on the standard error what the user should know."""
     return lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)

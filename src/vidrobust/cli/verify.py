@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from vidrobust.models.conventions import Convention
 from vidrobust.models.spec import parse_spec
 from vidrobust.results.judgements.record import read_judgement
 from vidrobust.runs.directory import Run
-from vidrobust.study.verification import verified
+from vidrobust.study.verification import Verification, verified
+from vidrobust.study.written_files import INDEX, read_index, verified_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +29,10 @@ class Verify(Verb):
     """Score the stored adversarial clips of a judgement anew, by forward passes alone; exits with 1 if not all holds.
 
     Attributes:
-        record: the folder that `vidrobust judge` wrote.
+        record: the folder that `vidrobust judge` wrote, or that of `vidrobust attack --write`, whose files are decoded
+            again.
         subject: the model, as `vidrobust judge` takes it; by default where the judgement took it from, unless that
-            would run code.
+            would run code. Files need it.
         model: of a study, which of its models.
         data: of a model without a run.
         weights: of a model without a run.
@@ -61,6 +63,9 @@ class Verify(Verb):
 
     def run(self, console: Console) -> None:
         """Check, and print what holds and what does not."""
+        if (self.record / INDEX).is_file():
+            self._files(console)
+            return
         judgement = read_judgement(self.record)
         asked = self if self.subject else self._as_judged()
         found = tested(asked).found(console, strict=False)
@@ -68,12 +73,19 @@ class Verify(Verb):
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
-        log = printer(console)
-        for fault in done.faults:
-            log(f"does not hold: {fault}")
-        print(f"{done.held} of {done.checked} adversarial clips break the model within the threat, clip by clip")
-        if done.faults:
-            sys.exit(1)
+        _told(done, "adversarial clips break the model within the threat, clip by clip", console)
+
+    def _files(self, console: Console) -> None:
+        """Check adversarial video files."""
+        if not self.subject:
+            raise InputError(f"{self.record} holds video files: say which model they are of, --subject RUN.")
+        index = read_index(self.record)
+        split = self.split or index.get("split")
+        if split not in ("train", "val", "test"):
+            raise InputError(f"the files are of the split {split!r}: there are train, val and test.")
+        found = tested(replace(self, split=split)).found(console, strict=False)
+        done = verified_files(self.record, found.model.eval(), getattr(found.data, split))
+        _told(done, "video files break the model as the data pipeline decodes them", console)
 
     def _as_judged(self) -> Verify:
         """The model that the judgement took, if opening it runs no code that a file names."""
@@ -95,6 +107,16 @@ class Verify(Verb):
             known |= {"classes": Path(data["classes"]) if data.get("classes") else None}
             known |= {"data": data["name"], "frames": data["frames"], "size": data["size"]}
         return Verify(record=self.record, subject=subject, model=of["model"], **known)
+
+
+def _told(done: Verification, what: str, console: Console) -> None:
+    """Print what holds; end with 1 if something does not."""
+    log = printer(console)
+    for fault in done.faults:
+        log(f"does not hold: {fault}")
+    print(f"{done.held} of {done.checked} {what}")
+    if done.faults:
+        sys.exit(1)
 
 
 def main(arguments: list[str]) -> None:

@@ -168,6 +168,17 @@ class Clips:
         clips._start = torch.tensor([start for many in found for start in many], dtype=torch.int64)
         return clips
 
+    def longer(self, margin: int) -> Clips:
+        """The same clips with ``margin`` more frames at either end, every frame of the video (stride 1).
+
+        What :meth:`centre` gives of them begins so many frames before the clip's own window; where the video has none
+        there, it begins again.
+        """
+        clips = copy.copy(self)
+        clips.frames, clips.stride = span(self.frames, self.stride) + 2 * margin, 1
+        clips._start = (self._start - margin) % self._shapes[:, 0]
+        return clips
+
     def place(self, index: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
         """Where :meth:`centre` takes a clip from: the first and last frame of its video, and the box of its frames.
 
