@@ -11,6 +11,7 @@ from helpers.row_fields import unknown
 from torch import Tensor, nn
 
 from vidrobust.errors import NotationError, VidrobustError
+from vidrobust.evaluation.certificates.ablation import FrameAblation, PatchAblation
 from vidrobust.evaluation.certificates.bounds import CROWN, IBP
 from vidrobust.evaluation.certificates.rows import attacked, broken, certify, rows_of
 from vidrobust.evaluation.certificates.smoothing import Smoothing
@@ -77,6 +78,20 @@ def test_rows_of_smoothing_say_what_they_are_of() -> None:
     assert upper == sorted(upper, reverse=True) and upper[-1] < upper[0]
 
 
+def test_rows_of_votes_count_frames() -> None:
+    model, clips, labels = linear(2, (3, 4, 2, 2))
+    few: Any = Few(clips, labels)
+    rows = about(rows_of(model, few, [FrameAblation(keep=1), PatchAblation(width=1)], attack=True))
+    assert not unknown(rows)
+    assert [(row["unit"], row["defence"]) for row in rows] == [
+        ("frames", "FrameAblation(keep=1)"), ("pixels", "PatchAblation(width=1)"),
+    ]  # fmt: skip
+    assert all(size == int(size) for row in rows for size in row["radius"])
+    assert max(rows[0]["radius"]) >= 1
+    frames, patch = brackets(rows)
+    assert (frames.unit, patch.unit) == ("frames", "pixels")
+
+
 def test_a_smoothed_class_is_broken_only_beyond_doubt() -> None:
     class Even(nn.Module):
         def forward(self, clips: Tensor) -> Tensor:
@@ -93,6 +108,7 @@ def test_certificates_are_read_and_written_in_levels() -> None:
     for text, value in (
         ("CROWN(ε=2,refine=true)", CROWN(2 / 255, refine=True)),
         ("IBP(eps=8)", IBP(8 / 255)),
+        ("FrameAblation(keep=3)", FrameAblation(keep=3)),
         ("Smoothing(sigma=64, samples=500)", Smoothing(64 / 255, samples=500)),
     ):
         assert certificate_from_text(text) == value

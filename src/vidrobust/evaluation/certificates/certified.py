@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vidrobust.threats import Norm, Support
     from vidrobust.types import ClipTensor, Labels
 
 ABSTAINED = -1
@@ -24,7 +23,8 @@ class Certified:
     Attributes:
         predicted: ``B`` int64, :data:`ABSTAINED` where no class is certain enough.
         radius: ``B`` float64: every perturbation within the certificate's threat up to this size, this size included,
-            leaves the class. In the units of ε, pixels of [0, 1]; 0 where nothing is certified beyond the clip itself.
+            leaves the class. In the units of ε, pixels of [0, 1], or a count of frames or columns; 0 where nothing is
+            certified beyond the clip itself.
         draws: ``B`` int64, how often the model was asked; 0 of a certificate that draws nothing.
     """
 
@@ -41,13 +41,13 @@ class Certificate(Protocol):
     """A value that is called with a model and clips. It says what its radius is a radius of."""
 
     @property
-    def norm(self) -> Norm:
-        """The norm of the perturbations."""
+    def norm(self) -> Any:
+        """The norm of the perturbations, or its name."""
         ...
 
     @property
-    def support(self) -> Support:
-        """Where they live."""
+    def support(self) -> Any:
+        """Where they live, or its name."""
         ...
 
     def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels, /) -> Certified:

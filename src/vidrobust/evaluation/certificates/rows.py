@@ -9,6 +9,7 @@ import torch
 
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.wrappers import seeded_by_clips
+from vidrobust.evaluation.certificates.ablation import Ablation
 from vidrobust.evaluation.certificates.binomial import clopper_pearson
 from vidrobust.evaluation.certificates.certified import ABSTAINED
 from vidrobust.evaluation.certificates.smoothing import Draws, Smoothed, Smoothing
@@ -39,20 +40,20 @@ def certify(model: nn.Module, clips: Clips, certificate: Certificate, progress: 
         certificate: such as :class:`~vidrobust.evaluation.certificates.bounds.CROWN`.
         progress: called with the clips done.
     """
-    right, radius, abstained, draws = 0, list[float](), 0, 0
+    of, right, radius, abstained, draws = _of(certificate), 0, list[float](), 0, 0
     for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
         for some in torch.arange(len(part)).split(8):  # of bounds, each holds all numbers of a network in float64
             found = certificate(model, x[some], y[some])
             right += int((found.predicted == y[some].cpu()).sum())
             abstained += int((found.predicted == ABSTAINED).sum())
-            radius += [in_levels(size) for size in found.right(y[some]).tolist()]
+            sizes = found.right(y[some]).tolist()
+            radius += sizes if isinstance(certificate, Ablation) else [in_levels(size) for size in sizes]
             draws += int(found.draws.sum())
             progress(len(some))
     return {
         "kind": "certificate",
         "certificate": attack_text(certificate),
-        **_of(certificate),
-        "unit": "1/255",
+        **of,
         "clips": len(clips),
         "sources": len(set(clips.sources)),
         "clips_of": clips_of(clips),
@@ -64,21 +65,19 @@ def certify(model: nn.Module, clips: Clips, certificate: Certificate, progress: 
 
 
 def _of(certificate: Certificate) -> Row:
-    """Norm and support of what a certificate withstands, and what it is of beside the model itself."""
-    threat = attack_fields(_Threatening(certificate))
+    """Norm, support and unit of what a certificate withstands, and what it is of beside the model itself."""
+    if isinstance(certificate, Ablation):
+        threat: Row = {"norm": certificate.norm, "support": certificate.support, "unit": certificate.unit}
+        return {**threat, "defence": attack_text(certificate)}
+    fields = attack_fields(PGD(Threat(certificate.norm, 0.0, certificate.support), 1.0, 1))
     defence = f"Smoothing(σ={in_levels(certificate.sigma):g})" if isinstance(certificate, Smoothing) else ""
-    return {"norm": threat["norm"], "support": threat["support"], "defence": defence}
-
-
-class _Threatening:
-    """What :func:`attack_fields` reads norm and support from."""
-
-    def __init__(self, certificate: Certificate) -> None:
-        self.threat = Threat(certificate.norm, 0.0, certificate.support)
+    return {"norm": fields["norm"], "support": fields["support"], "unit": "1/255", "defence": defence}
 
 
 def attacks_beside(certificate: Certificate) -> list[PGD]:
-    """The attacks that bound from above what a certificate bounds from below: PGD under its threat."""
+    """The attacks that bound from above what a certificate bounds from below: PGD under its threat, none of votes."""
+    if isinstance(certificate, Ablation):
+        return []
     if isinstance(certificate, Smoothing):
         budgets, steps = [certificate.sigma * times for times in (1, 2, 4)], 8
     else:
@@ -142,6 +141,6 @@ def rows_of(
     for certificate in certificates:
         row = certify(model, clips, certificate, progress)
         rows.append(row)
-        if attack:
+        if attack and attacks_beside(certificate):
             rows += attacked(model, clips, certificate, torch.tensor(row["radius"]) > 0)
     return rows

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from vidrobust.attacks.text import from_text
 from vidrobust.errors import InputError
+from vidrobust.evaluation.certificates.ablation import FrameAblation, PatchAblation
 from vidrobust.evaluation.certificates.bounds import CROWN, IBP
 from vidrobust.evaluation.certificates.smoothing import Smoothing
 
 if TYPE_CHECKING:
     from vidrobust.evaluation.certificates.certified import Certificate
 
-CERTIFICATES: dict[str, Any] = {"IBP": IBP, "CROWN": CROWN, "Smoothing": Smoothing}
+CERTIFICATES: dict[str, Any] = {
+    "IBP": IBP,
+    "CROWN": CROWN,
+    "Smoothing": Smoothing,
+    "FrameAblation": FrameAblation,
+    "PatchAblation": PatchAblation,
+}
 """By the names that texts call them by."""
 
 
