@@ -31,7 +31,8 @@ class Certify(Verb):
 
     Attributes:
         subject: the model and its clips.
-        certificate: such as "CROWN(ε=2)", "IBP(ε=8)", "Smoothing(σ=64)", "FrameAblation(keep=2)" or "PatchAblation(width=4)"; may be given several times.
+        certificate: such as "CROWN(ε=2)", "IBP(ε=8)", "Smoothing(σ=64)", "FrameAblation(keep=2)" or
+            "PatchAblation(width=4)"; may be given several times.
         clips: the most clips to certify; 0 certifies all.
         unattacked: leave out the attacks by which the page shows the other side.
         out: a run directory of its own for the rows, with a page; by default they go to the model's run.
