@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from helpers.linear_models import NORMS, convolutional, distance, linear
+from torch import nn
 
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.ddn import DDN
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.fmn import FMN
 from vidrobust.errors import InputError
+from vidrobust.fast import inference
+from vidrobust.fast.view import inference_view
 from vidrobust.threats import (
+    L1,
     L2,
     Border,
     Flicker,
@@ -51,6 +57,36 @@ def test_ddn_finds_the_distance_of_linear_models_within_one_percent(classes: int
     result = DDN(threat, steps=300, gamma=0.02)(model, clips, labels)
     assert result.success.all()
     assert (sizes(threat, clips, result.clips) <= exact * 1.01).all()
+
+
+def as_convolution(classes: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor, Callable[[Norm], torch.Tensor]]:
+    """A linear model whose copy is in bfloat16, as that of a last linear layer is not."""
+    model, clips, labels = linear(classes)
+    layer = nn.Conv3d(3, classes, clips.shape[2:])
+    with torch.no_grad():
+        layer.weight.copy_(model[1].weight.view_as(layer.weight))
+        layer.bias.copy_(model[1].bias)
+    return nn.Sequential(layer, nn.Flatten()).eval(), clips, labels, lambda norm: distance(model, clips, labels, norm)
+
+
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [(FMN, Linf()), (FMN, L2()), (FMN, L1()), (DDN, L2()), (FAB, Linf()), (FAB, L2())],
+    ids=lambda part: getattr(part, "__name__", str(part)),
+)
+def test_the_distance_is_the_models_own_where_its_copy_is_in_bfloat16(
+    attack: type, norm: Norm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "has_bf16", lambda device: True)
+    model, clips, labels, distances = as_convolution(3)
+    assert inference_view(model, clips).lossy
+    exact = distances(norm)
+    within = Threat(norm, (exact * 1.03).tolist())
+    assert attack(within, steps=120)(model, clips, labels).success.all()
+    assert not attack(Threat(norm, (exact * 0.99).tolist()), steps=60)(model, clips, labels).success.any()
+    if attack is not FAB:  # which stops at the first crossing within the budget
+        whole = Threat(norm, LARGE[str(norm)])
+        assert (sizes(whole, clips, attack(whole, steps=300)(model, clips, labels).clips) <= exact * 1.02).all()
 
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)

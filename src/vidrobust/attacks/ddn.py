@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.counts import at_least_one
-from vidrobust.attacks.nearest import Nearest, cosine, scaled
+from vidrobust.attacks.nearest import AGAIN, Nearest, cosine, exact_steps, scaled
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -21,6 +21,8 @@ from vidrobust.losses import margin
 from vidrobust.threats import L2, Threat
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vidrobust.attacks.base import AttackResult
     from vidrobust.types import ClipTensor, Labels, Logits
 
@@ -94,18 +96,24 @@ class DDN(Traits):
         if near is None:
             return
         near.aim(self.targets)
-        start = free = near.box.start
+        exact = exact_steps(run, self.steps)
+        self._walk(near, near.box.start, self.steps - exact, 1.0)
+        if exact:
+            self._walk(near, near.exactly(), exact - 1, AGAIN)  # it begins with a gradient of its own
+        near.settle()
+
+    def _walk(self, near: Nearest, free: Tensor, steps: int, first: float) -> None:
+        """So many steps from a point on, the first one and γ as large as this share says."""
+        start = near.box.start
         value, gradient = near.search.gradient(free)
         near.keep(free, value)
-        length = near.linear(free, value, gradient)
-        for step in range(self.steps):
-            alpha = self.alpha * (LAST + (1 - LAST) * cosine(step, self.steps))
+        length = torch.where(near.size.isinf(), near.linear(free, value, gradient), near.size)
+        gamma = self.gamma * first
+        for step in range(steps):
+            alpha = first * self.alpha * (LAST + (1 - LAST) * cosine(step, steps))
             free = free + scaled(gradient, alpha * length / near.stretch)
             share = length / near.measured(free).clamp(min=1e-30)
             free = near.into(start + (free - start) * share.view(-1, *[1] * (free.ndim - 1)).to(free.dtype), length)
             value, gradient = near.search.gradient(free)
-            near.keep(free, value > 0)
-            length = torch.where(value > 0, length * (1 - self.gamma), length * (1 + self.gamma)).clamp(
-                max=near.largest
-            )
-        near.settle()
+            near.keep(free, value)
+            length = torch.where(value > 0, length * (1 - gamma), length * (1 + gamma)).clamp(max=near.largest)

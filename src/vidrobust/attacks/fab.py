@@ -16,6 +16,7 @@ import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong
 from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.nearest import exact_steps, exact_view
 from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, searching, unbounded
 from vidrobust.attacks.traits import Traits
@@ -131,7 +132,11 @@ class Box:
         towards, judge = run.elsewhere(box, targeted_margin, *run.extras), run.elsewhere(box, margin)
         start = self.feasible.start
         nearest, least = start, torch.full_like(self.eps, torch.inf)
-        for _ in range(steps):
+        for step in range(steps):
+            if steps - step == exact_steps(run, steps):
+                towards.view = judge.view = exact_view(run)
+                crossed = judge.value(nearest) > 0
+                point, least = where_rows(crossed, nearest, point), torch.where(crossed, least, torch.inf)
             value, gradient = towards.gradient(point)
             here = self.onto_boundary(point, value, gradient, point)
             there = self.onto_boundary(start, value, gradient, point)

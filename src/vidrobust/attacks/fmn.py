@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.counts import at_least_one
-from vidrobust.attacks.nearest import Nearest, cosine, scaled
+from vidrobust.attacks.nearest import AGAIN, Nearest, cosine, exact_steps, scaled
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
@@ -95,15 +95,22 @@ class FMN(Traits):
         if near is None:
             return
         near.aim(self.targets)
-        free, radius = near.box.start, torch.full_like(near.size, torch.inf)
-        for step in range(self.steps):
+        exact = exact_steps(run, self.steps)
+        self._walk(near, near.box.start, self.steps - exact, 1.0)
+        if exact:
+            self._walk(near, near.exactly(), exact, AGAIN)
+        near.settle()
+
+    def _walk(self, near: Nearest, free: Tensor, steps: int, first: float) -> None:
+        """So many steps from a point on, the first one as long as this share says."""
+        radius = near.size
+        for step in range(steps):
             value, gradient = near.search.gradient(free)
             crossed = near.keep(free, value)
-            share = LAST + (1 - LAST) * cosine(step, self.steps)
+            share = first * (LAST + (1 - LAST) * cosine(step, steps))
             radius = self._radius(near, radius, near.linear(free, value, gradient), crossed, GAMMA * share)
             free = near.into(free + scaled(gradient, self.alpha * share * self._length(near, radius)), radius)
         near.keep(free, near.search.value(free))
-        near.settle()
 
     def _radius(self, near: Nearest, radius: Tensor, linear: Tensor, wrong: Tensor, gamma: float) -> Tensor:
         """The radius of the next step (algorithm 1, lines 5 to 13)."""

@@ -16,6 +16,7 @@ import torch
 from vidrobust.attacks.apgd import likeliest_wrong, where_rows
 from vidrobust.attacks.searching import SearchState, unbounded
 from vidrobust.errors import InputError
+from vidrobust.fast.view import inference_view
 from vidrobust.losses import margin, targeted_margin
 from vidrobust.threats import L1, Linf
 from vidrobust.threats.tied import Tied
@@ -23,12 +24,24 @@ from vidrobust.threats.tied import Tied
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidrobust.fast.view import View
     from vidrobust.threats import Norm, Threat
     from vidrobust.types import Labels, Logits
 
 SURE = (1e-4, 3e-2)
 """By how much a crossing must exceed the boundary, as a share of the clip's own margin: so that the model itself
 confirms what its fast copy found, in float32 or in bfloat16."""
+
+
+AGAIN = 1.0
+"""With what share of the first step and of γ a search goes on where the model itself is asked."""
+
+LEAST = 10
+"""Steps at least that look for the boundary of the model itself, after those on a copy in bfloat16."""
+
+
+HALVINGS = 8
+"""Of the way from a clip to a point that its copy takes for a crossing, to find where the model itself crosses."""
 
 
 class Nearest:
@@ -83,6 +96,7 @@ class Nearest:
         Args:
             targets: how many wrong classes to try, the likeliest first; each costs a gradient.
         """
+        view, self.search.view = self.search.view, exact_view(self.run)  # in bfloat16, another class may seem nearer
         start, classes = self.box.start, likeliest_wrong(self.search, targets)
         nearest, least = classes[0], torch.full_like(self.sizes[0], math.inf)
         for target in classes if len(classes) > 1 else []:
@@ -90,6 +104,7 @@ class Nearest:
             distance = self.linear(start, *self.search.gradient(start))
             nearest, least = torch.where(distance < least, target, nearest), torch.minimum(distance, least)
         self.search.aim(margin_to_target, nearest)
+        self.search.view = view
 
     def measured(self, free: Tensor) -> Tensor:
         """``B`` float64: the size of the perturbation on the clip."""
@@ -118,6 +133,23 @@ class Nearest:
             self.sizes[level] = torch.where(closer, size, self.sizes[level])
         return value > SURE[0] * self.own
 
+    def exactly(self) -> Tensor:
+        """From here on ask the model itself; returns the free points that its copy found to cross, or to come near.
+
+        In bfloat16 a copy knows a boundary only roughly: a search that ended there would miss it, or stop short of it.
+        """
+        run, points = self.run, self.points
+        run.view = self.search.view = exact_view(run)
+        self.sizes = [torch.full_like(size, math.inf) for size in self.sizes]
+        for point in points:
+            self.keep(point, self.search.value(point))
+        low, high = self.box.start, self.points[0]
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            crossed = self.keep(middle, self.search.value(middle))
+            low, high = where_rows(crossed, low, middle), where_rows(crossed, middle, high)
+        return where_rows(self.size.isinf(), points[-1], self.points[0])
+
     def into(self, free: Tensor, radius: Tensor) -> Tensor:
         """The nearest points within ``radius`` (``B``) of the clips, under the threat's norm and support."""
         eps = radius.double().clamp(0.0, self.largest)
@@ -132,6 +164,16 @@ class Nearest:
             run.offer(inside.nonzero().flatten(), run.feasible.project(point)[inside])
         if not run.over:
             run.value(run.feasible.project(self.points[0]))
+
+
+def exact_view(run: SearchState) -> View:
+    """The model itself, where its copy is in bfloat16; otherwise what the search asks anyway."""
+    return inference_view(run.subject.model, run.subject.pixels, "exact") if run.view.lossy else run.view
+
+
+def exact_steps(run: SearchState, steps: int) -> int:
+    """How many of the steps of a search ask the model itself: the last ones, where its copy is in bfloat16."""
+    return min(steps, max(LEAST, steps // 3)) if run.view.lossy else 0
 
 
 def margin_to_target(logits: Logits, labels: Labels, targets: Labels) -> Tensor:

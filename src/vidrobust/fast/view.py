@@ -86,6 +86,11 @@ class View:
         """Is it a copy, with weights of its own that need no gradient?"""
         return isinstance(self._call, InferenceCopy)
 
+    @property
+    def lossy(self) -> bool:
+        """Does it answer in bfloat16, which knows a boundary only roughly?"""
+        return isinstance(self._call, InferenceCopy) and self._call.bf16
+
     def check_first(self, check: Callable[[Logits, ClipTensor], None]) -> None:
         """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
         self._check = check
