@@ -63,6 +63,7 @@ def as_convolution(classes: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor,
     """A linear model whose copy is in bfloat16, as that of a last linear layer is not."""
     model, clips, labels = linear(classes)
     layer = nn.Conv3d(3, classes, clips.shape[2:])
+    assert layer.bias is not None
     with torch.no_grad():
         layer.weight.copy_(model[1].weight.view_as(layer.weight))
         layer.bias.copy_(model[1].bias)

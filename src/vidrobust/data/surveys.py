@@ -11,6 +11,7 @@ from typing import Any
 
 from vidrobust.data.decoding.random_access import Survey, survey
 from vidrobust.data.decoding.stored import FileState, StoredVideo, stored_video
+from vidrobust.data.decoding.streams import damage
 from vidrobust.data.freshness import is_fresh, stamped, state_of
 from vidrobust.data.parallel import VideoProgress, in_order
 from vidrobust.data.storage import cache_root, locked
@@ -20,7 +21,7 @@ from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import content_key, dumps
 from vidrobust.runs.rows import read_json_lines
 
-FORMAT = 3
+FORMAT = 4
 OK, DAMAGED = "ok", "damaged, used"
 CRASHES = "crashes the decoder"
 
@@ -106,7 +107,7 @@ def _surveyed(damaged: str, video: StoredVideo) -> SurveyOutcome:
         return SurveyOutcome(error.outcome, str(error), None)
     if not found.lost:
         return SurveyOutcome(OK, "", found)
-    return SurveyOutcome(DAMAGED, f"{video}: {found.lost} frame(s) cannot be decoded and are left out", found)
+    return SurveyOutcome(DAMAGED, f"{video}: {damage(found.lost, found.spoiled)}", found)
 
 
 def _crashed(video: StoredVideo) -> SurveyOutcome:

@@ -110,6 +110,24 @@ def test_a_few_frames_before_the_first_key_frame_are_left_out_and_said(tmp_path:
         decode(path, size=16)
 
 
+@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "flv.flv"])
+def test_frames_behind_a_spoiled_packet_are_kept_and_said(tmp_path: Path, name: str) -> None:
+    """They show what the lost frame left, up to the next key frame: what is used of them is for people to say."""
+
+    def spoiled(packets: list[av.Packet]) -> list[av.Packet | None]:
+        return [*packets[:25], replaced(packets[25], b"\0" * len(bytes(packets[25]))), *packets[26:]]
+
+    whole = made(tmp_path, name, *CODECS[name])
+    path = remux(whole, tmp_path / f"spoiled-{name}", spoiled)
+    found, known = decode_video(stored_at(path), Fit(16)), survey(stored_at(path))
+    assert (found.lost, found.spoiled) == (known.lost, known.spoiled) == (1, 14)  # up to 39: there is a key frame at 40
+    assert found.note.endswith("; 14 after them, up to a key frame, may be spoiled and are kept")
+    full = decode(whole, size=16)
+    assert np.array_equal(found.frames[39:], full[40:]) and not np.array_equal(found.frames[25:39], full[26:40])
+    with pytest.raises(DecodeError, match="damaged: 1 of 55 frames"):
+        decode_video(stored_at(path), Fit(16), damaged="refuse")
+
+
 def not_coded(packets: list[av.Packet]) -> list[av.Packet | None]:
     """Every tenth packet says "as before": vop_coded is 0. (25 frames a second: the time takes 5 bits.)"""
     kept: list[av.Packet | None] = []

@@ -22,6 +22,7 @@ from vidrobust.data.decoding.streams import (
     check_promises,
     check_size,
     count_shown,
+    damage,
     explained,
     opened,
     stream_frames,
@@ -36,15 +37,17 @@ class Decoded:
     Attributes:
         frames: ``T H W 3``, uint8, RGB, ``T ≥ 1``.
         lost: frames that could not be decoded, or that a series of images lacks.
+        spoiled: frames that came out and depend on a lost one, of the whole video.
     """
 
     frames: np.ndarray
     lost: int
+    spoiled: int = 0
 
     @property
     def note(self) -> str:
         """What must be said of it; empty if nothing is lost."""
-        return f"{self.lost} frame(s) cannot be decoded and are left out" if self.lost else ""
+        return damage(self.lost, self.spoiled)
 
 
 def decode(
@@ -98,7 +101,7 @@ def decode_video(
     count.check(video, damaged)
     if not len(frames):
         raise DecodeError(f"{video} has a video stream but no frame in it. {REMEDY}", "no frame")
-    return Decoded(frames, count.lost)
+    return Decoded(frames, count.lost, count.spoiled)
 
 
 def middle(frames: int, most: int | None) -> range:

@@ -47,6 +47,7 @@ class Survey:
         keys: the numbers of the key frames; of a folder of frames, the places of the images that can be read.
         variable: do the times between frames differ?
         stored: width and height of the first frame as it is stored.
+        spoiled: frames that came out and depend on a lost one.
     """
 
     frames: int
@@ -60,6 +61,7 @@ class Survey:
     keys: tuple[int, ...]
     variable: bool
     stored: tuple[int, int]
+    spoiled: int = 0
 
 
 def survey(video: StoredVideo, damaged: Damaged = "keep") -> Survey:
@@ -93,7 +95,8 @@ def survey(video: StoredVideo, damaged: Damaged = "keep") -> Survey:
     uneven = reliable and len(steps) > 1 and max(steps) - min(steps) > 1  # the unit may be coarse: a tick is no change
     place = tuple(times) if reliable else ()
     seconds = len(times) / fps if fps else 0.0
-    return Survey(len(times), width, height, fps, seconds, codec, count.lost, place, tuple(keys), uneven, first)
+    shape = (width, height, fps, seconds, codec)
+    return Survey(len(times), *shape, count.lost, place, tuple(keys), uneven, first, count.spoiled)
 
 
 def _survey_images(video: StoredVideo, damaged: Damaged) -> Survey:

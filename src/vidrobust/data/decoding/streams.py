@@ -63,12 +63,15 @@ class FrameCount:
         packets: packets that ought to show a frame.
         frames: whole frames that came out.
         lost: frames that ought to have come out and did not, or are rubbish. Complete at the end of the stream.
+        spoiled: whole frames that came out behind a lost one and before the next that depends on no other: they are
+            kept, and may show what the lost one left.
         end: the last time that a packet of any stream reaches to, in seconds.
     """
 
     packets: int = 0
     frames: int = 0
     lost: int = 0
+    spoiled: int = 0
     end: float = 0.0
 
     def see(self, packet: Packet, stream: VideoStream) -> bool:
@@ -93,6 +96,17 @@ class FrameCount:
             )
 
 
+def damage(lost: int, spoiled: int) -> str:
+    """What must be said of a video that is used despite damage; empty if nothing is lost.
+
+    >>> damage(1, 12)
+    '1 frame(s) cannot be decoded and are left out; 12 after them, up to a key frame, may be spoiled and are kept'
+    """
+    said = f"{lost} frame(s) cannot be decoded and are left out" if lost else ""
+    kept = f"; {spoiled} after them, up to a key frame, may be spoiled and are kept"
+    return said + (kept if lost and spoiled else "")
+
+
 def shows(packet: Packet, codec: str) -> bool:
     """Ought this packet to show a frame?"""
     if not packet.size or packet.is_discard:
@@ -106,7 +120,7 @@ def shows(packet: Packet, codec: str) -> bool:
 def stream_frames(container: InputContainer, stream: VideoStream, count: FrameCount) -> Iterator[VideoFrame]:
     """The whole frames of a stream in the order in which they are shown; the others are counted and left out."""
     codec = stream.codec_context.name
-    whole, keyed, bad = codec in WAITS_FOR_KEY, False, 0
+    whole, keyed, bad, spoilt = codec in WAITS_FOR_KEY, False, 0, False
     for packet in container.demux(None if promises_time(container) else stream):
         if not count.see(packet, stream):
             continue
@@ -114,13 +128,16 @@ def stream_frames(container: InputContainer, stream: VideoStream, count: FrameCo
         for frame in _decoded(packet):
             if frame is None:
                 bad += not packet.is_discard
+                spoilt = True
                 continue
             untold = frame.pict_type == PictureType.NONE  # by old codecs, and of grey that stands for what is missing
             whole = whole or frame.key_frame or frame.pict_type in INTRA or (untold and keyed)
+            spoilt = (spoilt or frame.is_corrupt) and not (frame.key_frame or frame.pict_type in INTRA)
             if frame.is_corrupt or not whole:
                 bad += 1
             else:
                 count.frames += 1
+                count.spoiled += spoilt
                 yield frame
     count.lost += max(bad, count.packets - count.frames)
 
