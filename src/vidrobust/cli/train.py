@@ -57,6 +57,8 @@ class Train(Verb):
         epochs: passes over the training clips.
         batch: clips a step.
         lr: the highest learning rate.
+        augment: corruptions of the training clips, such as "ucf101-p(kinds=(jumble,jpeg),severity=1-3)": each clip gets
+            one of them, drawn anew in each epoch.
         seed: of the weights, the order of the clips and their augmentation.
         model: such as r3d-18, torchvision:r3d_18, hf:ORG/NAME, pytorchvideo:slow_r50, mypkg.module:factory.
         weights: a checkpoint, a run directory, or the name of weights that torchvision has.
@@ -66,7 +68,7 @@ class Train(Verb):
         alpha_star: the run directory of a study or a sweep whose α* is used.
         recipe: a published training; options after it override it.
         clips: frames, size and number of the clips.
-        fit: the optimiser and what fine-tuning asks for; epochs, batch and lr stand above.
+        fit: the optimiser and what fine-tuning asks for; epochs, batch, lr and augment stand above.
         watch: what is looked at after each epoch, on train and validation alike, and when training ends early.
         track: trackers that get the numbers of each epoch: tensorboard, mlflow, wandb, trackio. JSON lines are always
             written.
@@ -83,7 +85,13 @@ class Train(Verb):
         Step("vidrobust judge runs/at --minutes 5", "how robust the model is"),
         Step("vidrobust report runs/at", "how training went, as a page"),
     )
-    LINKS: ClassVar = {"epochs": "fit.epochs", "batch": "fit.batch", "lr": "fit.lr", "data": "clips.name"}
+    LINKS: ClassVar = {
+        "epochs": "fit.epochs",
+        "batch": "fit.batch",
+        "lr": "fit.lr",
+        "augment": "fit.augment",
+        "data": "clips.name",
+    }
     PRESET: ClassVar = "recipe"
 
     out: Path | None = None
@@ -92,6 +100,7 @@ class Train(Verb):
     epochs: int = 10
     batch: int = 32
     lr: float = 3e-3
+    augment: str = ""
     seed: int = 0
     model: str = "r3d-small"
     weights: str | None = None
@@ -132,7 +141,7 @@ class Train(Verb):
         policy = parse_policy(self.method)
         self._refuse(policy)
         alpha_star = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
-        how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr)
+        how = replace(self.fit, epochs=self.epochs, batch=self.batch, lr=self.lr, augment=self.augment)
         if self.dry_run:
             print(self._estimate(policy, how))
             return

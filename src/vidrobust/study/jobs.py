@@ -125,8 +125,10 @@ class AsTyped(Job):
 def job_key(job: Job) -> str:
     """The name of a job: the hash of what it is and of its fields."""
     fields: Any = asdict(job)  # type: ignore[call-overload]
-    data = fields.get("data")
-    if isinstance(data, dict):  # what came later must not change the keys of older runs
+    data, fit = fields.get("data"), fields.get("fit")
+    if isinstance(fit, dict) and not fit["augment"]:  # what came later must not change the keys of older runs
+        del fit["augment"]
+    if isinstance(data, dict):
         later = {"classes": None, "version": 1 if data["name"] == "motion" else None}
         for name, earlier in later.items():
             if data[name] == earlier:

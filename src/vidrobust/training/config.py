@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidrobust.errors import InputError
+from vidrobust.evaluation.corruptions import corruptions
 
 CHOICES = {
     "optimiser": ("adamw", "sgd"),
@@ -39,11 +40,14 @@ class FitConfig:
         precision: ``auto`` is bfloat16 where the hardware has it and its weight gradients can be trusted; ``float32``
             goes for the attacks as well, which are then on the model itself.
         parallel: over several processes, whole copies of the model (``ddp``) or shards of it (``fsdp``).
+        augment: corruptions of the training clips besides crops and flips, such as "ucf101-p(kinds=(jumble,jpeg),
+            severity=1-3)": each clip of a batch gets one of them, drawn anew in each epoch. Empty corrupts none.
         save_every: steps between two checkpoints within an epoch; 0 saves at the end of each epoch alone.
         keep: how many of the last checkpoints are kept, at least 1.
 
     Raises:
         InputError: a value is out of range.
+        NotationError: ``augment`` names no corruption.
     """
 
     epochs: int = 10
@@ -59,6 +63,7 @@ class FitConfig:
     checkpointing: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    augment: str = ""
     save_every: int = 0
     keep: int = 2
 
@@ -80,11 +85,18 @@ class FitConfig:
                 f"accumulate must divide the batch of {self.batch} into parts of at least 2 clips, but is "
                 f"{self.accumulate}."
             )
+        if self.augment:
+            corruptions(self.augment)
         if self.save_every < 0 or self.keep < 1:
             raise InputError(f"save_every must be at least 0 and keep at least 1, not {self.save_every}, {self.keep}.")
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """All fields but those that came later and are at their defaults: older runs lack them, and go on."""
+        return {name: value for name, value in vars(self).items() if name != "augment" or value}
 
     @property
     def outcome(self) -> dict[str, object]:
         """The fields that the trained weights depend on, for naming a training."""
         aside = ("save_every", "keep", "checkpointing", "parallel")
-        return {name: value for name, value in vars(self).items() if name not in aside}
+        return {name: value for name, value in self.fields.items() if name not in aside}

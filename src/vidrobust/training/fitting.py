@@ -187,7 +187,7 @@ def determining(
     """The configuration of a run: all that the result of a training depends on, as plain values."""
     return {
         "policy": name_of(method),
-        "fit": asdict(settings),
+        "fit": settings.fields,
         "watch": asdict(watch),
         "seed": seed,
         "model": description(model),

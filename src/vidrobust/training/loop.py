@@ -15,6 +15,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from vidrobust.errors import InputError, RunError
+from vidrobust.evaluation.corruptions import corruptions
 from vidrobust.losses import predicted
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import AlphaStar, Policy
@@ -22,6 +23,7 @@ from vidrobust.notation.schedules import Adaptive, Clock
 from vidrobust.runs.code import reading_files
 from vidrobust.runs.rows import Row
 from vidrobust.training.adaptive import adaptive_now, loss_at
+from vidrobust.training.augmenting import corrupted
 from vidrobust.training.config import FitConfig
 from vidrobust.training.crafting import policy_threat
 from vidrobust.training.learner import Learner
@@ -193,6 +195,9 @@ class Training:
         rows = self.learner.world.rows(len(indices), self.config.accumulate)
         mine = indices[rows]
         clips, labels = self.clips.augmented(indices, generator, rows), self.clips.labels[mine]
+        if self.config.augment:
+            draws = [content_seed(self.seed, self.at.epoch, "augment", index) for index in mine.tolist()]
+            clips = corrupted(clips, corruptions(self.config.augment), draws)
         if self.learner.device.type == "cuda":
             clips, labels = clips.pin_memory(), labels.pin_memory()
         seeds = tuple(clip_seed(self.seed, self.at.epoch, index) for index in mine.tolist())
