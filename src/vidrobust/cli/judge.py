@@ -11,6 +11,7 @@ from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import printer
 from vidrobust.errors import InputError
+from vidrobust.evaluation.corruptions.measuring import listed_corruptions
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.models.conventions import Convention
 from vidrobust.results.pages.judgement import lines, page
@@ -50,6 +51,8 @@ class Judge(Verb):
         clips: the most clips to judge on; 0 takes all. By default 200, or as many as --minutes allow.
         minutes: take as many clips as can be judged in about so many minutes.
         ensemble: how hard attacks try.
+        corruption: under which corruptions the accuracy is measured besides, such as ucf101-p or
+            "frames(severity=(1,3,5))"; may be given several times.
         where: where the jobs run.
         out: the run directory; the same command goes on there after a kill.
         dry_run: say what it would cost, and stop.
@@ -72,6 +75,7 @@ class Judge(Verb):
     split: Split = "test"
     skip_bad: bool = False
     threat: list[str] | None = option(action="append", default=None)
+    corruption: list[str] | None = option(action="append", default=None)
     clips: int | None = None
     minutes: float | None = None
     ensemble: Ensemble = Ensemble()
@@ -81,6 +85,7 @@ class Judge(Verb):
 
     def __post_init__(self) -> None:
         group_threats(self.threat or [THREAT])  # that they can be made is known before any model is loaded
+        listed_corruptions(self.corruption or ())  # as well
         if self.clips is not None and self.minutes is not None:
             raise InputError("--minutes says how many clips there can be: give it or --clips.")
         if self.clips is not None and self.clips < 0:
@@ -118,6 +123,7 @@ class Judge(Verb):
             ensemble=self.ensemble,
             origin=found.origin,
             classes=len(found.data.classes),
+            corruptions=self.corruption or (),
         )
         judgement = run_judgement(plan, self.out, self.where, console)
         for line in lines(judgement):

@@ -107,6 +107,7 @@ def plan_judgement(
     ensemble: Ensemble,
     origin: str = "",
     classes: int = 0,
+    corruptions: Sequence[str] = (),
 ) -> JudgementPlan:
     """The plan for a model and clips that are at hand.
 
@@ -118,6 +119,7 @@ def plan_judgement(
         threats: as text.
         ensemble: how hard attacks try.
         classes: of the model, for its self-test; 0 leaves that out.
+        corruptions: as text.
     """
     if len(clips) == 0:
         raise InputError("there are no clips to judge on.")
@@ -128,7 +130,9 @@ def plan_judgement(
     frames, size = known["shape"][1], known["shape"][2]
     found_names = findings(model, frames, size, classes) if classes else []
     videos = hasattr(clips, "viewed")
-    return JudgementPlan(found, name, data, known, group_threats(threats), ensemble, origin, videos, found_names)
+    return JudgementPlan(
+        found, name, data, known, group_threats(threats), ensemble, origin, videos, found_names, tuple(corruptions)
+    )
 
 
 def judge(
@@ -140,6 +144,7 @@ def judge(
     weights: str | None = None,
     split: Literal["train", "val", "test"] = "test",
     ensemble: Ensemble | None = None,
+    corruptions: Sequence[str] = (),
     out: str | Path = "runs/judged",
     name: str = "",
     console: Console | None = None,
@@ -157,6 +162,7 @@ def judge(
         weights: of a model given as text.
         split: of a data set.
         ensemble: how hard attacks try.
+        corruptions: under which corruptions the accuracy is measured besides, such as ``ucf101-p``.
         out: the run directory; a judgement that was killed goes on there.
         name: of the model, for people; its text, or its class.
         console: where progress is told.
@@ -191,6 +197,7 @@ def judge(
         threats=threats,
         ensemble=ensemble or Ensemble(),
         classes=classes,
+        corruptions=corruptions,
     )
     return run_judgement(plan, Path(out), None, console)
 

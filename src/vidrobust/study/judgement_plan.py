@@ -20,6 +20,7 @@ from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.results.numbers.verdict import Measured
 from vidrobust.study.jobs import Job, job_key
 from vidrobust.study.judging import COSTS, AnswerClean, AttackStage, JudgementSubject, JudgeVideos
+from vidrobust.study.judging_corruptions import JudgeCorruption, corruption_jobs
 
 if TYPE_CHECKING:
     from vidrobust.threats import Threat
@@ -96,6 +97,7 @@ class JudgementPlan:
         regions: the threats.
         ensemble: how hard attacks try.
         origin: what the model was taken from, for people.
+        corruptions: as text, such as ``ucf101-p``; none measures none.
     """
 
     subject: JudgementSubject
@@ -107,6 +109,7 @@ class JudgementPlan:
     origin: str = ""
     videos: bool = True
     findings: list[Measured] = field(default_factory=list)
+    corruptions: tuple[str, ...] = ()
 
     @property
     def clips(self) -> int:
@@ -138,7 +141,11 @@ class JudgementPlan:
         found: list[Job] = [*self.looks()]
         for region in self.regions:
             found += [stage for stages in zip(*self.stages(region), strict=True) for stage in stages]
-        return found + ([JudgeVideos(self.subject)] if self.videos else [])
+        return found + ([JudgeVideos(self.subject)] if self.videos else []) + [*self.corrupted()]
+
+    def corrupted(self) -> list[JudgeCorruption]:
+        """A job for each kind of corruption."""
+        return corruption_jobs(self.subject, self.corruptions)
 
     def config(self) -> dict[str, Any]:
         """All that determines the judgement."""
@@ -149,6 +156,7 @@ class JudgementPlan:
             "origin": self.origin,
             "regions": [asdict(region) for region in self.regions],
             "ensemble": asdict(self.ensemble),
+            **({"corruptions": list(self.corruptions)} if self.corruptions else {}),
         }
 
 

@@ -34,6 +34,7 @@ from vidrobust.results.numbers.verdict import (
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.jobs import Job, device, job_key
 from vidrobust.study.judging import JudgeVideos, recall
+from vidrobust.study.judging_corruptions import corruption_records
 from vidrobust.study.workers import job_timings
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def recorded(plan: JudgementPlan, run: Run) -> Judgement:
             record["videos"] = accuracy_record(
                 videos, of if len(of) == len(videos) else list(map(str, range(len(videos))))
             )
+    harmed = [row for job in plan.corrupted() for row in _row(run, job)["rows"]]
+    if harmed:
+        record["corruptions"] = corruption_records(harmed, plan.manifest)
     return write_judgement(run.path, record)
 
 

@@ -147,6 +147,14 @@ def _contradictions(record: dict[str, Any]) -> Any:
         yield from _distances(f"threats[{index}]", threat, right)
         yield from _interval(f"threats[{index}].worst_case", threat["worst_case"], sources)
     yield from _interval("clean", record["clean"], sources)
+    for index, one in enumerate(record.get("corruptions", ())):
+        cells = [("clean", one["clean"])]
+        cells += [(f"{kind['kind']} {cell['severity']}", cell) for kind in one["kinds"] for cell in kind["severities"]]
+        for name, cell in cells:
+            where = f"corruptions[{index}], {name[:60]}"
+            if cell["clips"] != clips or cell["correct"] > clips:
+                yield f"{where} has {cell['correct']} of {cell['clips']} clips right, but {clips} are listed"
+            yield from _interval(where, cell, sources)
 
 
 def _verdict(record: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from vidrobust.results.judgements.record import Judgement, threat_name
 from vidrobust.results.pages.console import printable
 from vidrobust.results.pages.embedded import resource
+from vidrobust.results.pages.judged_corruptions import corruption_lines, corruption_part
 from vidrobust.results.pages.markup import Html, folded, html_table, tag, text
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
@@ -47,6 +48,7 @@ def lines(judgement: Judgement) -> list[str]:
         found.append(f"clean, whole videos: {percent(record['videos'])}".replace("clip", "video"))
     for threat in record["threats"]:
         found.append(f"{_name(threat)}, worst case: {percent(threat['worst_case'])}")
+    found += corruption_lines(record)
     return [printable(line) for line in found]
 
 
@@ -59,7 +61,7 @@ def page(judgement: Judgement, out: Path | None = None) -> Path:
     record = judgement.record
     parts = [_verdict(record), _numbers(record)]
     parts += [_threat(threat, record) for threat in record["threats"]]
-    parts += [_model(record), _provenance(record)]
+    parts += [corruption_part(record), _model(record), _provenance(record)]
     target = out or judgement.path.with_name("judgement.html")
     write_atomic(target, document(f"Judgement of {judgement.name}", "".join(parts)).encode())
     return target
