@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -63,9 +64,31 @@ def test_what_is_suggested_can_be_typed(command: str) -> None:
 def test_every_help_ends_in_what_to_type(words: list[str], vidrobust: Command) -> None:
     code, printed, _ = vidrobust(*words)
     assert code == (0 if "--help" in words else 2)
+    assert "<class" not in printed
     commands = last_commands(printed)
     assert commands
     assert all(command.startswith("vidrobust ") for command in commands)
+
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "install.md"]
+
+
+def typed(page: Path) -> list[str]:
+    """The commands of this package in the blocks of a page."""
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```|((?:^    .*\n)+)", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    lines = "\n".join(first or second for first, second in blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("vidrobust ") and "…" not in line]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_the_first_pages_say_can_be_typed(page: Path) -> None:
+    commands = typed(page)
+    assert commands
+    for command in commands:
+        check_can_be_typed(command)
 
 
 def all_errors(kind: type[BaseException] = VidrobustError) -> Iterator[type[BaseException]]:
@@ -127,6 +150,10 @@ def test_wrong_command_lines(
     code, _, err = vidrobust(*words.split())
     assert code > 0
     assert last_commands(err) == [command]
+
+
+def test_types_are_told_by_their_names(vidrobust: Command) -> None:
+    assert 'Parser key "lr": Expected a float. Got value: fast.' in vidrobust("train", "--lr", "fast")[2]
 
 
 def test_a_verb_that_is_nearly_right_is_recognised(vidrobust: Command) -> None:

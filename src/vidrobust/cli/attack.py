@@ -58,13 +58,13 @@ class AttackClips(Verb):
     """
 
     NEXT = (
-        Step("vidrobust attack runs/at --out runs/attacked", "four clips of the model in runs/at"),
+        Step("vidrobust attack zoo:motion-standard", "four clips, of a model of the zoo"),
         Step("vidrobust report runs/attacked", "the page that shows them"),
         Step("vidrobust attack runs/at --out runs/attacked --write files --codec h264", "and as video files"),
     )
 
     subject: ModelUnderTest = flat(ModelUnderTest())
-    out: Path
+    out: Path = Path("runs/attacked")
     attack: str = "PGD(ε=8,α=α*,i=20)"
     clips: int = 4
     alpha_star: Path | None = None
@@ -141,5 +141,5 @@ class AttackClips(Verb):
 
 
 def main(arguments: list[str]) -> None:
-    """``vidrobust attack [RUN] --out DIR``."""
+    """``vidrobust attack [RUN]``."""
     run(AttackClips, "attack", arguments)

@@ -54,9 +54,10 @@ or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """
 
 NEXT = (
-    Step("vidrobust study --profile quick --dry-run", "what the quick study would cost on this machine"),
-    Step("vidrobust judge --help", "how robust a model of yours is"),
+    Step("vidrobust attack zoo:motion-standard", "see clips that are attacked: a minute, nothing to train"),
+    Step("vidrobust judge zoo:motion-at", "how robust a model is; judge --help for your own"),
     Step("vidrobust train --help", "make a model robust"),
+    Step("vidrobust study --profile quick", "measure the figures of the slides"),
     Step("vidrobust doctor", "is everything here that is needed?"),
 )
 """For who has typed nothing yet."""

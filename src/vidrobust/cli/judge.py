@@ -14,6 +14,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.corruptions.measuring import listed_corruptions
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.models.conventions import Convention
+from vidrobust.models.zoo import in_zoo
 from vidrobust.results.pages.judgement import lines, page
 from vidrobust.runs.wording import counted
 from vidrobust.study.engines import Where
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from vidrobust.study.trained import Trained
 
-CLIPS = 200
-"""Clips, where neither these nor minutes are asked for."""
+CLIPS, CLIPS_OF_ZOO = 200, 20
+"""Clips, where neither these nor minutes are asked for; of a model of the zoo few, for an answer within a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,9 @@ class Judge(Verb):
     """Judge a model: its worst case under an ensemble of attacks, and whether the number is to be trusted.
 
     Attributes:
-        subject: the run directory of a training or a study, a .safetensors file, or with --data a model such as
-            torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory or a checkpoint of 3D-ResNets.
+        subject: the run directory of a training or a study, a .safetensors file, a model of the zoo such as
+            zoo:motion-at, or with --data a model such as torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory or a
+            checkpoint of 3D-ResNets.
         model: of a study, which of its models: standard, or a policy.
         data: for a model without a run: motion, the embedded data set, or a folder of videos.
         weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
@@ -48,7 +50,8 @@ class Judge(Verb):
         skip_bad: leave out videos that cannot be decoded, and list them.
         threat: such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))", ε in units of 1/255; may be given several
             times.
-        clips: the most clips to judge on; 0 takes all. By default 200, or as many as --minutes allow.
+        clips: the most clips to judge on; 0 takes all. By default 200, of a model of the zoo 20, or as
+            many as --minutes allow.
         minutes: take as many clips as can be judged in about so many minutes.
         ensemble: how hard attacks try.
         corruption: under which corruptions the accuracy is measured besides, such as ucf101-p or
@@ -59,6 +62,7 @@ class Judge(Verb):
     """
 
     NEXT = (
+        Step("vidrobust judge zoo:motion-at", "a model of the zoo, in about a minute"),
         Step("vidrobust judge runs/at --minutes 5 --dry-run", "how many clips five minutes allow"),
         Step("vidrobust judge runs/at --minutes 5", "judge them, and make the page"),
         Step("vidrobust verify runs/judged", "score the adversarial clips anew"),
@@ -132,7 +136,8 @@ class Judge(Verb):
 
     def _count(self, there: int, speed: float) -> int:
         if self.minutes is None:
-            return there if self.clips == 0 else self.clips or CLIPS
+            usual = CLIPS_OF_ZOO if in_zoo(self.subject) else CLIPS
+            return there if self.clips == 0 else self.clips or usual
         found = affordable(
             self.minutes, speed, self.where.processes, self.ensemble, group_threats(self.threat or [THREAT])
         )
@@ -141,7 +146,8 @@ class Judge(Verb):
     def _subject(self, found: Trained) -> dict[str, Any]:
         """The model and its data, so that a process anywhere finds them."""
         if is_run(self.subject, self.data):
-            return {"split": self.split, "run": str(Path(self.subject).resolve()), "model": self.model}
+            place = self.subject if in_zoo(self.subject) else str(Path(self.subject).resolve())
+            return {"split": self.split, "run": place, "model": self.model}
         asked = found.origin if self.subject.startswith("hf:") and self.weights is None else self.subject  # pinned
         model, file = (
             str(Path(text).resolve()) if text and Path(text).exists() else text for text in (asked, self.weights)
@@ -156,8 +162,8 @@ def _absolute(text: str | None) -> str | None:
 
 
 def is_run(subject: str, data: str | None) -> bool:
-    """Is it a run directory, or a file that says which data it was trained on?"""
-    return data is None and Path(subject).exists()
+    """Is it a run directory, a file that says which data it was trained on, or a model of the zoo?"""
+    return data is None and (in_zoo(subject) or Path(subject).exists())
 
 
 def tested(of: Any) -> ModelUnderTest:

@@ -28,8 +28,8 @@ class ModelUnderTest:
     """A run, or a model of one's own with the data to judge it on.
 
     Attributes:
-        run_dir: the run directory of `vidrobust train` or of a study, or a .safetensors file; without it, model and
-            data are needed.
+        run_dir: the run directory of `vidrobust train` or of a study, a .safetensors file, or a model of the zoo such
+            as zoo:motion-at; without it, model and data are needed.
         model: with a study, which of its models: standard, or a policy. Without a run, the model itself, such as
             torchvision:r3d_18, hf:ORG/NAME, mypkg.module:factory, model.onnx, or a checkpoint of 3D-ResNets.
         weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.

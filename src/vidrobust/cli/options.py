@@ -26,6 +26,7 @@ hello Ada!
 from __future__ import annotations
 
 import inspect
+import re
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
@@ -103,7 +104,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
             parser.set_defaults(defaults)
         values = parser.parse_args(arguments)
     except ArgumentError as error:
-        raise UsageError(" ".join(f"{error}.".split())) from error
+        raise UsageError(_types_by_name(" ".join(f"{error}.".split()))) from error
     return _made(kind, dict(vars(parser.instantiate(values))))
 
 
@@ -114,7 +115,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     class VerbParser(ArgumentParser):
         def format_help(self, formatter: Any = None) -> str:
             shown = super().format_help() if formatter is None else super().format_help(formatter)
-            return f"{shown}\n{told(kind.NEXT)}"
+            return f"{_types_by_name(shown)}\n{told(kind.NEXT)}"
 
     set_dumper("yaml", _as_yaml)
     about = (inspect.getdoc(kind) or "").partition("\n\n")[0]
@@ -124,6 +125,11 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     for short, long in kind.LINKS.items():
         parser.link_arguments(short, long)
     return parser
+
+
+def _types_by_name(text: str) -> str:
+    """What the parser says, with ``Path`` instead of ``<class 'Path'>``."""
+    return re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text)
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

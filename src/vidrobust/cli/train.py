@@ -22,6 +22,7 @@ from vidrobust.models.conventions import Convention
 from vidrobust.models.estimate import count, gpu_named
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.models.spec import parse_spec
+from vidrobust.models.zoo import located
 from vidrobust.notation import parse_policy
 from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock
@@ -193,7 +194,7 @@ class Train(Verb):
         for name in self.track:
             if find_spec(name) is None:
                 raise missing_tracker(name)
-        if self.init is not None and not self.init.exists():
+        if self.init is not None and not located(self.init).exists():
             raise InputError(f"--init {self.init} does not exist: there are no weights to start from.")
         if self.out is not None:
             check_writable(self.out)

@@ -46,6 +46,8 @@ def _build(spec: Spec, classes: int | None, seed: int) -> nn.Module:
         if classes is None:
             raise InputError(f"{spec.text} is built for a number of classes: classes=N.")
         return fresh(configured(spec.name, classes, spec.options), seed)
+    if spec.kind == "zoo":
+        raise InputError(f"{spec.text} is trained: vr.load_model({spec.text!r}) gives it with its weights.")
     if spec.kind == "torchvision":
         from vidrobust.models.libraries.torchvision_models import build_torchvision
 

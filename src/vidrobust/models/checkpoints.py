@@ -23,6 +23,7 @@ from vidrobust.models.foreign import Checkpoint, classes_of_head, fit_weights, r
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.models.shapes import ARCHITECTURES, STAGE_STRIDES, configured
 from vidrobust.models.spec import Spec, parse_spec
+from vidrobust.models.zoo import in_zoo, located
 from vidrobust.runs.code import reading_files
 from vidrobust.runs.files import write_atomic
 
@@ -100,7 +101,8 @@ def load_model(
     Args:
         spec: a network of this library (``resnext3d-101``), ``torchvision:r3d_18``, ``hf:ORG/NAME``, ``hf:./folder``
             (of transformers, or what ``vidrobust push`` wrote; ``hf:ORG/NAME(revision=…)`` pins a commit),
-            ``pytorchvideo:slow_r50``, your own ``mypkg.module:factory``, a ``.pt2`` or ``.onnx`` file; a run directory,
+            ``pytorchvideo:slow_r50``, ``zoo:motion-at``, your own ``mypkg.module:factory``, a ``.pt2`` or ``.onnx``
+            file; a run directory,
             a file of weights that this library wrote, or a checkpoint of 3D-ResNets.
         weights: a checkpoint (``.pth``, ``.safetensors``), a run directory, or the name of weights of torchvision.
         classes: number of classes; by default that of the weights.
@@ -123,7 +125,8 @@ def load_model(
 def _loaded(
     spec: str | Path, weights: str | Path | None, classes: int | None, new_head: bool, convention: Convention, seed: int
 ) -> nn.Module:
-    text, path = str(spec), Path(spec)
+    text, path = str(spec), located(spec)
+    weights = located(weights) if weights is not None and in_zoo(weights) else weights
     file = path.is_dir() or path.suffix in (".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin")
     if weights is None and file and text not in ARCHITECTURES:
         return _from_file(path, classes, new_head, convention, seed)

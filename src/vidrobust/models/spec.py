@@ -6,6 +6,7 @@
     pytorchvideo:slow_r50            a model of pytorchvideo
     mypkg.module:factory             whatever the function returns
     model.pt2, model.onnx            an exported program (torch.export, ONNX)
+    zoo:motion-at                    a small trained model of this package
 
 Behind any of them options may stand in brackets: ``mypkg.module:factory(layout=BTCHW,mean=[0.5,0.5,0.5],size=224)``.
 """
@@ -25,7 +26,7 @@ from vidrobust.models.shapes import ARCHITECTURES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LIBRARIES = ("torchvision", "hf", "pytorchvideo")
+LIBRARIES = ("torchvision", "hf", "pytorchvideo", "zoo")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Spec:
 
     Attributes:
         text: as it was written.
-        kind: ``own``, ``torchvision``, ``hf``, ``pytorchvideo``, ``factory``, ``pt2`` or ``onnx``.
+        kind: ``own``, ``torchvision``, ``hf``, ``pytorchvideo``, ``zoo``, ``factory``, ``pt2`` or ``onnx``.
         name: what stands before the options, without the kind.
         options: what stands in brackets.
     """
@@ -79,7 +80,7 @@ def parse_spec(text: str) -> Spec:
         return Spec(text, "factory", bare, options)
     raise InputError(
         f"there is no model {text!r}. Choose a network ({', '.join(ARCHITECTURES)}), torchvision:NAME, hf:ORG/NAME or "
-        "hf:./folder, pytorchvideo:NAME, your own package.module:function, or a file ending in .pt2 or .onnx."
+        "hf:./folder, pytorchvideo:NAME, zoo:NAME, your own package.module:function, or a file ending in .pt2 or .onnx."
     )
 
 

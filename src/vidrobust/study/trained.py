@@ -18,6 +18,7 @@ from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
 from vidrobust.models.libraries.hub import pinned
 from vidrobust.models.spec import names_code, parse_spec
+from vidrobust.models.zoo import in_zoo, located
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.jobs import device
@@ -109,9 +110,10 @@ class Trained:
 
     @classmethod
     def find(cls, path: Path, name: str = "standard") -> Trained:
-        """The model of a training run, the named model of a study, or a bare weights file.
+        """The model of a training run, the named model of a study, a bare weights file, or a model of the zoo.
 
         Raises:
+            InputError: the zoo has no such model.
             RunError: there is none; for a study the message lists the models it has.
         """
         name = "standard" if names_code(name) else name  # it says that the function may be called
@@ -121,7 +123,8 @@ class Trained:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
         data = load(DataConfig.from_json(about["data"]))
         seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
-        return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, str(file))
+        origin = str(path) if in_zoo(path) else str(file)
+        return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, origin)
 
     @classmethod
     def bring(
@@ -198,11 +201,13 @@ def self_tested(model: nn.Module, data: VideoClips, strict: bool = True) -> list
 
 
 def weights_of(path: Path, name: str = "standard") -> tuple[Run | None, TrainModel | None, Path]:
-    """The weights of a training run, of the named model of a study, or a bare file: run, training and file.
+    """The weights of a training run, of the named model of a study, a bare file or of the zoo: run, training and file.
 
     Raises:
+        InputError: the zoo has no such model.
         RunError: there is none; for a study the message lists the models it has.
     """
+    path = located(path)
     if path.is_file():
         return None, None, path
     run, training, folder = Run.open(path), None, path
