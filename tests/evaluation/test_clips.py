@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import accuracy, clip_ranks, evaluate, masking, pgd, robustness_rows, survivors
 from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.runs.schema import fault
 from vidrobust.threats import Linf, Threat
 
 
@@ -95,3 +97,25 @@ def test_masking_is_noticed(trained: ResNet3d, small_data: VideoClips) -> None:
 def test_no_clips_is_an_error_not_a_division(trained: ResNet3d, small_data: VideoClips) -> None:
     with pytest.raises(InputError, match="no clips"):
         accuracy(trained, small_data.test.subset([]))
+
+
+def test_a_clip_that_broke_at_a_smaller_eps_is_broken_and_not_attacked_again(
+    trained: ResNet3d, small_data: VideoClips
+) -> None:
+    spent: list[int] = []
+    eps = (1, 4, 16)
+    rows = robustness_rows(trained, small_data.test, eps, (5,), quarter, spent.append)
+    assert [row.get("cascade") for row in rows] == [None, [1], [1, 4]]
+    assert [fault(row | {"model": "m", "seed": 0, "split": "test"}) for row in rows] == [None] * 3
+
+    alone: list[list[bool]] = []
+    apart = 0
+    for asked in eps:
+        attempts: list[int] = []
+        (row,) = robustness_rows(trained, small_data.test, (asked,), (5,), quarter, attempts.append)
+        alone.append([digit == "1" for digit in row["survived"]])
+        apart += sum(attempts)
+    worst = np.logical_and.accumulate(alone)  # as if each clip had the smallest of its verdicts up to that ε
+    assert [[digit == "1" for digit in row["survived"]] for row in rows] == worst.tolist()
+    assert sum(spent) < apart
+    assert worst[0].any() and not worst[0].all()

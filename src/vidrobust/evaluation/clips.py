@@ -178,7 +178,9 @@ def robustness_rows(
 ) -> list[Row]:
     """Accuracy against ε under PGD with the step size α*(ε, i), for every ε and every i.
 
-    Clips that are misclassified clean count as broken and cost nothing.
+    Clips that are misclassified clean count as broken and cost nothing. So do, at the same i, those that PGD has broken
+    at a smaller ε: their perturbation is one of the larger budget, too. The ``cascade`` of a row has these ε, whose
+    attacks count with its own.
 
     Args:
         model: the model, left as it was.
@@ -191,14 +193,18 @@ def robustness_rows(
     clean = clip_ranks(model, clips) == 0
     rows = []
     for count in steps:
-        for asked in eps:
+        alive, smaller = clean, []
+        for asked in sorted(eps):
             if asked == 0:
                 rows.append({**robustness_row(clean, clips, model), "steps": count})
                 continue
             alpha = alpha_star(asked, count)
             attack = pgd(asked, alpha, count)
-            found = survivors(model, clips, attack, clean, progress)
-            rows.append({**attacked_row(found, clips, model, attack), "eps": asked, "alpha": alpha})
+            found = survivors(model, clips, attack, alive, progress)
+            before = {"cascade": list(smaller)} if smaller else {}
+            rows.append({**attacked_row(found, clips, model, attack), "eps": asked, "alpha": alpha, **before})
+            alive = found.survived
+            smaller.append(asked)
     return rows
 
 

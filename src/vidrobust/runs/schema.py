@@ -211,9 +211,10 @@ _OUTCOME: dict[str, FieldCheck] = {
     "survived": _digits,
     "no_gradient": _count,
     "retried": _retried,
+    "cascade": _list_of(_number),
     "sources": _count,
 }
-_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "sources"))
+_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "cascade", "sources"))
 _WITHIN = (("correct", "clips"), ("no_gradient", "clips"))
 
 KINDS: dict[str, Kind] = {

@@ -149,8 +149,9 @@ ROBUSTNESS_FIGURE = Figure(
     "Accuracy under attack",
     "Defences",
     "robustness",
-    "Clips that are wrong without attack count as broken; of each attack its best iterate counts. Bars: 95 % "
-    "intervals, clustered by source and seed where the rows tell the sources; the hover text has each seed.",
+    "Clips that are wrong without attack count as broken, and so do those that the same attack broke at a smaller ε "
+    "listed in the row's cascade; of each attack its best iterate counts. Bars: 95 % intervals, clustered by source "
+    "and seed where the rows tell the sources; the hover text has each seed.",
     lambda rows: [Panel("robustness", robustness(rows))],
     robustness_tables,
     robustness_plots,
