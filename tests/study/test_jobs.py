@@ -14,7 +14,7 @@ SIZES = tuple((float(eps), steps, eps / 4) for eps in range(1, 13) for steps in 
 
 
 @pytest.mark.parametrize(
-    ("profile", "jobs", "hashed"), [("quick", 29, "3dd0d51b329f966e"), ("full", 177, "c52aa6fa2a268531")]
+    ("profile", "jobs", "hashed"), [("quick", 22, "21fa456e58e14812"), ("full", 228, "09801b716a4d81e4")]
 )
 def test_the_keys_of_a_study_stay(profile: str, jobs: int, hashed: str) -> None:
     plan = StudyPlan(PROFILES[profile]())

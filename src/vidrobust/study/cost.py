@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from vidrobust.data.config import DataConfig
 from vidrobust.evaluation.clips import pgd
 from vidrobust.models.building import build
 from vidrobust.runs.wording import counted
 from vidrobust.study.config import StudyConfig
-from vidrobust.study.jobs import PrepareData, device
+from vidrobust.study.jobs import Job, PrepareData, device
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.trainings import TrainModel
 
@@ -21,21 +22,23 @@ class StudyCost:
     """What a study will cost on this machine.
 
     Attributes:
-        gradients: clip-gradients, a training step on a clip counting as two.
+        gradients: clip-gradients, a training step on a clip counting as two, and one on shorter clips as part of one.
         seconds_per_gradient: measured on this machine just now, with one thread.
         workers: processes that share the work.
         disk: bytes written to the run directory and the cache, about.
+        sets: data sets that are made and decoded.
     """
 
     gradients: int
     seconds_per_gradient: float
     workers: int
     disk: int
+    sets: int = 1
 
     @property
     def minutes(self) -> float:
-        """Estimated wall time, with half a minute for starting and decoding."""
-        return (self.gradients * self.seconds_per_gradient / self.workers + 30) / 60
+        """Estimated wall time, with a quarter of a minute for starting and for making and decoding each data set."""
+        return (self.gradients * self.seconds_per_gradient / self.workers + 15 * (1 + self.sets)) / 60
 
     def __str__(self) -> str:
         return (
@@ -55,7 +58,14 @@ def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     pixels = (data.train or 1000) * max(data.frames, data.max_frames) * data.size**2 * 3
     sets = sum(isinstance(job, PrepareData) for job in jobs)
     disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
-    return StudyCost(sum(job.gradients for job in jobs), seconds_per_gradient(config), workers, disk)
+    gradients = round(sum(job.gradients * _share(job, data) for job in jobs))
+    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets)
+
+
+def _share(job: Job, data: DataConfig) -> float:
+    """The pixels of a job's clips over those of the study's: the single-frame control is cheap."""
+    of = getattr(job, "data", data)
+    return of.frames * of.size**2 / (data.frames * data.size**2)
 
 
 def seconds_per_gradient(config: StudyConfig) -> float:

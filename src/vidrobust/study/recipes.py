@@ -15,36 +15,36 @@ from vidrobust.training.config import FitConfig
 
 
 def quick() -> StudyConfig:
-    """Every figure in under three minutes on two cores; the training claims need the seeds of :func:`full`."""
+    """Every figure in some minutes on two cores; the training claims need the seeds of :func:`full`."""
     return StudyConfig(
         profile="quick",
         clips=DataConfig(train=400, val=100, test=200),
-        standard=FitConfig(epochs=15),
-        adversarial=FitConfig(epochs=8, lr=2e-3),
+        standard=FitConfig(epochs=12),
+        adversarial=FitConfig(epochs=6, lr=2e-3),
         policies=(WEAK, STRONG, RISING, FALLING),
-        sensitivity=Sensitivity(clips=32),
-        step_sizes=StepSizeSearch(clips=32),
-        robustness=Robustness(clips=100),
-        gap=Gap(epochs=16, train=100, every=2, clips=50),
+        sensitivity=Sensitivity(clips=20, steps=20),
+        step_sizes=StepSizeSearch(eps=(1.0, 2.0, 4.0, 8.0, 12.0), clips=20),
+        robustness=Robustness(eps=(0.0, 2.0, 4.0, 8.0, 12.0), clips=80),
+        gap=Gap(epochs=12, train=100, every=4, eps=(2.0, 8.0), clips=50),
     )
 
 
 def full() -> StudyConfig:
-    """All policies, three seeds, and the dependence on difficulty.
+    """All policies, five seeds, and the dependence on difficulty.
 
     The regime (contrast, warm start, epochs, clips) is the outcome of a search on validation data with seeds of its
     own: ``recipes/regime-search`` and ``docs/regime.md``.
     """
     return StudyConfig(
         profile="full",
-        seeds=3,
-        clips=DataConfig(train=400, val=160, test=320),
-        standard=FitConfig(epochs=15),
-        adversarial=FitConfig(epochs=12, lr=2e-3),
-        sensitivity=Sensitivity(clips=100),
-        step_sizes=StepSizeSearch(clips=80),
+        seeds=5,
+        clips=DataConfig(train=600, val=160, test=320),
+        standard=FitConfig(epochs=12),
+        adversarial=FitConfig(epochs=10, lr=2e-3),
+        sensitivity=Sensitivity(clips=64),
+        step_sizes=StepSizeSearch(eps=(1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0), clips=64),
         robustness=Robustness(clips=160),
-        gap=Gap(epochs=30, train=200, every=3, clips=80, seeds=3),
+        gap=Gap(epochs=20, train=200, every=4, clips=80, seeds=3),
         difficulty=Difficulty(contrasts=((0.15, 0.5), (0.25, 0.7), (0.4, 1.0)), seeds=2),
     )
 

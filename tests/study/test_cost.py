@@ -1,0 +1,45 @@
+"""What a study will cost is counted from its jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vidrobust.data.dataset import DataConfig
+from vidrobust.study import cost
+from vidrobust.study.config import Robustness, StudyConfig
+from vidrobust.study.cost import StudyCost, study_cost
+from vidrobust.study.measurements import MeasureRobustness
+from vidrobust.study.plan import StudyPlan
+from vidrobust.study.recipes import full, quick
+from vidrobust.study.trainings import TrainModel
+
+
+@pytest.fixture(autouse=True)
+def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "seconds_per_gradient", lambda config: 0.002)
+
+
+def test_the_single_frame_control_counts_by_its_frames() -> None:
+    config = quick()
+    jobs = StudyPlan(config).all()
+    (control,) = [job for job in jobs if isinstance(job, TrainModel) and job.data.frames == 1]
+    apart = sum(job.gradients for job in jobs) - study_cost(config, 2).gradients
+    assert apart == control.gradients * (1 - 1 / config.clips.frames)
+
+
+def test_masking_is_counted_and_difficulty_has_none() -> None:
+    job = MeasureRobustness(DataConfig(), "model", "standard", 0, (), Robustness((0.0, 8.0), (20,), 100))
+    assert job.gradients == 20 * 100 // 2 + 15 * 64
+    assert replace(job, kind="difficulty").gradients == 20 * 100 // 2
+
+
+def test_minutes_have_time_for_each_data_set() -> None:
+    assert StudyCost(60_000, 0.002, 2, 0, sets=3).minutes == pytest.approx(1 + 1)
+
+
+@pytest.mark.parametrize(("recipe", "minutes"), [(quick, 4.0), (full, 150.0)])
+def test_the_profiles_keep_within_their_time_on_two_common_cores(recipe, minutes: float) -> None:
+    config: StudyConfig = recipe()
+    assert replace(study_cost(config, 2), seconds_per_gradient=0.0029).minutes <= minutes  # float32, AVX2
