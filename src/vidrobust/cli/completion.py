@@ -65,8 +65,8 @@ def script(shell: str) -> str:
 def kinds_of(verb: str) -> dict[str, type[Verb]]:
     """What a verb is declared by, under its name; of ``data`` each of its own verbs."""
     module = importlib.import_module(f"vidrobust.cli.{verb}")
-    if hasattr(module, "VERBS"):
-        return module.VERBS
+    if hasattr(module, "DATA_VERBS"):
+        return module.DATA_VERBS
     own = (kind for kind in vars(module).values() if getattr(kind, "__module__", "") == module.__name__)
     return {verb: next(kind for kind in own if isinstance(kind, type) and issubclass(kind, Verb))}
 

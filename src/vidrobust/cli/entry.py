@@ -118,5 +118,5 @@ def _in_words(error: BaseException) -> tuple[int, str]:
 def _verb(arguments: Sequence[str]) -> str:
     """The verb, with that of ``data`` behind it; an empty text where there is none."""
     verb, below = [*arguments, "", ""][:2]
-    within = getattr(sys.modules.get(f"vidrobust.cli.{verb}"), "VERBS", {})
+    within = getattr(sys.modules.get(f"vidrobust.cli.{verb}"), "DATA_VERBS", {})
     return "" if verb not in VERBS else f"{verb} {below}" if below in within else verb

@@ -129,7 +129,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
 
 def _types_by_name(text: str) -> str:
     """What the parser says, with ``Path`` instead of ``<class 'Path'>``."""
-    return re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", text)
+    return re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text)
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
