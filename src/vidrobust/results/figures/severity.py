@@ -54,9 +54,7 @@ def _heat_map(grid: CorruptionGrid) -> go.Figure:
             hovertemplate="%{y}, severity %{x}<br>%{customdata}<extra></extra>", xgap=1, ygap=1,
         )
     )  # fmt: skip
-    height = 120 + 26 * len(kinds)
     return figure.update_layout(
-        height=height,
         xaxis_type="category",
         yaxis={"automargin": True, "tickfont": {"size": 11}},
         margin={"l": 130, "r": 10, "t": 50, "b": 50},
