@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrobust.attacks.traits import needs_gradients
+from vidrobust.data.classes import read_classes, with_classes
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
-from vidrobust.errors import InputError, NotationError, RunError, VidrobustWarning
+from vidrobust.data.storage import cache_root
+from vidrobust.errors import DataError, InputError, NotationError, RunError, VidrobustWarning
 from vidrobust.evaluation.clips import BATCH
 from vidrobust.evaluation.sweeps import calibrated
 from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
+from vidrobust.models.libraries.class_lists import published_classes
 from vidrobust.models.libraries.hub import pinned
 from vidrobust.models.spec import names_code, parse_spec
 from vidrobust.models.zoo import in_zoo, located
 from vidrobust.notation import parse_policy
 from vidrobust.runs.directory import Run
+from vidrobust.runs.files import write_atomic
+from vidrobust.runs.keys import content_key, dumps
 from vidrobust.study.jobs import device
 from vidrobust.study.plan import trained_models
 from vidrobust.training.fitting import check_class_count, study_alpha_star
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vidrobust.data.clips import Clips
+    from vidrobust.data.videos import VideoFolder
     from vidrobust.models.conventions import Convention
     from vidrobust.notation.policies import AlphaStar
     from vidrobust.study.trainings import TrainModel
@@ -151,7 +157,7 @@ class Trained:
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
-        folder = open_videos(config)
+        folder, config = with_published_classes(source, open_videos(config), config, log)
         source = replace(source, model=pinned(source.model)) if source.weights is None else source
         model = source.load(len(folder.classes), log).to(device())
         data = load(sized(model, config, frames, size))
@@ -172,6 +178,30 @@ class Trained:
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, self.data.train.spread(BATCH))
+
+
+def with_published_classes(
+    source: ModelSource, folder: VideoFolder, config: DataConfig, log: Callable[[str], None]
+) -> tuple[VideoFolder, DataConfig]:
+    """The data with labels that count in the class list of published weights, where the data have these classes.
+
+    The list is kept beside the caches, as a file like one that ``--classes`` names. With a list of the user's own, a
+    new last layer, or names that the weights do not have, all stays as it is.
+    """
+    names = None if config.classes is not None or source.new_head else published_classes(source.model, source.weights)
+    if names is None or names == folder.classes:
+        return folder, config
+    file = cache_root() / "classes" / f"{content_key(list(names))}.json"
+    write_atomic(file, dumps(list(names)).encode())
+    try:
+        counted = with_classes(folder, read_classes(file))
+    except DataError:
+        return folder, config
+    log(
+        f"the {len(folder.classes)} classes of the data are found by name among the {len(names)} of the weights, whose "
+        "order labels have"
+    )
+    return counted, replace(config, classes=str(file))
 
 
 def refuse_gradients(model: nn.Module, attack: object) -> None:

@@ -74,6 +74,16 @@ def hugging_face_checkpoint(spec: Spec) -> Checkpoint | None:
     return Checkpoint(folder, tensors)
 
 
+def configured_classes(spec: Spec) -> tuple[str, ...]:
+    """The class names of a checkpoint's configuration (``id2label``), in the order of its outputs.
+
+    Raises:
+        InputError: transformers is not installed, or the checkpoint is not there.
+    """
+    names = _configuration(_transformers(), spec, None).id2label
+    return tuple(str(names[index]) for index in sorted(names, key=int))
+
+
 def _transformers() -> Any:
     return library("transformers", "transformers")
 

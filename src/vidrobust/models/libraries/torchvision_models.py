@@ -59,6 +59,12 @@ def torchvision_checkpoint(spec: Spec, name: str) -> Checkpoint:
     return Checkpoint(Path(name), dict(found.get_state_dict(check_hash=True)))
 
 
+def weight_classes(spec: Spec, name: str) -> tuple[str, ...] | None:
+    """The class names of published weights; None if there are no weights of this name."""
+    found = _weights(_torchvision(), spec.name).__members__.get(name)
+    return None if found is None else tuple(found.meta["categories"])
+
+
 def _torchvision() -> Any:
     return library("torchvision.models", "torchvision")
 
