@@ -18,7 +18,7 @@ study: .venv/installed
 test: .venv/installed-dev
 	scripts/check
 
-test-long: .venv/installed-dev
+test-long: .venv/installed-dev tests/tools/node_modules
 	scripts/check long
 	PYTHON=$(PYTHON) scripts/test-ecosystem
 
@@ -28,8 +28,12 @@ test-ecosystem:
 test-peers:
 	PYTHON=$(PYTHON) scripts/test-peers
 
+tests/tools/node_modules: tests/tools/package-lock.json
+	npm ci --prefix tests/tools --no-audit --no-fund
+	touch $@
+
 clean:
-	rm -rf .venv .venv-ecosystem .venv-peers runs docs/_build
+	rm -rf tests/tools/node_modules .venv .venv-ecosystem .venv-peers runs docs/_build
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

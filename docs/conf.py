@@ -161,3 +161,12 @@ def setup(app: Any) -> None:
 
     app.connect("source-read", replace)
     app.connect("autodoc-process-docstring", list_examples)
+    app.connect("build-finished", accessible)
+
+
+def accessible(app: Any, error: Exception | None) -> None:
+    """Give headings of the table of contents their level, and let code that scrolls be reached by keyboard."""
+    if error is None and app.builder.format == "html":
+        for file in Path(app.outdir).rglob("*.html"):
+            html = file.read_text(encoding="utf-8").replace('role="heading">', 'role="heading" aria-level="2">')
+            file.write_text(html.replace("<pre>", '<pre tabindex="0">'), encoding="utf-8")

@@ -67,7 +67,7 @@ class Embedded:
         name = text(panel.name)
         return Html(
             f'<figure data-figure="{key}" data-name="{name}" data-link="{name}"><div class="slide"></div>'
-            f'<div class="plot waiting" role="img" aria-label="{text(words["alt"])}"></div>'
+            f'<div class="plot waiting" role="group" aria-label="{text(words["alt"])}"></div>'
             '<ul class="legend" aria-label="legend: press to isolate"></ul>'
             f"{below if how is not None else ''}</figure>"
         )

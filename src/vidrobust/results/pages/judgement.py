@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -76,10 +77,17 @@ def document(title: str, body: str, script: str = "") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="generator" content="vidrobust {escape(package_version())}">\n<link rel="icon" href="data:,">\n'
-        f"<title>{text(title)}</title>\n<style>{resource('page.css')}\n{resource('judgement.css')}</style>\n</head>\n"
+        f"<title>{text(title)}</title>\n<style>{_styles()}</style>\n</head>\n"
         f'<body class="page">\n<main id="main">\n<h1>{text(title)}</h1>\n{body}\n</main>\n'
         f"{f'<script>{script}</script>' if script else ''}\n</body>\n</html>\n"
     )
+
+
+def _styles() -> str:
+    """The styles of a page without a switch: dark where the reader's system is."""
+    css = resource("page.css")
+    dark = re.findall(r':root\[data-theme="dark"\] (\{.*?\})', css, re.DOTALL)[0]
+    return f"{css}\n@media (prefers-color-scheme: dark) {{ :root {dark} }}\n{resource('judgement.css')}"
 
 
 def _name(threat: dict[str, Any]) -> str:

@@ -173,7 +173,7 @@ function offer(name, text) {
 function buildTools(figure) {
   const tools = figure.element.querySelector(".tools");
   if (!tools) return;
-  const button = element("button", { type: "button", class: "csv", "aria-label": `data of ${figure.element.dataset.name} as CSV` }, "data as CSV");
+  const button = element("button", { type: "button", class: "csv", "aria-label": `data as CSV: ${figure.element.dataset.name}` }, "data as CSV");
   button.addEventListener("click", () => offer(`${figure.element.dataset.name.replace(/[^\w.-]+/g, "-")}.csv`, csv(figure)));
   tools.prepend(button);
 }

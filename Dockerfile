@@ -1,0 +1,34 @@
+# vidrobust in a container, from its wheel.
+#   CPU:   docker build -t vidrobust .
+#   CUDA:  docker build -t vidrobust:cuda --build-arg DEVICE=cuda .   (run with --gpus all)
+# docs/install.md has how to run it.
+ARG PYTHON=3.12
+ARG DEVICE=cpu
+
+FROM python:${PYTHON}-slim AS wheel
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+# PyTorch first, in the version that the checks ran with: its layer stays while vidrobust changes.
+FROM python:${PYTHON}-slim AS torch-cpu
+COPY constraints.txt /constraints.txt
+RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$(grep ^torch== /constraints.txt)"
+
+# The build of PyPI has CUDA's libraries with it; the driver is the host's.
+FROM python:${PYTHON}-slim AS torch-cuda
+COPY constraints.txt /constraints.txt
+RUN pip install --no-cache-dir "$(grep ^torch== /constraints.txt)"
+
+FROM torch-${DEVICE}
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-cache-dir -c /constraints.txt "$(echo /wheels/*.whl)[deck,hub,paper,parquet]" \
+    && useradd --create-home --uid 1000 vidrobust \
+    && install -d -o vidrobust /work
+USER 1000
+WORKDIR /work
+# Of whoever it is run as, files that are kept for the next time have a place.
+ENV HOME=/tmp
+ENTRYPOINT ["vidrobust"]
+CMD ["--help"]
