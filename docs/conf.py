@@ -102,19 +102,19 @@ def rules() -> str:
 
 def zoo() -> str:
     """The table of the zoo, from the committed records of its judgements."""
-    lines = ["| model | trained | clean | worst case under Linf(4) | under Linf(8) | verdict |", "| " + "--- | " * 6]
+    lines = ["| model | trained | clean | worst case under Linf(8) | verdict |", "| " + "--- | " * 5]
     for name, model in zoo_models().items():
         if not (HERE / "zoo" / name).exists():
-            lines.append(f"| `zoo:{name}` | {model.about} | not judged yet | | | |")
+            lines.append(f"| `zoo:{name}` | {model.about} | not judged yet | | |")
             continue
         judged = read_judgement(HERE / "zoo" / name)
         clean = judged.record["clean"]
-        worst = [told(judged.threat(("Linf", eps, "WholeClip"))["worst_case"]) for eps in (4.0, 8.0)]
+        worst = told(judged.threat(("Linf", 8.0, "WholeClip"))["worst_case"])
         cells = (
             f"`zoo:{name}`",
             model.about,
             f"{clean['correct']} of {clean['clips']}",
-            *worst,
+            worst,
             judged.record["verdict"],
         )
         lines.append(f"| {' | '.join(cells)} |")

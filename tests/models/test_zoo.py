@@ -102,7 +102,7 @@ def test_attack_needs_a_name_alone(vidrobust: Command) -> None:
 def test_judge_takes_few_clips_of_it(vidrobust: Command) -> None:
     code, _, err = vidrobust("judge", "zoo:motion-at", "--dry-run")
     assert code == 0, err
-    assert "20 of 40 clips" in err
+    assert "10 of 40 clips" in err
 
 
 @pytest.mark.usefixtures("on_small_data")

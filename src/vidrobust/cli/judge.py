@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vidrobust.study.trained import Trained
 
-CLIPS, CLIPS_OF_ZOO = 200, 20
+CLIPS, CLIPS_OF_ZOO = 200, 10
 """Clips, where neither these nor minutes are asked for; of a model of the zoo few, for an answer within a minute."""
 
 
@@ -50,7 +50,7 @@ class Judge(Verb):
         skip_bad: leave out videos that cannot be decoded, and list them.
         threat: such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))", ε in units of 1/255; may be given several
             times.
-        clips: the most clips to judge on; 0 takes all. By default 200, of a model of the zoo 20, or as
+        clips: the most clips to judge on; 0 takes all. By default 200, of a model of the zoo 10, or as
             many as --minutes allow.
         minutes: take as many clips as can be judged in about so many minutes.
         ensemble: how hard attacks try.
