@@ -32,7 +32,8 @@ def exposure(clips: ClipTensor, half: int, draws: ClipDraws) -> ClipTensor:
 def defocus(clips: ClipTensor, lens: tuple[float, float], draws: ClipDraws) -> ClipTensor:
     """A disk of (radius, softness of its edge), in pixels of frames of 224; beyond the frame it is mirrored."""
     kernel = disk(lens[0] * scale_of(clips), lens[1]).to(clips)
-    return _convolved(clips, kernel)
+    # One clip at a time: a convolution may add in another order for another batch, and rounding would show it.
+    return torch.cat([_convolved(clip, kernel) for clip in clips.split(1)])
 
 
 def disk(radius: float, softness: float) -> Tensor:
