@@ -51,6 +51,7 @@ def test_each_eps_says_what_is_certified_what_stands_and_what_lies_between() -> 
     figure = certificates(rows)
     for trace, counts in zip(figure.data, ((30, 25, 10, 0), (30, 28, 20, 3)), strict=True):
         assert list(trace.y) == pytest.approx([100 * count / CLIPS for count in counts])
+    assert [trace.line.shape for trace in figure.data] == ["vh", "hv"]
     assert "At 2: certified 21 %, attacked 23 %" in figure.layout.meta["alt"]
 
 
@@ -68,7 +69,7 @@ def test_a_clip_that_is_certified_and_broken_is_told_of() -> None:
 
 
 def test_many_radii_become_a_curve_that_only_falls() -> None:
-    radius = [float(index) for index in range(CLIPS)]
+    radius = [1.0007 * index for index in range(CLIPS)]
     rows = [synthetic.certificate("Smoothing(σ=64)", radius=radius, correct=CLIPS - 1, norm="L2", abstained=1)]
     (found,) = brackets(rows)
     counts = [point.certified.correct for point in found.points]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from vidrobust.errors import InputError
 
@@ -37,7 +37,8 @@ def looks(draws: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, draws >> back) for back in range(count)}))
 
 
-class Bound(NamedTuple):
+@dataclass(frozen=True)
+class Bound:
     """A lower bound of a probability.
 
     Attributes:

@@ -108,7 +108,8 @@ def refined(network: Network, clip: IntervalBounds) -> list[IntervalBounds]:
 
 
 def _tightened(network: Network, found: Sequence[IntervalBounds], value: int) -> IntervalBounds:
-    lower, upper, error = found[value]
+    known = found[value]
+    lower, upper = known.lower, known.upper
     low, high = lower.flatten().clone(), upper.flatten().clone()
     for rows in ((low < 0) & (high > 0)).nonzero().flatten().split(CHUNK):
         chosen = torch.zeros(len(rows), low.numel(), dtype=low.dtype, device=low.device)
@@ -118,7 +119,7 @@ def _tightened(network: Network, found: Sequence[IntervalBounds], value: int) ->
             lower_bounds(network, found, sign * chosen, value, relax=True).flatten() * sign for sign in (1, -1)
         )
         low[rows], high[rows] = torch.maximum(low[rows], below), torch.minimum(high[rows], above)
-    return IntervalBounds(low.view_as(lower), high.view_as(upper), error)
+    return IntervalBounds(low.view_as(lower), high.view_as(upper), known.error)
 
 
 def others(labels: Labels, like: Tensor) -> Tensor:

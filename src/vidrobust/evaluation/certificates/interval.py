@@ -8,7 +8,8 @@ section 3. Bounds for certificates are of the network as float32 arithmetic comp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -32,7 +33,8 @@ UNDERFLOW = 2.0**-125
 """More than a product loses that is too small for float32, be it kept as a subnormal number or set to 0."""
 
 
-class IntervalBounds(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class IntervalBounds:
     """Bounds of one value of a network, ``B …``.
 
     Attributes:
@@ -78,11 +80,11 @@ def bounds_after(operation: Operation, found: Sequence[IntervalBounds], rounding
     if isinstance(operation, Affine):
         return _after_affine(operation, found[operation.source], rounding)
     if isinstance(operation, ReluLayer):
-        lower, upper, _ = found[operation.source]
-        return IntervalBounds(lower.clamp_min(0), upper.clamp_min(0))
+        x = found[operation.source]
+        return IntervalBounds(x.lower.clamp_min(0), x.upper.clamp_min(0))
     if isinstance(operation, Maximum):
-        lower, upper, _ = found[operation.source]
-        return IntervalBounds(F.max_pool3d(lower, **operation.pool), F.max_pool3d(upper, **operation.pool))
+        x = found[operation.source]
+        return IntervalBounds(F.max_pool3d(x.lower, **operation.pool), F.max_pool3d(x.upper, **operation.pool))
     first, second = found[operation.first], found[operation.second]
     error = gamma(2, FLOAT32) * (first.size + second.size) + UNDERFLOW if rounding else 0.0
     return IntervalBounds(first.lower + second.lower - error, first.upper + second.upper + error, error)

@@ -51,6 +51,8 @@ def certificates(rows: Iterable[Row]) -> go.Figure:
         accuracy_trace(name, name, COLOURS[n], SYMBOLS[n], dash)
         for n, (name, dash) in enumerate(zip(NAMES, ("solid", "dash"), strict=True))
     ]
+    for trace, shape in zip(traces, ("vh", "hv"), strict=True):  # what is known between two points, and no more
+        trace["line"] = {**trace["line"], "shape": shape}
     traces[1] |= {"fill": "tonexty", "fillcolor": "rgba(138,138,138,0.18)"}
     slide(figure, traces, "", stops, 0)
     return figure

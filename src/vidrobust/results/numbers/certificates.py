@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -109,7 +110,7 @@ def _grid(radius: np.ndarray, hits: Sequence[Row]) -> list[float]:
     """Where the curves have points: 0, each attacked ε, and each radius or, of many, some evenly spaced."""
     sizes = sorted(set(radius[radius > 0].tolist()))
     if len(sizes) > STEPS:
-        sizes = [round(float(size), 3) for size in np.linspace(0, sizes[-1], STEPS + 1)[1:]]
+        sizes = [math.floor(1000 * size) / 1000 for size in np.linspace(0, sizes[-1], STEPS + 1)[1:]]
     return sorted({0.0, *sizes, *(row["eps"] for row in hits)})
 
 
