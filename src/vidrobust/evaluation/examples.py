@@ -76,8 +76,9 @@ def _packed(clean: Tensor, adversarial: Tensor, films: dict[str, np.ndarray]) ->
     frames = clean.permute(1, 2, 3, 0).numpy()
     delta = (adversarial - clean).permute(1, 2, 3, 0).numpy() / PIXEL
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {"clean": np.rint(frames * 255).astype(np.uint8), "delta": delta.astype(np.float16)}
-    np.savez_compressed(buffer, **arrays, **films)
+    clip = {"clean": np.rint(frames * 255).astype(np.uint8), "delta": delta.astype(np.float16)}
+    arrays: dict[str, Any] = {**clip, **films}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -99,7 +99,7 @@ def robustness_tables(rows: Sequence[Row]) -> list[Table]:
         by_steps.setdefault(curve.steps, []).append(curve)
     main = main_steps(rows)
     tables = [_table(steps, by_steps[steps]) for steps in sorted(by_steps, key=lambda steps: (steps != main, -steps))]
-    return tables + _on_photographs(rows, main)
+    return tables if main is None else tables + _on_photographs(rows, main)
 
 
 def _on_photographs(rows: Sequence[Row], steps: int) -> list[Table]:
