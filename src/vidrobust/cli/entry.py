@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from vidrobust.cli.next_steps import Step, after, told
 from vidrobust.errors import StoppedError, UsageError, VidrobustError
@@ -111,8 +113,25 @@ def _in_words(error: BaseException) -> tuple[int, str]:
         return code, f"error: {printable(error)}"
     if isinstance(error, OSError):
         return 1, f"error: {printable(error.filename or '')}: {printable(error.strerror or error)}"
+    place = _own_code(error)
+    if place is not None:
+        text = printable(f"{place}: {type(error).__name__}: {error}").split("\n", 1)[0]
+        return 1, f"error: {text[:1000]}\nThis is code of your own, named on the command line."
     lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return 1, f"this is a fault of vidrobust, or of a model or a function of yours:\n\n{printable(lines)}"
+
+
+def _own_code(error: BaseException) -> str | None:
+    """The line of the user's own code that an error comes from, be it by way of other libraries; None if of ours."""
+    ours = Path(__file__).resolve().parents[1]
+    others = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
+    for step in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(step.filename).resolve()
+        if file.is_relative_to(ours):
+            return None
+        if file.is_file() and not any(map(file.is_relative_to, others)):
+            return f"{file}, line {step.lineno}, in {step.name}"
+    return None
 
 
 def _verb(arguments: Sequence[str]) -> str:

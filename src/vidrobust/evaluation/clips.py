@@ -88,7 +88,10 @@ def steady_logits(model: nn.Module, clips: ClipTensor) -> Logits:
     """
     if not is_random(model):
         with seeded_by_clips(0, clips):
-            return answers(model)(clips).float()
+            found = answers(model)(clips)
+        if torch.is_tensor(found) and found.is_complex():
+            raise InputError("the model gives complex numbers, of which none is the largest: return real logits.")
+        return found.float()
     found = []
     for clip in clips:
         with seeded_by_clips(tensor_seed(clip, 0), clip):

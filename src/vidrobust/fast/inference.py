@@ -148,7 +148,7 @@ class InferenceCopy:
             rewritten.refresh()
 
     def __call__(self, clips: ClipTensor) -> Logits:
-        return self._run(self.graph, clips)
+        return self._run(self.graph.forward, clips)  # not by a call, which prints what fails
 
     def lean(self, clips: ClipTensor, draws: bool = True) -> Logits:
         """The same, but little is kept for the backward pass: the rest is computed again, with what it ``draws``."""

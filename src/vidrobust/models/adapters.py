@@ -50,7 +50,7 @@ def resized(clips: Tensor, height: int, width: int) -> Tensor:
 def logits_of(output: Any) -> Tensor:
     """The logits in what a model returns: a tensor, an object or a dictionary with ``logits``, the first of several."""
     if torch.is_tensor(output):
-        return output.float()
+        return _real(output)
     found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if found is None and isinstance(output, tuple | list) and output:
         found = output[0]
@@ -58,7 +58,13 @@ def logits_of(output: Any) -> Tensor:
         raise InputError(
             f"the model returns a {type(output).__name__} without logits: wrap it so that it returns them."
         )
-    return found.float()
+    return _real(found)
+
+
+def _real(logits: Tensor) -> Tensor:
+    if logits.is_complex():
+        raise InputError("the model gives complex numbers, of which none is the largest: return real logits.")
+    return logits.float()
 
 
 class Adapted(nn.Module):

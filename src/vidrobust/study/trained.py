@@ -76,6 +76,8 @@ class ModelSource:
         for warning in caught:
             if issubclass(warning.category, VidrobustWarning):
                 log(str(warning.message))
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise InputError(f"{self.model} has weights without numbers (device meta): build it with real ones.")
         return model
 
 
