@@ -47,6 +47,11 @@ def test_each_was_trained_by_its_command(name: str) -> None:
     assert list(about["data"]["contrast"]) == json.loads(options["--clips.contrast"])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_self_test_finds_nothing_wrong(name: str) -> None:
+    assert vr.models.self_test(vr.load_model(f"zoo:{name}"), frames=8, size=24, classes=10) == []
+
+
 def test_the_listing_and_the_folder_agree() -> None:
     assert sorted(file.stem for file in zoo.FOLDER.glob("*.safetensors")) == sorted(zoo.zoo_models()) == NAMES
 
