@@ -258,7 +258,7 @@ def test_under_ten_sources_it_says_that_intervals_cannot_be_trusted(
     base: nn.Module, shown: tuple[Tensor, Tensor]
 ) -> None:
     verdict, _ = judged(base, shown[0][:9], shown[1][:9], EPS)
-    assert verdict.trust and "1 more sources" in verdict.notes[0]
+    assert verdict.trust and "lacking: 1" in verdict.notes[0]
 
 
 def test_one_distance_a_clip_is_the_whole_curve(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:

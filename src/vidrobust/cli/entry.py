@@ -56,7 +56,7 @@ or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """
 
 NEXT = (
-    Step("vidrobust attack zoo:motion-standard", "see clips that are attacked: a minute, nothing to train"),
+    Step("vidrobust attack zoo:motion-standard", "see clips that are attacked; nothing to train"),
     Step("vidrobust judge zoo:motion-at", "how robust a model is; judge --help for your own"),
     Step("vidrobust train --help", "make a model robust"),
     Step("vidrobust study --profile quick", "measure the figures of the slides"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vidrobust.study.trained import Trained
 
 CLIPS, CLIPS_OF_ZOO = 200, 10
-"""Clips, where neither these nor minutes are asked for; of a model of the zoo few, for an answer within a minute."""
+"""Clips, where neither these nor minutes are asked for; of a model of the zoo few, for an answer within minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Judge(Verb):
     """
 
     NEXT = (
-        Step("vidrobust judge zoo:motion-at", "a model of the zoo, in about a minute"),
+        Step("vidrobust judge zoo:motion-at", "a model of the zoo, in minutes"),
         Step("vidrobust judge runs/at --minutes 5 --dry-run", "how many clips five minutes allow"),
         Step("vidrobust judge runs/at --minutes 5", "judge them, and make the page"),
         Step("vidrobust verify runs/judged", "score the adversarial clips anew"),
