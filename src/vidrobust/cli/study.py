@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,9 +11,11 @@ from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, flattened, run
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
+from vidrobust.results.numbers.costs import spent_gradients
 from vidrobust.runs.directory import Run
+from vidrobust.study.adding_seeds import check_hours
 from vidrobust.study.config import StudyConfig
-from vidrobust.study.cost import study_cost
+from vidrobust.study.cost import against_estimate, study_cost
 from vidrobust.study.engines import Where
 from vidrobust.study.plan import check_plan, study
 from vidrobust.study.recipes import PROFILES
@@ -31,6 +34,7 @@ class Study(Verb):
         where: where its jobs run.
         skip_bad: leave out videos that cannot be decoded, and list them.
         dry_run: say what it would cost, and stop.
+        hours: with --seeds until-decided, how long seeds are added.
         config: what is studied.
     """
 
@@ -46,6 +50,7 @@ class Study(Verb):
     where: Where = flat(Where())
     skip_bad: bool = False
     dry_run: bool = False
+    hours: float | None = None
     config: StudyConfig = flat(StudyConfig())
 
     @classmethod
@@ -56,12 +61,19 @@ class Study(Verb):
     def run(self, console: Console) -> None:
         """The cost, then the study, then the path of its page."""
         config, out = self._whole(), self.out or Path("runs") / self.config.profile
+        check_hours(config, self.hours)
         check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
         estimate = study_cost(config, self.where.processes)
         console.print(f"study, profile {config.profile}: {estimate}", highlight=False, soft_wrap=True)
-        if not self.dry_run:
-            print(study(config, out, self.where, console))
+        if self.dry_run:
+            return
+        begun, fresh = time.monotonic(), not (out / "jobs").exists()
+        page = study(config, out, self.where, console, self.hours)
+        if fresh and self.hours is None:  # else it is not the whole that was estimated
+            told = against_estimate(estimate, (time.monotonic() - begun) / 60, spent_gradients(Run(out)))
+            console.print(told, highlight=False, soft_wrap=True)
+        print(page)
 
     def _whole(self) -> StudyConfig:
         """The configuration with what has a shorter spelling.

@@ -11,6 +11,7 @@ from vidrobust.errors import InputError, RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.slides import FALLING, LARGE, POLICIES, RISING, RISING_5, SMALL, STRONG, WEAK
 from vidrobust.notation.units import check_eps
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED
 from vidrobust.training.config import FitConfig
 
 Profile: TypeAlias = Literal["quick", "full"]
@@ -22,6 +23,9 @@ LONGEST = 1000
 """Iterations, as policies have them at most."""
 
 LARGEST_SEED = 2**32 - 1
+
+UNTIL_DECIDED = "until-decided"
+"""Instead of a number of seeds: as many as the claims need."""
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> None:
@@ -235,7 +239,8 @@ class StudyConfig:
     Attributes:
         profile: the recipe it started from.
         seed: of the data, the weights, the order of clips.
-        seeds: repetitions of every training, with seeds ``seed``, ``seed + 1``, ….
+        seeds: repetitions of every training, with seeds ``seed``, ``seed + 1``, …; ``until-decided`` begins with three
+            and adds one after another.
         model: as ``--model`` takes it: ``r3d-18``, ``torchvision:r3d_18``, ….
         weights: a checkpoint that standard training starts from, with a new last layer; none starts from new weights.
         clips: the data.
@@ -254,7 +259,7 @@ class StudyConfig:
 
     profile: Profile = "quick"
     seed: int = 0
-    seeds: int = 1
+    seeds: int | Literal["until-decided"] = 1
     model: str = "r3d-small"
     weights: str = ""
     clips: DataConfig = field(default_factory=DataConfig)
@@ -270,13 +275,27 @@ class StudyConfig:
     examples: int = 6
 
     def __post_init__(self) -> None:
-        check_count("seeds", self.seeds)
-        check_count("seed", self.seed, 0, LARGEST_SEED - max(self.seeds, self.gap.seeds, self.difficulty.seeds))
+        if isinstance(self.seeds, str) and self.seeds != UNTIL_DECIDED:
+            raise InputError(f"seeds must be a number or {UNTIL_DECIDED}, but is {self.seeds!r}.")
+        check_count("seeds", self.first_seeds)
+        most = max(self.first_seeds, self.gap.seeds, self.difficulty.seeds)
+        check_count("seed", self.seed, 0, LARGEST_SEED - most)
         check_count("examples", self.examples, 0)
         check_policies("policies", self.policies)
         for name, known in {"profile": get_args(Profile), "start": ("warm", "scratch")}.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, but is {getattr(self, name)!r}.")
+
+    @property
+    def first_seeds(self) -> int:
+        """The number of seeds, or that which a study begins with that adds more."""
+        return SEEDS_NEEDED if isinstance(self.seeds, str) else self.seeds
+
+    @property
+    def gap_seeds(self) -> int:
+        """The number of seeds of the training that is watched by epoch."""
+        grows = self.seeds == UNTIL_DECIDED and self.gap.seeds > 0
+        return max(self.gap.seeds, SEEDS_NEEDED) if grows else self.gap.seeds
 
 
 ConfigType = TypeVar("ConfigType")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,7 +11,8 @@ from vidrobust.data.config import DataConfig
 from vidrobust.evaluation.clips import pgd
 from vidrobust.models.building import build
 from vidrobust.runs.wording import counted
-from vidrobust.study.config import StudyConfig
+from vidrobust.study.adding_seeds import AddedSeed
+from vidrobust.study.config import UNTIL_DECIDED, StudyConfig
 from vidrobust.study.jobs import Job, PrepareData, device
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.trainings import TrainModel
@@ -34,6 +35,8 @@ class StudyCost:
     workers: int
     disk: int
     sets: int = 1
+    further: int = 0
+    """Clip-gradients of each further seed of all models, where seeds are added until claims are decided."""
 
     @property
     def minutes(self) -> float:
@@ -44,13 +47,35 @@ class StudyCost:
         return (
             f"{self.gradients / 1e6:.2f} million clip-gradients of {1e3 * self.seconds_per_gradient:.2f} ms, "
             f"about {self.minutes:.1f} minutes with {counted(self.workers, 'worker')}, "
-            f"about {self.disk / 1e6:.0f} MB of disk"
+            f"about {self.disk / 1e6:.0f} MB of disk" + self._further
         )
+
+    @property
+    def _further(self) -> str:
+        if not self.further:
+            return ""
+        minutes = self.further * self.seconds_per_gradient / self.workers / 60
+        return f"; that is for the first seeds, and each one added takes at most {minutes:.1f} minutes more"
+
+
+def against_estimate(estimate: StudyCost, minutes: float, gradients: int) -> str:
+    """How the estimate of a whole study compares with what it took, for people.
+
+    >>> against_estimate(StudyCost(600_000, 0.001, 2, 0), 6.6, 660_000)
+    'took 6.6 minutes, estimated 5.5 (+20 %); 0.66 million clip-gradients, estimated 0.60 (+10 %)'
+    """
+    time_off, work_off = minutes / estimate.minutes - 1, gradients / estimate.gradients - 1
+    counted_before = f"estimated {estimate.gradients / 1e6:.2f} ({100 * work_off:+.0f} %)"
+    return (
+        f"took {minutes:.1f} minutes, estimated {estimate.minutes:.1f} ({100 * time_off:+.0f} %); "
+        f"{gradients / 1e6:.2f} million clip-gradients, {counted_before}"
+    )
 
 
 def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
-    jobs = StudyPlan(config).all()
+    plan = StudyPlan(config)
+    jobs = plan.all()
     model = build(config.model, 10)
     weights = sum(parameter.numel() for parameter in model.parameters()) * 4
     trained = sum(isinstance(job, TrainModel) for job in jobs)
@@ -59,7 +84,11 @@ def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     sets = sum(isinstance(job, PrepareData) for job in jobs)
     disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
     gradients = round(sum(job.gradients * _share(job, data) for job in jobs))
-    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets)
+    further = 0
+    if config.seeds == UNTIL_DECIDED:
+        added = AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0)
+        further = sum(job.gradients for job in replace(plan, added=added).of_seed(()) if job not in jobs)
+    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, further)
 
 
 def _share(job: Job, data: DataConfig) -> float:

@@ -13,16 +13,19 @@ from rich.console import Console
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.data.motion import Motion
 from vidrobust.notation import parse_policy
+from vidrobust.results.pages.report import PAGE
 from vidrobust.runs.code import reading_files
 from vidrobust.runs.directory import Run, config_differences
 from vidrobust.runs.jobs import stored_job
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.mending import failures_noted
 from vidrobust.runs.rows import Row
+from vidrobust.study.adding_seeds import AddedSeed, TimeLeft, added_seed, check_hours, ending
 from vidrobust.study.checks import check_study
-from vidrobust.study.config import Robustness, StudyConfig, from_json
+from vidrobust.study.config import UNTIL_DECIDED, Robustness, StudyConfig, from_json
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import Job, PrepareData, SizeTable, job_key, single_frame
+from vidrobust.study.live_page import LivePage
 from vidrobust.study.measurements import FindStepSize, MakeExamples, MeasureRobustness, MeasureSensitivity
 from vidrobust.study.progress import Display
 from vidrobust.study.trainings import TrainModel
@@ -38,9 +41,11 @@ class StudyPlan:
 
     Args:
         config: the study.
+        added: a further seed, which alone the trainings and evaluations are then of.
     """
 
     config: StudyConfig
+    added: AddedSeed | None = None
 
     @cached_property
     def _known_counts(self) -> dict[tuple[object, ...], int]:
@@ -56,12 +61,26 @@ class StudyPlan:
     @property
     def seeds(self) -> range:
         """One seed for each repetition of a training."""
-        return range(self.config.seed, self.config.seed + self.config.seeds)
+        if self.added is not None:
+            return range(self.added.seed, self.added.seed + 1)
+        return range(self.config.seed, self.config.seed + self.config.first_seeds)
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """What is trained besides the standard model."""
+        return self.config.policies if self.added is None else self.added.policies
+
+    @property
+    def gap_seeds(self) -> range:
+        """Seeds of the training that is watched by epoch."""
+        if self.added is not None:
+            return self.seeds if self.added.gap else range(0)
+        return range(self.config.seed, self.config.seed + self.config.gap_seeds)
 
     @property
     def variants(self) -> list[DataConfig]:
         """The data at each contrast of the difficulty step (of the embedded data set alone)."""
-        if self.config.clips.name != "motion":
+        if self.config.clips.name != "motion" or self.added is not None:
             return []
         return [replace(self.config.clips, contrast=contrast) for contrast in self.config.difficulty.contrasts]
 
@@ -109,10 +128,10 @@ class StudyPlan:
         """Phase 4: adversarial training."""
         config, gap = self.config, self.config.gap
         jobs: list[Job] = [
-            self._defence(config.clips, text, seed, sizes) for text in config.policies for seed in self.seeds
+            self._defence(config.clips, text, seed, sizes) for text in self.policies for seed in self.seeds
         ]
         fit = replace(config.adversarial, epochs=gap.epochs)
-        for seed in range(config.seed, config.seed + gap.seeds):
+        for seed in self.gap_seeds:
             watched = self._defence(config.clips, gap.policy, seed, sizes)
             clips = min(gap.train, self.count_train(config.clips))
             jobs.append(replace(watched, fit=fit, sizes=sizes, clips=clips, gap=gap))
@@ -147,16 +166,20 @@ class StudyPlan:
     def evaluations(self, sizes: SizeTable) -> list[Job]:
         """Phase 5: accuracy against ε for every model, and clips for the gallery."""
         config = self.config
-        trained = [(STANDARD_MODEL, seed, self._standard(config.clips, seed)) for seed in self.seeds]
+        trained = [
+            (STANDARD_MODEL, seed, self._standard(config.clips, seed)) for seed in self.seeds if self.added is None
+        ]
         trained += [
             (str(parse_policy(text)), seed, self._defence(config.clips, text, seed, sizes))
-            for text in config.policies
+            for text in self.policies
             for seed in self.seeds
         ]
         jobs: list[Job] = [
             MeasureRobustness(config.clips, job_key(job), name, seed, sizes, config.robustness)
             for name, seed, job in trained
         ]
+        if self.added is not None:
+            return jobs
         jobs += self._difficulties(sizes)
         defended = next((item for item in trained if "CAL" in item[0]), trained[-1])
         for (name, _, job), eps in ((trained[0], 4.0), (defended, 8.0)):
@@ -183,6 +206,10 @@ class StudyPlan:
         jobs = [job for job in (*self.standard(), *self.defences(sizes)) if isinstance(job, TrainModel)]
         return sorted(jobs, key=lambda job: job.gap is not None)
 
+    def of_seed(self, sizes: SizeTable) -> list[Job]:
+        """The trainings and evaluations of an added seed."""
+        return [*self.standard(), *self.defences(sizes), *self.evaluations(sizes)]
+
     def all(self) -> list[Job]:
         """Every job, as far as it can be known beforehand; for the cost."""
         phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
@@ -202,7 +229,11 @@ def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
     """The trainings of a study that are finished, with their folders; of several seeds the first comes first."""
     plan = StudyPlan(from_json(StudyConfig, run.config))
     found = [row for job in plan.attacks() for row in stored_job(run.job_path(job_key(job))) or ()]
-    for job in plan.trainings(size_table(found)):
+    further = []
+    if plan.config.seeds == UNTIL_DECIDED:
+        seeds = sorted({row["seed"] for row in run.rows("epoch")} - set(plan.seeds))
+        further = [replace(plan, added=AddedSeed(seed, plan.policies, gap=True)) for seed in seeds]
+    for job in (job for one in (plan, *further) for job in one.trainings(size_table(found))):
         folder = run.job_path(job_key(job))
         if stored_job(folder) is not None:
             yield job, folder
@@ -224,7 +255,13 @@ def check_plan(config: StudyConfig, where: Where) -> None:
     check_study(config, [job for job in StudyPlan(config).all() if isinstance(job, TrainModel)])
 
 
-def study(config: StudyConfig, out: Path, where: Where | None = None, console: Console | None = None) -> Path:
+def study(
+    config: StudyConfig,
+    out: Path,
+    where: Where | None = None,
+    console: Console | None = None,
+    hours: float | None = None,
+) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
     Args:
@@ -232,6 +269,7 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
         out: the run directory.
         where: where jobs run; by default in a process for each core of this machine.
         console: where progress is shown; the standard error if none is given.
+        hours: how long seeds are added, where ``config.seeds`` is ``until-decided``.
 
     Returns:
         The path of ``report.html``.
@@ -240,9 +278,8 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
         VidrobustError: a study that cannot be carried through, before anything is written; bad data, a full disk, a
             run of another configuration; what was finished is kept.
     """
-    from vidrobust.results.pages.report import report
-
     where = where or Where()
+    check_hours(config, hours)
     check_plan(config, where)
     plan = StudyPlan(config)
     _say_what_is_mended(Run(out), config, console)
@@ -251,20 +288,42 @@ def study(config: StudyConfig, out: Path, where: Where | None = None, console: C
     engine = open_engine(where, run.path)
     with (
         reading_files([dumps(asdict(config))]),
+        LivePage(run) as live,
         Display(total, console) as display,
-        Workers(run, engine, display) as pool,
+        Workers(run, engine, display, live) as pool,
         failures_noted(run.path),
     ):
-        pool.do(plan.data())
-        for jobs in (plan.standard(), plan.attacks(), plan.early()):
-            pool.add(jobs)
-        pool.do(plan.standard())
-        sizes = size_table(pool.do(plan.attacks()))
-        for jobs in (plan.defences(sizes), plan.evaluations(sizes)):
-            pool.add(jobs)
-        pool.do(plan.defences(sizes))
-        pool.do(plan.evaluations(sizes))
-    return report([run.path])
+        carry_out(plan, pool)
+        if hours is not None:
+            add_seeds(plan, pool, TimeLeft(hours, engine.spent))
+    return run.path / PAGE
+
+
+def carry_out(plan: StudyPlan, pool: Workers) -> None:
+    """Do the jobs of a plan, phase by phase."""
+    pool.do(plan.data())
+    for jobs in (plan.standard(), plan.attacks(), plan.early()):
+        pool.add(jobs)
+    pool.do(plan.standard())
+    sizes = size_table(pool.do(plan.attacks()))
+    for jobs in (plan.defences(sizes), plan.evaluations(sizes)):
+        pool.add(jobs)
+    pool.do(plan.defences(sizes))
+    pool.do(plan.evaluations(sizes))
+
+
+def add_seeds(plan: StudyPlan, pool: Workers, left: TimeLeft) -> None:
+    """Add one seed after another until every claim that seeds can decide is decided, or the time is up."""
+    seed = plan.seeds.stop
+    while (added := added_seed(plan.config, pool.run.rows(), seed)) is not None:
+        further = replace(plan, added=added)
+        cost = pool.open_gradients(further.of_seed(size_table(pool.run.rows("step_size"))))
+        if not left.enough_for(cost):
+            break
+        pool.display.more(cost)
+        carry_out(further, pool)
+        seed += 1
+    pool.display.log(ending(plan.config, pool.run.rows(), left.hours))
 
 
 def _say_what_is_mended(run: Run, config: StudyConfig, console: Console | None) -> None:

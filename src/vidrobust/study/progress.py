@@ -56,6 +56,11 @@ class Display:
         if self.console.is_terminal:
             self._live.stop()
 
+    def more(self, gradients: int) -> None:
+        """Work that has been added to it."""
+        self.total += gradients
+        self._bar.update(self._task, total=self.total)
+
     def skip(self, gradients: int) -> None:
         """Work that an earlier run has done already."""
         self._skipped += gradients

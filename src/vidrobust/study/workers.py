@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from vidrobust.runs.rows import Row, read_json_lines
 if TYPE_CHECKING:
     from vidrobust.study.engines import Engine
     from vidrobust.study.jobs import Job
+    from vidrobust.study.live_page import LivePage
     from vidrobust.study.progress import Display
 
 PATIENCE = 0.25
@@ -37,10 +39,11 @@ class Workers:
         run: the run directory.
         engine: where jobs run.
         display: where progress is shown.
+        live: the page that is written as jobs end, if any.
     """
 
-    def __init__(self, run: Run, engine: Engine, display: Display) -> None:
-        self.run, self.engine, self.display = run, engine, display
+    def __init__(self, run: Run, engine: Engine, display: Display, live: LivePage | None = None) -> None:
+        self.run, self.engine, self.display, self.live = run, engine, display, live
         self._rows, self._alone = run.row_file, run.working()
         self._plan: dict[str, Job] = {}
         self._found: dict[str, list[Row]] = {}
@@ -78,6 +81,13 @@ class Workers:
         self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
         self._submit()
 
+    def open_gradients(self, jobs: Sequence[Job]) -> int:
+        """Clip-gradients of those of some jobs that have not ended yet, each counted once."""
+        from vidrobust.study.jobs import job_key
+
+        keyed = {job_key(job): job for job in jobs}
+        return sum(job.gradients for key, job in keyed.items() if stored_job(self.run.job_path(key)) is None)
+
     def do(self, jobs: Sequence[Job]) -> list[Row]:
         """Add jobs if they are not there yet, wait until they are done, and append their rows in the order given.
 
@@ -105,6 +115,8 @@ class Workers:
                 self.display.done(self._plan[key].ended(rows))
             self._submit()
             self.display.spent(self.engine.spent())
+            if self.live is not None:
+                self.live.show(len(self._found), len(self._plan), chain.from_iterable(self._found.values()))
 
     def _submit(self) -> None:
         """Hand over what waits for nothing any more."""

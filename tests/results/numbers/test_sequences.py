@@ -85,6 +85,17 @@ def test_the_interval_and_the_p_values_agree():
     assert found.high - found.low > plain.high - plain.low  # what looking at will costs
 
 
+def test_what_would_decide_makes_the_interval_narrow_enough():
+    found = anytime(drawn(np.random.default_rng(5), seeds=5, of_source=0.002))
+    last, effect = found.looks[-1], 0.05
+    more = found.more_for(effect)
+    assert more.what == "seeds" and more.more > 0
+    halves = [seeds_half(5 + more.more - less, last.spread, 0.025) + last.over_sources(0.05) for less in (0, 1)]
+    assert halves[0] <= effect < halves[1]
+    assert found.more_for(1e-3).what == "sources"  # no number of seeds is enough
+    assert anytime(drawn(np.random.default_rng(6))).more_for(0.9) is None
+
+
 def test_one_seed_says_nothing():
     found = anytime(drawn(np.random.default_rng(4), seeds=1))
     assert (found.low, found.high, found.above(0.0), found.below(0.02)) == (-1, 1, 1, 1)

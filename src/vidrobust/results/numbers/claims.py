@@ -92,6 +92,9 @@ GROWS = ClaimRule(
 )
 
 
+GAP_GROWS = "the generalisation gap grows"
+
+
 def claims(rows: Iterable[Row], over: Estimator = fixed) -> list[Claim]:
     """Judge every claim of the slides.
 
@@ -255,26 +258,25 @@ def _comparison(
     statistic = f"mean difference of accuracy over ε={listed} under PGD(i={steps}): {found}"
     if rule is NOT_BETTER:
         statistic += f"; equal within {100 * MARGIN:g} points (two one-sided tests): p = {_equal(found):.2g}"
-    return _tested(name, statement, statistic, slides_value, found, rule)
+    return _tested(name, statement, statistic, slides_value, found, rule, pair)
 
 
 def _equal(found: Effect) -> float:
     return equivalent(found.found, MARGIN)
 
 
-def _tested(name: str, statement: str, statistic: str, slides_value: str, found: Effect, rule: ClaimRule) -> Comparison:
-    known = found.found.sources if found.unit == "source" else 0
+def _tested(
+    name: str,
+    statement: str,
+    statistic: str,
+    slides_value: str,
+    found: Effect,
+    rule: ClaimRule,
+    models: tuple[str, ...],
+) -> Comparison:
+    sources, seeds = found.found.sources if found.unit == "source" else 0, len(found.per_seed)
     return Comparison(
-        name,
-        statement,
-        statistic,
-        slides_value,
-        found.found,
-        rule,
-        len(found.per_seed),
-        found.clips,
-        known,
-        SEEDS_NEEDED,
+        name, statement, statistic, slides_value, found.found, rule, seeds, found.clips, sources, SEEDS_NEEDED, models
     )
 
 
@@ -289,7 +291,7 @@ def _published_advantage(first: str, second: str) -> str:
 
 def gap_claims(rows: Sequence[Row], over: Estimator = fixed) -> list[Claim]:
     """Does train − validation accuracy grow while a model trains?"""
-    name, statement = "the generalisation gap grows", "Train − validation accuracy grows during training."
+    name, statement = GAP_GROWS, "Train − validation accuracy grows during training."
     models = list(dict.fromkeys(row["model"] for row in of_kind(rows, "gap")))
     if not models:
         reason = "no accuracies by epoch: step 7 (generalisation gap) is missing"
@@ -306,7 +308,7 @@ def _gap_claim(rows: Sequence[Row], model: str, name: str, statement: str, over:
     statistic = (
         f"gap in the last third of {found.epochs} measured epochs minus the first third, mean over ε: {found}; {each}"
     )
-    return _tested(name, statement, statistic, shown, found, GROWS)
+    return _tested(name, statement, statistic, shown, found, GROWS, (model,))
 
 
 def _published_gap() -> str:

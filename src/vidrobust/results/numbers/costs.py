@@ -36,6 +36,11 @@ def costs(run: Run) -> list[Cost]:
     return sorted(table, key=lambda cost: (-cost.gradients, -cost.seconds, cost.what))
 
 
+def spent_gradients(run: Run) -> int:
+    """Clip-gradients that the jobs of a run have spent."""
+    return sum(row["gradients"] for row in read_timings(run)[0])
+
+
 def read_timings(run: Run) -> tuple[list[Row], list[str]]:
     """The timings of a run's jobs, and which lines were left out as damaged."""
     rows, left_out = [], []

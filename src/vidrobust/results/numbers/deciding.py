@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidrobust.results.numbers.accuracy import untrusted
-from vidrobust.results.numbers.statistics import FEW, Estimate, Needed, holm, needed
+from vidrobust.results.numbers.statistics import FEW, Estimate, Needed, holm
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided"]
 
@@ -45,6 +45,13 @@ class Claim:
     """Of the verdict's test, or of the nearer one, adjusted for the family."""
     more: Needed | None = None
     """What would decide it."""
+    models: tuple[str, ...] = ()
+    """Whose trainings it is about; none where no training is involved."""
+
+    @property
+    def seeds_may_decide(self) -> bool:
+        """Could more trainings of its models decide it? Not where they are missing, or sources too few."""
+        return bool(self.models) and self.value is not None and not 0 < self.sources < FEW
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class Comparison:
         seeds, clips: behind it.
         sources: 0 where they are not known.
         seeds_needed: to speak of training.
+        models: whose trainings it is about.
     """
 
     name: str
@@ -86,13 +94,14 @@ class Comparison:
     clips: int
     sources: int
     seeds_needed: int = 0
+    models: tuple[str, ...] = ()
 
     def judged(self, verdict: ClaimVerdict, reason: str, p: float | None = None, more: Needed | None = None) -> Claim:
         """The claim with its verdict."""
         found = self.found
         return Claim(
             self.name, self.statement, self.statistic, found.value, found.low, found.high, self.seeds, self.clips,
-            verdict, reason, self.published, self.sources, p, more,
+            verdict, reason, self.published, self.sources, p, more, self.models,
         )  # fmt: skip
 
     @property
@@ -127,7 +136,7 @@ def _judged(one: Comparison, above: float, below: float, family: int) -> Claim:
     nearer = "more than 0" if above <= below else f"less than {100 * margin:g} points" if margin else "less than 0"
     reason = f"neither sign is sure: that the difference is {nearer} has p = {min(above, below):.2g}{_among(family)}"
     effect = max(value, margin - value)
-    more = needed(one.found, effect, 1 - LEVEL / max(1, family)) if effect > 0 else None
+    more = one.found.more_for(effect, 1 - LEVEL / max(1, family)) if effect > 0 else None
     return one.judged("undecided", reason + (f"; {more} would decide" if more else ""), min(above, below), more)
 
 

@@ -21,13 +21,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidrobust.results.numbers.outcomes import ClipValues
-from vidrobust.results.numbers.statistics import LEVEL, Estimate, student_quantile
+from vidrobust.results.numbers.statistics import LEVEL, Estimate, Needed, student_quantile
 
 PRIOR = 3.0
 """Standard deviation of the prior on the effect, in standard deviations between seeds: effects of training are several
 of these, and a prior that is too wide costs little."""
 
 SMALLEST_P = 1e-9
+
+MOST_SEEDS = 1000
+"""Where counting ends of how many more would decide."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,11 @@ class Look:
 
     def half(self, alpha: float) -> float:
         """Half-width of the interval at level 1 − α."""
-        over_sources = student_quantile(self.sources - 1, 1 - alpha / 2) * self.error if self.sources > 1 else math.inf
-        return seeds_half(self.seeds, self.spread, alpha / 2) + over_sources
+        return seeds_half(self.seeds, self.spread, alpha / 2) + self.over_sources(alpha)
+
+    def over_sources(self, alpha: float) -> float:
+        """The sources' share of it."""
+        return student_quantile(self.sources - 1, 1 - alpha / 2) * self.error if self.sources > 1 else math.inf
 
 
 def seeds_half(seeds: int, spread: float, alpha: float) -> float:
@@ -90,6 +96,19 @@ class AnytimeEstimate(Estimate):
     def below(self, bound: float) -> float:
         """P value, at any stopping time, against the mean being at least ``bound``."""
         return _smallest(lambda alpha: _bounds(self.looks, alpha)[1] < bound)
+
+    def more_for(self, effect: float, level: float = LEVEL) -> Needed | None:
+        """How many more seeds make its half-width ``effect``, or sources where no number of seeds does."""
+        if not self.looks:
+            return None
+        last, alpha = self.looks[-1], 1 - level
+        left = effect - last.over_sources(alpha)
+        if left <= 0:  # half of it for each of the two
+            enough = self.sources * (2 * last.over_sources(alpha) / effect) ** 2
+            return Needed(math.ceil(enough) - self.sources, "sources")
+        counts = range(last.seeds, MOST_SEEDS)
+        seeds = next((n for n in counts if seeds_half(n, last.spread, alpha / 2) <= left), MOST_SEEDS)
+        return Needed(seeds - last.seeds, "seeds") if seeds > last.seeds else None
 
 
 def anytime(found: ClipValues) -> Estimate:

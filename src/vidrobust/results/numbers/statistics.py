@@ -79,6 +79,10 @@ class Estimate:
         """One-sided P value against the mean being at least ``bound``: small where it is surely smaller."""
         return _one_sided(self, self.value - bound)
 
+    def more_for(self, effect: float, level: float = LEVEL) -> Needed | None:
+        """How many more sources or seeds make its half-width ``effect``; None where it is already."""
+        return needed(self, effect, level)
+
     @property
     def p(self) -> float:
         """Two-sided p value of the mean being zero.

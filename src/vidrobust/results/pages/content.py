@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from vidrobust.results.numbers.advantages import SEEDS_NEEDED, fixed
 from vidrobust.results.numbers.claims import claims
 from vidrobust.results.numbers.costs import read_timings
 from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.numbers.selection import Rows
+from vidrobust.results.numbers.sequences import anytime
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import Reading, Row
 from vidrobust.runs.schema import KINDS
@@ -22,10 +24,12 @@ class RunContent:
     Attributes:
         run: the run directory.
         label: how it is told from the other runs of a page.
+        ahead: rows that count though their turn in the run's file has not come yet.
     """
 
     run: Run
     label: str = ""
+    ahead: tuple[Row, ...] = ()
 
     @property
     def name(self) -> str:
@@ -34,7 +38,11 @@ class RunContent:
 
     @cached_property
     def _reading(self) -> Reading:
-        return self.run.read(strict=False)
+        reading = self.run.read(strict=False)
+        for row in self.ahead:
+            if not reading.holds(row):
+                reading.add(row)
+        return reading
 
     @cached_property
     def rows(self) -> Rows:
@@ -63,6 +71,7 @@ class RunContent:
     def asked(self) -> list[tuple[str, int]]:
         """The models and seeds that a study was asked for."""
         policies, seeds = self.config.get("policies", ()), self.config.get("seeds", 1)
+        seeds = SEEDS_NEEDED if seeds == "until-decided" else seeds
         if not isinstance(policies, list) or not isinstance(seeds, int) or seeds > _SEEDS:
             return []
         return [(model, seed) for model in policies if isinstance(model, str) for seed in range(seeds)]
@@ -70,7 +79,8 @@ class RunContent:
     @cached_property
     def claims(self) -> list[Claim]:
         """The verdicts on the claims of the slides."""
-        return claims(self.rows)
+        grown = self.config.get("seeds") == "until-decided"  # looked at after every seed
+        return claims(self.rows, anytime if grown else fixed)
 
     @property
     def judged(self) -> list[Claim]:

@@ -7,7 +7,8 @@ run (class and file names above all) reaches the page through :mod:`vidrobust.re
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
+from vidrobust.runs.rows import Row
 
 
 def report(
@@ -49,10 +51,49 @@ def report(
     if not runs:
         raise RunError("no run directory given. Give at least one folder that a vidrobust command wrote with --out.")
     contents = [RunContent(run, label) for run, label in zip(runs, _labels(runs), strict=True)]
+    target = Path(out) if out is not None else runs[0].path / PAGE
+    return _write(contents, target, FIGURES if figures is None else figures)
+
+
+PAGE = "report.html"
+
+VERSION_FILE = "live.js"
+"""Beside the page of a study that is running: says which version of the page lies there."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """That a page will be written anew, since its study is running.
+
+    Attributes:
+        version: another one each time.
+        progress: how far the study has come, in words.
+    """
+
+    version: str
+    progress: str
+
+    @property
+    def script(self) -> str:
+        """The content of :data:`VERSION_FILE`."""
+        return f'window.vidrobustVersion = "{self.version}";\n'
+
+
+def live_report(run: Run, ahead: Iterable[Row], live: Live) -> Path:
+    """Write the page of a study that is running, which reloads itself when it is written anew.
+
+    Args:
+        run: the run directory.
+        ahead: rows of jobs that have ended, also of those whose turn in the run's file has not come yet.
+        live: its version.
+    """
+    return _write([RunContent(run, run.path.resolve().name, tuple(ahead))], run.path / PAGE, FIGURES, live)
+
+
+def _write(contents: Sequence[RunContent], target: Path, figures: Sequence[Figure], live: Live | None = None) -> Path:
     page = Embedded()
-    body, links = _body(contents, page, parts(FIGURES if figures is None else figures))
-    target = Path(out) if out is not None else runs[0].path / "report.html"
-    write_atomic(target, _assemble(contents, body, links, page).encode("utf-8", "replace"))
+    body, links = _body(contents, page, parts(figures))
+    write_atomic(target, _assemble(contents, body, links, page, live).encode("utf-8", "replace"))
     return target
 
 
@@ -62,11 +103,14 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return names if len(runs) == 1 else [f"{letters[n % 26]}: {name}" for n, name in enumerate(names)]
 
 
-def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embedded) -> str:
+def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embedded, live: Live | None) -> str:
     names = ", ".join(one.name for one in contents)
+    running = tag("p", f"This study is running: {live.progress} The page shows what is new by itself.") if live else ""
     values = {
         "version": escape(package_version()), "title": text(f"vidrobust: {names}"), "css": resource("page.css"),
-        "js": scripts("common.js", "figures.js", "player.js", "page.js"), "body": body, "contents": links,
+        "js": scripts("common.js", "figures.js", "player.js", "reload.js", "page.js"), "body": body, "contents": links,
+        "live": f' data-live="{live.version}"' if live else "", "scripts": " 'self' file:" if live else "",
+        "running": f'<div id="live" role="status">{running}</div>\n' if live else "",
         "source": escape(published.SOURCE), "wide": " several" if len(contents) > 1 else "", **page.data(),
     }  # fmt: skip
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("page.html"))  # one pass: inner braces stay

@@ -22,6 +22,7 @@ function failed(error) {
 // ---------------------------------------------------------------------------------------------------- theme
 
 const drawn = [];
+let kept = {}; // what the reader had chosen before the page reloaded itself
 
 function themed() {
   const style = getComputedStyle(root);

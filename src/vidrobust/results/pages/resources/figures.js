@@ -108,6 +108,7 @@ function buildSlider(figure) {
     Plotly.update(figure.plot, ...structuredClone(step.args));
     return step;
   };
+  figure.stop = () => slider.steps[Number(input.value)].label;
   figure.slideTo = (wanted) => { // the same figure of another run was moved
     const at = slider.steps.findIndex((step) => step.label === wanted);
     if (at < 0 || at === Number(input.value)) return;
@@ -260,7 +261,16 @@ function draw(holder, spec) {
   const first = spec.data.map((trace) => ({ ...trace, visible: visible(figure, trace) }));
   plot.classList.remove("waiting");
   const config = { displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["lasso2d", "select2d"] };
-  return Plotly.newPlot(plot, first, spec.layout, config).then(() => { drawn.push(figure); refresh(figure); hover3d(figure); sizes.observe(plot); return figure; });
+  return Plotly.newPlot(plot, first, spec.layout, config).then(() => {
+    drawn.push(figure);
+    const { alone = {}, stops = {} } = kept, name = holder.dataset.name;
+    if (figure.spec.data.some((trace) => keyOf(trace) === alone[name])) figure.alone = alone[name];
+    if (figure.slideTo && stops[name] !== undefined) figure.slideTo(stops[name]);
+    refresh(figure);
+    hover3d(figure);
+    sizes.observe(plot);
+    return figure;
+  });
 }
 
 const waiting = new Map(); // drawn when first near the window, so that the page opens at once

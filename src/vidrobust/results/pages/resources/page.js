@@ -42,8 +42,11 @@ function contents() { // which part is being read: a function of where the page 
   if (location.hash) jumped(); else ask();
 }
 
+recall();
 themes();
 contents();
 document.getElementById("published").addEventListener("click", publish);
+resume();
+follow();
 players();
 figures().then((any) => { if (any) watch(); }).catch(failed);

@@ -1,0 +1,98 @@
+"""Seeds that are added to a study until every claim that seeds can decide is decided, or the time is up.
+
+The claims are judged after each seed, with intervals that hold however often one looks
+(:mod:`vidrobust.results.numbers.sequences`). A seed trains the models alone that undecided claims are about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidrobust.errors import InputError
+from vidrobust.notation import parse_policy
+from vidrobust.results.numbers.claims import GAP_GROWS, claims
+from vidrobust.results.numbers.sequences import anytime
+from vidrobust.runs.wording import counted
+from vidrobust.study.config import UNTIL_DECIDED
+
+if TYPE_CHECKING:
+    from vidrobust.results.numbers.deciding import Claim
+    from vidrobust.runs.rows import Row
+    from vidrobust.study.config import StudyConfig
+
+
+@dataclass(frozen=True)
+class AddedSeed:
+    """One more seed of some of a study's models.
+
+    Attributes:
+        seed: of the trainings.
+        policies: that are trained and evaluated.
+        gap: is the training that is watched by epoch one of them?
+    """
+
+    seed: int
+    policies: tuple[str, ...]
+    gap: bool
+
+
+def undecided_by_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Claim]:
+    """The claims that are undecided and that more seeds of the study's models may decide."""
+    trained = {str(parse_policy(text)) for text in config.policies}
+    left = [one for one in claims(rows, anytime) if one.verdict == "undecided" and one.seeds_may_decide]
+    return [one for one in left if (config.gap.seeds > 0 if one.name == GAP_GROWS else trained.issuperset(one.models))]
+
+
+def added_seed(config: StudyConfig, rows: Sequence[Row], seed: int) -> AddedSeed | None:
+    """What is trained with the next seed; None where no seed would decide anything more."""
+    left = undecided_by_seeds(config, rows)
+    about = {model for one in left if one.name != GAP_GROWS for model in one.models}
+    policies = tuple(text for text in config.policies if str(parse_policy(text)) in about)
+    gap = any(one.name == GAP_GROWS for one in left)
+    return AddedSeed(seed, policies, gap) if policies or gap else None
+
+
+def check_hours(config: StudyConfig, hours: float | None) -> None:
+    """Refuse seeds without an end, and an end without such seeds.
+
+    Raises:
+        InputError: one of the two is given without the other, or ``hours`` is not positive.
+    """
+    if (config.seeds == UNTIL_DECIDED) != (hours is not None):
+        raise InputError(
+            f"--seeds {UNTIL_DECIDED} and --hours H go together: seeds are added until every claim is decided or H "
+            "hours are over."
+        )
+    if hours is not None and not 0 < hours < float("inf"):
+        raise InputError(f"--hours must be positive, but is {hours:g}.")
+
+
+class TimeLeft:
+    """How long seeds may still be added.
+
+    Args:
+        hours: from now on.
+        spent: clip-gradients spent so far.
+    """
+
+    def __init__(self, hours: float, spent: Callable[[], int]) -> None:
+        self.hours, self._spent = hours, spent
+        self._begun = time.monotonic()
+
+    def enough_for(self, gradients: int) -> bool:
+        """Would so many clip-gradients be done in time, as fast as those before them?"""
+        elapsed, spent = time.monotonic() - self._begun, self._spent()
+        seconds = gradients * elapsed / spent if spent else 0.0
+        return elapsed + seconds <= 3600 * self.hours
+
+
+def ending(config: StudyConfig, rows: Sequence[Row], hours: float) -> str:
+    """What is to be said when no more seeds are added."""
+    left = undecided_by_seeds(config, rows)
+    if not left:
+        return "every claim that more seeds can decide is decided."
+    told = "; ".join(f"{one.statement} {one.reason}" for one in left)
+    return f"no further seed fits into {hours:g} hours; {counted(len(left), 'claim')} undecided: {told}"
