@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from vidrobust.data.clips import Clips
 from vidrobust.data.config import DataConfig
-from vidrobust.data.decoding.coded import video_bytes
+from vidrobust.data.decoding.coded import png_bytes, video_bytes
 from vidrobust.data.live import live_frames
 from vidrobust.data.videos import Video, VideoFolder
 from vidrobust.runs.files import write_atomic
@@ -37,13 +36,9 @@ def write_clip(folder: Path, name: str, frames: NDArray[np.uint8], codec: Codec,
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / f"{name}.mp4", video_bytes(frames, codec, crf))
         return f"{name}.mp4"
-    from PIL import Image
-
     (folder / name).mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames, 1):
-        buffer = io.BytesIO()
-        Image.fromarray(frame).save(buffer, "PNG")
-        write_atomic(folder / name / f"image_{number:05d}.png", buffer.getvalue())
+        write_atomic(folder / name / f"image_{number:05d}.png", png_bytes(frame))
     return name
 
 

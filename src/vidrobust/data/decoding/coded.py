@@ -73,6 +73,15 @@ def video_bytes(frames: NDArray[np.uint8], codec: Literal["h264", "h265"], crf: 
     return buffer.getvalue()
 
 
+def png_bytes(frame: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a frame ``H W 3`` (RGB), without loss."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def through_codec(frames: NDArray[np.uint8], codec: Codec, crf: int) -> NDArray[np.uint8]:
     """Frames ``T H W 3`` (RGB) as they come back from a file.
 
