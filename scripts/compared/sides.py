@@ -177,11 +177,16 @@ class Side:
             raise WorkError(wrong)
 
 
+PHOTOGRAPHS = 16
+"""Groups of the embedded data set that are photographs; what is rendered beside them has later numbers."""
+
+
 def few(whole: Path, part: Path) -> None:
     """The first two videos of each class over each photograph, with lists of their own."""
     shutil.copytree(whole, part)
     for video in part.rglob("*.avi"):
-        if not video.stem.endswith(("_c01", "_c02")):
+        _, _, group, clip = video.stem.split("_")
+        if int(group[1:]) > PHOTOGRAPHS or int(clip[1:]) > 2:
             video.unlink()
     for path in part.glob("*/*list01.txt"):
         lines = path.read_text("utf-8").splitlines()
