@@ -3,6 +3,7 @@
 #   make test    the same set-up with the development tools, then the checks of ten minutes
 #   make test-long   what takes longer: kills, several processes and engines, whole studies, models of other libraries
 #   make test-ecosystem   of these the models of torchvision, transformers, pytorchvideo and exported ones, by themselves
+#   make test-wheel   the built wheel and sdist, at the lowest and the newest versions of dependencies
 #   make test-peers   the attacks against those of other libraries, in an environment of their own
 # PYTHON chooses the interpreter: make study PYTHON=python3.12
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: study test test-long test-ecosystem test-peers clean
+.PHONY: study test test-long test-ecosystem test-wheel test-peers clean
 
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
@@ -24,6 +25,9 @@ test-long: .venv/installed-dev tests/tools/node_modules
 
 test-ecosystem:
 	PYTHON=$(PYTHON) scripts/test-ecosystem
+
+test-wheel:
+	PYTHON=$(PYTHON) scripts/test-wheel
 
 test-peers:
 	PYTHON=$(PYTHON) scripts/test-peers
