@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for."""
     options = parser().parse_args(arguments)
     stage = stage_from(options)
-    stage.listener = lambda row: print(told(row), flush=True)
+    stage.listener = lambda row: print(row_line(row), flush=True)
     importlib.import_module(f"benchmarks.suites.{options.suite}").measure(stage)
     found = document(options.suite, stage)
     if options.out or not options.tiny:
@@ -53,7 +53,7 @@ def stage_from(options: argparse.Namespace) -> Stage:
     return Stage(device, options.rounds, options.tiny, tuple(options.rows), 60 * options.minutes)
 
 
-def told(row: Row) -> str:
+def row_line(row: Row) -> str:
     """A row as a line."""
     what = {
         "time": lambda: f"{row['contestant']}: {1000 * row['seconds']['median']:.3f} ms",

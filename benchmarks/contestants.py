@@ -86,10 +86,10 @@ def plain(model: nn.Module, steps: int) -> Attack:
     return run
 
 
-def torchattacks(model: nn.Module, steps: int) -> Attack:
+def torchattacks(model: nn.Module, steps: int, eps: float = EPS, alpha: float = ALPHA) -> Attack:
     """The PGD of torchattacks."""
     library: Any = importlib.import_module("torchattacks")
-    return library.PGD(model, eps=EPS, alpha=ALPHA, steps=steps, random_start=False)
+    return library.PGD(model, eps=eps, alpha=alpha, steps=steps, random_start=False)
 
 
 def foolbox(model: nn.Module, steps: int) -> Attack:

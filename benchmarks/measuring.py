@@ -30,6 +30,7 @@ class Stage:
         seconds: after so long, nothing more is begun.
         found: the rows so far.
         listener: called after each new row.
+        clock: ``wall`` or ``process``, what the seconds are of.
     """
 
     device: torch.device
@@ -40,6 +41,10 @@ class Stage:
     found: list[Row] = field(default_factory=list)
     listener: Callable[[Row], None] = lambda row: None
     began: float = field(default_factory=time.monotonic)
+    clock: str = ""
+
+    def __post_init__(self) -> None:
+        self.clock = self.clock or ("wall" if self.device.type == "cuda" else "process")
 
     @property
     def left(self) -> float:
@@ -50,6 +55,17 @@ class Stage:
         """Take down a row."""
         self.found.append(row)
         self.listener(row)
+
+    def add_times(
+        self, row: str, times: dict[str, list[float]], bounds: Mapping[tuple[str, str], float | None]
+    ) -> None:
+        """Take down the time of each contestant, and for each pair the ratio within rounds beside its bound."""
+        for contestant, taken in times.items():
+            self.add(kind="time", row=row, contestant=contestant, seconds=quartiles(taken))
+        for (of, to), bound in bounds.items():
+            if of in times and to in times:
+                ratio = ratios(times, of, to)
+                self.add(kind="ratio", row=row, what="time", of=of, to=to, ratio=ratio, bound=bound)
 
     def wants(self, name: str) -> bool:
         """Is this row asked for, and is there time?"""

@@ -91,7 +91,7 @@ def document(suite: str, stage: Stage) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "revision": revision(),
         "command": " ".join(sys.argv[1:]),
-        "clock": "wall" if stage.device.type == "cuda" else "process",
+        "clock": stage.clock,
         "machine": machine(stage.device),
         "rows": stage.found,
     }

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.contestants import ALPHA, EPS
-from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, ratios, seconds
+from benchmarks.contestants import ALPHA, EPS, torchattacks
+from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, seconds
 from vidrobust.data.dataset import DataConfig
 from vidrobust.fast.view import inference_view
 from vidrobust.models.building import build
@@ -82,19 +82,14 @@ def _epoch(stage: Stage, name: str) -> None:
     else:
         runs["torchattacks"] = _plain_epoch(stage, clips, ours.config)
     times = interleaved(runs, stage, warm=1)
-    for contestant, taken in times.items():
-        stage.add(kind="time", row=name, contestant=contestant, seconds=quartiles(taken))
-    if "torchattacks" in times:
-        ratio = ratios(times, "ours", "torchattacks")
-        stage.add(kind="ratio", row=name, what="time", of="ours", to="torchattacks", ratio=ratio, bound=0.6)
+    stage.add_times(name, times, {("ours", "torchattacks"): 0.6})
 
 
 def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], None]:
     """One epoch as one would write it."""
-    library: Any = importlib.import_module("torchattacks")
     model = build("r3d-small", len(clips.classes)).to(stage.device)
     optimiser = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
-    attack = library.PGD(model, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
+    attack = torchattacks(model, STEPS)
     generator = torch.Generator().manual_seed(0)
 
     def epoch() -> None:
@@ -127,10 +122,7 @@ def _step(stage: Stage, name: str) -> None:
         "attack alone": lambda: attack_alone(running, there, labels),
     }
     times = interleaved(runs, stage)
-    for contestant, taken in times.items():
-        stage.add(kind="time", row=name, contestant=contestant, seconds=quartiles(taken))
-    ratio = ratios(times, "step", "bare passes")
-    stage.add(kind="ratio", row=name, what="time", of="step", to="bare passes", ratio=ratio, bound=1.05)
+    stage.add_times(name, times, {("step", "bare passes"): 1.05})
 
 
 def attack_alone(running: Training, clips: Tensor, labels: Tensor) -> Tensor:

@@ -1,30 +1,28 @@
 """All training methods on `motion`: clean and robust accuracy, at equal epochs and at equal training compute.
 
-    python benchmarks/methods.py runs/methods            # trains and evaluates what is missing, two processes
-    python benchmarks/methods.py runs/methods --table    # prints the tables of docs/methods.md from what is there
-
 Each model starts from the standard-trained one of its seed. At *equal epochs* all train for as many; at *equal compute*
 each trains for so many epochs that its clip-gradients (a training step on a clip counting two) come to those of
-AT(ε=8,α=2,i=5). The β of TRADES and of MART is chosen first, on validation clips, with the first seed. A killed run
-goes on where it was. Test clips are attacked by PGD with 20 iterations of α=ε/4, the headline rows of the first seed by
-AutoAttack as well, and models with a purifier blindly besides.
+AT(ε=8,α=2,i=5). The β of TRADES and of MART is chosen first, on validation clips, with the first seed. Trained models
+are kept in runs/benchmark-methods; a killed run goes on where it was. Test clips are attacked by PGD with 20 iterations
+of α=ε/4, the headline rows of the first seed by AutoAttack as well, and models with a purifier also without it.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.measuring import Stage
+from benchmarks.results import ROOT
 from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text
 from vidrobust.data.dataset import DataConfig, VideoClips, load
@@ -79,22 +77,29 @@ class Work:
         return content_key([self.method, self.epochs, self.seed, self.split])
 
 
-def main() -> None:
-    """Do what is missing, or print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    if not options.table:
-        load(DATA)  # once, before the processes look for it
-        with ProcessPoolExecutor(options.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            list(pool.map(standard, range(SEEDS), [options.out] * SEEDS))
-            tried = [Work(text, EPOCHS, 0, split="val") for name in ("TRADES", "MART") for text in with_betas(name)]
-            list(pool.map(done, tried, [options.out] * len(tried)))
-            everything = list(dict.fromkeys(plan(options.out)))
-            list(pool.map(done, everything, [options.out] * len(everything)))
-    print_tables(options.out)
+def measure(stage: Stage) -> None:
+    """Train and evaluate what is missing, by two processes, then take down the tables."""
+    out = ROOT / "runs" / ("benchmark-methods-tiny" if stage.tiny else "benchmark-methods")
+    if stage.tiny:
+        _tiny(stage, out)
+        return
+    load(DATA)  # once, before the processes look for it
+    with ProcessPoolExecutor(2, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        list(pool.map(standard, range(SEEDS), [out] * SEEDS))
+        tried = [Work(text, EPOCHS, 0, split="val") for name in ("TRADES", "MART") for text in with_betas(name)]
+        list(pool.map(done, tried, [out] * len(tried)))
+        everything = list(dict.fromkeys(plan(out)))
+        list(pool.map(done, everything, [out] * len(everything)))
+    tables(stage, out)
+
+
+def _tiny(stage: Stage, out: Path) -> None:
+    """One method, trained for one epoch on few clips."""
+    data, work = load(replace(DATA, train=20, val=10, test=10)), Work(STRONG, 1, 0)
+    fit(build("r3d-small", len(data.classes)), data, STRONG, epochs=1, out=out / work.key)
+    assess(out / work.key, work, data, 0.0)
+    rows = list(read_json_lines(out / work.key / "assessed.jsonl"))
+    stage.add(kind="figure", row="at equal epochs", what="table", value=line(STRONG, 1, rows))
 
 
 def with_betas(name: str) -> list[str]:
@@ -176,32 +181,31 @@ def assess(folder: Path, work: Work, data: VideoClips, seconds: float) -> None:
     append_lines(file, [{**about, **row, "attack": name} for name, row in zip(["none", *names], rows, strict=True)])
 
 
-def print_tables(out: Path) -> None:
-    """All tables as Markdown."""
+def tables(stage: Stage, out: Path) -> None:
+    """The tables of docs/methods.md, a row a method."""
     rows = [row for file in sorted(out.glob("*/assessed.jsonl")) for row in read_json_lines(file)]
     tested = [row for row in rows if row["split"] == "test"]
-    ways = (("equal epochs", lambda method: EPOCHS), ("equal compute", equal_epochs))
-    for title, epochs_of in ways:
-        print(f"\n## At {title}\n")
-        print("| method | epochs | seeds | clean | PGD ε=4 | PGD ε=8 | AutoAttack ε=8 | CPU min |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for method in ("standard", *headlines(out), *others(out)):
-            print(line(method, 15 if method == "standard" else epochs_of(method), tested))
-    print("\n## Differences\n\n| clean, PGD ε=4, PGD ε=8 | at equal epochs | at equal compute |\n| --- | --- | --- |")
-    for one, other in PAIRS:
-        cells = [difference(one, other, epochs_of, tested) for _, epochs_of in ways]
-        print(f"| `{one}` − `{other}` | {' | '.join(cells)} |")
-    print("\n## Through the purifier and blind to it\n")
-    print(
-        "| method | epochs | clean | PGD ε=4 | blind | PGD ε=8 | blind |\n| --- | --- | --- | --- | --- | --- | --- |"
+    ways: tuple[tuple[str, Callable[[str], int]], ...] = (
+        ("equal epochs", lambda method: EPOCHS),
+        ("equal compute", equal_epochs),
     )
+
+    def add(row: str, value: dict[str, Any]) -> None:
+        stage.add(kind="figure", row=row, what="table", value=value)
+
+    for title, epochs_of in ways:
+        for method in ("standard", *headlines(out), *others(out)):
+            add(f"at {title}", line(method, 15 if method == "standard" else epochs_of(method), tested))
+    for one, other in PAIRS:
+        cells = {f"at {title}": difference(one, other, epochs_of, tested) for title, epochs_of in ways}
+        add("differences of clean, PGD ε=4, PGD ε=8", {"methods": f"`{one}` − `{other}`", **cells})
     for method in (text for text in OTHERS if text.startswith(("APE", "GAT"))):
         for epochs in dict.fromkeys((EPOCHS, equal_epochs(method))):
-            print(purified_line(method, epochs, tested))
-    print("\n## On validation\n\n| method | clean | PGD ε=4 | PGD ε=8 |\n| --- | --- | --- | --- |")
+            add("through the purifier and blind to it", purified_line(method, epochs, tested))
+    validated = [row for row in rows if row["split"] == "val"]
     for text in (*with_betas("TRADES"), *with_betas("MART")):
-        found = by_attack(text, EPOCHS, [row for row in rows if row["split"] == "val"])
-        print(f"| `{text}` | {' | '.join(accuracy(found[name]) for name in ('none', *ATTACKS))} |")
+        found = by_attack(text, EPOCHS, validated)
+        add("on validation", {"method": f"`{text}`", **{name: accuracy(found[name]) for name in ("none", *ATTACKS)}})
 
 
 def by_attack(method: str, epochs: int, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -213,20 +217,20 @@ def by_attack(method: str, epochs: int, rows: list[dict[str, Any]]) -> dict[str,
     return found
 
 
-def line(method: str, epochs: int, rows: list[dict[str, Any]]) -> str:
+def line(method: str, epochs: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One row of a table: each accuracy over all seeds' clips, its interval, and the seeds' standard deviation."""
     found = by_attack(method, epochs, rows)
     minutes = [row["cpu_seconds"] / 60 for row in found["none"]]
     spent = f"{sum(minutes) / len(minutes):.1f}" if minutes else "–"
-    cells = [accuracy(found[name]) for name in ("none", *ATTACKS, STRONGEST)]
-    return f"| `{method}` | {epochs} | {len(minutes)} | {' | '.join(cells)} | {spent} |"
+    cells = {name: accuracy(found[name]) for name in ("none", *ATTACKS, STRONGEST)}
+    return {"method": f"`{method}`", "epochs": epochs, "seeds": len(minutes), **cells, "CPU min": spent}
 
 
-def purified_line(method: str, epochs: int, rows: list[dict[str, Any]]) -> str:
+def purified_line(method: str, epochs: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Each attack beside the same one made without knowing of the purifier."""
     found = by_attack(method, epochs, rows)
     names = ["none", *(name for attack in ATTACKS for name in (attack, f"{attack}, blind"))]
-    return f"| `{method}` | {epochs} | {' | '.join(accuracy(found[name]) for name in names)} |"
+    return {"method": f"`{method}`", "epochs": epochs, **{name: accuracy(found[name]) for name in names}}
 
 
 def difference(one: str, other: str, epochs_of: Callable[[str], int], rows: list[dict[str, Any]]) -> str:
@@ -254,7 +258,3 @@ def accuracy(rows: list[dict[str, Any]]) -> str:
     spread = math.sqrt(sum((share - mean) ** 2 for share in shares) / (len(shares) - 1)) if len(shares) > 1 else 0.0
     seeds = f", sd {spread:.1f}" if len(shares) > 1 else ""
     return f"{100 * correct / clips:.1f} [{100 * low:.0f}, {100 * high:.0f}] of {clips}{seeds}"
-
-
-if __name__ == "__main__":
-    main()
