@@ -12,9 +12,10 @@ from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
+from vidrobust.evaluation.consistency import check_consistency
 from vidrobust.evaluation.judging import clean_answers, run_stage, start_case
 from vidrobust.models.diagnosis import self_test
-from vidrobust.results.numbers.verdict import Verdict
+from vidrobust.results.numbers.verdict import Measured, Verdict
 from vidrobust.study.judgement import seconds_a_gradient
 from vidrobust.study.judging import Opened
 from vidrobust.threats import L2, Linf, Threat, Universal
@@ -190,6 +191,18 @@ def test_what_is_wrong_is_named(name: str, base: nn.Module, shown: tuple[Tensor,
     make, rule = UNSEEN[name]
     verdict, _ = judged(make(base, *shown).eval(), *shown, EPS)
     assert rule in rules(verdict)
+
+
+def test_a_memory_of_answers_is_told_from_a_model_without_one(base: nn.Module, shown: tuple[Tensor, Tensor]) -> None:
+    """By the question that looks for it alone: no attack, and no other check, has a part in it."""
+
+    def drift(model: nn.Module) -> Measured:
+        (found,) = [one for one in check_consistency(model.eval(), *shown).measured if one.name == "drift"]
+        return found
+
+    assert drift(base).count == 0
+    remembered = drift(Remembering(base))
+    assert remembered.count > 0 and remembered.told == "clips like them had been asked about"
 
 
 def rules(verdict: Verdict) -> set[str]:
