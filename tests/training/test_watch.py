@@ -37,7 +37,7 @@ def verdicts(*counts: tuple[int, int]) -> Iterator[dict[str, Any]]:
 
 def run(data: VideoClips, monkeypatch: pytest.MonkeyPatch, watch: Watch, *counts: tuple[int, int], **how: Any) -> Any:
     found = verdicts(*counts)
-    monkeypatch.setattr(fitting, "look", lambda *given, watch: [next(found)])
+    monkeypatch.setattr(fitting, "watch_rows", lambda *given, watch: [next(found)])
     small = VideoClips(data.folder, data.config, data.train.subset(range(32)), data.val, data.test.subset(range(8)))
     return fit(build("r3d-small", 10), small, "FGSM-RS(ε=8)", epochs=len(counts), batch=16, watch=watch, **how)
 
@@ -61,7 +61,7 @@ def test_train_and_validation_are_watched_and_test_never_is(
         seen.append(set(clips.videos))
         return true(model, clips, *rest, **how)
 
-    monkeypatch.setattr(fitting, "look", spy)
+    monkeypatch.setattr(fitting, "watch_rows", spy)
     small = VideoClips(small_data.folder, small_data.config, small_data.train.subset(range(32)), *rest_of(small_data))
     rows = fit(build("r3d-small", 10), small, epochs=2, batch=16, watch=WATCH).rows
     looks = [row for row in rows if row["kind"] == "watch"]
@@ -112,7 +112,7 @@ def test_the_average_is_what_is_looked_at_and_kept(small_data: VideoClips, monke
     ends = []
     for method in ("AT(ε=8,α=8,i=1)", "AT(ε=8,α=8,i=1)+EMA(τ=0.9)"):
         found = verdicts((5, 5), (6, 6), (6, 6))
-        monkeypatch.setattr(fitting, "look", lambda *given, watch, found=found: [next(found)])
+        monkeypatch.setattr(fitting, "watch_rows", lambda *given, watch, found=found: [next(found)])
         small = VideoClips(
             small_data.folder, small_data.config, small_data.train.subset(range(32)), *rest_of(small_data)
         )
