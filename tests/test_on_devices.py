@@ -65,6 +65,9 @@ class Few:
     def centre(self, indices: Any) -> Tensor:
         return self.clips[torch.as_tensor(indices)]
 
+    def place(self, index: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        return (0, 7), (0, 0, 16, 16)
+
     def augmented(self, indices: Tensor, generator: torch.Generator, part: Tensor | None = None) -> Tensor:
         return self.clips[indices if part is None else indices[part]]
 

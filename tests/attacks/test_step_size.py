@@ -35,7 +35,7 @@ def sweeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         seen.append(alpha)
         return real(run, alpha, steps)
 
-    monkeypatch.setattr(step_size, "trajectory", spy)
+    monkeypatch.setattr(step_size, "loss_trajectory", spy)
     return seen
 
 

@@ -81,7 +81,7 @@ def test_what_is_printed_of_a_profile_is_the_profile(name: str, vidrobust: Comma
 def test_what_is_printed_of_a_recipe_is_the_recipe(name: str, vidrobust: Command) -> None:
     printed = yaml.safe_load(vidrobust("train", "--recipe", name, "--print_config")[1])
     recipe = TRAININGS[name]()
-    assert printed["fit"] | {field: printed[field] for field in ("epochs", "batch", "lr")} == asdict(recipe.fit)
+    assert printed["fit"] | {field: printed[field] for field in ("epochs", "batch", "lr", "augment")} == asdict(recipe.fit)
     assert (printed["model"], printed["clips"]["frames"]) == (recipe.model, recipe.clips.frames)
 
 
@@ -101,7 +101,7 @@ def test_a_preset_may_be_named_by_a_file_and_options_override_it(name: str, vidr
 @pytest.mark.parametrize("verb", ["study", "train"])
 def test_help_tells_the_defaults_of_the_preset(verb: str, vidrobust: Command) -> None:
     preset, option, default = {
-        "study": (("--profile", "full"), "--standard.epochs", 15),
+        "study": (("--profile", "full"), "--adversarial.epochs", 10),
         "train": (("--recipe", "hmdb51-resnext101-64f"), "--epochs", 30),
     }[verb]
     said = vidrobust(verb, *preset, "--help")[1]

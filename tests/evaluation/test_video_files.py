@@ -42,7 +42,12 @@ class Brightness(nn.Module):
 
 
 def few(data: VideoClips) -> Clips:
-    return data.test.subset([0, 1, 2])
+    """Three clips of the first class that are nearly as bright: a small change of brightness reaches the darkest."""
+    first = data.test.subset((data.test.labels == data.test.labels[0]).nonzero()[:, 0].tolist())
+    bright = first.longer(MARGIN).centre(range(len(first))).mean((1, 2, 3, 4))
+    order = bright.argsort()
+    start = int((bright[order[2:]] - bright[order[:-2]]).argmin())
+    return first.subset(order[start : start + 3].tolist())
 
 
 def model_of(clips: Clips) -> nn.Module:

@@ -15,6 +15,7 @@ from vidrobust.runs.rows import append_lines
 Command = Callable[..., tuple[int, str, str]]
 OLD = Path(__file__).parent / "run-0.1.0"
 LINES = (OLD / "rows.jsonl").read_bytes().splitlines(keepends=True)
+WRITTEN = ("--config", OLD / "config.json", "--clips.version", 1)  # the configuration is from before versions of motion
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def old(tmp_path: Path) -> Path:
 
 def resumed(run: Path, vidrobust: Command) -> list[bytes]:
     """The lines of its rows after the same study was run again, which has all its jobs."""
-    code, _, err = vidrobust("study", "--config", OLD / "config.json", "--workers", 1, "--out", run)
+    code, _, err = vidrobust("study", *WRITTEN, "--workers", 1, "--out", run)
     assert code == 0, err
     return (run / "rows.jsonl").read_bytes().splitlines(keepends=True)
 
@@ -58,7 +59,7 @@ def test_rows_of_an_evaluation_amid_a_killed_study_cost_none_of_its_own(
 def test_a_deleted_line_comes_back_and_no_other_is_doubled(deleted: int, old: Path, vidrobust: Command) -> None:
     damaged = [*LINES[:deleted], LINES[deleted][:20] + b"\n", *LINES[deleted + 1 :]]
     (old / "rows.jsonl").write_bytes(b"".join(damaged))
-    code, _, err = vidrobust("study", "--config", OLD / "config.json", "--workers", 1, "--out", old)
+    code, _, err = vidrobust("study", *WRITTEN, "--workers", 1, "--out", old)
     assert code == 1
     assert f"line {deleted + 1} is damaged" in err
     assert "Delete the line" in err

@@ -35,6 +35,9 @@ from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
 FORMAT = 1
 """Version of the layout above; a run of another format is refused, never guessed at."""
 
+BEFORE: Mapping[str, Any] = {"augment": "", "version": 1}
+"""What a configuration means that was written before it had these fields: of ``motion`` there was one version."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -226,10 +229,13 @@ def config_differences(old: object, new: object, name: str = "") -> list[tuple[s
 
     >>> config_differences({"a": {"b": 1}}, {"a": {"b": 2}})
     [('a.b', 1, 2)]
+    >>> config_differences({"clips": {}}, {"clips": {"version": 1}})
+    []
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in sorted({*old, *new}):
-            found += config_differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+            before = old.get(key, BEFORE.get(key))
+            found += config_differences(before, new.get(key), f"{name}.{key}" if name else str(key))
         return found
     return [] if old == new else [(name, old, new)]

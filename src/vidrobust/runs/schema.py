@@ -464,9 +464,9 @@ def row_identity(row: dict[str, Any]) -> Hashable:
 
     >>> old = {"kind": "robustness", "model": "standard", "seed": 0, "split": "test", "eps": 8.0, "alpha": 2.0,
     ...        "steps": 10, "clips": 100, "correct": 40}
-    >>> identity(old) == identity({**old, "correct": 41, "attack": "PGD(ε=8,α=α*,i=10)", "norm": "Linf"})
+    >>> row_identity(old) == row_identity({**old, "correct": 41, "attack": "PGD(ε=8,α=α*,i=10)", "norm": "Linf"})
     True
-    >>> identity(old) == identity({**old, "norm": "L2"})
+    >>> row_identity(old) == row_identity({**old, "norm": "L2"})
     False
     """
     kind = KINDS.get(row["kind"])

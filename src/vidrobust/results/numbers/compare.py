@@ -65,7 +65,7 @@ def point_difference(first: Point, second: Point) -> Difference:
     is Newcombe's over the clips, which takes the clips of the two as unrelated: where they are the same it is wide.
 
     >>> one, two = Point(8, 50, 100, ((0, 0.5),)), Point(8, 70, 100, ((0, 0.7),))
-    >>> found = difference(one, two)
+    >>> found = point_difference(one, two)
     >>> round(found.value, 2), round(found.low, 3), round(found.high, 3), found.over
     (0.2, 0.064, 0.326, 'clips')
     """
