@@ -25,7 +25,7 @@ LONGEST = 1000
 LARGEST_SEED = 2**32 - 1
 
 UNTIL_DECIDED = "until-decided"
-"""Instead of a number of seeds: as many as the claims need."""
+"""As many seeds as the claims need, instead of a number."""
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> None:
