@@ -47,7 +47,8 @@ def test_rows_of_weights_that_have_changed_take_the_place_of_the_old(
     after = evaluate("--attack", two)
     assert [(attack, alpha) for attack, alpha, _ in after] == [("none", 0), (two, 2)]  # type: ignore[misc]
     assert {weights for _, _, weights in before}.isdisjoint({weights for _, _, weights in after})  # type: ignore[misc]
-    assert len(list(read_json_lines(tmp_path / "R" / "rows.jsonl"))) == 2 + 2 + 2  # data set and manifest, and two of each weights
+    rows = list(read_json_lines(tmp_path / "R" / "rows.jsonl"))
+    assert len(rows) == 2 + 2 + 2  # data set and manifest, and two of each weights
 
 
 def test_another_step_size_is_another_attack(evaluate: Callable[..., list[object]], tmp_path: Path) -> None:
