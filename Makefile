@@ -22,7 +22,7 @@ test: .venv/installed-dev
 test-long: .venv/installed-dev tests/tools/node_modules
 	scripts/check long
 	PYTHON=$(PYTHON) scripts/test-ecosystem
-	PYTHON=$(PYTHON) scripts/test-wheel
+	PYTHON=$(PYTHON) scripts/test-wheel lowest
 
 test-ecosystem:
 	PYTHON=$(PYTHON) scripts/test-ecosystem
