@@ -71,6 +71,6 @@ frame = clips.shape[2] // 2
 added = 0.5 + 64 * (result.clips - clips)
 fig, axes = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
 for axis, shown, title in zip(axes, (clips, added, result.clips), ("clean", "added × 64", "attacked"), strict=True):
-    axis.imshow(shown[0, :, frame].permute(1, 2, 0).clamp(0, 1))
+    axis.imshow(shown[0, :, frame].permute(1, 2, 0).clamp(0, 1).numpy())
     axis.set_title(title)
     axis.axis("off")
