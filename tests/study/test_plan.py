@@ -100,7 +100,7 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(small_motion: Path, tmp_path
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers
     code, _, err = finish(process)
     assert code == 130
-    assert "the same command goes on" in err
+    assert "go on from what is finished" in err
     assert "Traceback" not in err
 
 
