@@ -1,4 +1,4 @@
-"""Every kind of page under axe-core in a real browser, light and dark: no serious finding, and none critical.
+"""Every kind of page but the deck under axe-core in a browser, light and dark: no serious or critical finding.
 
 axe-core comes from npm: ``npm ci --prefix tests/tools``, which CI and ``make test-long`` run.
 """
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from helpers.judgement_records import record, stored
 
-from vidrobust.results.pages.deck import deck, standard_script
 from vidrobust.results.pages.judgement import page as judgement_page
 from vidrobust.results.pages.leaderboard import leaderboard
 from vidrobust.results.pages.report import report
@@ -42,7 +41,6 @@ def pages(synthetic, tmp_path_factory) -> dict[str, str]:
         synthetic.rows(seeds=1) + synthetic.several_attacks(synthetic.QUICK) + synthetic.several_views(synthetic.QUICK)
     )
     runs = [synthetic.write(folder / name, rows) for name in ("one", "other")]
-    (folder / "talk.md").write_text(standard_script(rows) + "\n---\n\n# Clips\n\n{{player}}\n")
     trusted = record(DISTANCES)
     curve = [[eps, sum(size is None or size > eps for size in DISTANCES)] for eps in (0, 2, 4, 8, 16)]
     trusted["threats"][0] |= {"curve": curve, "attacks": {"PGD": "PGD(ε=8)"}, "standing": {"PGD": 7}}
@@ -52,7 +50,6 @@ def pages(synthetic, tmp_path_factory) -> dict[str, str]:
     made = {
         "report": report(runs[0]),
         "report of two": report(runs, folder / "two.html"),
-        "deck": deck(runs[0], script=folder / "talk.md"),
         "judgement": judgement_page(judged[0]),
         "judgement that doubts": judgement_page(judged[1]),
         "leaderboard": leaderboard(folder / "board")[0],
@@ -98,19 +95,6 @@ def test_a_report(name: str, pages: dict[str, str], page: Any) -> None:
 def test_a_judgement_and_a_leaderboard(name: str, pages: dict[str, str], page: Any) -> None:
     page.goto(pages[name])
     assert findings(page) == []
-
-
-def test_each_slide_of_the_deck(pages: dict[str, str], page: Any) -> None:
-    page.goto(pages["deck"])
-    page.wait_for_function("window.Reveal && Reveal.isReady()")
-    found, dark = [], page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    for number in range(int(dark), page.evaluate("Reveal.getTotalSlides()"), 2):  # axe takes seconds: half in each
-        page.evaluate(f"Reveal.slide({number})")
-        for plot in page.locator("section.present figure .plot").all():
-            plot.and_(page.locator(".js-plotly-plot")).wait_for()
-        page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
-        found += findings(page)
-    assert found == []
 
 
 @pytest.mark.parametrize("name", ["index", "judge"])
