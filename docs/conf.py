@@ -12,7 +12,7 @@ from sphinx_gallery.sorting import ExplicitOrder
 from vidrobust.models.zoo import zoo_models
 from vidrobust.notation.families import FAMILIES, Family
 from vidrobust.results.judgements.record import read_judgement
-from vidrobust.results.numbers.verdict import RULES
+from vidrobust.results.numbers.rules import RULES
 
 project = "vidrobust"
 author = "vidrobust contributors"

@@ -15,7 +15,8 @@ from vidrobust.data.given import Given
 from vidrobust.evaluation.consistency import check_consistency
 from vidrobust.evaluation.judging import clean_answers, run_stage, start_case
 from vidrobust.models.diagnosis import self_test
-from vidrobust.results.numbers.verdict import Measured, Verdict
+from vidrobust.results.numbers.rules import Measured
+from vidrobust.results.numbers.verdict import Verdict
 from vidrobust.study.judgement import seconds_a_gradient
 from vidrobust.study.judging import Opened
 from vidrobust.threats import L2, Linf, Threat, Universal

@@ -23,7 +23,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.attacked_model import AttackedModel
 from vidrobust.evaluation.worst_case import WorstCase, single_eps
 from vidrobust.losses import margin
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ import torch
 
 from vidrobust.evaluation.ensemble import BLACK_BOX, Ensemble
 from vidrobust.evaluation.worst_case import WorstCase, single_eps
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor

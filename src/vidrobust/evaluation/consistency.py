@@ -14,7 +14,7 @@ from vidrobust.evaluation.clips import device_of
 from vidrobust.fast.inference import are_probabilities
 from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:

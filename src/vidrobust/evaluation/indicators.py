@@ -2,7 +2,7 @@
 
 The six indicators of attack failure (Pintor, Demontis, Sotgiu, Demetrio, Pineau, Biggio and Roli, NeurIPS 2022), each
 as a count of clips; and whether a gradient keeps what it promises. What each count means, and from where on it speaks,
-is in :data:`vidrobust.results.numbers.verdict.RULES`.
+is in :data:`vidrobust.results.numbers.rules.RULES`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.evaluation.worst_case import WorstCase, single_eps
 from vidrobust.losses import margin
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 from vidrobust.threats import Linf, WholeClip
 
 if TYPE_CHECKING:

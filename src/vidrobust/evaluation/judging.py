@@ -20,7 +20,7 @@ from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
 from vidrobust.evaluation.indicators import gradient_indicators, indicators, unconstrained
 from vidrobust.evaluation.straight_through import gradient_to_follow
 from vidrobust.evaluation.worst_case import WorstCase, calibrated_alpha, nearest, single_eps
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor

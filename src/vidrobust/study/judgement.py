@@ -21,7 +21,7 @@ from vidrobust.losses import margin
 from vidrobust.models.diagnosis import self_test
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.results.judgements.record import Judgement
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 from vidrobust.runs.directory import Run
 from vidrobust.study.engines import Engine, Where, open_engine
 from vidrobust.study.engines.here import Here

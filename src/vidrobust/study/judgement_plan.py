@@ -16,8 +16,8 @@ from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.fields import _plain, in_levels
 from vidrobust.evaluation.judging import STAGES
 from vidrobust.notation.units import check_eps
+from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.statistics import accuracy_estimate
-from vidrobust.results.numbers.verdict import Measured
 from vidrobust.study.jobs import Job, job_key
 from vidrobust.study.judging import COSTS, AnswerClean, AttackStage, JudgementSubject, JudgeVideos
 from vidrobust.study.judging_corruptions import JudgeCorruption, corruption_jobs

@@ -22,15 +22,8 @@ from vidrobust.results.judgements.record import (
     write_judgement,
 )
 from vidrobust.results.judgements.schema import VERSION
-from vidrobust.results.numbers.verdict import (
-    RULES,
-    Measured,
-    add_up,
-    better_class_order,
-    chance_accuracy,
-    missing_sources,
-    verdict,
-)
+from vidrobust.results.numbers.rules import RULES, Measured
+from vidrobust.results.numbers.verdict import add_up, better_class_order, chance_accuracy, missing_sources, verdict
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.jobs import Job, device, job_key
 from vidrobust.study.judging import JudgeVideos, recall

@@ -25,7 +25,7 @@ from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.judging import check_drift, clean_answers, missing_attacks, run_stage, start_case
 from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.models.fingerprint import fingerprint
-from vidrobust.results.numbers.verdict import Measured
+from vidrobust.results.numbers.rules import Measured
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.jobs import Job, Place, device, open_data

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vidrobust.results.numbers.verdict import (
-    RULES,
-    Measured,
-    add_up,
-    better_class_order,
-    chance_accuracy,
-    missing_sources,
-    verdict,
-)
+from vidrobust.results.numbers.rules import RULES, Measured
+from vidrobust.results.numbers.verdict import add_up, better_class_order, chance_accuracy, missing_sources, verdict
 
 
 def smallest(name: str, of: int) -> int:

@@ -16,8 +16,8 @@ import numpy as np
 
 from vidrobust.errors import RunError
 from vidrobust.results.judgements.schema import VERSION, faults
+from vidrobust.results.numbers.rules import RULES, Measured
 from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
-from vidrobust.results.numbers.verdict import RULES, Measured
 from vidrobust.runs.files import refuse_irregular, write_atomic
 
 NAME = "judgement.json"
