@@ -12,110 +12,26 @@ from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidrobust.runs.fields import (
+    WORDS,
+    FieldCheck,
+    either,
+    is_clips,
+    is_count,
+    is_digits,
+    is_files,
+    is_flag,
+    is_none,
+    is_number,
+    is_ranking,
+    is_retried,
+    is_size,
+    is_text,
+    is_whole,
+    list_of,
+    table_of,
+)
 from vidrobust.runs.keys import content_key, dumps
-
-LARGEST = 1e12
-"""No number of a row is larger than this; what is larger is damage."""
-
-FieldCheck = Callable[[Any], bool]
-
-
-def _number(value: object) -> bool:
-    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]  # NaN fails too
-
-
-def _size(value: object) -> bool:
-    return _number(value) and value >= 0  # type: ignore[operator]
-
-
-def _count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= LARGEST
-
-
-def _whole(value: object) -> bool:
-    return type(value) is int and abs(value) <= 2**63
-
-
-def _text(value: object) -> bool:
-    return type(value) is str
-
-
-def _flag(value: object) -> bool:
-    return type(value) is bool
-
-
-def _digits(value: object) -> bool:
-    return type(value) is str and not value.strip("01")
-
-
-def _list_of(check: FieldCheck) -> FieldCheck:
-    return lambda value: type(value) is list and all(map(check, value))
-
-
-def _table_of(check: FieldCheck) -> FieldCheck:
-    return lambda value: type(value) is dict and all(map(check, value.values()))
-
-
-def _either(*checks: FieldCheck) -> FieldCheck:
-    return lambda value: any(check(value) for check in checks)
-
-
-def _none(value: object) -> bool:
-    return value is None
-
-
-def _ranking(value: object) -> bool:
-    """``[[class, probability], …]``, at least one."""
-    pairs = _list_of(lambda pair: type(pair) is list and len(pair) == 2 and _text(pair[0]) and _number(pair[1]))
-    return pairs(value) and bool(value)
-
-
-def _retried(value: object) -> bool:
-    """``{"loss": …, "clips": …, "broken": …}``."""
-    if type(value) is not dict or set(value) != {"loss", "clips", "broken"} or not _text(value["loss"]):
-        return False
-    return _count(value["clips"]) and _count(value["broken"]) and value["broken"] <= value["clips"]
-
-
-def _files(value: object) -> bool:
-    """``[{"file": …, "reason": …}, …]``."""
-    return _list_of(lambda item: _table_of(_text)(item) and {"file", "reason"} <= set(item))(value)
-
-
-_CLIP: dict[str, FieldCheck] = {
-    "video": _text,
-    "source": _text,
-    "label": _count,
-    "frames": _list_of(_whole),
-    "crop": _list_of(_whole),
-    "sha256": _text,
-}
-"""A clip of a manifest."""
-
-
-def _clips(value: object) -> bool:
-    """``[{"video": …, "source": …, …}, …]``."""
-
-    def whole(clip: Any) -> bool:
-        return type(clip) is dict and clip.keys() == _CLIP.keys() and all(_CLIP[name](clip[name]) for name in _CLIP)
-
-    return _list_of(whole)(value)
-
-
-WORDS: dict[FieldCheck, str] = {
-    _number: "a number",
-    _size: "a number of at least 0",
-    _count: "a count",
-    _whole: "a whole number",
-    _text: "text",
-    _flag: "true or false",
-    _digits: "a digit 0 or 1 for each clip",
-    _ranking: "a list of classes with their probabilities",
-    _files: "a list of files with reasons",
-    _clips: "a list of clips with video, source, label, frames, crop and sha256",
-    _retried: "a loss with the clips attacked again under it, and those of them that broke",
-}
-"""How a type is called in messages."""
 
 
 @dataclass(frozen=True)
@@ -192,27 +108,28 @@ def _radii(row: dict[str, Any]) -> str | None:
     return "radius has not one number for each clip, 0 for each that is not certified to be right"
 
 
-_MODEL: dict[str, FieldCheck] = {"model": _text, "seed": _whole}
-_BUDGET: dict[str, FieldCheck] = {"eps": _size, "alpha": _size, "steps": _count}
+_MODEL: dict[str, FieldCheck] = {"model": is_text, "seed": is_whole}
+_BUDGET: dict[str, FieldCheck] = {"eps": is_size, "alpha": is_size, "steps": is_count}
 _THREAT: dict[str, FieldCheck] = {
-    "attack": _text,
-    "search": _text,
-    "norm": _text,
-    "support": _text,
-    "loss": _text,
-    "targeted": _flag,
-    "defence": _text,
-    "blind": _flag,
-    "clips_of": _text,
+    "attack": is_text,
+    "search": is_text,
+    "norm": is_text,
+    "support": is_text,
+    "loss": is_text,
+    "targeted": is_flag,
+    "defence": is_text,
+    "blind": is_flag,
+    "clips_of": is_text,
 }
-_MEASURED = {**_MODEL, "split": _text, **_BUDGET, "clips": _count, **_THREAT}
+_SWEPT = {**_MODEL, "split": is_text, "eps": is_size, "clips": is_count, "surface": is_flag, "clips_of": is_text}
+_MEASURED = {**_MODEL, "split": is_text, **_BUDGET, "clips": is_count, **_THREAT}
 _OUTCOME: dict[str, FieldCheck] = {
-    "correct": _count,
-    "survived": _digits,
-    "no_gradient": _count,
-    "retried": _retried,
-    "cascade": _list_of(_number),
-    "sources": _count,
+    "correct": is_count,
+    "survived": is_digits,
+    "no_gradient": is_count,
+    "retried": is_retried,
+    "cascade": list_of(is_number),
+    "sources": is_count,
 }
 _LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "cascade", "sources"))
 _WITHIN = (("correct", "clips"), ("no_gradient", "clips"))
@@ -220,42 +137,38 @@ _WITHIN = (("correct", "clips"), ("no_gradient", "clips"))
 KINDS: dict[str, Kind] = {
     "dataset": Kind(
         {
-            "name": _text,
-            "clips": _table_of(_count),
-            "frames": _count,
-            "size": _count,
-            "contrast": _either(_list_of(_number), _none),
+            "name": is_text,
+            "clips": table_of(is_count),
+            "frames": is_count,
+            "size": is_count,
+            "contrast": either(list_of(is_number), is_none),
         },
         {
-            "layout": _text,
-            "classes": _list_of(_text),
-            "groups": _table_of(_count),
-            "skipped": _files,
-            "damaged": _files,
-            "missing": _count,
-            "photographs": _list_of(_text),
+            "layout": is_text,
+            "classes": list_of(is_text),
+            "groups": table_of(is_count),
+            "skipped": is_files,
+            "damaged": is_files,
+            "missing": is_count,
+            "photographs": list_of(is_text),
         },
         frozenset(("contrast", "layout", "skipped", "damaged", "missing", "groups", "photographs")),
     ),
     "accuracy": Kind(
-        {**_MODEL, "split": _text, "clips": _count, "clips_of": _text},
-        {"top1": _count, "top5": _count, "k": _count, "right": _digits, "within": _digits},
+        {**_MODEL, "split": is_text, "clips": is_count, "clips_of": is_text},
+        {"top1": is_count, "top5": is_count, "k": is_count, "right": is_digits, "within": is_digits},
         frozenset(("right", "within", "clips_of")),
         at_most=(("top1", "clips"), ("top5", "clips")),
         agree=_right,
     ),
-    "manifest": Kind(
-        {"clips_of": _text},
-        {"clips": _count, "list": _clips},
-        agree=_of_its_clips,
-    ),
+    "manifest": Kind({"clips_of": is_text}, {"clips": is_count, "list": is_clips}, agree=_of_its_clips),
     "trajectory": Kind(
-        {**_MODEL, "split": _text, "eps": _size, "alpha": _size, "clips": _count, "surface": _flag, "clips_of": _text},
+        {**_SWEPT, "alpha": is_size},
         {
-            "loss": _list_of(_number),
-            "correct": _list_of(_count),
-            "clip_loss": _table_of(_list_of(_number)),
-            "no_gradient": _count,
+            "loss": list_of(is_number),
+            "correct": list_of(is_count),
+            "clip_loss": table_of(list_of(is_number)),
+            "no_gradient": is_count,
         },
         frozenset(("split", "surface", "clip_loss", "no_gradient", "clips_of")),
         lengths=("loss",),
@@ -263,132 +176,132 @@ KINDS: dict[str, Kind] = {
         agree=_steps,
     ),
     "step_size": Kind(
-        {**_MODEL, "split": _text, "eps": _size, "steps": _count, "clips": _count, "surface": _flag, "clips_of": _text},
-        {"alpha": _size, "low": _size, "high": _size, "interior": _flag, "sources": _count},
+        {**_SWEPT, "steps": is_count},
+        {"alpha": is_size, "low": is_size, "high": is_size, "interior": is_flag, "sources": is_count},
         frozenset(("split", "surface", "clips_of", "model", "seed", "sources")),
     ),
     "epoch": Kind(
-        {**_MODEL, "epoch": _count},
+        {**_MODEL, "epoch": is_count},
         {
-            "epochs": _count,
-            "loss": _number,
-            "correct": _count,
-            "clips": _count,
+            "epochs": is_count,
+            "loss": is_number,
+            "correct": is_count,
+            "clips": is_count,
             **_BUDGET,
-            "gradient_norm": _number,
-            "last": _list_of(_number),
+            "gradient_norm": is_number,
+            "last": list_of(is_number),
         },
         frozenset(("gradient_norm", "last")),
         at_most=(("correct", "clips"),),
     ),
     "watch": Kind(
-        {**_MODEL, "epoch": _count, "split": _text, **_BUDGET, "clips": _count, "clips_of": _text},
-        {"clean": _count, "single": _count, "robust": _count, "loss": _number, "robust_loss": _number},
+        {**_MODEL, "epoch": is_count, "split": is_text, **_BUDGET, "clips": is_count, "clips_of": is_text},
+        {"clean": is_count, "single": is_count, "robust": is_count, "loss": is_number, "robust_loss": is_number},
         frozenset(("clips_of",)),
         at_most=(("clean", "clips"), ("single", "clips"), ("robust", "clips")),
     ),
     "stopped": Kind(
-        {**_MODEL, "epoch": _count},
-        {"best_epoch": _count, "reason": _text, "stop": _flag},
+        {**_MODEL, "epoch": is_count},
+        {"best_epoch": is_count, "reason": is_text, "stop": is_flag},
         frozenset(("stop",)),
     ),
     "fallback": Kind(
-        {**_MODEL, "epoch": _count},
-        {"best_epoch": _count, "reason": _text, "policy": _text},
+        {**_MODEL, "epoch": is_count},
+        {"best_epoch": is_count, "reason": is_text, "policy": is_text},
     ),
     "robustness": Kind(_MEASURED, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
-    "difficulty": Kind({**_MEASURED, "contrast": _number}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
+    "difficulty": Kind({**_MEASURED, "contrast": is_number}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
     "views": Kind(
         {
             **_MEASURED,
-            "level": _text,
-            "views": _either(_count, _text),
-            "videos": _count,
-            "average": _either(_text, _none),
-            "attacked": _text,
+            "level": is_text,
+            "views": either(is_count, is_text),
+            "videos": is_count,
+            "average": either(is_text, is_none),
+            "attacked": is_text,
         },
         _OUTCOME,
         _LACKED,
         at_most=_WITHIN,
         agree=_survivors,
     ),
-    "gap": Kind(
-        {"epoch": _count, **_MEASURED},
-        _OUTCOME,
-        _LACKED,
-        at_most=_WITHIN,
-        agree=_survivors,
-    ),
+    "gap": Kind({"epoch": is_count, **_MEASURED}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
     "certificate": Kind(
         {
             **_MODEL,
-            "split": _text,
-            "clips": _count,
-            "certificate": _text,
-            "norm": _text,
-            "support": _text,
-            "defence": _text,
-            "unit": _text,
-            "clips_of": _text,
+            "split": is_text,
+            "clips": is_count,
+            "certificate": is_text,
+            "norm": is_text,
+            "support": is_text,
+            "defence": is_text,
+            "unit": is_text,
+            "clips_of": is_text,
         },
-        {"correct": _count, "abstained": _count, "radius": _list_of(_size), "draws": _count, "sources": _count},
+        {
+            "correct": is_count,
+            "abstained": is_count,
+            "radius": list_of(is_size),
+            "draws": is_count,
+            "sources": is_count,
+        },
         at_most=(("correct", "clips"), ("abstained", "clips")),
         agree=_radii,
     ),
     "masking": Kind(
-        {**_MODEL, "clips": _count, "noise_eps": _size, "huge_eps": _size, "clips_of": _text},
-        {"zero_gradient": _count, "noise_correct": _count, "pgd_correct": _count, "huge_correct": _count},
+        {**_MODEL, "clips": is_count, "noise_eps": is_size, "huge_eps": is_size, "clips_of": is_text},
+        {"zero_gradient": is_count, "noise_correct": is_count, "pgd_correct": is_count, "huge_correct": is_count},
         frozenset(("clips_of",)),
         at_most=tuple((name, "clips") for name in ("zero_gradient", "noise_correct", "pgd_correct", "huge_correct")),
     ),
     "corruption": Kind(
         {
             **_MODEL,
-            "split": _text,
-            "convention": _text,
-            "corruption": _text,
-            "severity": _count,
-            "draws": _whole,
-            "clips": _count,
-            "clips_of": _text,
+            "split": is_text,
+            "convention": is_text,
+            "corruption": is_text,
+            "severity": is_count,
+            "draws": is_whole,
+            "clips": is_count,
+            "clips_of": is_text,
         },
         {
-            "group": _text,
-            "counted": _flag,
-            "correct": _count,
-            "survived": _digits,
-            "sources": _count,
-            "reference": _flag,
+            "group": is_text,
+            "counted": is_flag,
+            "correct": is_count,
+            "survived": is_digits,
+            "sources": is_count,
+            "reference": is_flag,
         },
         frozenset(("clips_of", "reference")),
         at_most=(("correct", "clips"),),
         agree=_corrupted,
     ),
     "corruption_example": Kind(
-        {"file": _text},
+        {"file": is_text},
         {
             **_MODEL,
-            "convention": _text,
-            "corruption": _text,
-            "severities": _list_of(_count),
-            "video": _text,
-            "label": _text,
-            "answers": _ranking,
+            "convention": is_text,
+            "corruption": is_text,
+            "severities": list_of(is_count),
+            "video": is_text,
+            "label": is_text,
+            "answers": is_ranking,
         },
         agree=_shown,
     ),
     "example": Kind(
-        {"file": _text},
+        {"file": is_text},
         {
-            "video": _text,
-            "label": _text,
-            "model": _text,
+            "video": is_text,
+            "label": is_text,
+            "model": is_text,
             **_BUDGET,
             **_THREAT,
-            "no_gradient": _count,
-            "gradients": _count,
-            "clean_top": _ranking,
-            "adversarial_top": _ranking,
+            "no_gradient": is_count,
+            "gradients": is_count,
+            "clean_top": is_ranking,
+            "adversarial_top": is_ranking,
         },
         frozenset((*_THREAT, "no_gradient", "gradients")),
     ),
@@ -442,7 +355,7 @@ def fault(row: object) -> str | None:
 
 def _rest(row: dict[str, Any], names: Set[str]) -> str | None:
     """What is wrong with fields that the kind does not list."""
-    if "weights" in row and not _text(row["weights"]):
+    if "weights" in row and not is_text(row["weights"]):
         return f"{row['kind'][:40]}: weights is not text"
     wrong = next((name for name in names if not _finite(row[name])), None)
     return None if wrong is None else f"{row['kind'][:40]}: {wrong[:40]} is not finite"

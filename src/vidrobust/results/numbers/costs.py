@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from vidrobust.runs.directory import Run
+from vidrobust.runs.fields import LARGEST
 from vidrobust.runs.rows import Row, numbered
-from vidrobust.runs.schema import LARGEST
 
 
 @dataclass(frozen=True)
