@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from abc import ABC, abstractmethod
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
@@ -44,7 +45,7 @@ VerbType = TypeVar("VerbType")
 Chosen = TypeVar("Chosen", bound="Verb")
 
 
-class Verb:
+class Verb(ABC):
     """The base of all verbs: frozen dataclasses whose fields are options, with what they do.
 
     Attributes:
@@ -66,9 +67,9 @@ class Verb:
         """
         return {}
 
+    @abstractmethod
     def run(self, console: Console) -> None:
         """Do it; what is printed is the result, what people should know on the way goes to the console."""
-        raise NotImplementedError
 
 
 def option(*, default: Any = MISSING, positional: bool = False, **how: Any) -> Any:

@@ -7,6 +7,7 @@ are in :mod:`vidrobust.study.trainings`, what is measured on their models in :mo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -58,7 +59,7 @@ class Place:
             raise RunError(f"{error} Here: delete {folder}, and run the same command again.") from error
 
 
-class Job:
+class Job(ABC):
     """The base of all jobs, which are frozen dataclasses.
 
     Attributes:
@@ -68,9 +69,9 @@ class Job:
     CALLED: ClassVar[str] = ""
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """The job in a few words, for the progress display."""
-        raise NotImplementedError
 
     @property
     def gradients(self) -> int:
@@ -86,9 +87,9 @@ class Job:
         """What people read when it has ended with these rows."""
         return self.title
 
+    @abstractmethod
     def run(self, place: Place) -> list[Row]:
         """Do it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,7 @@ def parse_threat(text: str) -> Threat:
     >>> parse_threat("Linf(8, Border(ratio=0.1))").support
     Border(ratio=0.1)
     """
-    found = re.fullmatch(
-        r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+-]+)\s*(/\s*255)?\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*", text
-    )
+    found = re.fullmatch(_THREAT, text)
     try:
         eps = float(found[2]) if found else math.nan
     except ValueError:

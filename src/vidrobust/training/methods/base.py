@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OneModel:
+class OneModel(ABC):
     """Base class of training methods; its defaults are those of methods that train only the model, with one optimiser.
 
     Attributes:
@@ -63,16 +64,16 @@ class OneModel:
         """Every loss is one forward pass of the model."""
         return True
 
-    def prepare(self, learner: Learner) -> None:
+    def prepare(self, learner: Learner) -> None:  # noqa: B027  # most methods have nothing to prepare
         """Nothing is trained besides the model."""
 
     def optimisers(self, learner: Learner, config: FitConfig) -> Mapping[str, Optimizer]:
         """One for the model."""
         return {"model": default_optimiser(learner.model, config)}
 
+    @abstractmethod
     def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
         """The losses of one batch."""
-        raise NotImplementedError
 
 
 def both(learner: Learner, clean: ClipTensor, attacked: ClipTensor) -> tuple[Logits, Logits]:
