@@ -19,7 +19,14 @@ from vidrobust.results.pages.judgement import lines, page
 from vidrobust.runs.wording import counted
 from vidrobust.study.engines import Where
 from vidrobust.study.judgement import plan_judgement, run_judgement, seconds_a_gradient
-from vidrobust.study.judgement_plan import THREAT, affordable, count_gradients, group_threats, half_width
+from vidrobust.study.judgement_plan import (
+    THREAT,
+    affordable,
+    count_gradients,
+    group_threats,
+    half_width,
+    longest_row,
+)
 from vidrobust.study.judging import Opened
 
 if TYPE_CHECKING:
@@ -108,11 +115,11 @@ class Judge(Verb):
         speed, threats = seconds_a_gradient(Opened(found.model.eval(), pool)), group_threats(self.threat or [THREAT])
         count = self._count(len(pool), speed)
         chosen = pool.spread(count)
-        cost = count_gradients(self.ensemble, threats) * len(chosen)
-        minutes = cost * speed / self.where.processes / 60
+        a_clip = count_gradients(self.ensemble, threats)
+        minutes = a_clip * longest_row(len(chosen), self.where.processes) * speed / 60
         log(
             f"{len(chosen)} of {counted(len(pool), 'clip')} of {counted(len(set(chosen.sources)), 'source')}, "
-            f"about {cost:,} gradients, "
+            f"about {a_clip * len(chosen):,} gradients, "
             f"about {minutes:.1f} min; an accuracy of 50 % gets an interval of ±{half_width(chosen.sources):.1%}"
         )
         if self.dry_run:

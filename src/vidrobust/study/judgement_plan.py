@@ -164,12 +164,22 @@ def count_gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
 
 
 def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble, found: Sequence[Region]) -> int:
-    """How many clips can be judged in so many minutes, at least one.
+    """How many clips can be judged in so many minutes, at least one: the clips of one job are one worker's.
 
     >>> affordable(10, 0.01, 1, Ensemble(steps=10, targets=1, queries=30, noise=30), group_threats(["Linf(8)"])) > 10
     True
     """
-    return max(1, int(60 * minutes * workers / (seconds * count_gradients(ensemble, found))))
+    row = 60 * minutes / (seconds * count_gradients(ensemble, found))
+    return max(1, int(row if row < CHUNK else row * workers))
+
+
+def longest_row(clips: int, workers: int) -> float:
+    """How many clips one worker judges, one after another: few clips are one job, whatever the number of workers.
+
+    >>> longest_row(10, 2), longest_row(100, 2)
+    (10, 50.0)
+    """
+    return max(clips / workers, min(clips, CHUNK))
 
 
 def half_width(of: Sequence[str]) -> float:
