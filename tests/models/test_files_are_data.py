@@ -94,6 +94,10 @@ def test_a_study_calls_in_its_workers_what_its_caller_named(weights: Path, tmp_p
     from vidrobust.study.jobs import AsTyped, Job, Place
 
     class Loads(Job):
+        @property
+        def title(self) -> str:
+            return "load the model"
+
         def run(self, place: Place) -> list[Any]:
             place.model("trained")
             return []
