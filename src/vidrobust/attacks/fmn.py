@@ -4,36 +4,26 @@ Brendel and Biggio, NeurIPS 2021, "Fast minimum-norm adversarial attacks through
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from vidrobust.attacks.counts import at_least_one
-from vidrobust.attacks.nearest import AGAIN, Nearest, cosine, exact_steps, scaled
-from vidrobust.attacks.searching import SearchState, searching
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.nearest import Nearest, NearestSearch, falling, scaled
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
-from vidrobust.losses import margin
-from vidrobust.threats import L1, L2, Linf, Threat
+from vidrobust.threats import L1, L2, Linf
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import ClipTensor, Labels, Logits
-
 GAMMA = 0.05
 """By what share the radius grows or shrinks a step at first (γ)."""
 
-LAST = 0.01
-"""What is left at the end of the step size and of γ, as a share of the first."""
-
 
 @dataclass(frozen=True)
-class FMN(Traits):
+class FMN(NearestSearch):
     """FMN (Pintor et al. 2021, algorithm 1) for L∞, L2 and L1 under every support with one perturbation a clip.
 
     Until a clip is misclassified, its radius is the linearised distance to the boundary; then it shrinks by γ where the
@@ -51,6 +41,7 @@ class FMN(Traits):
     Raises:
         InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
 
+    >>> from vidrobust import Threat
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))
     >>> clips = torch.rand(5, 3, 2, 4, 4) * 0.4 + 0.3
     >>> labels = model(clips).argmax(1)
@@ -61,14 +52,10 @@ class FMN(Traits):
     [1.0, 0.0]
     """
 
-    threat: Threat
-    steps: int = 100
-    targets: int = 9
     alpha: float = 1.0
     precision: Precision = "auto"
 
-    loss = staticmethod(margin)
-    norms, budgets_a_frame, one_for_all, alpha_is_share = (Linf, L2, L1), False, False, True
+    norms = (Linf, L2, L1)
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets)
@@ -76,38 +63,13 @@ class FMN(Traits):
             raise InputError(f"alpha, a share of the radius, must be above 0, but is {self.alpha}.")
         self.check_threat(self.threat)
 
-    @property
-    def cost(self) -> int:
-        return self.targets + self.steps
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
-
-        Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
-        """
-        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
-            self.search(run)
-            return run.result()
-
-    def search(self, run: SearchState) -> None:
-        """Attack the clips of a batch that still stand."""
-        near = Nearest.of(run, self.threat)
-        if near is None:
-            return
-        near.aim(self.targets)
-        exact = exact_steps(run, self.steps)
-        self._walk(near, near.box.start, self.steps - exact, 1.0)
-        if exact:
-            self._walk(near, near.exactly(), exact, AGAIN)
-        near.settle()
-
-    def _walk(self, near: Nearest, free: Tensor, steps: int, first: float) -> None:
-        """So many steps from a point on, the first one as long as this share says."""
+    def _walk(self, near: Nearest, free: Tensor, steps: int) -> None:
+        """Take ``steps`` steps from the point ``free``, the first one of length ``alpha``."""
         radius = near.size
         for step in range(steps):
             value, gradient = near.search.gradient(free)
             crossed = near.keep(free, value)
-            share = first * (LAST + (1 - LAST) * cosine(step, steps))
+            share = falling(step, steps)
             radius = self._radius(near, radius, near.linear(free, value, gradient), crossed, GAMMA * share)
             free = near.into(free + scaled(gradient, self.alpha * share * self._length(near, radius)), radius)
         near.keep(free, near.search.value(free))

@@ -8,40 +8,98 @@ clips whose perturbation is larger than ε (``threat.around(clips).size(result.c
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong, where_rows
-from vidrobust.attacks.searching import SearchState, unbounded
+from vidrobust.attacks.searching import SearchState, searching, unbounded
+from vidrobust.attacks.traits import Traits
 from vidrobust.errors import InputError
 from vidrobust.fast.view import inference_view
 from vidrobust.losses import margin, targeted_margin
-from vidrobust.threats import L1, Linf
+from vidrobust.threats import L1, Linf, Threat
 from vidrobust.threats.tied import Tied
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from vidrobust.attacks.base import AttackResult
+    from vidrobust.fast.precision import Precision
     from vidrobust.fast.view import View
-    from vidrobust.threats import Norm, Threat
-    from vidrobust.types import Labels, Logits
+    from vidrobust.threats import Norm
+    from vidrobust.types import ClipTensor, Labels, Logits
 
 SURE = (1e-4, 3e-2)
 """By how much a crossing must exceed the boundary, as a share of the clip's own margin: so that the model itself
 confirms what its fast copy found, in float32 or in bfloat16."""
 
-
-AGAIN = 1.0
-"""With what share of the first step and of γ a search goes on where the model itself is asked."""
-
 LEAST = 10
 """Steps at least that look for the boundary of the model itself, after those on a copy in bfloat16."""
 
-
 HALVINGS = 8
 """Of the way from a clip to a point that its copy takes for a crossing, to find where the model itself crosses."""
+
+LAST = 0.01
+"""What is left of a step size at the end, as a share of the first."""
+
+
+@dataclass(frozen=True)
+class NearestSearch(Traits, ABC):
+    """The base of searches that follow the decision boundary by gradients of the margin.
+
+    Attributes:
+        threat: the norm and support whose smallest perturbation is looked for, and the budget it is held against.
+        steps: gradients.
+        targets: wrong classes whose boundary is linearised at the clip, a gradient each.
+        before: gradients that a walk takes before its first step.
+    """
+
+    threat: Threat
+    steps: int = 100
+    targets: int = 9
+
+    loss = staticmethod(margin)
+    budgets_a_frame, one_for_all, alpha_is_share = False, False, True
+    before: ClassVar[int] = 0
+
+    @property
+    @abstractmethod
+    def precision(self) -> Precision:
+        """As in :class:`~vidrobust.attacks.apgd.APGD`: a field of each subclass, where it comes last."""
+
+    @property
+    def cost(self) -> int:
+        return self.targets + self.before + self.steps
+
+    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
+        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
+
+        Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
+        """
+        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
+            self.search(run)
+            return run.result()
+
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a batch that still stand."""
+        near = Nearest.of(run, self.threat)
+        if near is None:
+            return
+        near.aim(self.targets)
+        exact = exact_steps(run, self.steps)
+        self._walk(near, near.box.start, self.steps - exact)
+        if exact:
+            self._walk(near, near.exactly(), exact - self.before)
+        near.settle()
+
+    @abstractmethod
+    def _walk(self, near: Nearest, free: Tensor, steps: int) -> None:
+        """Take ``steps`` steps from the point ``free``; each point that crosses is given to ``near.keep``."""
 
 
 class Nearest:
@@ -199,10 +257,10 @@ def scaled(gradient: Tensor, length: Tensor) -> Tensor:
     return gradient * share.view(-1, *[1] * (gradient.ndim - 1)).to(gradient.dtype)
 
 
-def cosine(step: int, steps: int) -> float:
-    """From 1 at the first step to 0 at the last, along half a cosine.
+def falling(step: int, steps: int) -> float:
+    """From 1 at the first step to :data:`LAST` at the last, along half a cosine.
 
-    >>> [round(cosine(step, 3), 2) for step in range(3)]
-    [1.0, 0.5, 0.0]
+    >>> [round(falling(step, 3), 3) for step in range(3)]
+    [1.0, 0.505, 0.01]
     """
-    return (1 + math.cos(math.pi * step / max(1, steps - 1))) / 2
+    return LAST + (1 - LAST) * ((1 + math.cos(math.pi * step / max(1, steps - 1))) / 2)
