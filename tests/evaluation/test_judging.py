@@ -7,16 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import linear_models
 from helpers.judged import QUICK, clips, conv, judged, linear, made, trained
 from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
 from vidrobust.evaluation.consistency import check_consistency
-from vidrobust.evaluation.judging import clean_answers, run_stage, start_case
+from vidrobust.evaluation.judging import clean_answers, run_stage, start_case, worst_case_row
 from vidrobust.models.diagnosis import self_test
 from vidrobust.results.numbers.rules import Measured
+from vidrobust.results.numbers.selection import WORST_CASE
 from vidrobust.results.numbers.verdict import Verdict
+from vidrobust.runs.schema import fault
 from vidrobust.study.judgement import seconds_a_gradient
 from vidrobust.study.judging import Opened
 from vidrobust.threats import L2, Linf, Threat, Universal
@@ -295,3 +298,27 @@ def test_a_shared_perturbation_has_no_worst_case_for_each_clip(base: nn.Module, 
     first = clean_answers(base, *shown, QUICK)
     with pytest.raises(ValueError, match="shares one perturbation"):
         start_case(base, *shown, [Threat(Linf(), 8 / 255, Universal())], first, QUICK)
+
+
+def test_the_worst_case_of_a_linear_model_is_what_its_distances_say() -> None:
+    """Clips nearer to the boundary than ε fall to some attack, and no other does."""
+    model, found, labels = linear_models.linear(4, clips=12)
+    exact = linear_models.distance(model, found, labels, Linf())
+    eps = float(exact.median()) * 1.0001
+    far = (exact > eps * 1.05) | (exact < eps * 0.95)
+    given = Given(found[far], labels[far])
+    row = worst_case_row(model, given, Threat(Linf(), eps), QUICK)
+    assert fault({**row, "model": "m", "seed": 0, "split": "test"}) is None
+    assert row["survived"] == "".join("1" if one > eps else "0" for one in exact[far].tolist())
+    assert 0 < row["correct"] < row["clips"] and row["search"] == WORST_CASE and row["no_gradient"] == 0
+
+
+def test_the_worst_case_of_a_model_without_gradients_says_that_none_was_followed() -> None:
+    model, found, labels = linear_models.linear(3, clips=4)
+
+    class Detached(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            return model(clips).detach()
+
+    row = worst_case_row(Detached(), Given(found, labels), Threat(Linf(), 1e-6), QUICK)
+    assert row["correct"] == row["no_gradient"] == 4

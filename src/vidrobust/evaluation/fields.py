@@ -67,12 +67,12 @@ def attack_text(attack: Any) -> str:
     'EOT(search=PGD(ε=8,α=2,i=20,norm=L2,support=Border(ratio=0.1)),samples=5)'
     """
     if not dataclasses.is_dataclass(attack) or isinstance(attack, type):
-        return _plain(attack)
+        return field_text(attack)
     terms, rest = [], []
     for field in (field for field in dataclasses.fields(attack) if field.init and field.repr):
         value, default = getattr(attack, field.name), field.default
         if field.name == "threat" and value is not None:
-            rest += [f"{name}={_plain(part)}" for name, part in (("norm", value.norm), ("support", value.support))]
+            rest += [f"{name}={field_text(part)}" for name, part in (("norm", value.norm), ("support", value.support))]
             terms.append(f"ε={with_unit(str(_levels(value.eps)), type(value.norm).__name__)}")
         elif field.name == "alpha":
             in_pixels = value != "auto" and not getattr(attack, "alpha_is_share", False)
@@ -118,11 +118,11 @@ def attack_fields(attack: Any, model: Any = None) -> Row:
         defence = getattr(layer, "transform", defence)
     return {
         "search": _nested(layer for layer in found if not isinstance(layer, (Blind, Aimed))) or "none",
-        "norm": _plain(threat.norm) if threat is not None else "Linf",
-        "support": _plain(threat.support) if threat is not None else "WholeClip",
-        "loss": "cross_entropy" if not found else "" if loss is None else _plain(loss),
+        "norm": field_text(threat.norm) if threat is not None else "Linf",
+        "support": field_text(threat.support) if threat is not None else "WholeClip",
+        "loss": "cross_entropy" if not found else "" if loss is None else field_text(loss),
         "targeted": any(getattr(layer, "targeted", False) for layer in found),
-        "defence": "" if defence is None else _plain(defence),
+        "defence": "" if defence is None else field_text(defence),
         "blind": any(isinstance(layer, Blind) for layer in found),
     }
 
@@ -132,14 +132,14 @@ def _nested(found: Iterator[Any]) -> str:
     return "(".join(names) + ")" * (len(names) - 1)
 
 
-def _plain(part: Any) -> str:
+def field_text(part: Any) -> str:
     """A norm, a support or a transform as it is written: its fields but for those that have their default."""
     if torch.is_tensor(part):
         return f"{int(part.sum())} of {part.numel()}" if part.dtype == torch.bool else f"tensor{tuple(part.shape)}"
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return getattr(part, "__name__", None) or repr(part)
     values = ((field, getattr(part, field.name)) for field in dataclasses.fields(part) if field.repr)
-    given = [f"{field.name}={_plain(value)}" for field, value in values if not _same(value, field.default)]
+    given = [f"{field.name}={field_text(value)}" for field, value in values if not _same(value, field.default)]
     return type(part).__name__ + (f"({', '.join(given)})" if given else "")
 
 

@@ -15,21 +15,44 @@ from torch import nn
 from vidrobust.evaluation.active import active
 from vidrobust.evaluation.attacked_model import DRAWS, AttackedModel, with_ordinary_logits
 from vidrobust.evaluation.checklist import doubling, noise, rises
+from vidrobust.evaluation.clips import GradientProgress, batches, device_of, robustness_row, silent
 from vidrobust.evaluation.consistency import CleanAnswers, check_consistency, drift
 from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
+from vidrobust.evaluation.fields import field_text, in_levels
 from vidrobust.evaluation.indicators import gradient_indicators, indicators, unconstrained
 from vidrobust.evaluation.straight_through import gradient_to_follow
 from vidrobust.evaluation.worst_case import WorstCase, calibrated_alpha, nearest, single_eps
 from vidrobust.results.numbers.rules import Measured
+from vidrobust.results.numbers.selection import WORST_CASE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vidrobust.data.clips import Clips
+    from vidrobust.runs.rows import Row
     from vidrobust.threats import Threat
     from vidrobust.types import ClipTensor, Labels
 
-STAGES = ("FMN", *GRADIENTS, *BLACK_BOX, "noise", "doubled", "signs")
+ATTACKS = ("FMN", *GRADIENTS, *BLACK_BOX)
+"""The pieces that are attacks, in their order."""
+
+STAGES = (*ATTACKS, "noise", "doubled", "signs")
 """The pieces after the first look, in their order: attacks, then what is left to try, then the signs of failure."""
+
+COSTS: dict[str, Callable[[Ensemble], int]] = {
+    "FMN": lambda of: 2 * of.steps + of.targets,
+    "PGD": lambda of: of.steps // 2,
+    "APGD-CE": lambda of: of.steps // 2,
+    "APGD-DLR": lambda of: of.steps // 2,
+    "APGD-T": lambda of: of.steps * of.targets // 2,
+    "FAB-T": lambda of: of.steps * of.targets // 2,
+    "Square": lambda of: of.queries // 6,
+    "RayS": lambda of: of.queries // 60,
+    "noise": lambda of: of.noise // 6,
+    "doubled": lambda of: 2 * of.steps,
+    "signs": lambda of: of.steps,
+}
+"""About how many gradients a clip each stage costs where half of the clips stand; a forward pass counts a third."""
 
 FEW = 8
 """Clips on which gradients are compared before the attacks."""
@@ -112,6 +135,50 @@ def _signs(case: WorstCase, ensemble: Ensemble, diagnostic: int) -> list[Measure
         found += _tried("indicators", lambda: indicators(case, alpha, ensemble.steps, diagnostic))
         found += _tried("active test", lambda: active(case, ensemble.steps, diagnostic))
     return found
+
+
+def worst_case_row(
+    model: nn.Module, clips: Clips, threat: Threat, ensemble: Ensemble, progress: GradientProgress = silent
+) -> Row:
+    """Accuracy under all attacks of an ensemble: a clip counts as right if none of them breaks it.
+
+    Args:
+        model: in evaluation mode.
+        clips: the clips to attack.
+        threat: one budget for all clips.
+        ensemble: how hard the attacks try; nothing is diagnosed.
+        progress: called with the gradients spent, three forward passes counting as one.
+
+    Returns:
+        A ``robustness`` row, whose ``search`` is :data:`~vidrobust.results.numbers.selection.WORST_CASE`.
+    """
+    where, survived = device_of(model), torch.zeros(len(clips), dtype=torch.bool)
+    no_gradient = 0
+    for part, x, y in batches(clips, torch.arange(len(clips)), where):
+        clean, spent = clean_answers(model, x, y, ensemble), 0
+        case, _ = start_case(model, x, y, [threat], clean, ensemble)
+        classes = 0 if clean.logits is None else clean.logits.shape[1]
+        for name in ATTACKS if case.right.any() else ():
+            run_stage(case, name, ensemble, classes)
+            cost = case.gradients + case.passes // 3
+            progress(cost - spent)
+            spent = cost
+        standing = case.standing(single_eps(threat))
+        survived[part[standing]] = True
+        no_gradient += 0 if case.attacked.gradients else len(standing)
+    about = {"eps": in_levels(single_eps(threat)), "attack": _text(ensemble, threat), "no_gradient": no_gradient}
+    of = {
+        "search": WORST_CASE,
+        "norm": field_text(threat.norm),
+        "support": field_text(threat.support),
+        "loss": "",
+    }
+    return {**robustness_row(survived, clips, model), **about, **of}
+
+
+def _text(ensemble: Ensemble, threat: Threat) -> str:
+    tried = f"i={ensemble.steps}, targets={ensemble.targets}, queries={ensemble.queries}"
+    return f"{WORST_CASE} of {len(ATTACKS)} attacks (ε={in_levels(single_eps(threat)):g}, {tried})"
 
 
 def missing_attacks(case: WorstCase) -> list[Measured]:

@@ -166,6 +166,33 @@ class Robustness:
 
 
 @dataclass(frozen=True)
+class WorstCaseSearch:
+    """Accuracy at one ε under all attacks of ``vidrobust judge``: of each clip the most successful counts.
+
+    Attributes:
+        eps: the budget, in units of 1/255.
+        clips: test clips attacked.
+        steps: gradients of FMN, PGD, APGD, and of FAB a target.
+        targets: wrong classes that APGD-T and FAB-T try.
+        queries: of Square a clip; RayS gets a tenth.
+        seeds: of how many repetitions the models are attacked; 0 leaves the step out.
+    """
+
+    eps: float = 8.0
+    clips: int = 40
+    steps: int = 30
+    targets: int = 2
+    queries: int = 200
+    seeds: int = 0
+
+    def __post_init__(self) -> None:
+        check_budgets("worst_case.eps", (self.eps,))
+        for name in ("clips", "steps", "targets", "queries"):
+            check_count(f"worst_case.{name}", getattr(self, name))
+        check_count("worst_case.seeds", self.seeds, 0)
+
+
+@dataclass(frozen=True)
 class Gap:
     """Train and validation accuracy by epoch, both in evaluation mode on centre clips.
 
@@ -252,6 +279,7 @@ class StudyConfig:
         sensitivity: the mean loss of PGD and the accuracy over α × i.
         step_sizes: the search for α*.
         robustness: accuracy against ε of every model.
+        worst_case: accuracy at one ε under all attacks of a judgement.
         gap: the training that is watched by epoch.
         difficulty: the same policies on data of lower and higher contrast.
         examples: clips in the gallery.
@@ -270,6 +298,7 @@ class StudyConfig:
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     step_sizes: StepSizeSearch = field(default_factory=StepSizeSearch)
     robustness: Robustness = field(default_factory=Robustness)
+    worst_case: WorstCaseSearch = field(default_factory=WorstCaseSearch)
     gap: Gap = field(default_factory=Gap)
     difficulty: Difficulty = field(default_factory=Difficulty)
     examples: int = 6

@@ -13,13 +13,13 @@ import torch
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.errors import InputError
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.fields import _plain, in_levels
-from vidrobust.evaluation.judging import STAGES
+from vidrobust.evaluation.fields import field_text, in_levels
+from vidrobust.evaluation.judging import COSTS, STAGES
 from vidrobust.notation.units import check_eps
 from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.study.jobs import Job, job_key
-from vidrobust.study.judging import COSTS, AnswerClean, AttackStage, JudgementSubject, JudgeVideos
+from vidrobust.study.judging import AnswerClean, AttackStage, JudgementSubject, JudgeVideos
 from vidrobust.study.judging_corruptions import JudgeCorruption, corruption_jobs
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def group_threats(texts: Sequence[str]) -> list[Region]:
     for text in texts or [THREAT]:
         threat = parse_threat(text)
         assert isinstance(threat.eps, (int, float))
-        found.setdefault((_plain(threat.norm), _plain(threat.support)), set()).add(in_levels(threat.eps))
+        found.setdefault((field_text(threat.norm), field_text(threat.support)), set()).add(in_levels(threat.eps))
     return [Region(norm, support, tuple(sorted(eps))) for (norm, support), eps in found.items()]
 
 

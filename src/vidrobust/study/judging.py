@@ -7,7 +7,7 @@ threats, how hard attacks try, and the jobs before it. A judgement that was kill
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +22,14 @@ from vidrobust.errors import RunError
 from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.consistency import CleanAnswers
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judging import check_drift, clean_answers, missing_attacks, run_stage, start_case
+from vidrobust.evaluation.judging import (
+    COSTS,
+    check_drift,
+    clean_answers,
+    missing_attacks,
+    run_stage,
+    start_case,
+)
 from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.results.numbers.rules import Measured
@@ -311,19 +318,3 @@ class JudgeVideos(Job):
         except Exception as error:  # noqa: BLE001 - what a model stumbles over is told by the looks at clips
             return [{"kind": "judge videos", "survived": "", "told": f"{type(error).__name__}"}]
         return [{"kind": "judge videos", "survived": row["survived"], "told": ""}]
-
-
-COSTS: dict[str, Callable[[Ensemble], int]] = {
-    "FMN": lambda of: 2 * of.steps + of.targets,
-    "PGD": lambda of: of.steps // 2,
-    "APGD-CE": lambda of: of.steps // 2,
-    "APGD-DLR": lambda of: of.steps // 2,
-    "APGD-T": lambda of: of.steps * of.targets // 2,
-    "FAB-T": lambda of: of.steps * of.targets // 2,
-    "Square": lambda of: of.queries // 6,
-    "RayS": lambda of: of.queries // 60,
-    "noise": lambda of: of.noise // 6,
-    "doubled": lambda of: 2 * of.steps,
-    "signs": lambda of: of.steps,
-}
-"""About how many gradients a clip each stage costs where half of the clips stand; a forward pass counts a third."""

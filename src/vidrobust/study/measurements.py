@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vidrobust.data.recorded import recorded_frames
 from vidrobust.evaluation.clips import BATCH, clip_ranks, masking, pgd, robustness_rows
+from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.examples import examples
+from vidrobust.evaluation.judging import ATTACKS, COSTS, worst_case_row
 from vidrobust.evaluation.manifest import manifest_row
 from vidrobust.evaluation.sweeps import step_sizes, sweep
-from vidrobust.study.config import Robustness, Sensitivity
+from vidrobust.study.config import Robustness, Sensitivity, WorstCaseSearch
 from vidrobust.study.jobs import ModelJob, Place, SizeTable, open_data, step_size_table
+from vidrobust.threats import Linf, Threat
+from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
@@ -101,6 +105,34 @@ class MeasureRobustness(ModelJob):
         few = clips.spread(BATCH)
         check = {**masking(model, few, sizes(8.0, 20), 20, self.seed), "model": self.name, "seed": self.seed}
         return [manifest_row(clips), manifest_row(few), *({**row, **about} for row in rows), check]
+
+
+@dataclass(frozen=True)
+class MeasureWorstCase(ModelJob):
+    """Accuracy of one trained model under all attacks of a judgement."""
+
+    name: str
+    seed: int
+    settings: WorstCaseSearch
+
+    @property
+    def title(self) -> str:
+        return f"worst case of {self.name}, seed {self.seed}"
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """How hard the attacks try."""
+        return Ensemble(self.settings.steps, self.settings.targets, self.settings.queries)
+
+    @property
+    def gradients(self) -> int:
+        return sum(COSTS[name](self.ensemble) for name in ATTACKS) * self.settings.clips
+
+    def run(self, place: Place) -> list[Row]:
+        clips = open_data(self.data).test.spread(self.settings.clips)
+        threat = Threat(Linf(), self.settings.eps * PIXEL)
+        row = worst_case_row(place.model(self.model), clips, threat, self.ensemble, place.progress)
+        return [manifest_row(clips), {**row, "model": self.name, "seed": self.seed, "split": "test"}]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,13 @@ from vidrobust.study.config import UNTIL_DECIDED, Robustness, StudyConfig, from_
 from vidrobust.study.engines import Where, open_engine
 from vidrobust.study.jobs import Job, PrepareData, SizeTable, job_key, single_frame
 from vidrobust.study.live_page import LivePage
-from vidrobust.study.measurements import FindStepSize, MakeExamples, MeasureRobustness, MeasureSensitivity
+from vidrobust.study.measurements import (
+    FindStepSize,
+    MakeExamples,
+    MeasureRobustness,
+    MeasureSensitivity,
+    MeasureWorstCase,
+)
 from vidrobust.study.progress import Display
 from vidrobust.study.trainings import TrainModel
 from vidrobust.study.workers import Workers
@@ -76,6 +82,14 @@ class StudyPlan:
         if self.added is not None:
             return self.seeds if self.added.gap else range(0)
         return range(self.config.seed, self.config.seed + self.config.gap_seeds)
+
+    @property
+    def worst_case_seeds(self) -> range:
+        """Seeds whose models are attacked by all attacks of a judgement."""
+        count = self.config.worst_case.seeds
+        if self.added is not None:
+            return self.seeds if count else range(0)
+        return range(self.config.seed, self.config.seed + count)
 
     @property
     def variants(self) -> list[DataConfig]:
@@ -177,6 +191,11 @@ class StudyPlan:
         jobs: list[Job] = [
             MeasureRobustness(config.clips, job_key(job), name, seed, sizes, config.robustness)
             for name, seed, job in trained
+        ]
+        jobs += [
+            MeasureWorstCase(config.clips, job_key(job), name, seed, config.worst_case)
+            for name, seed, job in trained
+            if seed in self.worst_case_seeds
         ]
         if self.added is not None:
             return jobs

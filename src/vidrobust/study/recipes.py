@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from vidrobust.data.dataset import DataConfig
 from vidrobust.notation.slides import FALLING, RISING, STRONG, WEAK
-from vidrobust.study.config import Difficulty, Gap, Robustness, Sensitivity, StepSizeSearch, StudyConfig
+from vidrobust.study.config import (
+    Difficulty,
+    Gap,
+    Robustness,
+    Sensitivity,
+    StepSizeSearch,
+    StudyConfig,
+    WorstCaseSearch,
+)
 from vidrobust.training.config import FitConfig
 
 
@@ -44,6 +52,7 @@ def full() -> StudyConfig:
         sensitivity=Sensitivity(clips=64),
         step_sizes=StepSizeSearch(eps=(1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0), clips=64),
         robustness=Robustness(clips=160),
+        worst_case=WorstCaseSearch(seeds=3),
         gap=Gap(epochs=20, train=200, every=4, clips=80, seeds=3),
         difficulty=Difficulty(contrasts=((0.15, 0.5), (0.25, 0.7), (0.4, 1.0)), seeds=2),
     )

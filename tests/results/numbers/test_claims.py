@@ -18,6 +18,7 @@ from vidrobust.results.numbers.claims import (
 )
 from vidrobust.results.numbers.deciding import Comparison, decided
 from vidrobust.results.numbers.linearity import linearity_claims
+from vidrobust.results.numbers.selection import WORST_CASE
 from vidrobust.results.numbers.statistics import mean
 from vidrobust.results.published import numbers as published
 
@@ -217,3 +218,23 @@ def test_noise_is_not_mistaken_for_a_fall():
         (claim,) = sensitivity_claims(surface_of(rng.normal(0, 1, (14, 60))))
         decided += claim.verdict == "reproduced"
     assert decided <= 4  # choosing the maximum on the clips that measure it would call a fall 24 times
+
+
+def test_the_worst_case_is_judged_by_itself(synthetic):
+    """All attacks together may leave another order of defences than PGD does."""
+    rows = synthetic.rows(seeds=6)
+    assert not any(name.endswith("worst case") for name in by_name(synthetic.with_manifests(rows)))
+    worst = [
+        {**row, "model": {RISING: FALLING, FALLING: RISING}[row["model"]], "alpha": 0.0, "steps": 0}
+        | {"search": WORST_CASE, "loss": "", "attack": "worst case of 8 attacks (ε=8)"}
+        for row in rows
+        if row["kind"] == "robustness" and row["eps"] == 8 and row["steps"] == 20 and row["model"] in (RISING, FALLING)
+    ]
+    found = by_name(synthetic.with_manifests([*rows, *worst]))
+    (claim,) = found["rising beats falling"]
+    (other,) = found["rising beats falling, worst case"]
+    assert (claim.verdict, other.verdict) == ("reproduced", "not reproduced")
+    assert "over ε=8 under the worst case of all attacks" in other.statistic and "in the worst case" in other.statement
+    assert other.high < 0 < claim.low
+    missing, *_ = found["better attacks do not make better defences, worst case"]
+    assert missing.verdict == "undecided" and "no accuracy of" in missing.reason

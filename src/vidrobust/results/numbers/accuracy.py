@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.outcomes import clustered
-from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind, plain
+from vidrobust.results.numbers.selection import (
+    PLAIN,
+    WORST_CASE,
+    attack_setting,
+    derived,
+    grouped,
+    model_order,
+    of_kind,
+    plain,
+)
 from vidrobust.results.numbers.statistics import FEW, Estimate
 from vidrobust.runs.rows import Row
 from vidrobust.runs.wording import counted
@@ -189,6 +198,14 @@ def evaluations(
     found = [row for row in of_kind(rows, kind) if row.get("split", "test") == split and plain(row)]
     by_steps = grouped((row for row in found if row["eps"] > 0), "steps")
     return [row for row in found if row["eps"] == 0], {steps: by_steps[steps] for steps in sorted(by_steps)}
+
+
+@derived
+def worst_case_rows(rows: Iterable[Row]) -> list[Row]:
+    """Rows on test clips under all attacks of a judgement: one for each model, seed and ε."""
+    found = (row for row in of_kind(rows, "robustness") if row.get("split", "test") == "test")
+    settings = ((row, attack_setting(row)) for row in found)
+    return one_each(row for row, of in settings if of == replace(PLAIN, search=WORST_CASE, loss=""))
 
 
 def one_each(rows: Iterable[Row]) -> list[Row]:

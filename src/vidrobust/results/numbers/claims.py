@@ -7,6 +7,7 @@ published numbers give for the same statistic stands beside it, and takes no par
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from vidrobust.notation.slides import (
     STRONG,
     WEAK,
 )
-from vidrobust.results.numbers.accuracy import evaluated, main_steps
+from vidrobust.results.numbers.accuracy import evaluated, main_steps, worst_case_rows
 from vidrobust.results.numbers.advantages import (
     SEEDS_NEEDED,
     Effect,
@@ -43,7 +44,7 @@ from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
 STRONGER_WEAKER = ((STRONG, WEAK), (RISING_20, RISING_5), (FAST_20, FAST_5))
-"""Pairs of a stronger and a weaker training attack; the first is always judged, the others where the run has them."""
+"""Pairs of a stronger and a weaker training attack."""
 
 RISING_FIXED = (
     (RISING, WEAK),
@@ -92,6 +93,34 @@ GROWS = ClaimRule(
 )
 
 
+@dataclass(frozen=True)
+class _Family:
+    """Comparisons of trainings that are judged together.
+
+    Attributes:
+        name: of the family.
+        statement: the slides' claim.
+        pairs: the policies compared; the first pair is always judged, the others where the run has them.
+        rule: what is concluded from a difference.
+    """
+
+    name: str
+    statement: str
+    pairs: tuple[tuple[str, str], ...]
+    rule: ClaimRule
+
+
+TRAINING = (
+    _Family(
+        "better attacks do not make better defences",
+        "A stronger training attack does not defend better than a weaker one.",
+        STRONGER_WEAKER,
+        NOT_BETTER,
+    ),
+    _Family("rising beats fixed", "A rising ε defends better than a fixed ε.", RISING_FIXED, BETTER),
+    _Family("rising beats falling", "A rising ε defends better than a falling ε.", RISING_FALLING, BETTER),
+)
+
 GAP_GROWS = "the generalisation gap grows"
 
 
@@ -110,18 +139,9 @@ def claims(rows: Iterable[Row], over: Estimator = fixed) -> list[Claim]:
     return [
         *sensitivity_claims(rows),
         *linearity_claims(rows),
-        *_comparisons(
-            rows, "better attacks do not make better defences",
-            "A stronger training attack does not defend better than a weaker one.", STRONGER_WEAKER, NOT_BETTER, over,
-        ),
-        *_comparisons(
-            rows, "rising beats fixed", "A rising ε defends better than a fixed ε.", RISING_FIXED, BETTER, over,
-        ),
-        *_comparisons(
-            rows, "rising beats falling", "A rising ε defends better than a falling ε.", RISING_FALLING, BETTER, over,
-        ),
+        *(claim for family in TRAINING for claim in _comparisons(rows, family, over)),
         *gap_claims(rows, over),
-    ]  # fmt: skip
+    ]
 
 
 # -------------------------------------------------------------------------------------------------- sensitivity
@@ -221,28 +241,32 @@ def _published_fall(eps: float) -> str:
 # ---------------------------------------------------------------------------------------------- training claims
 
 
-def _comparisons(
-    rows: Sequence[Row], name: str, statement: str, pairs: Sequence[tuple[str, str]], rule: ClaimRule, over: Estimator
-) -> list[Claim]:
+def _comparisons(rows: Sequence[Row], family: _Family, over: Estimator) -> list[Claim]:
+    """The family under PGD, and, where the run has it, the same under all attacks of a judgement."""
     found = main_steps(rows)
     steps = 20 if found is None else found
-    chosen = [row for row in evaluated(rows, steps) if row["eps"] > 0]
+    by_pgd = [row for row in evaluated(rows, steps) if row["eps"] > 0]
+    by_all = worst_case_rows(rows)
+    in_worst_case = replace(
+        family, name=f"{family.name}, worst case", statement=f"{family.statement[:-1]}, in the worst case."
+    )
+    return _judge(by_pgd, family, f"PGD(i={steps})", over) + (
+        _judge(by_all, in_worst_case, "the worst case of all attacks", over) if by_all else []
+    )
+
+
+def _judge(chosen: Sequence[Row], family: _Family, under: str, over: Estimator) -> list[Claim]:
     present = {row["model"] for row in chosen}
-    judged = [pair for number, pair in enumerate(pairs) if number == 0 or present.issuperset(pair)]
-    return decided([_comparison(chosen, name, statement, pair, steps, rule, over) for pair in judged])
+    judged = [pair for number, pair in enumerate(family.pairs) if number == 0 or present.issuperset(pair)]
+    return decided([_comparison(chosen, family, pair, under, over) for pair in judged])
 
 
 def _comparison(
-    chosen: Sequence[Row],
-    name: str,
-    statement: str,
-    pair: tuple[str, str],
-    steps: int,
-    rule: ClaimRule,
-    over: Estimator,
+    chosen: Sequence[Row], family: _Family, pair: tuple[str, str], under: str, over: Estimator
 ) -> Claim | Comparison:
     first, second = pair
-    statement, slides_value = f"{statement} {first} against {second}", _published_advantage(first, second)
+    name, statement = family.name, f"{family.statement} {first} against {second}"
+    slides_value = _published_advantage(first, second)
     shared = common_eps(chosen)
     one, two = ([row for row in chosen if row["model"] == model and row["eps"] in shared] for model in pair)
     lacking = [model for model, found in zip(pair, (one, two), strict=True) if not found]
@@ -255,10 +279,10 @@ def _comparison(
         reason = "no seed has every ε of both models on the same clips: step 6 (accuracy against ε) ended early"
         return undecided(name, statement, reason, slides_value)
     listed = ", ".join(f"{eps:g}" for eps in found.eps)
-    statistic = f"mean difference of accuracy over ε={listed} under PGD(i={steps}): {found}"
-    if rule is NOT_BETTER:
+    statistic = f"mean difference of accuracy over ε={listed} under {under}: {found}"
+    if family.rule is NOT_BETTER:
         statistic += f"; equal within {100 * MARGIN:g} points (two one-sided tests): p = {_equal(found):.2g}"
-    return _tested(name, statement, statistic, slides_value, found, rule, pair)
+    return _tested(name, statement, statistic, slides_value, found, family.rule, pair)
 
 
 def _equal(found: Effect) -> float:

@@ -135,6 +135,9 @@ PLAIN = AttackSetting()
 
 NO_SEARCH = ("", "none")
 
+WORST_CASE = "worst case"
+"""The ``search`` of rows under all attacks of a judgement, of which the most successful counts on each clip."""
+
 
 def attack_setting(row: Row) -> AttackSetting:
     """The attack behind a row of accuracy: from its fields, where a row lacks them from its ``attack`` text.
