@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,20 @@ def test_each_work_is_of_something_and_each_attack_exists() -> None:
 
 
 @pytest.mark.parametrize("key", WORKS)
-def test_an_entry_is_bibtex(key: str) -> None:
-    entry, work = WORKS[key].bibtex(key), WORKS[key]
-    assert entry.startswith(f"@{work.kind}{{{key},\n") and entry.endswith("\n}")
-    assert entry.count("{") == entry.count("}")
-    assert all(re.fullmatch(r"  \w+ = \{.+\},", line) for line in entry.splitlines()[1:-1])
-    assert work.venue or re.fullmatch(r"\d{4}\.\d{4,5}", work.arxiv)
-    assert work.kind == "misc" or (work.year and work.venue)
+def test_an_entry_is_bibtex_that_says_where_the_work_is(key: str) -> None:
+    first, *lines, last = WORKS[key].splitlines()
+    kind = re.fullmatch(rf"@(inproceedings|article|misc)\{{{key},", first)
+    assert kind and last == "}" and WORKS[key].count("{") == WORKS[key].count("}")
+    fields = dict(re.fullmatch(r"  (\w+) = \{(.+)\},", line).groups() for line in lines)  # type: ignore[union-attr]
+    assert {"title", "author"} <= set(fields) and re.fullmatch(r"\d{4}", fields.get("year", "2022"))
+    where = {"inproceedings": "booktitle", "article": "journal"}.get(kind[1])
+    assert where is None or {where, "year"} <= set(fields)
+    assert where or "howpublished" in fields or re.fullmatch(r"\d{4}\.\d{4,5}", fields["eprint"])
+
+
+def test_each_entry_of_the_file_is_read() -> None:
+    text = (resources.files("vidrobust.notation") / "bibliography.bib").read_text(encoding="utf-8")
+    assert list(WORKS) == re.findall(r"^@\w+\{(.+),$", text, re.MULTILINE)
 
 
 def run_of(folder: Path, *rows: dict[str, object]) -> Path:

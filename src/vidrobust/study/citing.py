@@ -51,7 +51,7 @@ def entries(uses: Iterable[Use]) -> str:
         for key in keys:
             cited.setdefault(key, [])
             cited[key] += [name] if name not in cited[key] else []
-    return "\n\n".join(f"% {', '.join(names)}\n{WORKS[key].bibtex(key)}" for key, names in cited.items()) + "\n"
+    return "\n\n".join(f"% {', '.join(names)}\n{WORKS[key]}" for key, names in cited.items()) + "\n"
 
 
 def uses_of_rows(rows: Iterable[Row]) -> Iterator[Use]:
