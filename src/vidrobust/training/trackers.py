@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
 import sys
 import uuid
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -77,47 +80,54 @@ def scalars(row: Row) -> dict[str, float]:
     return {}
 
 
-class TensorBoard:
-    """Event files in ``tensorboard/`` of the run directory; after a resume they go on behind ``epochs``."""
-
-    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise missing_tracker("tensorboard") from error
-        self._writer = SummaryWriter(folder / "tensorboard", purge_step=epochs + 1 if epochs else None)
-        self._writer.add_text("config", str(config))
+class Backend(ABC):
+    """The base of trackers that other libraries provide: rows become numbers by epoch."""
 
     def log(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            for name, value in scalars(row).items():
-                self._writer.add_scalar(name, value, row["epoch"])
+            if numbers := scalars(row):
+                self.send(numbers, row["epoch"])
+
+    @abstractmethod
+    def send(self, numbers: dict[str, float], epoch: int) -> None:
+        """Log what an epoch measured, by the names of :func:`scalars`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the log."""
+
+
+class TensorBoard(Backend):
+    """Event files in ``tensorboard/`` of the run directory; after a resume they go on behind ``epochs``."""
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        writer = _library("tensorboard", "torch.utils.tensorboard").SummaryWriter
+        self._writer = writer(folder / "tensorboard", purge_step=epochs + 1 if epochs else None)
+        self._writer.add_text("config", str(config))
+
+    def send(self, numbers: dict[str, float], epoch: int) -> None:
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
 
 
-class MLflow:
+class MLflow(Backend):
     """A run of MLflow, at the tracking server of its environment variables, or else in ``mlflow.db`` beside the run.
 
     A resumed training goes on with the same run, whose id is in ``mlflow_run.txt``.
     """
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
-        try:
-            import mlflow  # pyrefly: ignore[missing-import]
-        except ImportError as error:
-            raise missing_tracker("mlflow") from error
-        import os
-
+        self._mlflow = mlflow = _library("mlflow")
         here = "MLFLOW_TRACKING_URI" not in os.environ
         if here:
             mlflow.set_tracking_uri(f"sqlite:///{folder.resolve() / 'mlflow.db'}")
-        self._mlflow = mlflow
         known = folder / "mlflow_run.txt"
-        if known.exists():
-            mlflow.start_run(run_id=known.read_text())
+        if found := _stored(known):
+            mlflow.start_run(run_id=found)
             return
         if here:  # the default experiment would leave its files in the working directory
             if mlflow.get_experiment_by_name("vidrobust") is None:
@@ -128,71 +138,69 @@ class MLflow:
         mlflow.log_dict(config, "config.json")
         write_atomic(known, run.info.run_id.encode())
 
-    def log(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self._mlflow.log_metrics(scalars(row), step=row["epoch"])
+    def send(self, numbers: dict[str, float], epoch: int) -> None:
+        self._mlflow.log_metrics(numbers, step=epoch)
 
     def close(self) -> None:
         self._mlflow.end_run()
 
 
-class WandB:
+class WandB(Backend):
     """A run of Weights & Biases; ``WANDB_MODE=offline`` keeps it on this machine.
 
     A resumed training goes on with the same run, whose id is in ``wandb_run.txt``.
     """
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
+        wandb, known = _library("wandb"), folder / "wandb_run.txt"
+        found = _stored(known)
+        go_on = {"id": found, "resume": "allow" if found else None}
         try:
-            import wandb  # pyrefly: ignore[missing-import]
-        except ImportError as error:
-            raise missing_tracker("wandb") from error
-        known = folder / "wandb_run.txt"
-        found = known.read_text() if known.exists() else None
-        resume = "allow" if found else None
-        try:
-            self._run = wandb.init(
-                project="vidrobust", name=name, dir=str(folder), config=config, id=found, resume=resume
-            )
+            self._run = wandb.init(project="vidrobust", name=name, dir=str(folder), config=config, **go_on)
         except wandb.errors.Error as error:
             raise InputError(f"wandb: {error} WANDB_MODE=offline keeps the numbers on this machine.") from error
         write_atomic(known, self._run.id.encode())
 
-    def log(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self._run.log(scalars(row), step=row["epoch"])
+    def send(self, numbers: dict[str, float], epoch: int) -> None:
+        self._run.log(numbers, step=epoch)
 
     def close(self) -> None:
         self._run.finish()
 
 
-class Trackio:
+class Trackio(Backend):
     """A run of trackio, in its own folder (``TRACKIO_DIR``), or in the Space of ``TRACKIO_SPACE_ID``.
 
     A resumed training goes on with the same run, whose name is in ``trackio_run.txt``.
     """
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any], epochs: int = 0) -> None:
-        try:
-            import trackio  # pyrefly: ignore[missing-import]
-        except ImportError as error:
-            raise missing_tracker("trackio") from error
-        known = folder / "trackio_run.txt"
-        title = known.read_text(encoding="utf-8") if known.exists() else f"{name} {uuid.uuid4().hex[:8]}"
-        how = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+        self._trackio, known = _library("trackio"), folder / "trackio_run.txt"
+        title = _stored(known) or f"{name} {uuid.uuid4().hex[:8]}"
+        quiet = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
         with contextlib.redirect_stdout(sys.stderr):  # what this program prints is its result
-            self._run = trackio.init("vidrobust", name=title, config=config, resume="allow", **how)
-        self._trackio = trackio
+            self._run = self._trackio.init("vidrobust", name=title, config=config, resume="allow", **quiet)
         write_atomic(known, title.encode())
 
-    def log(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            if scalars(row):
-                self._run.log(scalars(row), step=row["epoch"])
+    def send(self, numbers: dict[str, float], epoch: int) -> None:
+        self._run.log(numbers, step=epoch)
 
     def close(self) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             self._trackio.finish()
+
+
+def _stored(file: Path) -> str | None:
+    """The id or name of a run in a file of its directory; None if the run is new to the tracker."""
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def _library(extra: str, module: str | None = None) -> Any:
+    """The library that an extra of this package installs."""
+    try:
+        return importlib.import_module(module or extra)
+    except ImportError as error:
+        raise missing_tracker(extra) from error
 
 
 def missing_tracker(extra: str) -> MissingExtraError:
@@ -200,7 +208,7 @@ def missing_tracker(extra: str) -> MissingExtraError:
     return MissingExtraError(extra, extra, "the tracker")
 
 
-TRACKERS: dict[str, type[TensorBoard] | type[MLflow] | type[WandB] | type[Trackio]] = {
+TRACKERS: dict[str, Callable[[Path, str, dict[str, Any], int], Tracker]] = {
     "tensorboard": TensorBoard,
     "mlflow": MLflow,
     "wandb": WandB,
