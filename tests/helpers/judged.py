@@ -73,6 +73,16 @@ def linear(classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(torch.Size(SHAPE).numel(), classes))
 
 
+def robust_model() -> nn.Module:
+    """A convolutional network of four classes that withstands most attacks on such clips up to 16/255."""
+    return trained(made(lambda: conv(4)), 4, 16 / 255)
+
+
+def sourced_clips(count: int) -> tuple[Tensor, Tensor, list[str]]:
+    """Clips of four classes, their labels and their videos, two clips each."""
+    return *clips(4, count, 7), [f"video {number // 2}" for number in range(count)]
+
+
 def conv(classes: int, width: int = 6, norm: bool = False) -> nn.Module:
     return nn.Sequential(
         nn.Conv3d(3, width, 3, padding=1),

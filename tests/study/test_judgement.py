@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.judged import QUICK, clips, conv, made, trained
+from helpers.judged import QUICK, conv, made, robust_model, sourced_clips
 from torch import Tensor, nn
 
 from vidrobust.data.dataset import VideoClips
@@ -27,13 +27,12 @@ THREATS = ("Linf(6)", "Linf(12)")
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return trained(made(lambda: conv(4)), 4, 16 / 255)
+    return robust_model()
 
 
 @pytest.fixture(scope="module")
 def pool() -> tuple[Tensor, Tensor, list[str]]:
-    shown, labels = clips(4, 30, 7)
-    return shown, labels, [f"video {number // 2}" for number in range(30)]
+    return sourced_clips(30)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.judged import QUICK, clips, conv, made, trained
+from helpers.judged import QUICK, robust_model, sourced_clips
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
@@ -23,13 +23,12 @@ ASKED = ("frames(kinds=(occlusion,freeze),severity=(1,5))", "ucf101-p(kinds=(gau
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return trained(made(lambda: conv(4)), 4, 16 / 255)
+    return robust_model()
 
 
 @pytest.fixture(scope="module")
 def pool() -> tuple[Tensor, Tensor, list[str]]:
-    shown, labels = clips(4, 24, 7)
-    return shown, labels, [f"video {number // 2}" for number in range(24)]
+    return sourced_clips(24)
 
 
 @pytest.fixture(scope="module")
