@@ -8,7 +8,6 @@ pulled back towards the clip. The budget plays no part in the search: it only de
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,9 @@ import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong
 from vidrobust.attacks.counts import at_least_one, check_seed
-from vidrobust.attacks.nearest import exact_steps, exact_view
+from vidrobust.attacks.nearest import MinimumNorm, exact_steps, exact_view
 from vidrobust.attacks.rows import where_rows
-from vidrobust.attacks.searching import SearchState, searching, unbounded
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.searching import SearchState, unbounded
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin, targeted_margin
@@ -28,9 +26,7 @@ from vidrobust.threats import L1, L2, Linf, Threat
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.base import AttackResult
     from vidrobust.threats import Feasible, Norm
-    from vidrobust.types import ClipTensor, Labels, Logits
 
 BIAS = 0.1
 """The most weight the clip's own projection gets (α_max of the paper)."""
@@ -43,7 +39,7 @@ PULL = 0.9
 
 
 @dataclass(frozen=True)
-class FAB(Traits):
+class FAB(MinimumNorm):
     """FAB-T (Croce & Hein, ICML 2020, algorithm 1, targeted).
 
     Args:
@@ -58,15 +54,12 @@ class FAB(Traits):
         InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
     """
 
-    threat: Threat
-    steps: int = 100
-    targets: int = 9
     restarts: int = 1
     seed: int = 0
     precision: Precision = "auto"
 
     loss = staticmethod(targeted_margin)
-    norms, budgets_a_frame, one_for_all = (Linf, L2, L1), False, False
+    norms = (Linf, L2, L1)
 
     def __post_init__(self) -> None:
         at_least_one(steps=self.steps, targets=self.targets, restarts=self.restarts)
@@ -76,15 +69,6 @@ class FAB(Traits):
     @property
     def cost(self) -> int:
         return self.targets * self.restarts * self.steps
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
-
-        Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
-        """
-        with searching(model, self.threat, clips, labels, targeted_margin, self.precision) as run:
-            self.search(run)
-            return run.result()
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""

@@ -49,41 +49,55 @@ LAST = 0.01
 
 
 @dataclass(frozen=True)
-class NearestSearch(Traits, ABC):
-    """The base of searches that follow the decision boundary by gradients of the margin.
+class MinimumNorm(Traits, ABC):
+    """The base of searches for the smallest perturbation.
 
     Attributes:
         threat: the norm and support whose smallest perturbation is looked for, and the budget it is held against.
         steps: gradients.
-        targets: wrong classes whose boundary is linearised at the clip, a gradient each.
-        before: gradients that a walk takes before its first step.
+        targets: wrong classes to try, the likeliest first.
+        loss: what is raised until a clip is misclassified.
     """
 
     threat: Threat
     steps: int = 100
     targets: int = 9
 
-    loss = staticmethod(margin)
-    budgets_a_frame, one_for_all, alpha_is_share = False, False, True
-    before: ClassVar[int] = 0
+    loss: ClassVar[Callable[..., Tensor]] = staticmethod(margin)
+    budgets_a_frame, one_for_all = False, False
 
     @property
     @abstractmethod
     def precision(self) -> Precision:
         """As in :class:`~vidrobust.attacks.apgd.APGD`: a field of each subclass, where it comes last."""
 
-    @property
-    def cost(self) -> int:
-        return self.targets + self.before + self.steps
-
     def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
         """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
 
         Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
         """
-        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
+        with searching(model, self.threat, clips, labels, self.loss, self.precision) as run:
             self.search(run)
             return run.result()
+
+    @abstractmethod
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a batch that still stand."""
+
+
+class NearestSearch(MinimumNorm):
+    """The base of searches that follow the decision boundary by gradients of the margin.
+
+    Attributes:
+        before: gradients that a walk takes before its first step.
+    """
+
+    alpha_is_share = True
+    before: ClassVar[int] = 0
+
+    @property
+    def cost(self) -> int:
+        return self.targets + self.before + self.steps
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a batch that still stand."""
