@@ -31,6 +31,7 @@ SEARCHES: dict[str, Callable[[Any, float], Any]] = {
     "FAB": lambda threat, alpha: vr.FAB(threat, steps=4, targets=2),
     "RayS": lambda threat, alpha: vr.RayS(threat, queries=30),
     "AutoAttack": lambda threat, alpha: vr.AutoAttack(threat, steps=6, targets=2, queries=15),
+    "VBAD": lambda threat, alpha: vr.VBAD(threat, queries=30, samples=6, patches=3),
     "FMN": lambda threat, alpha: vr.FMN(threat, steps=5, targets=2),
     "DDN": lambda threat, alpha: vr.DDN(threat, steps=5),
 }
@@ -120,6 +121,7 @@ SPECIAL: Attacks = {
     "FAB restarts": lambda: vr.FAB(threat("L2"), steps=4, targets=2, restarts=2, seed=1),
     "Square share": lambda: vr.Square(threat(times=2), queries=60, share=0.3, seed=7),
     "Square targeted": lambda: vr.Square(threat(times=4), queries=40, targeted=True),
+    "VBAD targeted": lambda: vr.VBAD(threat(times=4), 60, samples=8, partition="random", targeted=True),
     "RayS long": lambda: vr.RayS(threat(times=4), queries=150),
     "AutoAttack exact": lambda: vr.AutoAttack(threat(times=0.5), 10, 3, 30, precision="exact"),
     "FrameSaliency": lambda: vr.FrameSaliency(vr.PGD(threat(times=4), ALPHA * 2, 4), frames=3),

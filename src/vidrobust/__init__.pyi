@@ -20,6 +20,7 @@ from .attacks.pgd import PGD as PGD
 from .attacks.rays import RayS as RayS
 from .attacks.square import Square as Square
 from .attacks.step_size import calibrate as calibrate
+from .attacks.vbad import VBAD as VBAD
 from .attacks.wrappers import BPDA as BPDA
 from .attacks.wrappers import EOT as EOT
 from .data.dataset import DataConfig as DataConfig

@@ -22,6 +22,7 @@ from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.rays import RayS
 from vidrobust.attacks.searching import searching
 from vidrobust.attacks.square import Square
+from vidrobust.attacks.vbad import VBAD
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import full_float32
 from vidrobust.losses import cross_entropy
@@ -148,7 +149,7 @@ def test_budgets_may_differ_from_clip_to_clip(placed: nn.Module, name: str, devi
     assert ((found.clips - clips).abs().flatten(1).amax(1).cpu() <= eps).all()
 
 
-@pytest.mark.parametrize("name", ["pgd", "apgd", "apgd-t", "cw", "mifgsm", "square"])
+@pytest.mark.parametrize("name", ["pgd", "apgd", "apgd-t", "cw", "mifgsm", "square", "vbad"])
 def test_budgets_may_differ_from_frame_to_frame(placed: nn.Module, name: str, device: torch.device) -> None:
     clips, labels = batch_on(device)
     eps = torch.tensor([[0.0, 0.01, 0.02, 0.04]])
@@ -180,13 +181,13 @@ def test_blur_refuses_what_has_no_height() -> None:
 
 def test_a_query_budget_is_never_exceeded(model: nn.Module) -> None:
     clips, labels = batch()
-    for make in (Square, RayS):
+    for make in (Square, RayS, VBAD):
         for queries in (2, 7, 40):
             found = make(Threat(Linf(), 0.2), queries=queries, precision="exact")(model, clips, labels)
             assert (found.queries <= queries).all()
 
 
-@pytest.mark.parametrize("make", [Square, RayS])
+@pytest.mark.parametrize("make", [Square, RayS, VBAD])
 def test_nor_by_misclassifications_that_the_model_denies(
     make: Any, model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.rays import RayS
 from vidrobust.attacks.square import Square
+from vidrobust.attacks.vbad import VBAD
 from vidrobust.attacks.wrappers import BPDA, EOT
 from vidrobust.threats import Threat
 
@@ -31,6 +32,7 @@ ATTACKS: dict[str, Callable[[Threat], Any]] = {
     "DDN": lambda threat: DDN(threat, steps=3, targets=2),
     "Square": lambda threat: Square(threat, queries=6),
     "RayS": lambda threat: RayS(threat, queries=6),
+    "VBAD": lambda threat: VBAD(threat, queries=6, samples=2),
     "AutoAttack": lambda threat: AutoAttack(threat, steps=3, targets=2, queries=6),
     "FrameSaliency": lambda threat: FrameSaliency(PGD(threat, 1e-5, 3), frames=2, iterative=True),
     "EOT": lambda threat: EOT(PGD(threat, 1e-5, 3), samples=3),
@@ -48,5 +50,6 @@ SEARCHES: dict[str, Callable[[Threat], Any]] = {
     "fab": lambda threat: FAB(threat, steps=3, targets=2),
     "fmn": lambda threat: FMN(threat, steps=4, targets=2),
     "rays": lambda threat: RayS(threat, queries=20),
+    "vbad": lambda threat: VBAD(threat, queries=14, samples=4, patches=2),
 }
 """What is held against every norm and support (``test_search_threat_pairs``)."""

@@ -38,6 +38,7 @@ ATTACKS = {
     "RayS": Declared("rays", ("chen2020",)),
     "Square": Declared("square", ("andriushchenko2020",)),
     "TargetedAPGD": Declared("apgd", ("croce2020apgd",)),
+    "VBAD": Declared("vbad", ("jiang2019", "ilyas2018")),
 }
 """The attacks there are, by the name that texts call them by; the module of each is imported on first use."""
 

@@ -220,12 +220,12 @@ class SearchState:
         drawn = torch.stack([torch.rand(shape, generator=generator, dtype=torch.float32) for generator in own])
         return drawn.expand(len(self.labels), *shape).to(self.best.device)
 
-    def normal(self, generators: list[Generator]) -> Tensor:
-        """Normal noise like the free points, each clip's from its own generator; shared ones are the same."""
-        shape = self.feasible.start.shape
+    def normal(self, generators: list[Generator], *shape: int) -> Tensor:
+        """``B`` × ``shape`` normal numbers, like the free points by default, drawn as by :meth:`uniform`."""
+        shape = shape or tuple(self.feasible.start.shape[1:])
         own = generators[:1] if self.feasible.shared else generators
-        drawn = torch.stack([torch.randn(shape[1:], generator=one, dtype=torch.float32) for one in own])
-        return drawn.expand(shape).to(self.best.device)
+        drawn = torch.stack([torch.randn(shape, generator=one, dtype=torch.float32) for one in own])
+        return drawn.expand(len(self.labels), *shape).to(self.best.device)
 
     def result(self) -> AttackResult:
         """The best points as clips, judged by the model in float32 with the loss of the search."""
