@@ -122,6 +122,8 @@ SPECIAL: Attacks = {
     "Square share": lambda: vr.Square(threat(times=2), queries=60, share=0.3, seed=7),
     "Square targeted": lambda: vr.Square(threat(times=4), queries=40, targeted=True),
     "VBAD targeted": lambda: vr.VBAD(threat(times=4), 60, samples=8, partition="random", targeted=True),
+    "KeyRegions": lambda: vr.KeyRegions(vr.Square(threat(times=4), queries=60), frames=3),
+    "RayS space": lambda: vr.RayS(threat(times=4), queries=60, blocks="space"),
     "RayS long": lambda: vr.RayS(threat(times=4), queries=150),
     "AutoAttack exact": lambda: vr.AutoAttack(threat(times=0.5), 10, 3, 30, precision="exact"),
     "FrameSaliency": lambda: vr.FrameSaliency(vr.PGD(threat(times=4), ALPHA * 2, 4), frames=3),

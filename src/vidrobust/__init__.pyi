@@ -14,6 +14,7 @@ from .attacks.ddn import DDN as DDN
 from .attacks.fab import FAB as FAB
 from .attacks.fmn import FMN as FMN
 from .attacks.frame_saliency import FrameSaliency as FrameSaliency
+from .attacks.key_regions import KeyRegions as KeyRegions
 from .attacks.mifgsm import MIFGSM as MIFGSM
 from .attacks.pgd import FGSM as FGSM
 from .attacks.pgd import PGD as PGD

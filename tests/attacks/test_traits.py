@@ -38,12 +38,15 @@ def test_the_cost_is_an_upper_bound_that_is_nearly_met(name: str) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_what_a_search_takes_it_takes_and_what_not_it_refuses(name: str) -> None:
     make = ATTACKS[name]
-    kind = type(make(TINY)) if name not in ("FrameSaliency", "EOT", "BPDA") else PGD
+    kind = type(make(TINY)) if name not in ("FrameSaliency", "KeyRegions", "EOT", "BPDA") else PGD
     asked = {
         "norm L1": (Threat(L1(), 1e-3), not kind.norms or L1 in kind.norms),
         "norm Linf": (Threat(Linf(), 1e-5), not kind.norms or Linf in kind.norms),
         "budget a frame": (Threat(L2(), ((1e-4,) * CLIPS.shape[2],)), kind.budgets_a_frame),
-        "shares one": (Threat(L2(), 1e-4, Universal()), kind.one_for_all and name != "FrameSaliency"),
+        "shares one": (
+            Threat(L2(), 1e-4, Universal()),
+            kind.one_for_all and name not in ("FrameSaliency", "KeyRegions"),
+        ),
     }
     for words, (threat, taken) in asked.items():
         if taken:

@@ -12,6 +12,7 @@ from vidrobust.attacks.ddn import DDN
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.fmn import FMN
 from vidrobust.attacks.frame_saliency import FrameSaliency
+from vidrobust.attacks.key_regions import KeyRegions
 from vidrobust.attacks.mifgsm import MIFGSM
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.rays import RayS
@@ -35,6 +36,7 @@ ATTACKS: dict[str, Callable[[Threat], Any]] = {
     "VBAD": lambda threat: VBAD(threat, queries=6, samples=2),
     "AutoAttack": lambda threat: AutoAttack(threat, steps=3, targets=2, queries=6),
     "FrameSaliency": lambda threat: FrameSaliency(PGD(threat, 1e-5, 3), frames=2, iterative=True),
+    "KeyRegions": lambda threat: KeyRegions(Square(threat, queries=12), frames=1, grid=2),
     "EOT": lambda threat: EOT(PGD(threat, 1e-5, 3), samples=3),
     "BPDA": lambda threat: BPDA(Square(threat, queries=6), lambda clips: clips),
 }

@@ -33,6 +33,7 @@ ATTACKS = {
     "FGSM": Declared("pgd", ("goodfellow2015",)),
     "FMN": Declared("fmn", ("pintor2021",)),
     "FrameSaliency": Declared("frame_saliency", ("inkawhich2018",)),
+    "KeyRegions": Declared("key_regions", ("wei2020heuristic", "zeiler2014")),
     "MIFGSM": Declared("mifgsm", ("dong2018", "dong2019", "wei2022")),
     "PGD": Declared("pgd", ("madry2018",)),
     "RayS": Declared("rays", ("chen2020",)),

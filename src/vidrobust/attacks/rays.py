@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 class RayS(Traits):
     """RayS on clips (Chen & Gu, KDD 2020, algorithms 1 to 3): the ray along which the model errs soonest.
 
-    A direction is a sign a coordinate. Signs are flipped block by block, in blocks that are halved again and again,
-    first in time and then in space; a flip is kept if the model errs at a smaller radius along the new direction, which
-    one query tells and a bisection measures. L2 and L1 only change how that radius is measured.
+    A direction is a sign a coordinate. Signs are flipped block by block, in blocks that are halved again and again; a
+    flip is kept if the model errs at a smaller radius along the new direction, which one query tells and a bisection
+    measures. L2 and L1 only change how that radius is measured.
 
     Args:
         threat: where the perturbed clips may lie.
         queries: predictions a clip may cost, at least 2.
         tolerance: at which the bisection of a radius ends, as a share of ε.
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`; ``exact`` asks the model itself.
+        blocks: which way blocks are halved first: ``time`` begins with stretches of frames, ``space`` with regions that
+            span all frames, a prior for perturbations that stand still.
 
     Raises:
         InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
@@ -54,11 +56,14 @@ class RayS(Traits):
     queries: int = 5000
     tolerance: float = 0.02
     precision: Precision = "auto"
+    blocks: Literal["time", "space"] = "time"
 
     budgets_a_frame, one_for_all = False, False
 
     def __post_init__(self) -> None:
         at_least_one(queries=self.queries)
+        if self.blocks not in ("time", "space"):
+            raise InputError(f'blocks must be halved in "time" or in "space" first, but is {self.blocks!r}.')
         if self.queries < 2:
             raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.tolerance < 1:
@@ -81,7 +86,7 @@ class RayS(Traits):
                     "a ray leads to the boundary of one clip, but the threat shares one perturbation among all clips. "
                     "Take PGD, APGD or Square."
                 )
-            Rays(run, self.threat, self.tolerance).search(self.queries)
+            Rays(run, self.threat, self.tolerance, self.blocks).search(self.queries)
             return run.result()
 
 
@@ -96,7 +101,7 @@ class Rays:
         level, block: how often blocks have been halved, and the block whose signs the trial flips.
     """
 
-    def __init__(self, run: SearchState, threat: Threat, tolerance: float) -> None:
+    def __init__(self, run: SearchState, threat: Threat, tolerance: float, blocks: str) -> None:
         self.run, self.judge = run, run.elsewhere(unbounded(threat), margin)
         self.feasible = box = self.judge.feasible
         self.low, self.high = ends(box)
@@ -109,7 +114,7 @@ class Rays:
         self.sure = torch.zeros_like(self.radius)
         self.bisecting = torch.zeros_like(run.broken)
         self.level, self.block = torch.zeros_like(run.labels), torch.full_like(run.labels, -1)
-        self.order = block_order(start)
+        self.order = block_order(start, blocks)
 
     def search(self, queries: int) -> None:
         """Spend at most ``queries`` a clip."""
@@ -160,14 +165,21 @@ class Rays:
         return torch.clamp(moved, self.low, self.high)
 
 
-def block_order(free: Tensor) -> Tensor:
+def block_order(free: Tensor, blocks: str = "time") -> Tensor:
     """The place of each coordinate in the order in which blocks are cut: by time, then channel, height and width.
+
+    With ``blocks="space"`` time is last.
 
     >>> block_order(torch.zeros(1, 2, 2, 1, 1)).flatten().tolist()
     [0, 2, 1, 3]
+    >>> block_order(torch.zeros(1, 1, 2, 1, 3), "space").flatten().tolist()
+    [0, 2, 4, 1, 3, 5]
     """
     shape = free.shape[1:]
     if len(shape) != 4:
         return torch.arange(free[0].numel(), device=free.device).view(shape)
     channels, frames, height, width = shape
-    return torch.arange(free[0].numel(), device=free.device).view(frames, channels, height, width).movedim(0, 1)
+    order = torch.arange(free[0].numel(), device=free.device)
+    if blocks == "space":
+        return order.view(channels, height, width, frames).movedim(3, 1)
+    return order.view(frames, channels, height, width).movedim(0, 1)
