@@ -72,11 +72,48 @@ class Stateful(nn.Module):
         return self.scale * 5 * self.inner(x)
 
 
-@pytest.mark.parametrize("make", [Branching, Stateful])
+class Faint(Stateful):
+    """The same, of logits so small that any two of them are near."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 1e-6
+
+
+class Raised(Stateful):
+    """The same, of logits that have much in common."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1e4
+
+
+@pytest.mark.parametrize("make", [Branching, Stateful, Faint, Raised])
 def test_models_without_a_faithful_copy_are_used_as_they_are(make: type[nn.Module]) -> None:
     model = make().eval()
     with undisturbed(model):
         assert inference_view(model, clips(2))._call is model
+
+
+class StraightThrough(nn.Module):
+    """Quantises its clips, and passes gradients through where there are any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = trained_like()
+
+    def forward(self, x: Tensor) -> Tensor:
+        rounded = (x * 8).round() / 8
+        return self.inner(x + (rounded - x).detach() if torch.is_grad_enabled() else rounded)
+
+
+def test_a_copy_has_the_gradient_of_a_model_that_asks_whether_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "has_bf16", lambda device: False)
+    model, x, labels = StraightThrough().eval(), clips(2), torch.arange(2)
+    with undisturbed(model):
+        view = inference_view(model, x)
+        assert view.copied
+        ours, exact = input_gradient(view, x, labels).gradient, input_gradient(model, x, labels).gradient
+    assert torch.allclose(ours, exact, atol=1e-4 * exact.abs().max().item())
+    assert exact.abs().max() > 0
 
 
 def test_hooks_are_not_lost() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -46,3 +47,15 @@ def test_a_model_that_keeps_tensors_is_left_without_those_of_the_tracer(name: st
     kept = [model.mask, getattr(model, "features", None), *model.masks.values(), *model.seen]
     assert not any(isinstance(tensor, fx.Proxy) for tensor in kept)
     assert model(torch.rand(2, 3, 4, 8, 8)).shape == (2, 3)
+
+
+class DrawsOnce(Keeps):
+    """Draws numbers that tracing would write into the graph."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(clips * random.random())
+
+
+def test_a_model_that_draws_while_it_is_traced_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="random numbers were drawn"):
+        traced(DrawsOnce().eval())

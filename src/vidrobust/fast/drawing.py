@@ -42,6 +42,19 @@ def drawing_watched(model: object) -> Iterator[None]:
     (_without.add if _states() == before else _without.discard)(model)
 
 
+@contextlib.contextmanager
+def refusing_draws() -> Iterator[None]:
+    """Refuse what draws random numbers inside.
+
+    Raises:
+        RuntimeError: afterwards, if the global random states have changed.
+    """
+    before = _states()
+    yield
+    if _states() != before:
+        raise RuntimeError("random numbers were drawn")
+
+
 def _states() -> tuple[object, ...]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     states = [state.numpy().tobytes() for state in (torch.get_rng_state(), *devices)]

@@ -380,5 +380,16 @@ def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, 
             got = view(clips)
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
         return None
-    tolerance = (0.1 if bf16 else 1e-3) * max(1.0, wanted.abs().max().item())
-    return view if got.shape == wanted.shape and bool((got - wanted).abs().max() <= tolerance) else None
+    if got.shape != wanted.shape:
+        return None
+    tolerance = (0.1 if bf16 else 1e-3) * _spread(wanted)
+    return view if bool((got - wanted).abs().max() <= tolerance) else None
+
+
+def _spread(logits: Logits) -> float:
+    """How far apart the logits of a clip lie at most: what they say, whatever their scale and what they share.
+
+    >>> _spread(torch.tensor([[1000.0, 1000.5], [0.0, 0.1]]))
+    0.5
+    """
+    return (logits - logits.amax(1, keepdim=True)).abs().max().item()

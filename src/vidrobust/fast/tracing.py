@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import fx
+
+from vidrobust.fast.drawing import refusing_draws
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +20,12 @@ def traced(model: nn.Module) -> fx.GraphModule:
     """The graph of a model, as :func:`torch.fx.symbolic_trace` finds it.
 
     A model that keeps something of a call (its features, a mask for the next one) is not left with a stand-in of the
-    tracer in its place.
+    tracer in its place. A model that asks whether gradients are enabled is traced as they are, since a graph is for
+    attacks: a quantised model may pass gradients straight through only then.
+
+    Raises:
+        RuntimeError: the model draws random numbers otherwise than by operations on its input: the graph would hold
+            those of one draw for ever.
 
     >>> from torch import nn
     >>> class Keeps(nn.Identity):
@@ -29,7 +37,7 @@ def traced(model: nn.Module) -> fx.GraphModule:
     >>> hasattr(model, "features")
     False
     """
-    with _attributes_kept(model):
+    with _attributes_kept(model), torch.enable_grad(), refusing_draws():
         return fx.symbolic_trace(model)
 
 
