@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidrobust.attacks.text import from_text
+from vidrobust.cli.options import parsed
+from vidrobust.cli.study import Study
 from vidrobust.cli.sweep import Sweep
+from vidrobust.cli.train import Train
 from vidrobust.data.given import Given
 from vidrobust.errors import VidrobustError, VidrobustWarning
 from vidrobust.evaluation.fields import attack_text
@@ -67,6 +71,66 @@ def test_a_fraction_of_255_says_what_is_meant_also_when_it_is_printed(text: str,
 def test_threats_are_read_as_fractions_of_255() -> None:
     assert parse_threat("Linf(8/255)") == parse_threat("Linf(8)")
     assert parse_threat("L2(0.5/255)").eps == pytest.approx(0.5 / 255)
+
+
+STEPS: dict[str, Callable[[str], Any]] = {
+    "attack": lambda alpha: attack_text(from_text(f"PGD(ε=8,α={alpha},i=2)", None)),
+    "legend": lambda alpha: parse(f"PGD(ε=8,α={alpha},i=2)"),
+    "policy": lambda alpha: parse_policy(f"AT(ε=8,α={alpha},i=2)"),
+    "schedule": lambda alpha: parse_policy(f"CAL(ε~U(0,8),α={alpha},i=2)"),
+}
+
+
+@pytest.mark.parametrize("entry", STEPS)
+def test_a_step_that_may_be_a_share_beside_an_eps_that_is_none_is_told(entry: str) -> None:
+    with pytest.warns(VidrobustWarning, match=r"800 steps go as far as ε=8.*write 2.55; if not, 0.01/255 says so"):
+        told = STEPS[entry]("0.01")
+    assert "α=0.01/255" in str(told) and str(STEPS[entry]("0.01/255")) == str(told)
+    assert "α=0.1," in str(STEPS[entry]("0.1"))  # as a share it would be larger than three times ε
+
+
+def test_an_alpha_written_as_a_number_does_not_make_an_eps_written_as_a_fraction_doubtful() -> None:
+    assert str(parse_policy("AT(ε=0.1/255,α=0.1,i=2)")) == "AT(ε=0.1/255,α=0.1,i=2)"
+
+
+@pytest.mark.parametrize("text", ["8/255", "8 / 255.0", "8", "8.", "0.8e1", "80e-1/2.55e2"])
+def test_all_entries_read_numbers_alike(text: str) -> None:
+    assert (
+        parse_threat(f"Linf({text})") == parse_threat(f"linf(eps={text})") == from_text(f"FGSM(ε={text})", None).threat
+    )
+    assert parsed(Sweep, "sweep", ["--eps", text]).eps == 8
+    assert parsed(Sweep, "sweep", ["--eps", f"[4/255,{text}]", "--alpha", f"[{text}]"]).eps == (4, 8)
+    assert parsed(Train, "train", ["--watch.eps", text]).watch.eps == 8
+    assert parsed(Study, "study", ["--out", "x", "--robustness.eps", f"[0,{text}]"]).config.robustness.eps == (0, 8)
+
+
+@pytest.mark.parametrize("text", ["8/256", "0x8", "8_0", "٨", "8/255/255", "nan", "8%", "2*4"])
+def test_what_one_entry_refuses_all_do(text: str) -> None:
+    for ask in (
+        lambda: parse_threat(f"Linf({text})"),
+        lambda: from_text(f"FGSM(ε={text})", None),
+        lambda: parsed(Sweep, "sweep", ["--eps", text]),
+        lambda: parsed(Train, "train", ["--watch.eps", text]),
+    ):
+        with pytest.raises(VidrobustError, match=r"1/255|parentheses that match|a value"):
+            ask()
+
+
+def test_a_fraction_in_a_configuration_is_printed_so_that_it_is_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(Sweep, "sweep", ["--eps", "[0.1/255,8]", "--print_config"])
+    (tmp_path / "sweep.yaml").write_text(capsys.readouterr().out)
+    assert parsed(Sweep, "sweep", ["--config", str(tmp_path / "sweep.yaml")]).eps == (0.1, 8)  # warnings are errors
+
+
+@pytest.mark.parametrize(
+    "text", ["Linf(8,eps=3)", "Linf(8,α=2)", "Linf(8,PGD(ε=8))", "L3(8)", "os.system(8)", "Linf(8,0)"]
+)
+def test_what_is_no_threat_is_pointed_at(text: str) -> None:
+    with pytest.raises(VidrobustError, match=r"is no threat(.|\n)*\^"):
+        parse_threat(text)
 
 
 @pytest.mark.parametrize("text", ["APGD(ε=0.5,steps=2,norm=L2)", "AT(ε=0.5,α=ε,i=2,norm=L2)"])

@@ -41,6 +41,7 @@ from vidrobust.notation.calls import (
     Word,
     levels,
     read_call,
+    step_levels,
 )
 from vidrobust.notation.policies import AlphaStar
 from vidrobust.notation.scanner import ParseError
@@ -84,6 +85,22 @@ def threat_from_text(eps: float, norm: str = "Linf", support: str = "WholeClip")
     """
     size = _Builder(norm, None, {}).region(read_call(norm), norms)
     return Threat(size, eps * PIXEL, _Builder(support, None, {}).region(read_call(support), supports))
+
+
+def threat_from_call(text: str) -> Threat:
+    """A threat from its text, such as ``Linf(8)``, ``L2(eps=128)`` or ``Linf(8/255, Border(ratio=0.1))``.
+
+    Raises:
+        NotationError: it does not parse, has no ε above 0, or there is no such norm or support.
+    """
+    call = read_call(text, "Linf(8, Border(ratio=0.1))", ("ε", "support"))
+    builder, norm = _Builder(text, None, {}), Word(call.at, call.path)
+    if unknown := [name for name in call.fields if name not in ("ε", "support")]:
+        raise builder._error(call.places[unknown[0]], "a threat has ε and a support")
+    eps = builder._eps(call.fields.get("ε"), norm)
+    if not eps:
+        raise builder._error(getattr(call.fields.get("ε"), "at", call.at), "ε must be given, and above 0")
+    return builder._threat(call, {"threat": None}, eps, {**call.fields, "norm": norm})["threat"]
 
 
 def object_from_text(text: str, names: Mapping[str, Any] | None = None) -> Any:
@@ -230,7 +247,7 @@ class _Builder:
             return "auto"
         if isinstance(node, Multiple):
             return node.factor * eps * PIXEL
-        return levels(node, "α", self.text) * PIXEL
+        return step_levels(node, eps, self.text) * PIXEL
 
     def _value(self, node: Value, eps: float | None) -> Any:
         """A number, a word, a list, or an object such as ``Border(ratio=0.1)`` or ``L2``."""

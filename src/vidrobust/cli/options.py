@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 from vidrobust.cli.config_files import check_config_files
 from vidrobust.cli.next_steps import Step, told
 from vidrobust.errors import UsageError
+from vidrobust.notation.calls import read_levels
+from vidrobust.notation.units import Levels, Over255
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -112,6 +114,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
 def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     """What parses the options of a verb, and prints its help."""
     from jsonargparse import ArgumentParser, set_dumper
+    from jsonargparse.typing import register_type
 
     class VerbParser(ArgumentParser):
         def format_help(self, formatter: Any = None) -> str:
@@ -119,6 +122,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
             return f"{_types_by_name(shown)}\n{told(kind.NEXT)}"
 
     set_dumper("yaml", _as_yaml)
+    register_type(Levels, _levels_as_written, read_levels, type_check=_is_levels, fail_already_registered=False)
     about = (inspect.getdoc(kind) or "").partition("\n\n")[0]
     parser = VerbParser(prog=f"vidrobust {name}", description=about, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
@@ -128,9 +132,18 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     return parser
 
 
+def _levels_as_written(levels: float) -> float | str:
+    """As a configuration holds it, so that it is read back as the same."""
+    return f"{float(levels)!r}/255" if isinstance(levels, Over255) else float(levels)
+
+
+def _is_levels(value: object, _: type) -> bool:
+    return isinstance(value, float)
+
+
 def _types_by_name(text: str) -> str:
     """What the parser says, with ``Path`` instead of ``<class 'Path'>``."""
-    return re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text)
+    return re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace(f"{Levels.__module__}.Levels", "Levels")
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vidrobust.evaluation.clips import silent
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
-from vidrobust.notation.units import too_small, too_small_text
+from vidrobust.notation.units import Levels, too_small, too_small_text
 from vidrobust.results.numbers.accuracy import Point, intervals_of
 from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
@@ -110,9 +110,9 @@ class Sweep(Verb):
     )
 
     subject: ModelUnderTest = flat(ModelUnderTest(split="val"))
-    eps: float | tuple[float, ...] = 8.0
+    eps: Levels | tuple[Levels, ...] = 8.0
     steps: tuple[int, ...] = (5, 10, 20)
-    alpha: tuple[float, ...] = ()
+    alpha: tuple[Levels, ...] = ()
     clips: int = 100
     out: Path | None = None
     where: Where = flat(Where())

@@ -10,7 +10,7 @@ import torch
 from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.blind import Blind
 from vidrobust.evaluation.defences import Defended
-from vidrobust.notation.units import with_unit
+from vidrobust.notation.units import step_with_unit, with_unit
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def attack_text(attack: Any) -> str:
             terms.append(f"ε={with_unit(str(_levels(value.eps)), type(value.norm).__name__)}")
         elif field.name == "alpha":
             in_pixels = value != "auto" and not getattr(attack, "alpha_is_share", False)
-            terms += [f"α={_levels(value) if in_pixels else value}"] if not _same(value, default) else []
+            text = step_with_unit(_levels(value), str(attack_budget(attack)[0])) if in_pixels else value
+            terms += [f"α={text}"] if not _same(value, default) else []
         elif field.name in LEVELS:
             terms.append(f"{LEVELS[field.name]}={_levels(value)}")
         elif field.name == "steps":

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from vidrobust.errors import NotationError
-from vidrobust.notation.calls import EXAMPLE, Call, Multiple, Number, Star, levels, read_call
+from vidrobust.notation.calls import EXAMPLE, Call, Multiple, Number, Star, levels, read_call, step_levels
 from vidrobust.notation.policies import check_range
 from vidrobust.notation.scanner import ParseError
 from vidrobust.notation.schedules import spell
-from vidrobust.notation.units import with_unit
+from vidrobust.notation.units import step_with_unit, with_unit
 
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
 ATTACK_NAMES: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}
@@ -48,8 +48,9 @@ class AttackText:
     def __str__(self) -> str:
         if self.name == "FGSM":
             return f"FGSM(ε={with_unit(spell(self.eps))})"
-        alpha = self.alpha if isinstance(self.alpha, str) else spell(self.alpha)
-        return f"PGD(ε={with_unit(spell(self.eps))},α={alpha},i={self.steps})"
+        eps = spell(self.eps)
+        alpha = self.alpha if isinstance(self.alpha, str) else step_with_unit(spell(self.alpha), eps)
+        return f"PGD(ε={with_unit(eps)},α={alpha},i={self.steps})"
 
 
 def attack_from(text: str) -> AttackText:
@@ -68,7 +69,7 @@ def attack_from(text: str) -> AttackText:
     steps, alpha = _number(call, "i", text), call.fields["α"]
     if isinstance(alpha, Star) and alpha.name.lower() in ("α", "alpha"):
         return AttackText(name, eps, "α*", int(steps))
-    size = alpha.factor * eps if isinstance(alpha, Multiple) else levels(_one(call, "α", text), "α", text)
+    size = alpha.factor * eps if isinstance(alpha, Multiple) else step_levels(_one(call, "α", text), eps, text)
     _check(size, "α", call, text)
     return AttackText(name, eps, size, int(steps))
 

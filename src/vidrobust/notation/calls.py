@@ -13,11 +13,22 @@ Multiple(at=13, factor=2.0)
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
+from vidrobust.errors import InputError
 from vidrobust.notation.scanner import ParseError, Scanner
-from vidrobust.notation.units import UNIT, doubtful, too_small, too_small_text, warn_of
+from vidrobust.notation.units import (
+    UNIT,
+    Over255,
+    doubtful,
+    doubtful_step,
+    too_small,
+    too_small_text,
+    warn_of,
+    warn_of_step,
+)
 
 EXAMPLE = "PGD(ε=8,α=α*,i=20)"
 LONGEST, DEEPEST = 4000, 20
@@ -94,13 +105,18 @@ class Call:
 Value: TypeAlias = "Number | Multiple | Star | Word | Quoted | Items | Call"
 
 
-def read_call(text: str, example: str = EXAMPLE) -> Call:
+def read_call(text: str, example: str = EXAMPLE, names: tuple[str, ...] = ()) -> Call:
     """The tree of a call; a name alone is a call without fields.
+
+    Args:
+        text: the call.
+        example: one that would do, for error messages.
+        names: of fields that may stand without them, in their order.
 
     Raises:
         ParseError: the text is none; the message points at the character.
     """
-    reader = Reader(text, example)
+    reader = Reader(text, example, names)
     found = reader.call()
     if reader.skip() < len(text):
         raise reader.error(reader.position, "Expected the end of the text.")
@@ -122,18 +138,48 @@ def levels(node: Value, symbol: str, text: str, example: str = EXAMPLE, norm: st
     return float(node.value)
 
 
+def step_levels(node: Value, eps: float, text: str) -> float:
+    """An α in units of 1/255, as :func:`levels`, which is held against its ε."""
+    alpha = levels(node, "α", text)
+    if isinstance(node, Number) and not node.over_255 and doubtful_step(alpha, eps):
+        warn_of_step(alpha, eps)
+    return alpha
+
+
+def read_levels(value: object) -> float:
+    """An ε or α in units of 1/255, as an option or a configuration file gives it: a number, or its text.
+
+    Raises:
+        InputError: it is none.
+
+    >>> read_levels("8/255"), read_levels(8)
+    (8.0, 8.0)
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        raise InputError(f"expected a number: {UNIT}")
+    reader, found = Reader(value[:LONGEST], "8/255"), None
+    with suppress(ParseError):
+        found = reader.value()
+    if not isinstance(found, Number) or reader.skip() < len(value):
+        raise InputError(f"expected a number: {UNIT}")
+    return Over255(found.value) if found.over_255 else float(found.value)
+
+
 class Reader(Scanner):
     """Recursive descent over a call: each method reads what it is named after.
 
     Attributes:
         NAMES: what a name looks like.
+        names: of the fields of the outermost call that may stand without them, in their order.
     """
 
     NAMES: ClassVar[re.Pattern[str]] = _PATH
 
-    def __init__(self, text: str, example: str) -> None:
+    def __init__(self, text: str, example: str, names: tuple[str, ...] = ()) -> None:
         super().__init__(text, example, LONGEST)
-        self.depth = 0
+        self.depth, self.names = 0, names
 
     def call(self) -> Call:
         start = self.skip()
@@ -147,17 +193,27 @@ class Reader(Scanner):
         self.deeper()
         while not self.accept(")"):
             start = self.skip()
-            name = self._take_plain(self.NAMES)
-            if not name or not self.is_given():
-                raise self.error(start, "Expected a field by its name, such as steps=20: fields are given by name.")
-            name = SYMBOLS.get(name.lower(), name)
-            if name in call.fields:
-                raise self.error(start, f"{name} is given twice.")
+            name = self.field_name(call)
             call.places[name] = start
             call.fields[name] = self.value()
             self.between(")")
         self.depth -= 1
         return call
+
+    def field_name(self, call: Call) -> str:
+        """The name of the next field, and the sign between it and its value."""
+        start = self.skip()
+        name = self._take_plain(self.NAMES)
+        if not name or not self.is_given():
+            free = next((name for name in self.names if name not in call.fields), "") if self.depth == 1 else ""
+            if free:
+                self.position = start
+                return free
+            raise self.error(start, "Expected a field by its name, such as steps=20: fields are given by name.")
+        name = SYMBOLS.get(name.lower(), name)
+        if name in call.fields:
+            raise self.error(start, f"{name} is given twice.")
+        return name
 
     def value(self) -> Value:
         start = self.skip()

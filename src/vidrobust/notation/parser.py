@@ -27,7 +27,7 @@ from vidrobust.notation.schedules import (
     StepsRule,
     Uniform,
 )
-from vidrobust.notation.units import UNIT, doubtful, warn_of
+from vidrobust.notation.units import UNIT, doubtful, doubtful_step, warn_of, warn_of_step
 
 METHOD_NAMES: dict[str, str] = {"clean": "standard", **{name.lower(): name for name in FAMILIES}}
 _MODIFIERS = {name.lower(): name for name in MODIFIERS}
@@ -49,7 +49,7 @@ class Parser(Scanner):
     numbers: list[tuple[int, str, float]]
     """Where each ε, α and i of these brackets stands."""
 
-    plain: list[float]
+    plain: list[tuple[str, float]]
     """The ε among them that are not written as fractions of 255."""
 
     def definition(self) -> EpsRule | AlphaRule | StepsRule:
@@ -171,8 +171,11 @@ class Parser(Scanner):
             with self.blaming(place):
                 check_range(symbol, number, norm)
         largest = max((number for _, symbol, number in self.numbers if symbol == "ε"), default=0.0)
-        if doubtful(largest, norm) and largest in self.plain:
+        if doubtful(largest, norm) and ("ε", largest) in self.plain:
             warn_of(largest, norm)
+        for symbol, alpha in self.plain:
+            if symbol == "α" and doubtful_step(alpha, largest):
+                warn_of_step(alpha, largest)
 
     def value(self, option: Option) -> float | str:
         """The number or the words of an option."""
@@ -340,6 +343,6 @@ class Parser(Scanner):
         if sign in ("/", "*", "+", "-", "^"):
             raise self.error(start, f"Expected a number, a fraction of 255 or, for α, a multiple of ε: {UNIT}.")
         self.numbers.append((start, symbol, number))
-        if symbol == "ε" and not over_255:
-            self.plain.append(number)
+        if not over_255:
+            self.plain.append((symbol, number))
         return Fixed(number)

@@ -27,7 +27,7 @@ from vidrobust.notation.schedules import (
     StepsRule,
     spell,
 )
-from vidrobust.notation.units import too_small, too_small_text, with_unit
+from vidrobust.notation.units import step_with_unit, too_small, too_small_text, with_unit
 
 AlphaStar: TypeAlias = Callable[[float, int], float]
 """α*(ε, iterations), in units of 1/255."""
@@ -298,17 +298,20 @@ class Policy:
         if not self.parts:
             norm = dict(self.options).get("norm", "Linf")
             terms += [
-                _term(self.about, symbol, rule, str(norm)) for symbol, rule in self._rules if symbol in self.about.terms
+                _term(self.about, symbol, rule, str(norm), str(self.eps))
+                for symbol, rule in self._rules
+                if symbol in self.about.terms
             ]
             terms += [f"{symbol}={value if isinstance(value, str) else spell(value)}" for symbol, value in self.options]
         method = f"{self.family}({','.join(terms)})" if terms else self.family
         return "+".join((method, *(str(modifier) for modifier in self.modifiers)))
 
 
-def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule, norm: str) -> str:
+def _term(family: Family, symbol: str, rule: EpsRule | AlphaRule | StepsRule, norm: str, eps: str) -> str:
     if family.eps_max and isinstance(rule, Adaptive):
         return f"ε_max={with_unit(spell(rule.high), norm)}"
-    return symbol + ("~" if rule.moves else "=") + (with_unit(str(rule), norm) if symbol == "ε" else str(rule))
+    text = with_unit(str(rule), norm) if symbol == "ε" else str(rule)
+    return symbol + ("~" if rule.moves else "=") + (step_with_unit(text, eps) if symbol == "α" else text)
 
 
 STANDARD = Policy("standard")

@@ -10,7 +10,7 @@ from vidrobust.data.config import DataConfig, as_written
 from vidrobust.errors import InputError, RunError
 from vidrobust.notation import parse_policy
 from vidrobust.notation.slides import FALLING, LARGE, POLICIES, RISING, RISING_5, SMALL, STRONG, WEAK
-from vidrobust.notation.units import check_eps
+from vidrobust.notation.units import Levels, check_eps
 from vidrobust.results.numbers.advantages import SEEDS_NEEDED
 from vidrobust.training.config import FitConfig
 
@@ -108,7 +108,7 @@ class Sensitivity:
         clips: test clips attacked.
     """
 
-    eps: tuple[float, ...] = (4.0, 8.0)
+    eps: tuple[Levels, ...] = (4.0, 8.0)
     steps: int = 30
     clips: int = 100
 
@@ -135,7 +135,7 @@ class StepSizeSearch:
         clips: validation clips attacked.
     """
 
-    eps: tuple[float, ...] = tuple(float(eps) for eps in range(1, 13))
+    eps: tuple[Levels, ...] = tuple(float(eps) for eps in range(1, 13))
     steps: tuple[int, ...] = (5, 10, 20)
     clips: int = 100
 
@@ -155,7 +155,7 @@ class Robustness:
         clips: test clips attacked.
     """
 
-    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0, 15.0)
+    eps: tuple[Levels, ...] = (0.0, 2.0, 4.0, 8.0, 12.0, 15.0)
     steps: tuple[int, ...] = (5, 20)
     clips: int = 200
 
@@ -211,7 +211,7 @@ class Gap:
     epochs: int = 30
     train: int = 200
     every: int = 2
-    eps: tuple[float, ...] = (2.0, 8.0, 12.0)
+    eps: tuple[Levels, ...] = (2.0, 8.0, 12.0)
     steps: int = 5
     clips: int = 100
     seeds: int = 1
@@ -240,7 +240,7 @@ class Difficulty:
 
     contrasts: tuple[tuple[float, float], ...] = ()
     policies: tuple[str, ...] = (RISING, FALLING, WEAK, SMALL, LARGE, STRONG)
-    eps: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 12.0)
+    eps: tuple[Levels, ...] = (0.0, 2.0, 4.0, 8.0, 12.0)
     steps: int = 10
     clips: int = 160
     split: Literal["val", "test"] = "test"

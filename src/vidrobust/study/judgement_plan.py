@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vidrobust.attacks.text import threat_from_text
-from vidrobust.errors import InputError
+from vidrobust.attacks.text import threat_from_call
+from vidrobust.errors import InputError, NotationError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.fields import field_text, in_levels
 from vidrobust.evaluation.judging import COSTS, STAGES
-from vidrobust.notation.units import check_eps
 from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.study.jobs import Job, job_key
@@ -29,9 +26,6 @@ CHUNK = 25
 """Clips of a job."""
 
 THREAT = "Linf(8)"
-
-_THREAT = r"\s*([\w.]+)\s*\(\s*(?:eps=|ε=)?([0-9.eE+-]+)\s*(/\s*255)?\s*(?:,\s*(?:support=)?(.+?))?\s*\)\s*"
-"""A norm, ε, whether it is a fraction of 255, and a support."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +48,13 @@ def parse_threat(text: str) -> Threat:
     >>> parse_threat("Linf(8, Border(ratio=0.1))").support
     Border(ratio=0.1)
     """
-    found = re.fullmatch(_THREAT, text)
     try:
-        eps = float(found[2]) if found else math.nan
-    except ValueError:
-        eps = math.nan
-    if found is None or not 0 < eps < math.inf:
+        return threat_from_call(text)
+    except NotationError as error:
         raise InputError(
-            f"--threat {text!r} is no threat: write its norm with ε above 0 in units of 1/255, and maybe a support, "
-            'such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))".'
-        )
-    if not found[3]:
-        check_eps(f"--threat {text!r}", eps, found[1])
-    return threat_from_text(eps, found[1], found[4] or "WholeClip")
+            f"--threat {text[:200]!r} is no threat: write its norm with ε above 0 in units of 1/255, and "
+            f'maybe a support, such as "Linf(8)", "L2(128)" or "Linf(8, Border(ratio=0.1))".\n{error}'
+        ) from None
 
 
 def group_threats(texts: Sequence[str]) -> list[Region]:

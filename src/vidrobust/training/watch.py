@@ -18,7 +18,7 @@ from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import robustness_rows
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.losses import cross_entropy, predicted
-from vidrobust.notation.units import check_eps
+from vidrobust.notation.units import Levels, check_eps
 from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
@@ -53,7 +53,7 @@ class Watch:
 
     every: int = 0
     clips: int = 32
-    eps: float = 8.0
+    eps: Levels = 8.0
     steps: int = 10
     patience: int = 0
     collapse: Literal["stop", "fall back", "ignore"] = "stop"
