@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,3 +88,61 @@ def test_what_is_no_configuration_is_told(text: str, said: str, tmp_path: Path, 
     assert code == 1
     assert said in err
     assert str(tmp_path / "c.yaml") in err
+
+
+GROUPS = ["class_path: named_by_a_file.Thing", "{class_path: named_by_a_file.Thing, init_args: {}}", "__path__: other"]
+
+
+@pytest.mark.parametrize("text", GROUPS)
+@pytest.mark.parametrize("group", ["fit", "clips", "watch"])
+def test_nor_what_the_file_of_a_group_of_options_names(
+    group: str, text: str, evil: Path, small_motion: Path, vidrobust: Command
+) -> None:
+    (evil / "c.yaml").write_text(text)
+    for option in ((f"--{group}", evil / "c.yaml"), (f"--{group}={evil / 'c.yaml'}",)):
+        code, _, err = vidrobust("train", *option, "--data", small_motion, "--out", evil / "run")
+        assert code == 1
+        assert "would name a class" in err and str(evil / "c.yaml") in err
+        assert not (evil / "imported").exists()
+
+
+def test_no_way_of_naming_a_file_goes_past_the_look_into_it(
+    evil: Path, small_motion: Path, vidrobust: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(evil))
+    (evil / "c.yaml").write_text("fit: {class_path: named_by_a_file.Thing}")
+    os.mkfifo(evil / "pipe")
+    for option in (
+        ("--config=~/c.yaml",),
+        ("--conf", evil / "c.yaml"),
+        ("--config", f"file://{evil / 'c.yaml'}"),
+        ("--config", "-"),
+        ("--config", evil / "pipe"),
+        ("--fit", evil / "pipe"),
+        ("--config", "/dev/zero"),
+    ):
+        code, _, err = vidrobust("train", *option, "--data", small_motion, "--out", evil / "run")
+        assert code in (1, 2)
+        assert any(said in err for said in ("would name a class", "no regular file", "unrecognized"))
+        assert not (evil / "imported").exists()
+
+
+@pytest.mark.parametrize("text", ["fit: {lr: 0.5}", "fit.lr: 0.5", "clips: {name: other}", "fit:\n  epochs: 3\n"])
+def test_a_field_that_an_option_of_its_own_sets_is_never_passed_over(
+    text: str, tmp_path: Path, vidrobust: Command
+) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    code, _, err = vidrobust("train", "--config", tmp_path / "c.yaml", "--dry-run")
+    assert code == 1
+    assert "which is given as" in err
+    code, _, err = vidrobust("train", "--fit", "{lr: 0.5}", "--dry-run")
+    assert code == 1
+    assert "--fit has fit.lr, which is given as lr" in err
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path, vidrobust: Command) -> None:
+    with open(tmp_path / "c.yaml", "wb") as file:
+        file.truncate(2**40)
+    code, _, err = vidrobust("train", "--config", tmp_path / "c.yaml")
+    assert code == 1
+    assert "it is no configuration" in err

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, UsageError
 
 FORBIDDEN = {"class_path", "init_args", "dict_kwargs", "config", "__path__"}
 """Keys by which a file would name a class, or another file."""
@@ -21,49 +21,70 @@ FORBIDDEN = {"class_path", "init_args", "dict_kwargs", "config", "__path__"}
 LARGEST = 100_000
 """Values in a configuration file, aliases counted as often as they stand there."""
 
+MOST_BYTES = 2**22
+"""Bytes of a configuration file that is read at all."""
 
-def check_config_files(kind: type, arguments: Sequence[str]) -> None:
+
+def check_config_files(kind: type, arguments: Sequence[str], links: Mapping[str, str]) -> None:
     """Refuse a configuration file that names classes, that is no table, or that unfolds without end.
 
     Args:
         kind: the dataclass of the verb.
-        arguments: the command line.
+        arguments: the command line, its options spelled out.
+        links: options by the nested fields that they set, which a file must not set as well: it would be passed over.
 
     Raises:
-        InputError: a file of ``--config`` is so; the message names it and the key.
+        InputError: a file of ``--config``, or of a group of options (``--fit FILE``), is so; the message names it and
+            the key.
+        UsageError: there is no such file, or it is a pipe or a device, which can be read only once.
     """
+    names = {"--config": "", **{f"--{name}": f"{name}." for name in _groups(kind)}}
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, _, value = argument.partition("=")
-        path = Path(value or following)
-        if name == "--config" and path.is_file():
-            _check_file(kind, path)
+        option, _, value = argument.partition("=")
+        if option in names:
+            given = value or following
+            typed = option != "--config" and given.lstrip().startswith("{")
+            where = option if typed else str(Path(given).expanduser())
+            found = _loaded(where, given if typed else _text(option, Path(where)))
+            group = kind if option == "--config" else _groups(kind)[option[2:]]
+            _check_table(where, group, found, names[option], links)
 
 
-def _check_file(kind: type, path: Path) -> None:
+def _text(option: str, path: Path) -> str:
+    if not path.is_file():
+        raise UsageError(f"{option} takes a file in YAML, but {str(path)!r} is no regular file that there is.")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES >> 20} MiB: it is no configuration.")
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no configuration in YAML ({error}).") from error
+
+
+def _loaded(where: str, text: str) -> Mapping[Any, Any]:
+    """The table that a text holds."""
+    try:
+        found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is no configuration in YAML ({line}).") from error
-    if found is None:
-        return
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path} is no table of options, such as `epochs: 3`.")
-    _count(path, found)
-    _check_table(path, kind, found, "")
+        raise InputError(f"{where} is no configuration in YAML ({line}).") from error
+    if found is not None and not isinstance(found, Mapping):
+        raise InputError(f"{where} is no table of options, such as `epochs: 3`.")
+    _count(where, found or {})
+    return found or {}
 
 
-def _count(path: Path, found: object) -> None:
+def _count(where: str, found: object) -> None:
     waiting, seen = [found], 0
     while waiting:
         value, seen = waiting.pop(), seen + 1
         if seen > LARGEST:
-            raise InputError(f"{path} has more than {LARGEST} values: it is no configuration.")
+            raise InputError(f"{where} has more than {LARGEST} values: it is no configuration.")
         if isinstance(value, Mapping):
             forbidden = {part for key in value for part in str(key).split(".")} & FORBIDDEN
             if forbidden:
                 raise InputError(
-                    f"{path} has the key {min(forbidden)!r}, by which it would name a class or another file: give the "
+                    f"{where} has the key {min(forbidden)!r}, by which it would name a class or another file: give the "
                     "options themselves."
                 )
             waiting += value.values()
@@ -71,18 +92,20 @@ def _count(path: Path, found: object) -> None:
             waiting += value
 
 
-def _check_table(path: Path, kind: type, found: Mapping[Any, Any], name: str) -> None:
-    """Where a group of options is expected, there must be a table."""
+def _check_table(where: str, kind: type, found: Mapping[Any, Any], name: str, links: Mapping[str, str]) -> None:
+    """Where a group of options is expected, there must be a table, and no field that an option of its own sets."""
     groups = _groups(kind)
     for key, value in found.items():
         first, _, rest = str(key).partition(".")
+        if f"{name}{key}" in links:
+            raise InputError(f"{where} has {name}{key}, which is given as {links[f'{name}{key}']}: write that instead.")
         group = groups.get(first)
         if group is None:
             continue
         inner = {rest: value} if rest else value
         if inner is not None and not isinstance(inner, Mapping):
-            raise InputError(f"{path} has {value!r} for {name}{key}, which is a table of options.")
-        _check_table(path, group, inner or {}, f"{name}{first}.")
+            raise InputError(f"{where} has {value!r} for {name}{key}, which is a table of options.")
+        _check_table(where, group, inner or {}, f"{name}{first}.", links)
 
 
 def _groups(kind: type) -> dict[str, type]:

@@ -99,7 +99,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
     """
     parser = parser_of(kind, name)
     arguments = _spelled(arguments)
-    check_config_files(kind, arguments)
+    check_config_files(kind, arguments, {long: short for short, long in kind.LINKS.items()})
     try:
         if kind.PRESET:
             defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
@@ -124,7 +124,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     set_dumper("yaml", _as_yaml)
     register_type(Levels, _levels_as_written, read_levels, type_check=_is_levels, fail_already_registered=False)
     about = (inspect.getdoc(kind) or "").partition("\n\n")[0]
-    parser = VerbParser(prog=f"vidrobust {name}", description=about, exit_on_error=False)
+    parser = VerbParser(prog=f"vidrobust {name}", description=about, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file of options; options after it override it")
     _declare(parser, kind, {})
     for short, long in kind.LINKS.items():
