@@ -17,6 +17,7 @@ from vidrobust.attacks.traits import Wrapper, attack_cost
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.drawing import random_states_kept
+from vidrobust.fast.pieces import Piece, in_pieces, is_long
 from vidrobust.fast.turns import PROCESS, turns
 from vidrobust.fast.view import answers
 
@@ -85,6 +86,8 @@ class Averaged:
     samples: int
 
     def __call__(self, clips: ClipTensor) -> Logits:
+        if is_long(clips):  # one draw at a time in memory
+            return in_pieces(clips, [Piece(slice(None), self.model)] * self.samples).mean(0)
         draws = [self.model(clips) for _ in range(self.samples)]
         if not all(torch.is_tensor(draw) and draw.is_floating_point() for draw in draws):
             return draws[0]  # what has no mean is refused for what it is

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vidrobust.attacks.wrappers import EOT
 from vidrobust.errors import InputError
+from vidrobust.fast.view import answers
 
 if TYPE_CHECKING:
     from vidrobust.attacks.wrappers import Search
@@ -137,10 +138,11 @@ class Defended(nn.Module):
         """Logits ``B K``."""
         if not torch.is_tensor(clips):
             raise TypeError("a transform runs on tensors alone: it cannot be traced into a graph.")
+        answer = answers(self.classifier)
         if self.transform.differentiable:
-            return self.classifier(self.transform(clips))
+            return answer(self.transform(clips))
         moved = self.transform(clips)
-        return self.classifier(clips + (moved - clips).detach())  # the transform's value, the identity's gradient
+        return answer(clips + (moved - clips).detach())  # the transform's value, the identity's gradient
 
 
 DRAWS = 10

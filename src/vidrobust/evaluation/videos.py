@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import torch
-from torch import nn
 
 from vidrobust.attacks.base import warn_of_no_gradient
 from vidrobust.attacks.inputs import check_some_logits
@@ -34,11 +33,13 @@ from vidrobust.evaluation.clips import (
     steady_logits,
 )
 from vidrobust.evaluation.fields import attack_text
+from vidrobust.fast.pieces import Piecewise, is_long
+from vidrobust.fast.view import answers
 from vidrobust.losses import predicted
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vidrobust.data.clips import Clips
     from vidrobust.data.sampling import Views
@@ -49,8 +50,8 @@ Level: TypeAlias = Literal["clip", "video"]
 AttackPart = TypeVar("AttackPart")
 
 
-class VideoClassifier(nn.Module):
-    """A model of clips as a model of videos.
+class VideoClassifier(Piecewise):
+    """A model of clips as a model of videos; of a long video, one clip at a time is in memory.
 
     Args:
         model: from clips ``B C T H W`` to logits.
@@ -71,10 +72,22 @@ class VideoClassifier(nn.Module):
 
     def forward(self, videos: Tensor) -> Tensor:
         """``B C (views · T) H W`` to logits ``B K``."""
-        logits = self.model(split_views(videos, self.views)).float().unflatten(0, (-1, self.views))
+        if torch.is_tensor(videos) and is_long(videos):
+            return self.one_by_one(answers(self.model), videos)
+        logits = self.model(split_views(videos, self.views)).unflatten(0, (-1, self.views))
+        return self.combined(logits.transpose(0, 1))
+
+    def pieces(self, clips: Tensor) -> list[slice]:
+        """The frames of each clip of a video."""
+        frames = clips.shape[2] // self.views
+        return [slice(view * frames, (view + 1) * frames) for view in range(self.views)]
+
+    def combined(self, answers: Tensor) -> Tensor:
+        """The mean of the logits, or of the probabilities, of ``views B K`` logits."""
+        logits = answers.float()
         if self.average == "logits":
-            return logits.mean(1)
-        return logits.log_softmax(2).logsumexp(1) - math.log(self.views)
+            return logits.mean(0)
+        return logits.log_softmax(2).logsumexp(0) - math.log(self.views)
 
 
 def join_views(clips: Tensor, views: int) -> Tensor:

@@ -61,14 +61,34 @@ def _states() -> tuple[object, ...]:
     return (*states, random.getstate(), pickle.dumps(np.random.get_state()))
 
 
+class RandomStates:
+    """The global random states of PyTorch, NumPy and Python as they are now.
+
+    >>> here = RandomStates()
+    >>> first = torch.rand(2)
+    >>> here.put_back()
+    >>> torch.equal(torch.rand(2), first)
+    True
+    """
+
+    def __init__(self) -> None:
+        self._python, self._numpy, self._torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        self._devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+    def put_back(self) -> None:
+        """Make them so again."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        torch.set_rng_state(self._torch)
+        if self._devices is not None:
+            torch.cuda.set_rng_state_all(self._devices)
+
+
 @contextlib.contextmanager
 def random_states_kept() -> Iterator[None]:
     """The global random states are afterwards what they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            random.setstate(drawn)
-            np.random.set_state(drawn_by_numpy)
+    before = RandomStates()
+    try:
+        yield
+    finally:
+        before.put_back()

@@ -27,7 +27,7 @@ from vidrobust.fast.graphs import Graphs, RepeatedWork
 from vidrobust.fast.groups import merge_groups
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
-from vidrobust.fast.state import model_state, tensors_of
+from vidrobust.fast.state import has_hooks, model_state, parts_of, tensors_of
 from vidrobust.fast.stem import UnshuffledStem, has_rewritable_stem
 from vidrobust.fast.tracing import traced
 
@@ -115,7 +115,7 @@ class InferenceCopy:
         self.graph = graph
         # Three channels last make what comes before the first convolution slow; the rewritten one lays out its own.
         self.layout = torch.contiguous_format if self._stems else torch.channels_last_3d
-        self._parts = _parts(model)
+        self._parts = parts_of(model)
         self._segmented: dict[torch.Size, Segmented] = {}
         self.graphs = Graphs()
         self._taking_over = RepeatedWork(self._take_over)
@@ -124,7 +124,7 @@ class InferenceCopy:
 
     def is_of(self, model: nn.Module) -> bool:
         """Has the model still the parts, types, devices and numbers it had when it was copied, and no hooks?"""
-        return _parts(model) == self._parts and not _has_hooks(model)
+        return parts_of(model) == self._parts and not has_hooks(model)
 
     def refresh(self, model: nn.Module) -> None:
         """Take over the model's weights if they have changed since the last call."""
@@ -155,44 +155,18 @@ class InferenceCopy:
         clips = clips.contiguous(memory_format=self.layout)
         shape = clips.shape[1:]
         if shape not in self._segmented:
-            with self._autocast(clips):
+            with self.autocast(clips):
                 self._segmented[shape] = Segmented(self.graph, clips[:1], draws)
         return self._run(self._segmented[shape], clips)
 
     def _run(self, call: Callable[[ClipTensor], Logits], clips: ClipTensor) -> Logits:
         clips = clips.contiguous(memory_format=self.layout)
-        with self._autocast(clips):
+        with self.autocast(clips):
             return call(clips).float()
 
-    def _autocast(self, clips: ClipTensor) -> torch.autocast:
+    def autocast(self, clips: ClipTensor) -> torch.autocast:
+        """The context in which its parts are run."""
         return torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16)
-
-
-def _parts(model: nn.Module) -> tuple[object, ...]:
-    """What a copy is made of: it holds on to these objects, so that equal ids mean the same ones."""
-    kinds = [(id(tensor), tensor.device, tensor.dtype, tensor.shape) for tensor in tensors_of(model)]
-    return (*kinds, *((id(module), *_constants(module)) for module in model.modules()))
-
-
-def _constants(module: nn.Module) -> list[tuple[str, object]]:
-    """Plain values that a module holds: tracing writes those its forward pass uses into the graph."""
-    return [(name, value) for name, value in vars(module).items() if name not in _OF_ALL and _is_plain(value)]
-
-
-_OF_ALL = frozenset(vars(nn.Module()))
-"""What every module holds, such as its mode and its hooks."""
-
-
-def _is_plain(value: object) -> bool:
-    """Is it something that can be compared: a number, a word, nothing, or a tuple of such?"""
-    if isinstance(value, tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (int, float, str))
-
-
-def _has_hooks(model: nn.Module) -> bool:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(module, kind) for module in model.modules() for kind in kinds)
 
 
 def _pairs(graph: fx.GraphModule) -> dict[fx.Node, tuple[str, str]]:
@@ -355,7 +329,7 @@ def current_copy(model: nn.Module, clips: ClipTensor) -> InferenceCopy | None:
 
 def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> InferenceCopy | None:
     """A copy that answers as the model does, or None."""
-    if _has_hooks(model):
+    if has_hooks(model):
         return None  # tracing would lose them
     try:
         with torch.no_grad():

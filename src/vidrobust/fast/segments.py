@@ -92,8 +92,8 @@ class Segmented:
         taken: list[fx.Node] = []
         self.parts: list[fx.GraphModule] = []
         for begin, end in pairwise([0, *cuts, len(nodes)]):
-            given = _crossing(nodes, end)
-            self.parts.append(_part(graph, nodes[begin:end], taken, given))
+            given = crossing(nodes, end)
+            self.parts.append(part_of(graph, nodes[begin:end], taken, given))
             taken = given
 
     def __call__(self, clips: ClipTensor) -> Logits:
@@ -103,13 +103,13 @@ class Segmented:
         return self.parts[-1](*values)  # the backward pass begins here: what it keeps is used at once
 
 
-def _crossing(nodes: list[fx.Node], cut: int) -> list[fx.Node]:
-    """What is computed before a cut and used behind it."""
+def crossing(nodes: list[fx.Node], cut: int) -> list[fx.Node]:
+    """What is computed before node ``cut`` and used by it or behind it."""
     behind = set(nodes[cut:])
     return [node for node in nodes[:cut] if behind & node.users.keys()]
 
 
-def _part(graph: fx.GraphModule, nodes: list[fx.Node], taken: list[fx.Node], given: list[fx.Node]) -> fx.GraphModule:
+def part_of(graph: fx.GraphModule, nodes: list[fx.Node], taken: list[fx.Node], given: list[fx.Node]) -> fx.GraphModule:
     """A segment: a module with the graph's own parts, from what it takes to what it gives (nothing: the logits)."""
     own = fx.Graph()
     known = {node: own.placeholder(node.name) for node in taken}

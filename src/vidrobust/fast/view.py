@@ -6,6 +6,7 @@ import contextlib
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import torch
@@ -13,9 +14,11 @@ from torch import nn
 
 from vidrobust.errors import InputError
 from vidrobust.fast import graphs
+from vidrobust.fast.chunks import ask, in_chunks
 from vidrobust.fast.drawing import drawing_watched, draws, random_states_kept
 from vidrobust.fast.inference import InferenceCopy, current_copy
 from vidrobust.fast.memory import free_memory, in_parts
+from vidrobust.fast.pieces import Piecewise, is_long
 from vidrobust.fast.precision import Precision, full_float32
 from vidrobust.fast.segments import is_measuring, lean, saving, storages
 from vidrobust.fast.weights import constant_weights
@@ -66,6 +69,7 @@ class View:
         model: what it stands for.
         layout: the memory format in which it takes clips without copying them.
         exact: is it the model in its own precision, float32 without TF32 that is?
+        lossy: does it answer in bfloat16, which knows a boundary only roughly?
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class View:
         self._call, self.model = call, call if model is None else model
         self.layout = layout
         self.exact = exact
+        self.lossy = isinstance(call, InferenceCopy) and call.bf16
         self._lean: dict[torch.Size, Callable[[ClipTensor], Logits]] = {}
         self._check: Callable[[Logits, ClipTensor], None] | None = None
 
@@ -85,11 +90,6 @@ class View:
     def copied(self) -> bool:
         """Is it a copy, with weights of its own that need no gradient?"""
         return isinstance(self._call, InferenceCopy)
-
-    @property
-    def lossy(self) -> bool:
-        """Does it answer in bfloat16, which knows a boundary only roughly?"""
-        return isinstance(self._call, InferenceCopy) and self._call.bf16
 
     def check_first(self, check: Callable[[Logits, ClipTensor], None]) -> None:
         """Have ``check`` look at the first answer to what it was asked; it raises where that is none."""
@@ -120,6 +120,9 @@ class View:
     def _answer(self, clips: ClipTensor) -> Logits:
         kept = torch.is_grad_enabled() and clips.requires_grad
         call = self._call
+        chunked = in_chunks(call, clips)
+        if chunked is not None:
+            return chunked(clips)
         if isinstance(call, InferenceCopy) and clips.is_cuda and not is_measuring() and self._is_small(clips):
             return call.graphs(call, clips)
         return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
@@ -201,7 +204,7 @@ class View:
         leaf = clips.detach().requires_grad_(True)
         undrawn = random_states_kept() if draws(self.model) else contextlib.nullcontext()
         with self._conditions(clips), _unchanged(leaf), undrawn, torch.enable_grad(), saving(weights) as handed:
-            _output = self._call(leaf)
+            _output = ask(self._call, leaf)
         return sum(handed)
 
     def _leanly(self, clips: ClipTensor) -> Logits:
@@ -250,14 +253,23 @@ def inference_view(model: Callable[[ClipTensor], Logits], clips: ClipTensor, pre
     """
     if precision not in get_args(Precision):
         raise InputError(f'precision must be "auto" or "exact", but is {precision!r}.')
+    if isinstance(model, Piecewise) and is_long(clips):
+        of_pieces = inference_view(model.model, clips[:, :, model.pieces(clips)[0]], precision)
+        view = View(partial(model.one_by_one, of_pieces), torch.contiguous_format, of_pieces.exact, model)
+        view.lossy = of_pieces.lossy
+        return view
     copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
-        return View(answers(model), torch.contiguous_format, precision == "exact", model)
-    return View(copied, copied.layout, model=model)
+        return View(_in_float32(model), torch.contiguous_format, precision == "exact", model)
+    return View(copied, torch.contiguous_format if is_long(clips) else copied.layout, model=model)
 
 
 def answers(model: Callable[[ClipTensor], Logits]) -> Callable[[ClipTensor], Logits]:
-    """The model as a function of float32 clips, whatever the type of its weights."""
+    """The model as a function of float32 clips, whatever the type of its weights; of long ones in chunks."""
+    return partial(ask, _in_float32(model)) if isinstance(model, nn.Module) else model
+
+
+def _in_float32(model: Callable[[ClipTensor], Logits]) -> Callable[[ClipTensor], Logits]:
     first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if first is None or first.dtype == torch.float32 or not first.is_floating_point():
         return model
@@ -272,4 +284,4 @@ class Answers(nn.Module):
         self.model, self.dtype = model, dtype
 
     def forward(self, clips: ClipTensor) -> Logits:
-        return self.model(clips.to(self.dtype)).float()
+        return ask(self.model, clips.to(self.dtype)).float()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from vidrobust.fast.view import answers
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -92,7 +94,7 @@ class Purified(nn.Module):
 
     def forward(self, clips: ClipTensor) -> Logits:
         """Logits ``B K``."""
-        return self.classifier(self.purifier(clips))
+        return answers(self.classifier)(self.purifier(clips))
 
 
 def purified(classifier: nn.Module, channels: tuple[int, int, int] = CHANNELS, seed: int = 0) -> Purified:
