@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from vidrobust.errors import RunError
+from vidrobust.runs.arrays import DAMAGE, read_array
 
 LARGEST_FILE = 256 << 20
 """Bytes of a file that are opened at all."""
 LARGEST_ARRAY = 64 << 20
 """Bytes of an array as it says of itself: the perturbation of 64 frames of 400 × 400 pixels fits."""
 _ENTRIES = 16
-_HEADER = 10_000
-
-_DAMAGE = (
-    OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, SyntaxError, MemoryError, RuntimeError,
-    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
-)  # fmt: skip
-"""What reading a damaged zip file or array header ends in."""
 
 
 def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -55,7 +44,7 @@ def read_example(run: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
         raise RunError(f"the example {name!r} has more than {LARGEST_FILE >> 20} MiB and is not shown.")
     try:
         return _arrays(path)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RunError(f"the example {name!r} cannot be read ({error}); it is not shown.") from error
 
 
@@ -63,8 +52,8 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > _ENTRIES:
             raise ValueError(f"it holds {len(archive.infolist())} files instead of clean and delta")
-        clean, delta = (_array(archive, name) for name in ("clean", "delta"))
-        recorded = _array(archive, "recorded") if "recorded.npy" in archive.namelist() else None
+        clean, delta = (read_array(archive, name, LARGEST_ARRAY) for name in ("clean", "delta"))
+        recorded = read_array(archive, "recorded", LARGEST_ARRAY) if "recorded.npy" in archive.namelist() else None
     _check_film("clean", clean)
     if recorded is not None:
         _check_film("recorded", recorded)
@@ -80,29 +69,3 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 def _check_film(name: str, pixels: np.ndarray) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or not pixels.size:
         raise ValueError(f"{name} is {pixels.dtype} {pixels.shape} instead of uint8 (T, H, W, 3)")
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """An array of plain numbers; how much is read is known from its header, and bounded."""
-    if f"{name}.npy" not in archive.namelist():
-        raise ValueError(f"it has no array {name!r}")
-    with archive.open(f"{name}.npy") as file:
-        shape, fortran, dtype = _header(file)
-        if dtype.hasobject or dtype.kind not in "uif":
-            raise ValueError(f"{name} is {dtype}, no plain numbers")
-        size = dtype.itemsize
-        for length in shape:
-            size *= length  # of Python, which does not overflow
-        if not 0 <= size <= LARGEST_ARRAY:
-            raise ValueError(f"{name} says that it has {size} bytes, more than {LARGEST_ARRAY}")
-        data = file.read(size)
-    if len(data) != size:
-        raise ValueError(f"{name} has {len(data)} bytes instead of {size}")
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):  # later ones may have a header of 4 GB, which is read before it is looked at
-        raise ValueError(f"an array of format {version}")
-    return np.lib.format.read_array_header_1_0(file, max_header_size=_HEADER)

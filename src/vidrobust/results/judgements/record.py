@@ -7,6 +7,7 @@ patterns from those of the clean clip, as whole numbers.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from vidrobust.errors import RunError
 from vidrobust.results.judgements.schema import VERSION, faults
 from vidrobust.results.numbers.rules import RULES, Measured
 from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
+from vidrobust.runs.arrays import DAMAGE, read_array
 from vidrobust.runs.files import refuse_irregular, write_atomic
 
 NAME = "judgement.json"
@@ -222,22 +224,17 @@ def read_adversarial(judgement: Judgement, threat: dict[str, Any]) -> tuple[np.n
     file = judgement.path.parent / threat.get("adversarial", "-")
     refuse_irregular(file)
     shape, clips = tuple(judgement.record["clips"]["shape"]), len(judgement.record["clips"]["list"])
-    most = clips * (int(np.prod(shape)) + 1) * 4 + 4096
     try:
         with zipfile.ZipFile(file) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > most:
-            raise RunError(
-                f"{file} unpacks to {size} bytes, over the {most} of {clips} clips: it is not from a judgement."
-            )
-        with np.load(file, allow_pickle=False) as stored:
-            index, bits = stored["index"], stored["bits"]
+            index = read_array(archive, "index", 4 * clips)
+            bits = read_array(archive, "bits", 4 * len(index) * math.prod(shape))
     except FileNotFoundError as error:
         raise RunError(f"{file} is missing: the adversarial clips are needed beside {judgement.path.name}.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise RunError(f"{file} is damaged ({type(error).__name__}: {str(error)[:100]}). Get it anew.") from error
     fits = index.dtype == np.int32 and bits.dtype == np.int32 and index.ndim == 1 and bits.shape == (len(index), *shape)
-    if not fits or (len(index) and not (index.min() >= 0 and index.max() < clips)):
+    known = len(set(index.ravel().tolist()) & set(range(clips)))
+    if not fits or known < len(index):
         raise RunError(f"{file} does not fit the record: {index.dtype} {index.shape}, {bits.dtype} {bits.shape}.")
     return index, bits
 
