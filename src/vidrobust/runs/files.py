@@ -11,6 +11,9 @@ from typing import Any
 
 from vidrobust.errors import RunError
 
+LARGEST_JSON = 64 << 20
+"""Bytes of a JSON file of a run directory, at most: a configuration has some thousand."""
+
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file that is either the old one or the new one, also after a kill or on a full disk.
@@ -70,8 +73,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of a run directory.
 
     Raises:
-        RunError: the file is missing or damaged.
+        RunError: the file is missing, damaged, far too large or no regular file.
     """
+    refuse_irregular(path, LARGEST_JSON)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -80,11 +84,20 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is damaged ({error}). Delete {path.parent} and run the command again.") from error
 
 
-def refuse_irregular(path: Path) -> None:
+def refuse_irregular(path: Path, largest: int = 0) -> None:
     """Refuse what is no file of bytes: a pipe may wait for ever, a device never end. A missing file passes.
 
+    Args:
+        path: of the file.
+        largest: bytes that it may have; 0 leaves that open.
+
     Raises:
-        RunError: the path is a folder, a pipe, a socket or a device, or leads to one.
+        RunError: the path is a folder, a pipe, a socket or a device, or leads to one, or the file is larger.
     """
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        return
+    if not path.is_file():
         raise RunError(f"{path} is no regular file. Give one, or a copy of it.")
+    size = path.stat().st_size
+    if 0 < largest < size:
+        raise RunError(f"{path} has {size} bytes, over {largest}: vidrobust writes none so large. Get it anew.")

@@ -23,6 +23,9 @@ from vidrobust.runs.schema import fault, row_identity
 Row = dict[str, Any]
 """One result: a ``kind`` and the fields of that kind, as plain JSON values."""
 
+LARGEST_ROWS = 2 << 30
+"""Bytes of a file of rows, at most: a hundred thousand rows have some hundred million."""
+
 
 def append_lines(path: Path, rows: Iterable[Row]) -> None:
     """Append rows as JSON lines and force them to disk; a torn last line of an earlier kill is cut off first."""
@@ -60,7 +63,7 @@ def numbered(path: Path, faults: list[tuple[int, str]] | None = None) -> Iterato
     """The rows of a JSON-lines file with their line numbers; a damaged line is an error, or is noted in ``faults``."""
     if not path.exists():
         return
-    refuse_irregular(path)
+    refuse_irregular(path, LARGEST_ROWS)
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):  # whole lines end in a newline: the last piece is torn or empty
         try:
