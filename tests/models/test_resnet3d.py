@@ -11,12 +11,12 @@ from vidrobust.errors import InputError, RunError
 from vidrobust.models.building import build
 from vidrobust.models.checkpoints import load_described, load_model, load_tensors, save_model
 from vidrobust.models.resnet3d import ResNet3d
-from vidrobust.models.shapes import ResNet3dConfig, r3d_18, resnext3d_101
+from vidrobust.models.shapes import ResNet3dConfig, r3d, resnext3d
 
 
 def test_the_resnext_of_the_slides_has_its_published_size() -> None:
     with torch.device("meta"):
-        model = ResNet3d(resnext3d_101(classes=101))
+        model = ResNet3d(resnext3d(101, classes=101))
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == 47.7
     names = model.state_dict()
     assert names["layer3.22.conv2.weight"].shape == (512, 512 // 32, 3, 3, 3)
@@ -26,7 +26,7 @@ def test_the_resnext_of_the_slides_has_its_published_size() -> None:
 
 def test_r3d_18_has_the_size_of_the_paper() -> None:
     with torch.device("meta"):
-        model = ResNet3d(r3d_18(classes=400))
+        model = ResNet3d(r3d(18, classes=400))
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == 33.4
 
 

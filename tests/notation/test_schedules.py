@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,6 @@ from vidrobust.notation.schedules import (
     LogUniform,
     LogUniformTop,
     OptimalAlpha,
-    Schedule,
     Uniform,
 )
 
@@ -24,7 +25,7 @@ rising = bounds.flatmap(lambda pair: st.sampled_from([kind(*pair) for kind in (U
 PUBLISHED = {1: 8, 2: 8, 3: 7, 4: 6, 5: 5, 6: 4, 7: 4, 8: 3, 9: 3, 10: 3, 11: 2, 12: 2, 15: 2}
 
 
-def over_training(schedule: Schedule, epochs: int = 9) -> list[float]:
+def over_training(schedule: Callable[[Clock], float], epochs: int = 9) -> list[float]:
     return [schedule(Clock(epoch, epochs)) for epoch in range(epochs)]
 
 

@@ -163,11 +163,6 @@ class Judge(Verb):
         return {"split": self.split, **about}
 
 
-def _absolute(text: str | None) -> str | None:
-    """A path so that it is found from any folder; other text as it is."""
-    return str(Path(text).resolve()) if text and Path(text).exists() else text
-
-
 def is_run(subject: str, data: str | None) -> bool:
     """Is it a run directory, a file that says which data it was trained on, or a model of the zoo?"""
     return data is None and (in_zoo(subject) or Path(subject).exists())

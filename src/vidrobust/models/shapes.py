@@ -157,16 +157,6 @@ def resnext3d(
     )
 
 
-def r3d_18(classes: int, width: int = 64) -> ResNet3dConfig:
-    """R3D-18 of any width (64 in the paper), for 16×112×112."""
-    return r3d(18, classes, width=width)
-
-
-def resnext3d_101(classes: int) -> ResNet3dConfig:
-    """The 3D-ResNeXt-101 of the slides: cardinality 32, shortcut B, blocks 3-4-23-3, for 64×112×112."""
-    return resnext3d(101, classes)
-
-
 ARCHITECTURES: dict[str, Callable[..., ResNet3dConfig]] = {
     "r3d-small": small,
     **{f"r3d-{depth}": partial(r3d, depth) for depth in BASIC_DEPTHS | BOTTLENECK_DEPTHS},

@@ -369,9 +369,6 @@ class AlphaRamp:
         return "αU"
 
 
-Schedule: TypeAlias = Fixed | Uniform | LogUniform | LogUniformTop | Adaptive | Paced
-"""What needs the clock alone: ``schedule(clock)``."""
-
 EpsRule: TypeAlias = Fixed | Uniform | LogUniformTop | Adaptive | Paced
 """How ε is chosen."""
 

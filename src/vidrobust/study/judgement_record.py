@@ -23,7 +23,14 @@ from vidrobust.results.judgements.record import (
 )
 from vidrobust.results.judgements.schema import VERSION
 from vidrobust.results.numbers.rules import RULES, Measured
-from vidrobust.results.numbers.verdict import add_up, better_class_order, chance_accuracy, missing_sources, verdict
+from vidrobust.results.numbers.verdict import (
+    Verdict,
+    add_up,
+    better_class_order,
+    chance_accuracy,
+    missing_sources,
+    verdict,
+)
 from vidrobust.runs.jobs import stored_job
 from vidrobust.study.jobs import Job, device, job_key
 from vidrobust.study.judging import JudgeVideos, recall
@@ -49,9 +56,8 @@ def recorded(plan: JudgementPlan, run: Run) -> Judgement:
         classes = max(row["classes"] for row in looks)
         model += [better_class_order(table), chance_accuracy(sum(right), plan.clips, classes)]
     model += [Measured("leaks", 0, plan.clips), missing_sources(len(set(of)))]
-    searches: list[Measured] = []
-    for one in plan.findings:
-        (searches if RULES[one.name].scope == "search" else model).append(one)
+    searches = [one for one in plan.findings if RULES[one.name].scope == "search"]
+    model += [one for one in plan.findings if one not in searches]
     threats, checked, spent = [], {}, 0
     for number, region in enumerate(plan.regions):
         found, measured, cost = _region(plan, run, region, number, right, of)
@@ -63,13 +69,9 @@ def recorded(plan: JudgementPlan, run: Run) -> Judgement:
             threat["checks"] = [_rule_text(one) for one in kept]
             checked[threat_name(threat["norm"], threat["eps"], threat["support"])] = (standing, kept)
         threats += found
-    said = verdict(model, checked)
     record: dict[str, Any] = {
         "schema": VERSION,
-        "verdict": str(said),
-        "reasons": [str(reason)[:2000] for reason in said.reasons],
-        "remedies": list(dict.fromkeys(reason.remedy for reason in said.reasons)),
-        "notes": [note[:2000] for note in said.notes],
+        **_verdict_fields(verdict(model, checked)),
         "model": {
             "name": plan.name[:2000],
             "weights": plan.subject.weights,
@@ -85,17 +87,23 @@ def recorded(plan: JudgementPlan, run: Run) -> Judgement:
         "gradients": spent,
         "seconds": round(sum(row["seconds"] for row in job_timings(run)), 1),
     }
-    if plan.videos:
-        row = _row(run, JudgeVideos(plan.subject))
-        if row["survived"]:
-            videos = [int(digit) for digit in row["survived"]]
-            record["videos"] = accuracy_record(
-                videos, of if len(of) == len(videos) else list(map(str, range(len(videos))))
-            )
+    if plan.videos and (survived := _row(run, JudgeVideos(plan.subject))["survived"]):
+        videos = [int(digit) for digit in survived]
+        sources = of if len(of) == len(videos) else list(map(str, range(len(videos))))
+        record["videos"] = accuracy_record(videos, sources)
     harmed = [row for job in plan.corrupted() for row in _row(run, job)["rows"]]
     if harmed:
         record["corruptions"] = corruption_records(harmed, plan.manifest)
     return write_judgement(run.path, record)
+
+
+def _verdict_fields(found: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": str(found),
+        "reasons": [str(reason)[:2000] for reason in found.reasons],
+        "remedies": list(dict.fromkeys(reason.remedy for reason in found.reasons)),
+        "notes": [note[:2000] for note in found.notes],
+    }
 
 
 def _row(run: Run, job: Job) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from vidrobust.training.watch import Watch, Watcher, watch_rows
 if TYPE_CHECKING:
     from torch import nn
 
+    from vidrobust.data.clips import Clips
     from vidrobust.data.dataset import VideoClips
     from vidrobust.evaluation.clips import GradientProgress
     from vidrobust.training.methods.objectives import Method
@@ -119,7 +120,8 @@ def fit(
         if run is not None and (run.path / WEIGHTS).exists():
             model.load_state_dict(load_tensors(run.path / WEIGHTS)[0])
             return _finished(run, model.eval(), world)
-        best = Best(None if run is None else run.path / "checkpoints", world)
+        checkpoints = None if run is None else run.path / "checkpoints"
+        best = Best(checkpoints, world)
         splits = {"train": data.train.spread(watch.clips), "val": data.val.spread(watch.clips)}
         watcher = Watcher(watch.every, splits, partial(watch_rows, watch=watch))
         report = Reporter(
@@ -137,7 +139,7 @@ def fit(
                 settings,
                 seed=seed,
                 alpha_star=alpha_star_of(how.policy, alpha_star, model, data.train),
-                checkpoints=None if run is None else run.path / "checkpoints",
+                checkpoints=checkpoints,
                 after_epoch=report,
                 progress=progress,
                 world=world,
@@ -146,17 +148,18 @@ def fit(
         if watch.patience or any(row.get("stop") for row in rows):
             best.choose(model)
         rows = [{**row, "model": name_of(how), "seed": seed} for row in (*rows, *accuracies(model, data))]
-        known = {row["clips_of"]: row for row in map(manifest_row, splits.values() if watch.every else ())}
-        known |= {
-            row["clips_of"]: row for row in manifest_rows(rows)
-        }  # what was watched before a kill is not among them
-        rows = [data.row, *known.values(), *rows]
+        rows = [data.row, *_manifests(splits.values() if watch.every else (), rows), *rows]
         if run is None:
             return FitRun(model, rows, None)
         if world.first:  # rows first: that the weights are there says that the run is whole
             run.append(rows)
         store_weights(run.path, model, data, name_of(how), world)
         return _finished(run, model, world, rows)
+
+
+def _manifests(watched: Iterable[Clips], rows: Sequence[Row]) -> list[Row]:
+    """The manifests of the clips of rows; of watched clips too, which a resumed training may not have evaluated."""
+    return list({row["clips_of"]: row for row in (*map(manifest_row, watched), *manifest_rows(rows))}.values())
 
 
 def check_fit(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, seed: int) -> None:

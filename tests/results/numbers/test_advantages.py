@@ -40,7 +40,7 @@ def test_seeds_and_sources_are_both_in_the_interval():
     first = [row(seed=s, survived=digits(right[s]), sources=SOURCES) for s in range(6)]
     second = [row(seed=s, survived="0" * 240, sources=SOURCES) for s in range(6)]
     found = some(advantage(first, second))
-    assert found.value == pytest.approx(right.mean()) and found.over_seeds and found.unit == "source"
+    assert found.value == pytest.approx(right.mean()) and len(found.per_seed) == 6 and found.unit == "source"
     assert (found.found.sources, found.found.seeds, found.found.freedom) == (12, 6, 5)
     assert str(found).endswith("over 12 sources and 6 seeds)")
     half = 2.5706 * np.sqrt(right.mean((1,)).var(ddof=1) / 6 + right.reshape(6, 20, 12).mean((0, 1)).var(ddof=1) / 12)
@@ -49,7 +49,7 @@ def test_seeds_and_sources_are_both_in_the_interval():
 
 def test_of_one_seed_the_interval_is_paired_by_clip_and_over_sources():
     same = some(advantage([row(survived="1100" * 20)], [row(survived="1100" * 20)]))
-    assert (same.value, same.over_seeds, same.unit, same.over) == (0.0, False, "clip", "80 clips")
+    assert (same.value, len(same.per_seed), same.unit, same.over) == (0.0, 1, "clip", "80 clips")
     assert -0.1 < same.low < 0 < same.high < 0.1  # pairing: what all clips agree in could still be otherwise in others
     shifted = some(advantage([row(survived="1100" * 20)], [row(survived="0011" * 20)]))
     assert shifted.value == 0.0 and shifted.low < -0.1 < 0.1 < shifted.high
@@ -91,11 +91,11 @@ def gap_rows(growth, seeds=3, epochs=9):
 
 def test_the_growth_of_the_gap_is_last_third_minus_first_third():
     found = some(gap_growth(gap_rows(0.1), "m"))
-    assert found.value == pytest.approx(0.1) and found.over_seeds and found.epochs == 9
+    assert found.value == pytest.approx(0.1) and len(found.per_seed) == 3 and found.epochs == 9
     assert dict(found.per_eps) == pytest.approx({2: 0.1, 8: 0.1})
     assert gap_growth(gap_rows(0.1, epochs=2), "m") is None
     assert found.over == "3 seeds"  # rows of earlier versions do not tell the clips that were right
-    assert not some(gap_growth(gap_rows(0.1, seeds=1), "m")).over_seeds
+    assert len(some(gap_growth(gap_rows(0.1, seeds=1), "m")).per_seed) == 1
 
 
 def clip_gaps(rng, seeds, growth=0.1, of_source=0.15, clips=12, sources=14):

@@ -54,11 +54,6 @@ class Effect:
         return self.found.high
 
     @property
-    def over_seeds(self) -> bool:
-        """Are there enough seeds to speak of training, and not of these models alone?"""
-        return len(self.per_seed) >= SEEDS_NEEDED
-
-    @property
     def over(self) -> str:
         """What the interval is over, for people."""
         return self.found.over.replace("source", self.unit)

@@ -46,12 +46,6 @@ def attack_label(row: Row) -> str:
 
 
 @derived
-def other_attacks(rows: Iterable[Row]) -> list[Row]:
-    """The rows of accuracy that are no points of the curves over ε: another attack, or behind a defence."""
-    return [row for row in of_kind(rows, "robustness") if not plain(row)]
-
-
-@derived
 def attack_points(rows: Iterable[Row]) -> dict[str, dict[str, Point]]:
     """Accuracy of each model under each attack, seeds pooled: ``{model: {attack: point}}``.
 

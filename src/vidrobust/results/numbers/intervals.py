@@ -1,4 +1,4 @@
-"""Intervals of accuracies and of means: Wilson's, Student's t, and by resampling clips."""
+"""Intervals of accuracies and of means: Wilson's and Student's t."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from vidrobust.errors import InputError
-from vidrobust.notation.alpha_star import resample
 
 Z95 = NormalDist().inv_cdf(0.975)
 """Half-width of a 95 % interval in standard errors."""
@@ -60,11 +58,3 @@ def student(freedom: float) -> float:
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     return float(stdtrit(freedom, 0.975))
-
-
-def bootstrap_mean(values: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean of per-clip values (``N``), by resampling the clips."""
-    values = np.asarray(values, dtype=float)
-    weights = resample(len(values), resamples, seed)
-    low, high = np.percentile(weights @ values, [2.5, 97.5])
-    return float(low), float(high)
