@@ -1,6 +1,6 @@
 """Per-clip losses: what an attack maximises and training minimises.
 
-A loss goes from logits ``B K`` and labels ``B`` to one number a clip, which is large where the model is wrong. A
+A loss goes from logits ``B K`` and labels ``B`` to one number per clip, which is large where the model is wrong. A
 targeted loss takes the classes aimed at as well. Cross-entropy is what models are trained on; the others do not
 saturate on confident logits, and are above 0 exactly where the clip is misclassified. What is right is decided by
 :func:`predicted`.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vidrobust.types import Labels, Logits
 
     Loss: TypeAlias = Callable[[Logits, Labels], Tensor]
-    """From logits ``B K`` and labels ``B`` to a loss ``B``, one number a clip."""
+    """From logits ``B K`` and labels ``B`` to a loss ``B``, one number per clip."""
 
     TargetedLoss: TypeAlias = Callable[[Logits, Labels, Labels], Tensor]
     """From logits ``B K``, labels ``B`` and targets ``B`` to a loss ``B`` that is large where the target wins."""

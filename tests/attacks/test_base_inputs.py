@@ -49,7 +49,7 @@ class Wrong(nn.Module):
             "shape": logits[:, :, None],
             "tuple": (logits, logits),
             "nan": logits * torch.nan,
-            "a number a clip": logits[:, 0],
+            "a number per clip": logits[:, 0],
             "classes": logits.argmax(1),
             "one clip": logits[:1].mean(0, keepdim=True),
         }[self.kind]
@@ -244,7 +244,7 @@ SEARCHES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["probabilities", "shape", "tuple", "nan", "a number a clip", "classes"])
+@pytest.mark.parametrize("kind", ["probabilities", "shape", "tuple", "nan", "a number per clip", "classes"])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_way_to_an_answer_checks_it(search: str, kind: str) -> None:
     with pytest.raises(InputError, match=r"the model (must give logits|gives)"):
@@ -308,7 +308,7 @@ def test_values_that_mean_nothing_are_refused(make: Callable[[], object], words:
 def test_a_loss_that_is_a_mean_is_refused(attack: Any) -> None:
     settings = {"alpha": 0.01} if attack is PGD else {}
     mean = attack(ATTACK.threat, steps=2, loss=nn.functional.cross_entropy, **settings)
-    with pytest.raises(InputError, match="one number a clip"):
+    with pytest.raises(InputError, match="one number per clip"):
         mean(model(), CLIPS, LABELS)
 
 

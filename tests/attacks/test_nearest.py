@@ -147,7 +147,7 @@ def test_clips_misclassified_already_come_back_unchanged() -> None:
         (lambda: DDN(Threat(Linf(), 0.1)), "the norm L2, but"),
         (lambda: DDN(Threat(L2(), 0.1), gamma=1), "gamma"),
         (lambda: FMN(Threat(Linf(), 0.1, Universal()))(*linear(2)), "shares one perturbation"),
-        (lambda: FMN(Threat(L2(), [[0.1, 0.2]]))(*linear(2)), "budget a frame"),
+        (lambda: FMN(Threat(L2(), [[0.1, 0.2]]))(*linear(2)), "budget per frame"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:

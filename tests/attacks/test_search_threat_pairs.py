@@ -159,7 +159,7 @@ def test_budgets_may_differ_from_frame_to_frame(placed: nn.Module, name: str, de
 
 @pytest.mark.parametrize("make", [FAB, RayS])
 def test_one_size_a_clip_refuses_a_budget_a_frame(make: Any) -> None:
-    with pytest.raises(InputError, match="budget a frame"):
+    with pytest.raises(InputError, match="budget per frame"):
         make(Threat(Linf(), ((0.1, 0.2),)))
 
 

@@ -42,7 +42,7 @@ def test_what_a_search_takes_it_takes_and_what_not_it_refuses(name: str) -> None
     asked = {
         "norm L1": (Threat(L1(), 1e-3), not kind.norms or L1 in kind.norms),
         "norm Linf": (Threat(Linf(), 1e-5), not kind.norms or Linf in kind.norms),
-        "budget a frame": (Threat(L2(), ((1e-4,) * CLIPS.shape[2],)), kind.budgets_a_frame),
+        "budget per frame": (Threat(L2(), ((1e-4,) * CLIPS.shape[2],)), kind.budgets_a_frame),
         "shares one": (
             Threat(L2(), 1e-4, Universal()),
             kind.one_for_all and name not in ("FrameSaliency", "KeyRegions"),
@@ -52,7 +52,7 @@ def test_what_a_search_takes_it_takes_and_what_not_it_refuses(name: str) -> None
         if taken:
             assert make(threat)(MODEL, CLIPS, LABELS).clips.shape == CLIPS.shape
         else:
-            with pytest.raises(InputError, match="norm L|budget a frame|shares one|already has"):
+            with pytest.raises(InputError, match="norm L|budget per frame|shares one|already has"):
                 make(threat)(MODEL, CLIPS, LABELS), words
 
 

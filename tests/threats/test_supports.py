@@ -187,9 +187,9 @@ def test_multiplicative_gradients_are_those_of_the_factor() -> None:
         (lambda: Mask(torch.ones(7, 10, dtype=torch.bool)), "does not fit"),
         (lambda: Flicker(-1.0), "weights"),
         (lambda: Universal(Area(0.1, place="random")), "one mask for all"),
-        (lambda: Universal(Multiplicative(1.1)), "universal perturbation can live"),
+        (lambda: Universal(Multiplicative(1.1)), "universal perturbation can be within"),
         (lambda: Multiplicative(1.0), "above 1"),
-        (lambda: Multiplicative(1.1, Flicker()), "live in a mask"),
+        (lambda: Multiplicative(1.1, Flicker()), "be within a mask"),
     ],
 )
 def test_supports_that_make_no_sense(make: object, words: str) -> None:

@@ -1,4 +1,4 @@
-"""Searches for adversarial clips, one search a file, and the text of an attack.
+"""Searches for adversarial clips, one search per file, and the text of an attack.
 
 Imports threats and fast, and the rooms below them; models, data and results are unknown here.
 """

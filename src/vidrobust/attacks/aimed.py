@@ -1,4 +1,4 @@
-"""One class to reach for all clips, where the labels at hand are the true ones."""
+"""Targeted attacks on clips whose true labels are given: one target class for all clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aimed(Wrapper):
-    """A targeted attack that is called with the true classes, as any other, and reaches for its own.
+    """A targeted attack that is called with the true classes, like an untargeted one, and aims at a fixed class.
 
     Args:
         search: with ``targeted=True``.

@@ -42,10 +42,10 @@ class APGD(Traits):
 
     Args:
         threat: where the perturbed clips may lie.
-        steps: gradients a restart, at least 1.
-        loss: what is maximised, one number a clip: :func:`~vidrobust.losses.cross_entropy`,
+        steps: gradients per restart, at least 1.
+        loss: what is maximised, one number per clip: :func:`~vidrobust.losses.cross_entropy`,
             :func:`~vidrobust.losses.dlr`, :func:`~vidrobust.losses.margin` or one's own.
-        restarts: runs from random starts, on the clips that still stand.
+        restarts: runs from random starts, on the clips that are not broken yet.
         seed: of the starts, which depend on the clip and not on the batch it is in.
         precision: ``exact`` switches off the fast copy of the model; the verdict is float32 in both.
         targeted: the labels are the classes to reach, and the loss is minimised. (:class:`TargetedAPGD` leaves the
@@ -101,9 +101,9 @@ class TargetedAPGD(Traits):
 
     Args:
         threat: where the perturbed clips may lie.
-        steps: gradients a target, at least 1.
+        steps: gradients per target, at least 1.
         targets: wrong classes to try (at most K - 1 exist).
-        loss: from logits, labels and targets to one number a clip.
+        loss: from logits, labels and targets to one number per clip.
         seed, precision: as in :class:`APGD`.
 
     Raises:
@@ -141,7 +141,7 @@ class TargetedAPGD(Traits):
 
 
 def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
-    """The wrong classes of each clip by falling logit on the clean clip, at most ``count`` tensors ``B``.
+    """The wrong classes of each clip by descending logit on the clean clip, at most ``count`` tensors ``B``.
 
     Clips that are misclassified as they are need no search, and leave the batch.
     """

@@ -1,4 +1,4 @@
-"""AutoAttack on clips: four attacks without parameters, one after another, on the clips that still stand.
+"""AutoAttack on clips: four parameter-free attacks, each on the clips that the earlier ones have not broken.
 
 APGD on cross-entropy, APGD towards nine classes, FAB-T and Square (Croce & Hein, ICML 2020, section 6). Each starts
 from the clip alone, with random numbers of the clip's own, so that the result does not depend on a clip's batch.
@@ -43,7 +43,7 @@ class EnsembleResult(AttackResult):
     """What an ensemble found.
 
     Attributes:
-        standing: after each stage, how many clips were still classified rightly; ``clean`` comes first.
+        standing: after each stage, how many clips were still classified correctly; ``clean`` comes first.
         flags: signs that the robustness measured here is too high, as text.
     """
 
@@ -73,11 +73,11 @@ class AutoAttack(Traits):
 
     Args:
         threat: where the perturbed clips may lie; with one shared perturbation there are no survivors to go on with.
-        steps: gradients of APGD and FAB a run.
+        steps: gradients of APGD and FAB per run.
         targets: of APGD-T and FAB-T (under L1, APGD-T has 5 at most).
         queries: of Square.
         seed: of all random numbers.
-        state: a folder for what is finished, one file a batch; a call that was killed goes on after its last whole
+        state: a folder for what is finished, one file per batch; a call that was killed goes on after its last whole
             stage. The file's name is that of its content: another model, threat, setting or batch never meets it.
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
@@ -198,7 +198,7 @@ class EnsembleState:
         return cls(first.shape[1], {"clean": int((~run.broken).sum())}, int(zero.sum()), moved)
 
     def flags(self) -> tuple[str, ...]:
-        """What makes the measured robustness doubtful."""
+        """Reasons to doubt the measured robustness."""
         found, clips = [], self.standing["clean"]
         if self.moved > 1e-3:
             found.append(

@@ -1,4 +1,4 @@
-"""What every search shares: its goal and its result, a model held still, and the model's word in float32."""
+"""What all searches share: the goal, the result, the unchanged model, and the final verdict in float32."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class RobustnessWarning(VidrobustWarning):
-    """The measured robustness may be wrong: what an attack noticed."""
+    """An attack noticed that the measured robustness may be wrong."""
 
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What an attack found, one entry a clip.
+    """What an attack found, one entry per clip.
 
     Attributes:
         clips: ``B C T H W`` float32 in [0, 1], the perturbed clips, within the threat with no tolerance.
@@ -44,10 +44,10 @@ class AttackResult:
         predicted: ``B`` int64, the class the model gives them (:func:`~vidrobust.losses.predicted`); -1 where it gives
             NaN, which counts as misclassified.
         forwards, backwards: ``B`` int64, passes spent on each clip.
-        queries: ``B`` int64, the answers of the model that the search used: all forward passes but the closing verdict,
-            which only reports.
+        queries: ``B`` int64, the answers of the model that the search used: all forward passes except those of the
+            final verdict.
         no_gradient: ``B`` bool, clips that were not broken and whose gradient was zero, rounded away or not finite at
-            every step: that they survive says nothing of the model.
+            every step: their survival says nothing about the model.
     """
 
     clips: ClipTensor
@@ -69,7 +69,7 @@ _counted_by_caller: ContextVar[bool] = ContextVar("counted_by_caller", default=F
 
 @contextlib.contextmanager
 def counting() -> Iterator[None]:
-    """Within, clips without a gradient are not warned of one search at a time: the caller counts them, and says so."""
+    """A context in which searches do not warn of clips without a gradient: the caller counts them and warns once."""
     before = _counted_by_caller.set(True)
     try:
         yield
@@ -78,13 +78,13 @@ def counting() -> Iterator[None]:
 
 
 def warn_of_no_gradient(count: int, clips: int, loss: object = None, what: str = "") -> None:
-    """Say that clips survived which no search could attack, and what to do about it.
+    """Warn that some clips survived because no search could attack them, and say what to do.
 
     Args:
         count: how many.
         clips: of how many.
         loss: what was maximised.
-        what: what attacked them, for the beginning of the text.
+        what: what attacked them, for the start of the message.
     """
     if not count or _counted_by_caller.get():
         return
@@ -108,7 +108,7 @@ def exact_outcome(
     parts: int = 1,
     exact: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The float32 word on perturbed clips: loss ``B`` and predicted class ``B``, without autocast.
+    """The float32 verdict on perturbed clips: loss ``B`` and predicted class ``B``, without autocast.
 
     It is what the caller's own ``model(clips)`` gives: on a GPU with the TF32 that PyTorch is set to, by default in
     convolutions.
@@ -130,10 +130,10 @@ def exact_outcome(
 
 @dataclass(frozen=True)
 class Goal:
-    """What an attack is after.
+    """The goal of an attack.
 
     Args:
-        loss: from logits and labels to one number a clip.
+        loss: from logits and labels to one number per clip.
         targeted: are the labels the classes to reach, or those to leave?
     """
 
@@ -154,7 +154,7 @@ class AttackedBatch:
     """A batch under attack.
 
     Attributes:
-        model: has the last word on what is misclassified, in float32.
+        model: decides in float32 what is misclassified.
         view: what is run and differentiated in its place.
         feasible: the allowed clips.
         pixels: the clips in float32, laid out as the view takes them.
@@ -170,7 +170,7 @@ class AttackedBatch:
     given: ClipTensor
 
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
-        """``B`` bool: do these free variables reach the goal, by the model's word in float32?"""
+        """``B`` bool: do these free variables reach the goal, by the model itself in float32?"""
         clips = feasible.clips(free)
         return goal.reached(
             exact_outcome(self.model, clips, labels, parts=self._parts(clips), exact=self.view.exact)[1], labels
@@ -181,7 +181,7 @@ class AttackedBatch:
         return min(max(self.view.parts(clips), self.view.parts_to_judge(clips)), max(1, len(clips) // 2))
 
     def result(self, free: Tensor, goal: Goal, forwards: Tensor, backwards: Tensor, unmoved: Tensor) -> AttackResult:
-        """The result of a search that ended at ``free``, with the closing verdict.
+        """The result of a search that ended at ``free``, with the final verdict.
 
         Args:
             free: the free variables found.
@@ -212,7 +212,7 @@ class AttackedBatch:
 def attacked(
     model: Callable[[ClipTensor], Logits], threat: Threat, clips: ClipTensor, labels: Labels, precision: Precision
 ) -> Iterator[AttackedBatch]:
-    """Check the inputs and hold the model still while a search runs; no gradients but those that are asked for.
+    """Check the inputs, and keep the model unchanged while a search runs, with gradients disabled by default.
 
     The first answer of the search is checked. Once for each model, some forward passes of one and two clips make its
     fast copy and measure its memory; these are not counted.

@@ -1,4 +1,4 @@
-"""An attack that does not know of what stands before the classifier: robustness as it looks when it is not tested."""
+"""Attacks that do not know of a purifier or transform before the classifier, which overestimate robustness."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def classifier_behind(model: Callable[[ClipTensor], Logits]) -> nn.Module | None
 class Blind(Wrapper):
     """Attack the classifier alone, then judge the whole model on the clips found.
 
-    Published accuracies of purifiers are often of this kind. They say what the purifier does against an attacker who
-    does not know of it, and nothing of one who does (Athalye, Carlini and Wagner, ICML 2018): show both.
+    Published accuracies of purifiers are often of this kind. They hold for an attacker who does not know of the
+    purifier, and not for one who does (Athalye, Carlini and Wagner, ICML 2018): report both.
 
     Args:
         search: the attack.

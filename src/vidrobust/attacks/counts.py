@@ -1,4 +1,4 @@
-"""What the numbers of an attack must be."""
+"""Checks of the numeric parameters of attacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def at_least_one(**counts: int) -> None:
 
 
 def not_negative(**numbers: float) -> None:
-    """Refuse what is no finite number of at least 0.
+    """Refuse a value that is not a finite number of at least 0.
 
     >>> not_negative(momentum=float("nan"))
     Traceback (most recent call last):
@@ -35,7 +35,7 @@ def not_negative(**numbers: float) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse what random numbers cannot be drawn from.
+    """Refuse a value that cannot seed a random generator.
 
     >>> check_seed(0.5)
     Traceback (most recent call last):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DDN(NearestSearch):
-    """DDN (Rony et al. 2019, algorithm 1) for L2 under every support with one perturbation a clip.
+    """DDN (Rony et al. 2019, algorithm 1) for L2 under every support with one perturbation per clip.
 
     After each step the perturbation is scaled to a length, which shrinks by γ where the point is misclassified and
     grows by γ where it is not. Two things differ from the paper: the gradient is that of the margin to the class whose
@@ -33,13 +33,13 @@ class DDN(NearestSearch):
         threat: the support whose smallest L2 perturbation is looked for, and the budget it is held against.
         steps: gradients, at least 1.
         targets: wrong classes whose boundary is linearised at the clip, a gradient each; the nearest one is aimed at.
-        gamma: by what share the length changes a step, in (0, 1).
+        gamma: by what share the length changes per step, in (0, 1).
         alpha: the first step as a share of the length, above 0; it falls along a cosine.
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
     Raises:
         InputError: a value is out of its range, the norm is not L2, or the threat shares one perturbation or has a
-            budget a frame.
+            budget per frame.
 
     >>> from vidrobust import Threat
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))

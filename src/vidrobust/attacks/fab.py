@@ -44,14 +44,14 @@ class FAB(MinimumNorm):
 
     Args:
         threat: the norm whose smallest perturbation is looked for, and the budget it is held against.
-        steps: gradients a target and restart, at least 1.
+        steps: gradients per target and restart, at least 1.
         targets: wrong classes to try, the likeliest first (at most K - 1 exist).
-        restarts: runs a target; all but the first from random starts within half the smallest size known, or half of ε.
+        restarts: runs per target; all but the first from random starts within half of the smallest known size, or of ε.
         seed: of the random starts.
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
     Raises:
-        InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
+        InputError: a value is out of its range, or the threat shares one perturbation or has a budget per frame.
     """
 
     restarts: int = 1

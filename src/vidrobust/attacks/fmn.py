@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GAMMA = 0.05
-"""By what share the radius grows or shrinks a step at first (γ)."""
+"""By what share the radius grows or shrinks per step at first (γ)."""
 
 
 @dataclass(frozen=True)
 class FMN(NearestSearch):
-    """FMN (Pintor et al. 2021, algorithm 1) for L∞, L2 and L1 under every support with one perturbation a clip.
+    """FMN (Pintor et al. 2021, algorithm 1) for L∞, L2 and L1 under every support with one perturbation per clip.
 
     Until a clip is misclassified, its radius is the linearised distance to the boundary; then it shrinks by γ where the
     point is misclassified, and grows by γ where it is not. Two things differ from the paper: the gradient is that of
@@ -39,7 +39,7 @@ class FMN(NearestSearch):
         precision: as in :class:`~vidrobust.attacks.apgd.APGD`.
 
     Raises:
-        InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
+        InputError: a value is out of its range, or the threat shares one perturbation or has a budget per frame.
 
     >>> from vidrobust import Threat
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))

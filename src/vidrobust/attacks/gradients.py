@@ -1,4 +1,4 @@
-"""The gradient of a loss in the clips, or in a threat's free variables, and whether a search can follow it."""
+"""The gradient of a loss with respect to the clips, or to a threat's free variables, and whether it is usable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidrobust.types import ClipTensor, Labels, Logits
 
 LARGE = 1e30
-"""What an infinite gradient counts as: it keeps its sign, and sums of it stay finite."""
+"""Replaces infinite gradients: the sign is kept, and sums stay finite."""
 
 
 class Ascent(NamedTuple):
@@ -48,7 +48,7 @@ def input_gradient(
     A :class:`~vidrobust.fast.view.View` knows how many clips fit into memory at once, and gets them in parts.
 
     Raises:
-        InputError: the loss is no number a clip, or the model has no gradient at all.
+        InputError: the loss does not give one number per clip, or the model has no gradient at all.
     """
     losses, logits, gradient = _in_parts(view, point, labels, loss)
     return Ascent(losses, logits, _finite(gradient), usable_gradients(gradient) & (losses != 0))
@@ -127,7 +127,7 @@ def _input_gradient(
         losses = loss(logits, labels)
         if losses.shape != (len(point),):
             raise InputError(
-                f"the loss must give one number a clip, {len(point)} in all, but gives the shape "
+                f"the loss must give one number per clip, {len(point)} in all, but gives the shape "
                 f'{tuple(losses.shape)}: no mean (reduction="none").'
             )
         gradient = None

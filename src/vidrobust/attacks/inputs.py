@@ -1,4 +1,4 @@
-"""What every attack is given: clips, labels, and a model whose output can be logits. Anything else is refused."""
+"""Checks of what attacks are called with: clips, labels, and a model whose output can be logits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_inputs(clips: ClipTensor, labels: Labels) -> None:
-    """Refuse what would give a silent wrong number.
+    """Refuse clips or labels that would silently give wrong results.
 
     Raises:
         InputError: wrong layout, type or range of the clips or the labels, NaN, an empty batch.
@@ -88,10 +88,10 @@ def check_some_logits(logits: Logits, clips: ClipTensor, labels: Labels) -> Tens
 
 
 def check_first_answer(view: View, clips: ClipTensor, labels: Labels) -> None:
-    """Have the first answer of a view checked, as :func:`check_logits` does; a pass of its own would cost half a step.
+    """Check the first output of a view as :func:`check_logits` does, without a forward pass of its own.
 
-    A search may first ask at the edge of what is allowed, where a sound model can fail (one that divides by the
-    contrast of a clip that is all white). So a bad answer is held against the one for the clips themselves.
+    A search may start at the edge of the allowed set, where a correct model can fail (one that divides by the contrast
+    of a clip that is all white). So a bad output is compared with the one for the clean clips.
     """
 
     def check(logits: Logits, asked: ClipTensor) -> None:

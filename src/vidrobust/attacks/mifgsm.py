@@ -1,7 +1,7 @@
-"""Attacks on one model that are meant to break another: smoothed, shifted and averaged gradients.
+"""Attacks that transfer from one model to another: smoothed, shifted and averaged gradients.
 
-A perturbation that follows one model's gradient pixel by pixel is of little use against another. Momentum, blur in
-space and averages over shifts in time keep what models share.
+A perturbation that follows the gradient of one model pixel by pixel rarely transfers to another. Momentum, blur in
+space and averages over shifts in time keep what models have in common.
 """
 
 from __future__ import annotations

@@ -126,20 +126,20 @@ class Nearest:
     Attributes:
         box: the support with no budget but the pixels' range.
         search: where the gradients of the margin are asked for; nothing leaves that is misclassified.
-        points: the nearest misclassified free point of each clip, or where it started; one a level of :data:`SURE`.
+        points: the nearest misclassified free point of each clip, or where it started; one per level of :data:`SURE`.
         sizes: ``B`` float64 each, how far they are on the clip; ∞ where none is known.
         largest: the largest size there is.
         stretch: how many times larger a perturbation is on the clip than in free variables.
 
     Raises:
-        InputError: the threat shares one perturbation among all clips, or has a budget a frame.
+        InputError: the threat shares one perturbation among all clips, or has a budget per frame.
     """
 
     def __init__(self, run: SearchState, threat: Threat) -> None:
         if run.feasible.shared or (isinstance(threat.eps, tuple) and isinstance(threat.eps[0], tuple)):
             raise InputError(
-                "a search for the smallest perturbation of each clip needs one budget a clip, but the threat has one a "
-                "frame or shares one perturbation among all clips. Take PGD or APGD."
+                "a search for the smallest perturbation of each clip needs one budget per clip, but the threat has one "
+                "per frame or shares one perturbation among all clips. Take PGD or APGD."
             )
         self.run, self.threat = run, threat
         self.pixels = run.subject.pixels

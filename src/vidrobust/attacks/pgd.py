@@ -38,7 +38,8 @@ class Iterate:
         step: from 0, the start.
         clips: ``B C T H W``.
         loss, predicted: ``B``, as in :class:`~vidrobust.attacks.base.AttackResult`.
-        no_gradient: ``B`` bool, had they no usable gradient at any step so far? (At the last iterate: and stand.)
+        no_gradient: ``B`` bool, did they have no usable gradient at any step so far (at the last iterate: and are not
+            broken)?
     """
 
     step: int
@@ -68,7 +69,7 @@ class PGD(Traits):
         restarts: runs, at least 1, of which the first is as above and the others start at random, on the clips that
             still stand; ``keep`` must be ``best``.
         targeted: the labels are the classes to reach, and the loss is minimised.
-        loss: what is maximised, from logits and labels to one number a clip.
+        loss: what is maximised, from logits and labels to one number per clip.
 
     Raises:
         InputError: a value is out of its range.
@@ -177,7 +178,7 @@ class PGD(Traits):
     def perturb(
         self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, start: Tensor | None = None
     ) -> ClipTensor:
-        """The last iterate alone, unchecked and unjudged: ``steps`` gradients and nothing else, for training.
+        """The last iterate, without checks of the inputs and without a verdict: ``steps`` gradients, for training.
 
         Args:
             model, clips: as in a call.

@@ -1,4 +1,4 @@
-"""A black-box attack that sees nothing but the predicted class, with a counted number of queries."""
+"""A black-box attack that uses only the predicted class, with a limited number of queries."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RayS(Traits):
-    """RayS on clips (Chen & Gu, KDD 2020, algorithms 1 to 3): the ray along which the model errs soonest.
+    """RayS on clips (Chen & Gu, KDD 2020, algorithms 1 to 3): the direction of the nearest misclassification.
 
-    A direction is a sign a coordinate. Signs are flipped block by block, in blocks that are halved again and again; a
+    A direction is a sign per coordinate. Signs are flipped block by block, in blocks that are halved again and again; a
     flip is kept if the model errs at a smaller radius along the new direction, which one query tells and a bisection
     measures. L2 and L1 only change how that radius is measured.
 
@@ -42,7 +42,7 @@ class RayS(Traits):
             span all frames, a prior for perturbations that stand still.
 
     Raises:
-        InputError: a value is out of its range, or the threat shares one perturbation or has a budget a frame.
+        InputError: a value is out of its range, or the threat shares one perturbation or has a budget per frame.
 
     >>> from vidrobust.threats import Linf
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 2 * 4 * 4, 2))

@@ -1,4 +1,4 @@
-"""Choices row by row that no number from the device is needed for: on a GPU, the host need not wait for them."""
+"""Row-wise selection without synchronisation: on a GPU, the host does not wait for the device."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What every search here shares: which clips still stand, the best point found of each, and what it cost.
+"""The state that searches share: which clips are not broken yet, the best point found for each, and its cost.
 
 A search keeps its state for the whole batch and asks :class:`SearchState` for losses and gradients at a point. Only
-clips that still stand are run through the model; a clip whose misclassification a float32 forward pass confirms stands
-no longer. Random numbers are drawn for each clip from a seed of its own, so that they do not depend on its batch.
+clips that are not broken yet ("standing") are run through the model; a clip is broken once a float32 forward pass
+confirms that it is misclassified. Random numbers are drawn for each clip from a seed of its own, so that they do not
+depend on its batch.
 """
 
 from __future__ import annotations
@@ -46,15 +47,15 @@ def searching(
 
 
 class SearchState:
-    """A batch under attack, with one free point a clip.
+    """A batch under attack, with one free point per clip.
 
     Args:
         subject: the model, the clips and what is allowed.
-        loss: from logits, labels and :attr:`extras` to one number a clip.
+        loss: from logits, labels and :attr:`extras` to one number per clip.
         targeted: the labels are the classes to reach: the loss is minimised, and what is there counts as broken.
 
     Attributes:
-        extras: further indices for the loss, one a clip, such as target classes.
+        extras: further indices for the loss, one per clip, such as target classes.
         best: the free points of the greatest loss so far (if targeted, of the least: here, losses have their sign
             turned), or the first that was misclassified.
         best_loss: ``B``.
@@ -83,7 +84,7 @@ class SearchState:
         self._standing_of = self.broken, -1  # which state of `broken` it was made from
 
     def elsewhere(self, threat: Threat, loss: Callable[..., Tensor], *extras: Tensor) -> SearchState:
-        """A search among the clips that stand within another threat, where what is misclassified does not count.
+        """A search on the standing clips within another threat, where a misclassification does not count.
 
         What breaks here leaves there too. The passes are counted by the other state alone.
         """
@@ -105,7 +106,7 @@ class SearchState:
 
     @property
     def over(self) -> bool:
-        """Does no clip stand any more?"""
+        """Whether all clips are broken."""
         return len(self.standing()[0]) == 0
 
     def standing(self) -> tuple[Tensor, Feasible]:
@@ -133,7 +134,7 @@ class SearchState:
         self.best_loss = torch.where(self.broken, self.best_loss, -torch.inf)
 
     def gradient(self, free: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss ``B`` and its gradient at free points; -∞ and 0 for clips that stand no longer."""
+        """The loss ``B`` and its gradient at free points; -∞ and 0 for broken clips."""
         rows, feasible = self.standing()
         losses, found = self.ascend(rows, feasible, free[rows])
         gradient = torch.zeros_like(free)
@@ -141,7 +142,7 @@ class SearchState:
         return losses, gradient
 
     def value(self, free: Tensor) -> Tensor:
-        """The loss ``B`` at free points, by a forward pass alone; -∞ for clips that stand no longer."""
+        """The loss ``B`` at free points, by a forward pass alone; -∞ for broken clips."""
         rows, feasible = self.standing()
         return self.look(rows, feasible, free[rows])
 
@@ -194,7 +195,7 @@ class SearchState:
         return torch.full_like(losses, better, dtype=torch.bool)
 
     def offer(self, rows: Tensor, point: Tensor) -> None:
-        """Let the model judge free points of the clips ``rows`` in float32; those it gets wrong stand no longer."""
+        """Let the model judge free points of the clips ``rows`` in float32; those that it misclassifies are broken."""
         if not len(rows):
             return
         broken = self.subject.judge(self.feasible.narrow(rows), point, self.labels[rows], self._goal())
@@ -211,7 +212,7 @@ class SearchState:
         )
 
     def generators(self, seed: int) -> list[Generator]:
-        """One generator a clip, on the CPU, seeded by ``seed`` and the clip's pixels, whatever batch it is in."""
+        """One generator per clip, on the CPU, seeded by ``seed`` and the clip's pixels, whatever batch it is in."""
         return [torch.Generator().manual_seed(tensor_seed(clip, seed)) for clip in self.subject.pixels]
 
     def uniform(self, generators: list[Generator], *shape: int) -> Tensor:

@@ -3,7 +3,7 @@
 A query changes the perturbation in one window and is kept if the margin grows. On clips the windows are boxes: half
 of them span all frames, as a square that stands still; the others last a random number of frames, with larger sides for
 the same volume. With one frame this is the original on images. Under L∞ a window gets one of the two ends of the
-intervals a channel (section 3.3 there); under L2 and L1 it gets a bump, paid for by another window that is cleared
+intervals per channel (section 3.3 there); under L2 and L1 it gets a bump, paid for by another window that is cleared
 (section 3.4; L1: Croce & Hein, ICML 2021, section 5).
 
 Free variables that are not laid out as clips are taken as a row, whose windows are intervals.
@@ -215,7 +215,7 @@ class Corners:
         self.free = run.feasible.start.shape
 
     def start(self, signs: Tensor) -> Tensor:
-        """Vertical stripes, alike in all frames: a sign a channel and column, ``B C W``."""
+        """Vertical stripes, alike in all frames: a sign per channel and column, ``B C W``."""
         return self._ends(signs[:, :, None, None, :]).view(self.free)
 
     def propose(self, point: Tensor, into: SpaceTimeWindow, source: SpaceTimeWindow, signs: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ class Bumps:
         self.eps = radii(threat, run.feasible, run.subject.pixels).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
 
     def start(self, signs: Tensor) -> Tensor:
-        """A bump in each of about 5 × 5 tiles, with a sign a channel and column of tiles, ``B C W``."""
+        """A bump in each of about 5 × 5 tiles, with a sign per channel and column of tiles, ``B C W``."""
         height, width = self.shape[3:]
         delta = torch.zeros(self.shape, dtype=signs.dtype, device=signs.device)
         rows, columns = max(height // 5, 1), max(width // 5, 1)

@@ -2,8 +2,8 @@
 
 The method is that of the slides: run the attack on a few clips for each step size of a geometric grid, widen the grid
 until the greatest mean loss lies inside it, and take the vertex of a parabola in log α
-(:func:`~vidrobust.notation.alpha_star.best_step`). One trajectory serves all iteration counts up to its length. What is
-found is kept for a model as long as its weights are the same.
+(:func:`~vidrobust.notation.alpha_star.best_step`). One trajectory serves all iteration counts up to its length. Results
+are cached per model as long as its weights do not change.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def resolved(
 
 
 def check_alpha(alpha: Any) -> Any:
-    """Refuse what is no step size; what is one comes back.
+    """Refuse a value that is not a step size; otherwise return it.
 
     >>> check_alpha("auto"), check_alpha(0.01)
     ('auto', 0.01)
@@ -198,7 +198,7 @@ def loss_trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
 
 @dataclass
 class Memory:
-    """What was found for a model, and for which weights."""
+    """The step sizes found for a model, and the weights that they were found for."""
 
     state: tuple[float, ...]
     found: dict[tuple[object, ...], StepSizeEstimate]

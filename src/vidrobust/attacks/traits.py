@@ -1,4 +1,4 @@
-"""What others must know of an attack, stated by the attack itself: what it needs, what it takes and what it costs."""
+"""Properties that attacks declare about themselves: what they need, which threats they support and what they cost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Traits:
-    """The base of the searches here; a search of one's own need not have it.
+    """The base class of the searches here; your own searches need not derive from it.
 
     Attributes:
-        norms: the norms it knows; none named means every one.
-        budgets_a_frame: does it take a threat with a budget a frame?
+        norms: the supported norms; empty means all.
+        budgets_a_frame: does it take a threat with a budget per frame?
         one_for_all: does it look for one perturbation that all clips share, where the threat asks for it?
         alpha_is_share: is its ``alpha`` a share of something, and not a step size in pixels?
     """
@@ -36,7 +36,7 @@ class Traits:
         return int(getattr(self, "steps", 1))
 
     def check_threat(self, threat: Threat) -> None:
-        """Refuse a threat with a norm or with budgets that it does not take.
+        """Refuse a threat whose norm or budgets the search does not support.
 
         Raises:
             InputError: it has one.
@@ -44,11 +44,11 @@ class Traits:
         name = type(self).__name__
         if self.norms and not isinstance(threat.norm, self.norms):
             known = ", ".join(norm.__name__ for norm in self.norms)
-            raise InputError(f"{name} knows the norm {known}, but the threat has {threat.norm}. Take PGD or APGD.")
+            raise InputError(f"{name} supports the norm {known}, but the threat has {threat.norm}. Take PGD or APGD.")
         if not self.budgets_a_frame and isinstance(threat.eps, tuple) and isinstance(threat.eps[0], tuple):
             raise InputError(
-                f"{name} looks for one size of the whole clip, but the threat has a budget a frame. Take APGD or "
-                "Square, or one budget a clip."
+                f"{name} looks for one size of the whole clip, but the threat has a budget per frame. Take APGD or "
+                "Square, or one budget per clip."
             )
 
 
@@ -65,7 +65,7 @@ class Wrapper(Traits):
 
 
 def needs_gradients(attack: Any) -> bool:
-    """Does an attack say that it differentiates the model? One that says nothing is let try.
+    """Whether an attack declares that it differentiates the model; False if it declares nothing.
 
     >>> from vidrobust import EOT, PGD, Linf, Square, Threat
     >>> threat = Threat(Linf(), 8 / 255)
@@ -76,7 +76,7 @@ def needs_gradients(attack: Any) -> bool:
 
 
 def attack_cost(attack: Any) -> int:
-    """The most gradients, or queries, that an attack costs a clip; of one that does not say, its ``steps``.
+    """The largest number of gradients, or of queries, per clip; the ``steps`` of an attack that does not declare it.
 
     >>> from vidrobust import EOT, PGD, Linf, Threat
     >>> attack_cost(EOT(PGD(Threat(Linf(), 8 / 255), 2 / 255, 20, restarts=2), samples=10))

@@ -1,4 +1,4 @@
-"""A model under attack is afterwards as it was, and threads take turns at it."""
+"""Restoring a model after an attack, and mutual exclusion of threads that attack it."""
 
 from __future__ import annotations
 

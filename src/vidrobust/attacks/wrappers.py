@@ -1,4 +1,4 @@
-"""Wrappers over any search, for models whose gradient is random or useless (Athalye, Carlini & Wagner, ICML 2018)."""
+"""Wrappers of any search, for models whose gradient is random or useless (Athalye, Carlini & Wagner, ICML 2018)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EOT(Wrapper):
 
     Args:
         search: the attack.
-        samples: draws a pass, at least 1.
+        samples: draws per pass, at least 1.
         seed: of the model's draws.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``vidrobust attack``: attack some clips and keep them to be looked at."""
+"""``vidrobust attack``: attack some clips and store them for viewing."""
 
 from __future__ import annotations
 

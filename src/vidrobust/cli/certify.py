@@ -1,4 +1,4 @@
-"""``vidrobust certify``: what no perturbation can change, beside what attacks do."""
+"""``vidrobust certify``: certified accuracy, compared with the accuracy under attacks."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Certify(Verb):
-    """What is certain of a model's answers: rows and a page that show the certified and the attacked accuracy.
+    """Certify a model's predictions: rows and a page with the certified and the attacked accuracy.
 
     Attributes:
         subject: the model and its clips.
         certificate: such as "CROWN(ε=2)", "IBP(ε=8)", "Smoothing(σ=64)", "FrameAblation(keep=2)" or
             "PatchAblation(width=4)"; may be given several times.
         clips: the most clips to certify; 0 certifies all.
-        unattacked: leave out the attacks by which the page shows the other side.
+        unattacked: leave out the attacks on the same clips.
         out: a run directory of its own for the rows, with a page; by default they go to the model's run.
     """
 

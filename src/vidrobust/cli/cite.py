@@ -1,4 +1,4 @@
-"""``vidrobust cite``: what a run rests on, as BibTeX."""
+"""``vidrobust cite``: the citations of a run, as BibTeX."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Compare(Verb):
     second: Path = option(positional=True, type=Path)
 
     def run(self, console: Console) -> None:
-        """Print the differences, and of which number not to be sure."""
+        """Print the differences, and which numbers not to trust."""
         judgements = read_judgement(self.first), read_judgement(self.second)
         differences = compared(*judgements)
         print(printable(f"{judgements[0].name} less {judgements[1].name}, paired by clip:"))

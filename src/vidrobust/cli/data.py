@@ -25,7 +25,7 @@ usage: vidrobust data {make,check,cache} PATH [options]
   check PATH   decode every video, compare the splits, and write a report
   cache PATH   decode a data set once, so that training reads frames instead of videos
 
-PATH is a folder (UCF-101, HMDB-51, Kinetics, a folder a class), a list (.csv, .jsonl) or shards
+PATH is a folder (UCF-101, HMDB-51, Kinetics, a folder per class), a list (.csv, .jsonl) or shards
 ("shard-{000000..000009}.tar"). vidrobust data VERB --help tells a verb's options.
 """
 
@@ -147,7 +147,7 @@ class CacheVideos(Verb):
 
     Attributes:
         videos: the data set.
-        frames: frames a clip.
+        frames: frames per clip.
         size: height and width of a clip in pixels.
         max_frames: kept of each video; 0 keeps all.
         resolution: keep whole frames of this shorter side.

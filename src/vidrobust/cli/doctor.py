@@ -1,4 +1,4 @@
-"""``vidrobust doctor``: what a bug report should tell of a machine."""
+"""``vidrobust doctor``: the description of a machine for bug reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor(Verb):
-    """Tell versions, devices, decoders, disk and cache, for bug reports; exits with 1 if something is not as needed.
+    """Print versions, devices, decoders, disk and cache, for bug reports; exits with 1 if something is missing.
 
     Attributes:
         json: as JSON.

@@ -1,4 +1,4 @@
-"""``vidrobust export``: the rows of a run as a table, one column a field, for pandas, DuckDB or polars."""
+"""``vidrobust export``: the rows of a run as a table, one column per field, for pandas, DuckDB or polars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vidrobust judge``: how robust a model is, and whether to believe the number."""
+"""``vidrobust judge``: how robust a model is, and whether the number can be trusted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CLIPS, CLIPS_OF_ZOO = 200, 10
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(Verb):
-    """Judge a model: its worst case under an ensemble of attacks, and whether the number is to be trusted.
+    """Judge a model: its worst case under an ensemble of attacks, and whether the number can be trusted.
 
     Attributes:
         subject: the run directory of a training or a study, a .safetensors file, a model of the zoo such as
@@ -49,7 +49,7 @@ class Judge(Verb):
         model: of a study, which of its models: standard, or a policy.
         data: for a model without a run: motion, the embedded data set, or a folder of videos.
         weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
-        classes: for a model without a run, a file with its class names, one a line, in the order of its outputs.
+        classes: for a model without a run, a file with its class names, one per line, in the order of its outputs.
         convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
         frames: of a clip of a model without a run; by default what the model expects.
         size: of its clips, in pixels; by default what the model expects.

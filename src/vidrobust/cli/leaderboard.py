@@ -1,4 +1,4 @@
-"""``vidrobust leaderboard``: one page of many judgements."""
+"""``vidrobust leaderboard``: a page with many judgements."""
 
 from __future__ import annotations
 

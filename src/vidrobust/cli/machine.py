@@ -1,7 +1,7 @@
-"""What a bug report tells of a machine: versions, devices, decoders, disk and cache.
+"""The description of a machine for bug reports: versions, devices, decoders, disk and cache.
 
-Nothing here says whose machine it is: host names and folders are told only when asked for, and error messages of other
-libraries are told without the paths in them.
+Nothing identifies the machine: host names and folders are printed only on request, and paths are removed from error
+messages of other libraries.
 """
 
 from __future__ import annotations
@@ -192,5 +192,5 @@ PROBLEMS: list[tuple[Callable[[dict[str, Any]], bool], str]] = [
 
 
 def problems(told: dict[str, Any]) -> list[str]:
-    """What is wrong with a machine as :func:`about_machine` tells of it."""
+    """The problems of a machine described by :func:`about_machine`."""
     return [remedy for wrong, remedy in PROBLEMS if wrong(told)]

@@ -35,7 +35,7 @@ class ModelUnderTest:
         weights: of a model without a run: a checkpoint, or the name of weights that torchvision has.
         convention: of a 3D-ResNets checkpoint, on which pixels it was trained; auto recognises it.
         data: for a model without a run: motion, the embedded data set, or a folder of videos.
-        classes: for a model without a run, a file with its class names, one a line, in the order of its outputs; the
+        classes: for a model without a run, a file with its class names, one per line, in the order of its outputs; the
             data may have only some of them. By default the data's own, in their order.
         frames: of a clip of a model without a run; by default what the model expects.
         size: of its clips, in pixels; by default what the model expects.

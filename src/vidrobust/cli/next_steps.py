@@ -1,4 +1,4 @@
-"""What to type next: the last lines of every help text and of every error message."""
+"""Suggested commands: the last lines of every help text and of every error message."""
 
 from __future__ import annotations
 

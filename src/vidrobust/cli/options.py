@@ -1,4 +1,4 @@
-"""A verb's options: the fields of its dataclass, with what its docstring says of them.
+"""The options of a verb: the fields of its dataclass, described by its docstring.
 
 A field of a plain type is an option of that name, a ``bool`` that is false by default a flag, a nested dataclass a
 group (``--fit.lr``). Two kinds of field say more: :func:`option` is declared otherwise than by its type, and the fields

@@ -56,7 +56,7 @@ class Train(Verb):
         data: motion, the embedded data set, or a folder of videos.
         method: standard, or a policy such as "AT(ε=8,α=8,i=3)".
         epochs: passes over the training clips.
-        batch: clips a step.
+        batch: clips per step.
         lr: the highest learning rate.
         augment: corruptions of the training clips, such as "ucf101-p(kinds=(jumble,jpeg),severity=1-3)": each clip gets
             one of them, drawn anew in each epoch.

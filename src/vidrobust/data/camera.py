@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NOMINAL = 24
-"""The clip size at which speeds are stated: 0.5 to 1.5 pixels a frame."""
+"""The clip size at which speeds are stated: 0.5 to 1.5 pixels per frame."""
 
 STD = 0.25
 """Standard deviation of a clip of contrast 1."""
@@ -73,7 +73,7 @@ def camera_path(name: str, frames: int, speed: float, rng: np.random.Generator) 
     Args:
         name: the class.
         frames: length of the path.
-        speed: pixels a frame at a size of 24; for zooms and rotations that of a point at the middle of an edge.
+        speed: pixels per frame at a size of 24; for zooms and rotations that of a point at the middle of an edge.
         rng: decides the period and phase of a shake.
     """
     time = np.arange(frames) - (frames - 1) / 2

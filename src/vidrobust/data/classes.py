@@ -58,7 +58,7 @@ def read_classes(file: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file is not as it must be.
     """
-    text = read_text(file, "Give a file with a class name a line.")
+    text = read_text(file, "Give a file with one class name per line.")
     pairs = _from_json(file, text) if file.suffix.lower() == ".json" else _from_lines(text)
     names = [name for _, name in pairs]
     twice = len({_plain(name) for name in names}) < len(names)

@@ -32,7 +32,7 @@ class DataConfig:
     Attributes:
         name: ``motion``, the embedded data set, or a folder of videos, a list of them, or shards.
         split: which of the official splits of UCF-101 or HMDB-51, from 1.
-        frames: frames a clip, at least 1.
+        frames: frames per clip, at least 1.
         size: height and width of a clip in pixels.
         max_frames: frames kept of each video, around its middle; training draws a random window of them. 0 keeps all.
         stride: frames of the video from one frame of a clip to the next.

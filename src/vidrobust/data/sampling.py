@@ -43,7 +43,7 @@ def starts(length: int, reach: int, views: Views) -> list[int]:
 
     Args:
         length: frames of the video.
-        reach: frames a clip reaches over.
+        reach: frames per clip reaches over.
         views: so many clips, evenly from the first possible start to the last (one: the centre); or ``sliding``: one
             behind the other without overlap, the last one moved back so that it ends with the video.
 

@@ -3,7 +3,7 @@
 Source: Zimmermann, Brendel, Tramèr and Carlini, NeurIPS 2022, "Increasing confidence in adversarial robustness
 evaluations". For each clip, the last layer is replaced by one of two classes that puts the clip and many points within
 the budget on one side, and one point at the budget's edge just beyond the other. An adversarial clip then exists within
-the budget by construction; an evaluation that misses it in more than 5 % of clips is too weak to be believed.
+the budget by construction; an evaluation that misses it for more than 5 % of the clips is too weak to be trusted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BEYOND = 0.5
 """How far from the point at the edge the plane lies, as a share of the way to the nearest inner point."""
 
 STARTS = 5
-"""Random starts: about as many as the ensemble has. In few dimensions (a flicker has three a frame) the planted point
+"""Random starts: about as many as the ensemble has. In few dimensions (a flicker has three per frame) the planted point
 may be one of few corners, which one start alone misses."""
 
 RIDGE = 1e-3
@@ -65,7 +65,7 @@ class Planted:
 
 
 def active(case: WorstCase, steps: int, count: int) -> list[Measured]:
-    """Make the test on the first ``count`` clips that the model gets right, at the largest budget.
+    """Run the test on the first ``count`` clips that the model classifies correctly, at the largest budget.
 
     Returns:
         How many planted clips the attacks missed, of those that could be planted, or why the test cannot be made.
@@ -90,7 +90,7 @@ def active(case: WorstCase, steps: int, count: int) -> list[Measured]:
 
 
 def last_layer(model: nn.Module, clips: ClipTensor) -> nn.Module | None:
-    """The innermost linear layer that is called last with as many outputs as there are classes, one row a clip."""
+    """The innermost linear layer that is called last with as many outputs as there are classes, one row per clip."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
 
     def see(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

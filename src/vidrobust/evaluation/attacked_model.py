@@ -1,8 +1,7 @@
-"""A model as it is judged: what it says of clips, and what attacks are to follow in its place.
+"""A model under judgement: its predictions for clips, and the model that attacks differentiate in its place.
 
-The model itself has the last word on every clip, in float32 and as users ask it: in evaluation mode, without gradients.
-An answer that is not finite is no class, and counts as wrong. Of a model that draws random numbers, the mean over many
-draws is its answer.
+The model itself decides on every clip, in float32 and as users call it: in evaluation mode, without gradients. An
+output that is not finite counts as wrong. The output of a model that draws random numbers is the mean over many draws.
 """
 
 from __future__ import annotations
@@ -62,9 +61,9 @@ class AttackedModel:
     """A model under judgement.
 
     Attributes:
-        model: has the last word.
+        model: decides on every clip.
         follow: what attacks call and differentiate: the model, or a stand-in that gives the same classes.
-        samples: draws a pass of a model that draws at random; 1 for one that does not.
+        samples: draws per pass of a model that draws at random; 1 for one that does not.
         gradients: has ``follow`` any?
     """
 
@@ -91,7 +90,7 @@ class AttackedModel:
         return Averaged(answers(self.follow), self.samples) if self.random else answers(self.follow)
 
     def wrong(self, clips: ClipTensor, labels: Labels) -> Tensor:
-        """``B`` bool: which clips the model gets wrong, by its last word."""
+        """``B`` bool: which clips the model itself misclassifies."""
         logits = mean_logits(self.model, clips, self.samples * DRAWS if self.random else 1)
         return (predicted(logits) != labels.cpu()) | ~logits.isfinite().all(1)
 

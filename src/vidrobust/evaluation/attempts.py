@@ -1,4 +1,4 @@
-"""One attack on one batch, and a second one on the clips that it could not move because cross-entropy saturates."""
+"""An attack on a batch, and a second one on the clips for which the gradient of cross-entropy vanished."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Attempt:
 def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Attempt:
     """Attack a batch; what cross-entropy had no gradient for is attacked again under the margin loss.
 
-    Cross-entropy has no gradient left where a model is very sure, which is no robustness: the margin still has one.
+    The gradient of cross-entropy vanishes where a model is very confident, which is not robustness; that of the margin
+    does not.
 
     Args:
         attack: any.
@@ -99,7 +100,7 @@ def with_margin(attack: Any) -> Any | None:
 
 
 def shares_one(attack: Any) -> bool:
-    """Does the attack look for one perturbation of all clips, so that it means nothing on some of them?"""
+    """Whether the attack searches for one perturbation of all clips, so that it cannot be repeated on some of them."""
     *_, search = layers(attack)
     return isinstance(getattr(getattr(search, "threat", None), "support", None), Universal)
 

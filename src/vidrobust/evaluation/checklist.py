@@ -69,6 +69,6 @@ def doubling(case: WorstCase, ensemble: Ensemble) -> list[Measured]:
 
 
 def rises(distance: Tensor, budgets: Sequence[float]) -> Measured:
-    """Clips that are broken at a budget and not at a larger one: none, since one distance tells of all budgets."""
+    """Clips that are broken at a budget and not at a larger one: always 0, since all budgets use the same distance."""
     broken = torch.stack([distance <= eps for eps in sorted(budgets)]).long()
     return Measured("not monotone", int((broken.diff(dim=0) < 0).any(0).sum()), len(distance))

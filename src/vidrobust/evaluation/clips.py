@@ -43,7 +43,7 @@ GradientProgress = Callable[[int], None]
 
 
 def silent(gradients: int) -> None:
-    """Reports progress to nobody."""
+    """Ignores progress."""
 
 
 def batches(clips: Clips, indices: Tensor, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -58,9 +58,9 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def clip_ranks(model: nn.Module, clips: Clips) -> Tensor:
-    """``N`` int64: how many classes stand before the true one, 0 being right (:func:`vidrobust.losses.ranks`).
+    """``N`` int64: how many classes are ranked before the true one, 0 being correct (:func:`vidrobust.losses.ranks`).
 
-    A clip for which the model gives NaN is wrong, and told of.
+    A clip for which the model gives NaN counts as wrong, with a warning.
 
     Raises:
         InputError: there are no clips, or the output cannot be logits for these labels.
@@ -100,7 +100,7 @@ def steady_logits(model: nn.Module, clips: ClipTensor) -> Logits:
 
 
 def warn_of_no_answer(silent: Tensor) -> None:
-    """Say of how many clips (``N`` bool) the model gives no finite logits.
+    """Warn of clips (``N`` bool) for which the model gives no finite logits.
 
     Raises:
         InputError: of all.
@@ -117,8 +117,8 @@ def accuracy(model: nn.Module, clips: Clips) -> Row:
     """Top-1 and top-5 on the centre clips, as counts.
 
     Returns:
-        An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``; a digit a clip
-        says which they are (``right``, ``within``).
+        An ``accuracy`` row: ``top1``, ``top5`` (within the first ``k`` = min(5, classes)) and ``clips``; ``right``
+        and ``within`` have a digit per clip that says which they are.
     """
     found, k = clip_ranks(model, clips), min(5, len(clips.classes))
     top1, topk = int((found == 0).sum()), int((found < k).sum())
@@ -127,19 +127,19 @@ def accuracy(model: nn.Module, clips: Clips) -> Row:
 
 
 def digits(mask: Tensor) -> str:
-    """A mask (``N`` bool) as rows hold it: a digit a clip."""
+    """A mask (``N`` bool) as rows hold it: a digit per clip."""
     return "".join("1" if one else "0" for one in mask.tolist())
 
 
 def pgd(eps: float, alpha: float, steps: int) -> PGD:
-    """The L∞ PGD that rows speak of: ε and α in units of 1/255, the best iterate kept."""
+    """The L∞ PGD of rows: ε and α in units of 1/255, keeping the best iterate."""
     return PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps)
 
 
 def survivors(
     model: nn.Module, clips: Clips, attack: Attack, alive: Tensor, progress: GradientProgress = silent
 ) -> Survivors:
-    """Which of the clips in ``alive`` (``N`` bool) the attack leaves rightly classified.
+    """Which of the clips in ``alive`` (``N`` bool) are still classified correctly under the attack.
 
     Clips without a usable gradient under cross-entropy are attacked again under the margin loss; of those that had none
     there either a warning tells.

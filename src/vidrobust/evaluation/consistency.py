@@ -1,4 +1,4 @@
-"""Does a model answer alike however it is asked? What an attack finds holds for users only if it does."""
+"""Consistency checks: results of attacks hold for users only if a model's outputs do not depend on how it is called."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ CLOSE, FAR = 8 * PIXEL, 64 * PIXEL
 
 @dataclass(frozen=True)
 class CleanAnswers:
-    """What a model says of clean clips.
+    """The outputs of a model for clean clips.
 
     Attributes:
         logits: ``B K``, NaN where it fails; None if it fails on all.
         right: ``B`` bool, which clips it gets right, with finite logits.
         failed: ``B`` bool, which it fails on.
-        random: does it answer otherwise when it is asked again?
+        random: does its output differ when it is called again?
         probabilities: does it give these instead of logits?
         measured: what was counted.
     """
@@ -59,7 +59,7 @@ class CleanAnswers:
 def check_consistency(
     model: nn.Module, clips: ClipTensor, labels: Labels, draws: int = 64, seed: int = 0
 ) -> CleanAnswers:
-    """Ask a model about clean clips in several ways.
+    """Run a model on clean clips in several ways and compare the outputs.
 
     Args:
         model: in evaluation mode; left as it was.

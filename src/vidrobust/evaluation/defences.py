@@ -1,4 +1,4 @@
-"""Input transforms as defences: what clips go through before a classifier, and how to attack through it.
+"""Input transforms as defences before a classifier, and adaptive attacks on them.
 
 A defence that breaks gradients or draws at random is no defence against an attack that takes this into account
 (Athalye, Carlini and Wagner, ICML 2018). So a :class:`Defended` model differentiates a transform without a gradient as
@@ -44,7 +44,7 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class Recompress:
-    """Through MPEG-4 and back: high frequencies, where small perturbations live, are quantised away.
+    """Through MPEG-4 and back: high frequencies, which carry much of small perturbations, are quantised away.
 
     Args:
         quality: the quantiser, 2 (best) to 31.
@@ -96,7 +96,7 @@ class FrameShuffle:
     """Frames in random order within windows of a few.
 
     Args:
-        window: frames a window, at least 2.
+        window: frames per window, at least 2.
     """
 
     random: ClassVar[bool] = True
@@ -160,6 +160,6 @@ def adaptive(attack: Search, model: nn.Module, samples: int = DRAWS) -> Any:
     Args:
         attack: any search.
         model: maybe a :class:`Defended` one.
-        samples: draws a pass.
+        samples: draws per pass.
     """
     return EOT(attack, samples) if is_random(model) else attack

@@ -1,4 +1,4 @@
-"""The fixed ensemble of attacks that a judgement makes, cheap ones first."""
+"""The fixed ensemble of attacks of a judgement, from cheap to expensive."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ class Ensemble:
     """How hard the attacks of a judgement try.
 
     Attributes:
-        steps: gradients of FMN, PGD, APGD and of FAB a target.
+        steps: gradients of FMN, PGD, APGD and of FAB per target.
         targets: wrong classes that APGD-T and FAB-T try.
-        queries: of Square a clip; RayS gets a tenth.
+        queries: of Square per clip; RayS gets a tenth.
         noise: random perturbations drawn for each clip that stands in the end.
-        samples: draws a pass, of a model that draws at random.
-        diagnostic: clips on which all attacks are made, whether they have fallen or not, with indicators and the active
-            test.
+        samples: draws per pass, of a model that draws at random.
+        diagnostic: clips that all attacks are run on, also if already broken, with the indicators and the active test.
 
     Raises:
         InputError: a value is below 1.

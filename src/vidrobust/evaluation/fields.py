@@ -1,4 +1,4 @@
-"""What a row says of the attack behind it, read from the attack's own attributes and never from its text."""
+"""The fields of rows that describe an attack, read from its attributes and never from its text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def attack_text(attack: Any) -> str:
 
 
 def _levels(pixels: Any) -> str:
-    """A budget or step size in units of 1/255; one a clip or frame as a list."""
+    """A budget or step size in units of 1/255; one per clip or per frame as a list."""
     if isinstance(pixels, tuple):
         return f"({','.join(map(_levels, pixels))})"
     return f"{in_levels(pixels):.12g}"
@@ -149,7 +149,7 @@ def _same(value: object, default: object) -> bool:
 
 
 def _largest(eps: Any) -> float:
-    """Of budgets a clip or a frame, the largest."""
+    """Of budgets per clip or per frame, the largest."""
     return max((_largest(part) for part in eps), default=0.0) if isinstance(eps, tuple) else float(eps)
 
 

@@ -1,8 +1,8 @@
-"""Signs that attacks fail rather than the model withstand them.
+"""Signs that attacks fail although the model is not robust.
 
 The six indicators of attack failure (Pintor, Demontis, Sotgiu, Demetrio, Pineau, Biggio and Roli, NeurIPS 2022), each
-as a count of clips; and whether a gradient keeps what it promises. What each count means, and from where on it speaks,
-is in :data:`vidrobust.results.numbers.rules.RULES`.
+as a count of clips; and whether steps along the gradient raise the loss as predicted. The meaning and threshold of each
+count are in :data:`vidrobust.results.numbers.rules.RULES`.
 """
 
 from __future__ import annotations

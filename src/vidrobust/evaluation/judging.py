@@ -1,4 +1,4 @@
-"""A judgement piece by piece: what the model says of clean clips, then one attack after another, then their checks.
+"""The stages of a judgement: the outputs for clean clips, one attack after another, and their checks.
 
 Each piece works on a few clips and returns counts, so that pieces can run in any process, one after the other.
 """

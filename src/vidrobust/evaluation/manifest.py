@@ -45,7 +45,7 @@ def clips_of(clips: Clips) -> str:
 
 
 def manifest_row(clips: Clips) -> Row:
-    """The ``manifest`` row of clips: who appends rows of them appends it too, so that readers know their sources."""
+    """The ``manifest`` row of clips, which is appended with every row about them, for their sources."""
     return _row(manifest(clips))
 
 

@@ -78,7 +78,7 @@ def gradient_to_follow(
         model: from clips to logits of an ordinary size; left as it was.
         threat: at whose STEP gradients are compared.
         clips, labels: ``B`` some that the model gets right.
-        samples: draws a pass, of a model that draws at random.
+        samples: draws per pass, of a model that draws at random.
 
     Returns:
         The model, or a :class:`StraightThrough` wrapper of it; the name of the layer whose input gradient is used

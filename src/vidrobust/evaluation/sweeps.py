@@ -81,7 +81,7 @@ def sweep(
     at: Sequence[int] = (),
     progress: GradientProgress = silent,
 ) -> list[Row]:
-    """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients a clip, for all iteration counts."""
+    """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients per clip, for all iteration counts."""
     check_eps("sweep", eps)
     return [trajectory(model, clips, eps, alpha, steps, at, progress) for alpha in alphas]
 

@@ -165,7 +165,7 @@ def evaluate_views(
 
 
 class _Videos:
-    """The videos of a split with their clips, in batches of equally many clips a video."""
+    """The videos of a split with their clips, in batches of equally many clips per video."""
 
     def __init__(self, model: nn.Module, clips: Clips, viewed: Clips, average: Average) -> None:
         if len(clips) == 0:

@@ -1,8 +1,8 @@
 """The worst case of each clip under one norm and support: the smallest perturbation that any attack found.
 
-A clip is broken at ε if some attack found a perturbation of at most ε that the model itself gets wrong. So what is kept
-is one number a clip, the size of the smallest such perturbation, and one clip to show for it; the whole curve follows,
-and a clip that is broken at ε is broken at every larger ε. Attacks see only the clips that stand at their ε.
+A clip is broken at ε if some attack found a perturbation of at most ε that the model itself gets wrong. So one
+number per clip is stored, the size of the smallest such perturbation, with the perturbed clip. The whole curve follows
+from it, and a clip that is broken at ε is broken at every larger ε. Attacks get only clips not yet broken at their ε.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def refuse_shared(threat: Threat, clips: ClipTensor) -> None:
     """Refuse a threat without a worst case for each clip.
 
     Raises:
-        InputError: it shares one perturbation among all clips, or has a budget a clip or frame.
+        InputError: it shares one perturbation among all clips, or has a budget per clip or frame.
     """
     if not isinstance(threat.eps, (int, float)):
         raise InputError(f"a judgement needs one budget for all clips, but the threat has {threat.eps}.")

@@ -44,7 +44,7 @@ def is_plain(conv: nn.Module) -> bool:
 
 
 class FrozenConv(nn.Module):
-    """``conv``, its outputs times a scale a channel (none: 1) before its bias, differentiable in the input alone.
+    """``conv``, its outputs times a scale per channel (none: 1) before its bias, differentiable in the input alone.
 
     >>> conv = nn.Conv3d(3, 4, 3, stride=2, padding=1)
     >>> clips, twice = torch.rand(1, 3, 4, 8, 8), torch.full((4,), 2.0)

@@ -1,4 +1,4 @@
-"""Grouped convolutions of few channels a group, computed with fewer and wider groups.
+"""Grouped convolutions of few channels per group, computed with fewer and wider groups.
 
 In bfloat16 on a GPU, cuDNN has no kernel for groups of 4 channels and runs them one by one: on an H100 the convolution
 8×128×32×28×28 of 32 groups takes 8.2 ms forward, and 0.23 ms as 8 groups of 16 channels whose weights are zero between
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEWEST = 4
-"""Channels a group below which merging was not measured (depthwise convolutions have kernels of their own)."""
+"""Channels per group below which merging was not measured (depthwise convolutions have kernels of their own)."""
 
 ENOUGH = 16
 """Channels that a merged group has at least."""

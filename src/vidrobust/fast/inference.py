@@ -57,7 +57,7 @@ class Folded:
     source: nn.Conv3d
     norm: nn.BatchNorm3d
     scale: Tensor | None
-    """Of a convolution that shares the weights of its source: what they are multiplied by, a number a channel."""
+    """Of a convolution that shares the weights of its source: what they are multiplied by, a number per channel."""
 
     @torch.no_grad()
     def refresh(self) -> None:

@@ -124,7 +124,7 @@ def part_of(graph: fx.GraphModule, nodes: list[fx.Node], taken: list[fx.Node], g
 
 
 class Probe(fx.Interpreter):
-    """Runs a graph once and keeps nothing but numbers, one a node.
+    """Runs a graph once and keeps nothing but numbers, one per node.
 
     Attributes:
         saved: bytes that the node hands over to the backward pass, weights apart.

@@ -1,7 +1,7 @@
 """A 3×3×3 convolution with fewer multiplications (Winograd's minimal filtering; Lavin and Gray, CVPR 2016).
 
-Every 6×6 tile of a frame gives 4×4 outputs by 36 multiplications a channel where the plain sum takes 144. The tiles of
-a frame go through matrix products: into 36 transformed positions, there times the transformed weights of three frames
+Every 6×6 tile of a frame gives 4×4 outputs with 36 multiplications per channel, the plain sum with 144. The tiles of a
+frame go through matrix products: into 36 transformed positions, there times the transformed weights of three frames
 in turn, and back. Only a frame is transformed at a time, which stays in the processor's cache. In float32 the results
 differ from the plain sum's in the sixth digit.
 """

@@ -28,7 +28,7 @@ is used less. Measured on an H100 alone (:attr:`Gpu.used`): measure an epoch to 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as its maker publishes it, dense, in 10¹² operations a second.
+    """A GPU as its maker publishes it, dense, in 10¹² operations per second.
 
     Attributes:
         name: of the product.

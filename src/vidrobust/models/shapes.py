@@ -78,7 +78,7 @@ BOTTLENECK_DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 2
 
 
 def small(classes: int) -> ResNet3dConfig:
-    """The study's own network: one basic block a stage, 0.3 million parameters, for clips of about 8×24×24."""
+    """The study's own network: one basic block per stage, 0.3 million parameters, for clips of about 8×24×24."""
     return ResNet3dConfig(classes)
 
 

@@ -12,7 +12,7 @@ from vidrobust.runs.keys import dumps
 
 
 def export(run: str | Path, out: str | Path, kind: str | None = None) -> Path:
-    """Write a run's rows to a Parquet file, one column a field; nested values become JSON text.
+    """Write a run's rows to a Parquet file, one column per field; nested values become JSON text.
 
     Args:
         run: the run directory.

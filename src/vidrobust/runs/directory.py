@@ -6,10 +6,10 @@ A run directory is written once and read many times; nothing here needs torch::
       run.json          format, kind, package version
       config.json       the whole typed configuration
       provenance.json   versions, seed, source revision, machine
-      rows.jsonl        results, one JSON object a line, appended crash-safely
+      rows.jsonl        results, one JSON object per line, appended crash-safely
       timings.jsonl     what each job cost (differs from run to run, so it is kept apart from the rows)
       failed.json       if its work ended with an error: which; it may then be given another configuration
-      jobs/KEY/         one folder a job, named by the content of what determines it
+      jobs/KEY/         one folder per job, named by the content of what determines it
 
 ``rows.jsonl`` is deterministic: the same configuration and seed give the same bytes, whatever the number of
 workers and however often the run was killed on its way.

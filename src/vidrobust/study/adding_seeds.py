@@ -1,7 +1,7 @@
-"""Seeds that are added to a study until every claim that seeds can decide is decided, or the time is up.
+"""Adding seeds to a study until all claims that seeds can decide are decided, or the time is up.
 
 The claims are judged after each seed, with intervals that hold however often one looks
-(:mod:`vidrobust.results.numbers.sequences`). A seed trains the models alone that undecided claims are about.
+(:mod:`vidrobust.results.numbers.sequences`). A further seed trains only the models of undecided claims.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ class TimeLeft:
         self._begun = time.monotonic()
 
     def enough_for(self, gradients: int) -> bool:
-        """Would so many clip-gradients be done in time, as fast as those before them?"""
+        """Whether this many clip-gradients fit into the remaining time, at the speed so far."""
         elapsed, spent = time.monotonic() - self._begun, self._spent()
         seconds = gradients * elapsed / spent if spent else 0.0
         return elapsed + seconds <= 3600 * self.hours
 
 
 def ending(config: StudyConfig, rows: Sequence[Row], hours: float) -> str:
-    """What is to be said when no more seeds are added."""
+    """The message when no more seeds are added."""
     left = undecided_by_seeds(config, rows)
     if not left:
         return "every claim that more seeds can decide is decided."

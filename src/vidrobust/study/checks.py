@@ -1,4 +1,4 @@
-"""A study is looked at as a whole before its first job: what would fail after hours is refused in seconds.
+"""Checks of a whole study before its first job: what would fail after hours is refused in seconds.
 
 Values out of range are refused where they are made (:mod:`vidrobust.study.config`). Here every training of the plan is
 begun, on blank clips of the length, size and number that it will have, and left before its first step.
@@ -40,7 +40,7 @@ SOURCES = 10
 
 @dataclass(frozen=True)
 class BlankFrames:
-    """The frames of a split before there are any: grey, one video a clip."""
+    """The frames of a split before there are any: grey, one video per clip."""
 
     count: int
     classes: int
@@ -135,7 +135,7 @@ def _begin(job: TrainModel, classes: int, ask: bool) -> None:
 
 
 def rehearse(model: nn.Module, clips: Clips, policy: Policy, fit: FitConfig, ask: bool = True) -> None:
-    """Begin a training and leave it before its first step.
+    """Set up a training and stop before its first step.
 
     Args:
         model: a classifier; what begins a training (its memory format, frozen parts) is done to it.

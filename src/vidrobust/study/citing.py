@@ -1,4 +1,4 @@
-"""What a run or a judgement rests on, as BibTeX: its methods, attacks, supports and data."""
+"""Citations of a run or a judgement, as BibTeX: its methods, attacks, supports and data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def cite(path: str | Path) -> str:
 
 
 def entries(uses: Iterable[Use]) -> str:
-    """The works of uses as BibTeX, behind this library and what it is founded on."""
+    """The works of uses as BibTeX, after those of this library."""
     cited: dict[str, list[str]] = {key: ["vidrobust"] for key in FOUNDATION}
     for name, keys in uses:
         for key in keys:
@@ -55,7 +55,7 @@ def entries(uses: Iterable[Use]) -> str:
 
 
 def uses_of_rows(rows: Iterable[Row]) -> Iterator[Use]:
-    """What rows tell of: the data, the methods that trained, the attacks and their supports."""
+    """The data, the training methods, the attacks and their supports that occur in rows."""
     for row in rows:
         if row["kind"] == "dataset":
             yield from _of_data(row["name"], row.get("layout", ""))
@@ -66,7 +66,7 @@ def uses_of_rows(rows: Iterable[Row]) -> Iterator[Use]:
 
 
 def uses_of_record(record: dict[str, Any]) -> Iterator[Use]:
-    """What the record of a judgement tells of."""
+    """Those that occur in the record of a judgement."""
     yield from _of_data(record["data"]["name"])
     yield from uses_of_model(record["model"]["name"])
     for threat in record["threats"]:

@@ -172,9 +172,9 @@ class WorstCaseSearch:
     Attributes:
         eps: the budget, in units of 1/255.
         clips: test clips attacked.
-        steps: gradients of FMN, PGD, APGD, and of FAB a target.
+        steps: gradients of FMN, PGD, APGD, and of FAB per target.
         targets: wrong classes that APGD-T and FAB-T try.
-        queries: of Square a clip; RayS gets a tenth.
+        queries: of Square per clip; RayS gets a tenth.
         seeds: of how many repetitions the models are attacked; 0 leaves the step out.
     """
 

@@ -161,7 +161,7 @@ def device() -> torch.device:
 
 @lru_cache(maxsize=8)
 def open_data(data: DataConfig) -> VideoClips:
-    """The data set of a configuration, opened once a process."""
+    """The data set of a configuration, opened once per process."""
     return load(data)
 
 

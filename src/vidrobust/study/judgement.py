@@ -1,4 +1,4 @@
-"""The judgement of a model: its cost told, its plan run on any engine, and its record."""
+"""The judgement of a model: its cost, its jobs on any engine, and its record."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def judge(
     name: str = "",
     console: Console | None = None,
 ) -> Judgement:
-    """How robust is a model, and is the number to be believed?
+    """Measure how robust a model is, and whether the measurement can be trusted.
 
     The whole judgement runs in this process; ``vidrobust judge`` spreads it over several.
 

@@ -152,7 +152,7 @@ def count_gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
 
 
 def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble, found: Sequence[Region]) -> int:
-    """How many clips can be judged in so many minutes, at least one: the clips of one job are one worker's.
+    """How many clips can be judged in this many minutes, at least one; the clips of a job are judged by one worker.
 
     >>> affordable(10, 0.01, 1, Ensemble(steps=10, targets=1, queries=30, noise=30), group_threats(["Linf(8)"])) > 10
     True

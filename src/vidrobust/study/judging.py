@@ -89,7 +89,7 @@ class JudgementSubject:
     data: DataConfig | None = None
 
     def open(self) -> Opened:
-        """The model and its clips, once a process.
+        """The model and its clips, once per process.
 
         Raises:
             RunError: the model has other weights by now.
@@ -129,7 +129,7 @@ def row_of(measured: Measured) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class AnswerClean(Job):
-    """What the model says of some clean clips."""
+    """The outputs of the model for some clean clips."""
 
     CALLED: ClassVar = "LookAt"
 
@@ -282,7 +282,7 @@ class AttackStage(Job):
 
 
 def recall(folder: Path, distance: Tensor, adversarial: Tensor, found_by: list[str]) -> None:
-    """Put what a finished stage found in its place: of clips that it brought nearer to their boundary."""
+    """Load the results of a finished stage, of the clips for which it found a smaller perturbation."""
     with safe_open(folder / "found.safetensors", "pt") as stored:
         index = stored.get_tensor("index")
         distance[index] = stored.get_tensor("distance")

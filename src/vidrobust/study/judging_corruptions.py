@@ -1,4 +1,4 @@
-"""Corruptions in a judgement: one job a kind, and the part of the record that they add up to."""
+"""Corruptions in a judgement: one job per kind, and the part of the record that they add up to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress for people: a bar with an ETA on a terminal, plain lines elsewhere."""
+"""Progress display: a bar with an ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _resnext101_64f(about: DataSize) -> TrainingRecipe:
 
     SGD with momentum 0.9, weight decay 1e-5 and a learning rate of 1e-3, conv5_x and a new last layer alone, clips of
     64×112×112, batches of 128. They divide the rate by ten when the validation loss stands still; here it falls along
-    a cosine. Memory is kept to one GPU's by bfloat16, eight parts a batch and checkpointed blocks.
+    a cosine. Memory is kept to one GPU's by bfloat16, eight parts per batch and checkpointed blocks.
     """
     return TrainingRecipe(
         about,

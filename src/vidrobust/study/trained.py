@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model that was not trained here comes from.
+    """The source of a model that was not trained by this library.
 
     Attributes:
         model: as :func:`vidrobust.load_model` takes it.
@@ -176,7 +176,7 @@ class Trained:
         return clips.spread(limit or len(clips))
 
     def alpha_star(self) -> AlphaStar:
-        """α* of this study, or else of this model, looked for on training clips."""
+        """α* of this study, or else of this model, calibrated on training clips."""
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, self.data.train.spread(BATCH))

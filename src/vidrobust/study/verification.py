@@ -1,7 +1,7 @@
-"""Recompute what a judgement says of its clips: forward passes only, on any machine.
+"""Verification of a judgement by forward passes alone, on any machine.
 
-Every "broken" of a record has an adversarial clip beside it, bit for bit. Each is checked anew: it lies within the
-threat with no tolerance, is of the clip that the record names by its pixels' hash, and the model gets it wrong.
+A record has an exact adversarial clip for every broken clip. For each of them it is checked that it is within the
+threat without a tolerance, that the clean clip has the hash in the record, and that the model misclassifies it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUNDED = 1e-9
 
 @dataclass
 class Verification:
-    """What of a record holds.
+    """The result of a verification.
 
     Attributes:
         checked: adversarial clips that were looked at.

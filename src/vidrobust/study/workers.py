@@ -1,4 +1,4 @@
-"""Jobs over an engine, each begun when what it needs is there, each result stored as it comes.
+"""Running jobs on an engine, each as soon as the jobs that it needs are done, and storing each result at once.
 
 Rows are appended to the run in the order of the plan, whatever the order in which jobs end: a run that is killed and
 started again, on any engine with any number of workers, writes the same bytes as one that is not. Those that are there

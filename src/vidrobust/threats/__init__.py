@@ -1,6 +1,6 @@
-"""What a perturbation may be: a norm, a budget and a support.
+"""Threats: the norm, the budget and the support of the perturbations that are allowed.
 
-A threat is not an algorithm: it says where the perturbed clip may lie, and an attack says how to search there.
+A threat is not an algorithm: it defines the set of allowed perturbed clips, and an attack defines how to search it.
 :meth:`Threat.around` turns a threat into the feasible set around given clips, and every search needs only the few
 operations of :class:`Feasible`, so every search works under every threat.
 """

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Feasible(Protocol):
     """The clips that a threat allows around given clips, in free variables (batch first).
 
-    For a norm ball the free variables *are* the clips. For a flicker they are one colour offset a frame, for a
-    universal perturbation one perturbation, the same in every row. A search moves free variables; :meth:`clips` shows
-    them.
+    For a norm ball the free variables *are* the clips. For a flicker they are one colour offset per frame, for a
+    universal perturbation one perturbation, the same in every row. A search changes free variables; :meth:`clips`
+    converts them to clips.
     """
 
     @property
@@ -28,7 +28,7 @@ class Feasible(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Do all clips share one perturbation? Then none may leave the batch, and none has an iterate of its own."""
+        """Whether all clips share one perturbation. Then no clip may leave the batch."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Feasible(Protocol):
         ...
 
     def penalty(self, free: Tensor) -> Tensor:
-        """``B``: what the support charges for these free variables; searches maximise the loss minus this."""
+        """``B``: the support's penalty on these free variables; searches maximise the loss minus this."""
         ...
 
     def size(self, clips: ClipTensor) -> Tensor:
@@ -71,7 +71,7 @@ class Feasible(Protocol):
 
 @dataclass(frozen=True)
 class Interval:
-    """An L∞ ball cut with the pixel box: one interval a pixel. Its free variables are the clips.
+    """An L∞ ball cut with the pixel box: one interval per pixel. Its free variables are the clips.
 
     Attributes:
         start: ``B C T H W`` float32, the centre.
@@ -146,7 +146,7 @@ class RowNorm(Protocol):
 
 @dataclass(frozen=True)
 class Ball:
-    """A ball of any norm cut with one interval a pixel. Its free variables are the clips.
+    """A ball of any norm cut with one interval per pixel. Its free variables are the clips.
 
     Attributes:
         norm: how a row is measured.

@@ -1,6 +1,6 @@
 """How the size of a perturbation is measured: L∞, L2 and L1.
 
-Each norm knows the nearest point of its ball cut with an interval a pixel (the pixel box, a mask), its steepest
+Each norm knows the nearest point of its ball cut with an interval per pixel (the pixel box, a mask), its steepest
 direction and a random point.
 """
 
@@ -34,11 +34,11 @@ class Norm(Protocol):
     """How the size of a perturbation is measured."""
 
     def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Feasible:
-        """The ball around ``clips``, cut with one interval a pixel.
+        """The ball around ``clips``, cut with one interval per pixel.
 
         Args:
             clips: ``B C T H W`` float32.
-            eps: budgets, float64: ``B 1``, or ``B T`` for a ball a frame.
+            eps: budgets, float64: ``B 1``, or ``B T`` for a ball per frame.
             low, high: ``B C T H W`` float32, with ``low ≤ clips ≤ high``.
         """
         ...
@@ -48,7 +48,7 @@ class Norm(Protocol):
         ...
 
     def repeated(self, count: int) -> float:
-        """How many times larger a vector gets when each of its values stands ``count`` times."""
+        """How many times larger a vector gets when each of its values is repeated ``count`` times."""
         ...
 
     def size(self, delta: Tensor) -> Tensor:

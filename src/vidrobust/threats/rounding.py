@@ -1,4 +1,4 @@
-"""float32 numbers on the right side of exact ones: what lets a budget hold with no tolerance."""
+"""Directed rounding to float32, so that budgets hold without a tolerance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a perturbation may live, and in which free variables it is searched."""
+"""Supports: which pixels a perturbation may change, and its free variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Support(Protocol):
-    """Where a perturbation may live."""
+    """Which pixels a perturbation may change, and its free variables."""
 
     def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         """The feasible set around ``clips``.
@@ -30,13 +30,13 @@ class Support(Protocol):
         Args:
             clips: ``B C T H W`` float32 in [0, 1].
             norm: how the perturbation is measured, on the clip.
-            eps: budgets, float64: ``B 1``, or ``B T`` for one a frame.
+            eps: budgets, float64: ``B 1``, or ``B T`` for one per frame.
         """
         ...
 
 
 class Masked(ABC):
-    """A support that lets some pixels alone; the free variables are the clips."""
+    """A support that excludes some pixels; the free variables are the clips."""
 
     @abstractmethod
     def mask(self, clips: ClipTensor) -> Tensor:
@@ -161,7 +161,7 @@ class Frames(Masked):
     """Chosen frames (Wei et al., AAAI 2019: sparse adversarial perturbations for videos).
 
     Args:
-        indices: the frames that may change, from 0; or one such tuple a clip.
+        indices: the frames that may change, from 0; or one such tuple per clip.
 
     Raises:
         InputError: no frame is given, or (later) one that the clips do not have.
@@ -195,7 +195,7 @@ class Frames(Masked):
 
 @dataclass(frozen=True, eq=False)
 class Mask(Masked):
-    """The pixels of one's own mask.
+    """The pixels of a given mask.
 
     Args:
         pixels: bool, True where a pixel may change; must broadcast to ``B C T H W``.
@@ -277,11 +277,11 @@ class OneFrame(Repeated):
 class Universal:
     """One perturbation for all clips of the batch (Moosavi-Dezfooli et al., CVPR 2017).
 
-    The budget bounds the perturbation that is added; where pixels leave [0, 1] they are clamped. With a budget a clip,
-    the smallest counts.
+    The budget bounds the perturbation that is added; where pixels leave [0, 1] they are clamped. Of budgets per clip,
+    the smallest applies.
 
     Args:
-        within: where it may live: everywhere, a mask that is the same for all clips, :class:`Flicker` or
+        within: the support that is shared: everywhere, a mask that is the same for all clips, :class:`Flicker` or
             :class:`OneFrame`.
 
     Raises:
@@ -295,7 +295,7 @@ class Universal:
     def __post_init__(self) -> None:
         if not isinstance(self.within, (Masked, Repeated)):
             raise InputError(
-                f"a universal perturbation can live in a mask, a flicker or one frame, not in {self.within}."
+                f"a universal perturbation can be within a mask, a flicker or one frame, not within {self.within}."
             )
 
     def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
@@ -304,7 +304,7 @@ class Universal:
         mask = self.within.mask(clips)
         if mask.ndim == 5 and (mask != mask[:1]).any():
             raise InputError(
-                f"a universal perturbation needs one mask for all clips, but {self.within} has one a clip."
+                f"a universal perturbation needs one mask for all clips, but {self.within} has one per clip."
             )
         return tie(clips, norm, eps, (), mask, shared=True)
 
@@ -314,7 +314,7 @@ class Multiplicative:
     """Pixels are multiplied by factors between ``1/ratio`` and ``ratio`` (Lo and Patel, 2020: MultAV).
 
     A search steps in the logarithm of the factor, so its ``alpha`` is that of a factor: ``math.log(1.01)``. The budget
-    is measured in pixels all the same; to bound the factor alone, give the largest budget there is.
+    is still measured in pixels; to bound the factor alone, give the largest possible budget.
 
     Args:
         ratio: the largest factor, above 1.
@@ -333,7 +333,7 @@ class Multiplicative:
         if not 1 < self.ratio < math.inf:
             raise InputError(f"ratio, the largest factor, must be above 1 and finite, but is {self.ratio}.")
         if not isinstance(self.within, Masked):
-            raise InputError(f"multiplicative perturbations live in a mask, not in {self.within}.")
+            raise InputError(f"a multiplicative perturbation can be within a mask, not within {self.within}.")
 
     def around(self, clips: ClipTensor, norm: Norm, eps: Tensor) -> Feasible:
         return scale(clips, norm, eps, self.ratio, self.within.mask(clips))

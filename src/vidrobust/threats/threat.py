@@ -26,16 +26,17 @@ Budget: TypeAlias = "float | Sequence[float] | Sequence[Sequence[float]] | Tenso
 
 @dataclass(frozen=True)
 class Threat:
-    """What a perturbation may be.
+    """What perturbations are allowed.
 
     Args:
         norm: how its size is measured: :class:`Linf`, :class:`L2` or :class:`L1`.
         eps: the budget ε, in the units of the pixels (``8 / 255``), measured on the clip whatever the support. A tensor
-            or sequence of one budget a clip (``B``), or of one a frame (``B T``, or ``1 T`` for all clips), is kept as
-            numbers, so that threats stay values.
-        support: where the perturbation may live, such as :class:`Border` or :class:`Flicker`.
-        views: the clips are so many views of a video, one behind the other in time, and each view has the budget. Under
-            L2 and L1, perturbations that are not pixel by pixel (a flicker) share one budget, which no view exceeds.
+            or sequence of one budget per clip (``B``), or per frame (``B T``, or ``1 T`` for all clips), is stored as
+            plain numbers, so that threats can be compared and hashed.
+        support: where the perturbation may be, such as :class:`Border` or :class:`Flicker`.
+        views: the number of views of a video that each clip holds, one after another in time; the budget applies to
+            each view. Under L2 and L1, perturbations that are not pixel by pixel (a flicker) share one budget, which no
+            view exceeds.
 
     Raises:
         InputError: a budget is below 0, or above the largest perturbation there is (1 under L∞).
@@ -89,7 +90,7 @@ class Threat:
         if eps.shape != wanted:
             raise InputError(
                 f"eps has the shape {tuple(eps.shape)}, but there are {len(clips)} clips of {clips.shape[2]} frames: "
-                "give one number, one a clip (B), or one a frame (B T)."
+                "give one number, one per clip (B), or one per frame (B T)."
             )
         if eps.ndim == 2:
             return eps
@@ -116,7 +117,7 @@ def _numbers(eps: object) -> NestedNumbers:
         return found
     if isinstance(values, (int, float)) and not isinstance(values, bool):
         return values
-    raise InputError(f"eps must be a number, or one a clip or a frame, but is {eps!r}.")
+    raise InputError(f"eps must be a number, or one per clip or per frame, but is {eps!r}.")
 
 
 def _flat(eps: NestedNumbers) -> list[float]:

@@ -41,7 +41,7 @@ class Added(torch.autograd.Function):
 
 
 class Corrected(torch.autograd.Function):
-    """The second argument with the gradient of the first: clips that were feasible but for rounding, made so."""
+    """The second argument with the gradient of the first: clips that exceed a budget by rounding alone, corrected."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, clips: ClipTensor, projected: ClipTensor) -> ClipTensor:
@@ -127,7 +127,7 @@ def tie(
     """The feasible set of perturbations that repeat over ``dims`` (of ``B C T H W``), and over the batch if ``shared``.
 
     Raises:
-        InputError: a budget a frame, but one frame repeated.
+        InputError: a budget per frame, but one frame repeated.
     """
     if 2 in dims and eps.shape[1] > 1:
         raise InputError("budgets per frame need a perturbation of its own for each frame, but here one is repeated.")

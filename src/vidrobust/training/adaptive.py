@@ -26,7 +26,7 @@ HELD_OUT = 64
 
 
 def held_out(clips: Clips, policy: Policy, seed: int) -> tuple[Clips, Clips | None]:
-    """The clips trained on, and those that an adaptive policy measures its losses on: whole groups of the training set.
+    """Split training clips, by whole groups, into those trained on and those held out to measure losses.
 
     Raises:
         InputError: there is only one group.

@@ -59,7 +59,7 @@ def latest(folder: Path) -> Path | None:
 def save_checkpoint(
     folder: Path, name: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: int
 ) -> None:
-    """Write a checkpoint, then delete the oldest beyond ``keep``; what a kill left half written is deleted first.
+    """Write a checkpoint, then delete the oldest beyond ``keep``; partial files of a killed process are deleted first.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; older checkpoints are intact.

@@ -25,7 +25,7 @@ class FitConfig:
 
     Attributes:
         epochs: passes over the training clips, at least 1.
-        batch: clips a step, over all processes and micro-batches together.
+        batch: clips per step, over all processes and micro-batches together.
         lr: the highest learning rate; it rises over the first tenth of the steps and falls along a cosine.
         weight_decay: of the optimiser.
         optimiser: ``adamw``, or ``sgd`` with momentum.
@@ -34,7 +34,7 @@ class FitConfig:
             BatchNorm statistics too. Empty trains all.
         layer_decay: factor of the learning rate from each top-level module to the one before it.
         head_lr: factor of the learning rate of the last module alone, for a head that is new.
-        accumulate: micro-batches a step: each holds ``batch / accumulate`` clips, and so does BatchNorm's statistics.
+        accumulate: micro-batches per step: each holds ``batch / accumulate`` clips, and so does BatchNorm's statistics.
         checkpointing: keep no activations within the blocks of the network; they are computed again in the backward
             pass.
         precision: ``auto`` is bfloat16 where the hardware has it and its weight gradients can be trusted; ``float32``

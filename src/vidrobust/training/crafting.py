@@ -1,7 +1,7 @@
 """The clips that adversarial training trains on: a policy's threat, and the attack at one setting.
 
-Attacks see the bare model in evaluation mode and return their last iterate, however strong that is: that policies may
-choose weak attacks is what is studied. They leave the model as it was.
+Attacks run on the bare model in evaluation mode and return their last iterate, however strong it is, since the strength
+of a policy's attacks is what is studied. They leave the model unchanged.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def friendly_clips(
             wrong = predicted(logits) != labels[alive]
             on = ~(wrong & (left[alive] == 0))
             left[alive] -= wrong.long()
-            kept = on.nonzero().flatten()  # the host waits for the device here, once a step
+            kept = on.nonzero().flatten()  # the host waits for the device here, once per step
             alive, gradient = alive[kept], gradient[kept]
             if not len(alive):
                 break

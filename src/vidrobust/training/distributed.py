@@ -1,6 +1,6 @@
 """The processes of a training: ranks, shares of a batch, and reductions.
 
-The launcher (``torchrun``, or anything that sets the same environment) starts the processes; nothing here does. Batches
+The launcher (``torchrun``, or anything that sets the same environment) starts the processes. Batches
 are cut over them so that the losses are those of one process. BatchNorm's part is in
 :mod:`vidrobust.training.batchnorm`, the reduction of gradients in :mod:`vidrobust.training.parallel`.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others; one that dies ends the others at once."""
+"""How long a process waits for the others; if one dies, the launcher ends the others at once."""
 
 
 @dataclass(frozen=True)

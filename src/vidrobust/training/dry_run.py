@@ -76,7 +76,7 @@ class TrainingEstimate:
 
     @property
     def peak(self) -> float:
-        """The GPU's published peak in this precision, in 10¹² operations a second."""
+        """The GPU's published peak in this precision, in 10¹² operations per second."""
         return self.gpu.half if self.half else self.gpu.single
 
     @property
@@ -99,7 +99,7 @@ class TrainingEstimate:
             f"{len(self.spent)} epochs",
             "memory": f"{gib:,.1f} GiB of {self.gpu.memory:g} ({fits}): {self.fixed / GIB:.1f} for weights, gradients "
             f"and optimiser, {self.activations / GIB:.2f} for each of {self.part} clips at once",
-            "time": f"{mean / 60:,.1f} minutes an epoch, {self.seconds / 3600:,.1f} hours in all, without decoding",
+            "time": f"{mean / 60:,.1f} minutes per epoch, {self.seconds / 3600:,.1f} hours in all, without decoding",
             "assumed": f"{self.gpu.name}, {kind}, {self.utilisation:.2g} of its published {self.peak:g} TFLOP/s"
             f"{' (measured with 3D-ResNeXt-101)' if self.half and self.gpu.used else ''}; nothing was run: an estimate",
         }

@@ -89,9 +89,9 @@ def fit(
             your own. What it needs besides a classifier (a purifier, BatchNorm branches) is put around the model.
         epochs, batch, lr: how long and how fast, see :class:`vidrobust.training.config.FitConfig`.
         seed: of the order of the clips and their augmentation.
-        alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it, and for ``α=auto``, it is looked
-            for at each epoch, on training clips and the model as it then is.
-        out: a run directory; the same call after a kill goes on from the last checkpoint.
+        alpha_star: α*(ε, i) in units of 1/255, such as a study's table. Without it, and for ``α=auto``, it is
+            calibrated in each epoch, on training clips and the current model.
+        out: a run directory; after a kill, the same call resumes from the last checkpoint.
         settings: all of :class:`vidrobust.training.config.FitConfig`, in place of epochs, batch and lr.
         watch: what is evaluated after each epoch, and when training ends early; by default nothing.
         track: trackers that get the numbers of each epoch besides ``training.jsonl``; they need ``out``.
@@ -222,7 +222,7 @@ def _finished(run: Run, model: nn.Module, world: World, rows: list[Row] | None =
 
 
 def check_class_count(model: nn.Module, data: VideoClips) -> None:
-    """Refuse a model that has not one logit for each class of the data.
+    """Refuse a model that does not have one logit for each class of the data.
 
     Raises:
         InputError: it has more or fewer.
@@ -240,7 +240,7 @@ def check_class_count(model: nn.Module, data: VideoClips) -> None:
 
 
 def study_alpha_star(path: str | Path) -> Callable[[float, int], float]:
-    """The α*(ε, i) that a study measured on its standard model, whatever was swept into its folder since.
+    """The α*(ε, i) that a study measured on its standard model, without those of later sweeps in its folder.
 
     Raises:
         InputError: the run holds no step sizes.

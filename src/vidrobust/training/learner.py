@@ -105,7 +105,7 @@ class Learner:
         if found.ndim != 2 or len(found) != len(clips) or self.classes not in (None, found.shape[1]):
             raise InputError(
                 f"in training mode the model gives {tuple(found.shape)} for {len(clips)} clips, in evaluation mode "
-                f"{self.classes} logits a clip: let both give the logits, first where there are several outputs."
+                f"{self.classes} logits per clip: let both give the logits, first where there are several outputs."
             )
         return found
 

@@ -81,7 +81,7 @@ class Loaded(NamedTuple):
         size: clips of the whole batch.
         clips: ``B C T H W`` in [0, 1], augmented.
         labels: ``B``.
-        seeds: one a clip.
+        seeds: one per clip.
         state: of the generator of the augmentation, after this batch.
     """
 

@@ -56,7 +56,7 @@ def check_model(model: nn.Module, clips: Clips, seed: int = 0) -> int:
 
 
 def check_trained(model: nn.Module) -> None:
-    """Refuse a model of which nothing is trained; a method may put trained parts around a frozen classifier before.
+    """Refuse a model without trainable weights, once a method has added its own parts around the classifier.
 
     Raises:
         InputError: every weight is frozen.

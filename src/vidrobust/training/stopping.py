@@ -93,7 +93,9 @@ def usual(policy: Policy) -> bool:
 
 
 def collapsed(now: Row, best: Row) -> bool:
-    """Catastrophic overfitting: one step is withstood, several are not, and once were by a fifth of the clips or more.
+    """Whether overfitting is catastrophic: one step is withstood, several are not, and once were.
+
+    At the best epoch, at least a fifth of the clips must have withstood several steps.
 
     >>> best = {"robust": 16, "clips": 32}
     >>> collapsed({"single": 24, "robust": 2, "clips": 32}, best)

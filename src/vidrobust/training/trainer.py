@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 LONG = 5.0
-"""Seconds of a look at the model that a kill should not cost the epoch before it."""
+"""If the evaluation after an epoch takes more seconds than this, a checkpoint is written before it."""
 
 
 def no_alpha_star(eps: float, steps: int) -> float:
@@ -83,8 +83,8 @@ def train(
             the run's. A row with ``"stop": true`` ends training; one of kind ``fallback`` changes its policy.
         progress: called with the clip-gradients spent since the last call.
         world: the processes that train together; each must call this.
-        stopping: asked after each step; when it says so, a checkpoint is written and training ends. Where
-            ``after_epoch`` takes long, one is written before it, so that a kill then loses nothing.
+        stopping: called after each step; if it returns True, a checkpoint is written and training ends. If
+            ``after_epoch`` takes long, a checkpoint is written before it.
 
     Returns:
         The ``epoch`` rows and those of ``after_epoch``, in order.

@@ -146,6 +146,6 @@ def refuse_other_losses(policy: Policy) -> None:
         why = "its ε follows losses or accuracies that are measured between epochs"
     if why:
         raise InputError(
-            f"{policy} cannot be had as attacked batches alone: {why}. Take AT, fAT, CAL, Friendly, FGSM-RS or N-FGSM, "
+            f"{policy} cannot be used in another training loop: {why}. Take AT, fAT, CAL, Friendly, FGSM-RS or N-FGSM, "
             "or train by vr.fit."
         )

@@ -1,7 +1,7 @@
-"""Watching a training: clean and robust accuracy by epoch, on the same footing for train and validation.
+"""Watching a training: clean and robust accuracy by epoch, measured alike on training and validation clips.
 
-Both splits are seen in evaluation mode, on centre clips, under the same attack. Test clips are never looked at. What
-follows from an evaluation is in :mod:`vidrobust.training.stopping`.
+Both splits are evaluated in evaluation mode, on centre clips, under the same attack. Test clips are never used. The
+consequences of an evaluation are in :mod:`vidrobust.training.stopping`.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ def test_clips_and_whole_videos_are_told_apart(synthetic):
     shown = [row | {"average": "probabilities", "correct": 1} for row in rows if row["level"] == "video"]
     figure = draw.views(rows + square + shown)
     assert [step.label for step in figure.layout.sliders[0].steps] == [
-        "5 clips a video, mean logits, PGD(i=10)",
-        "5 clips a video, mean probabilities, PGD(i=10)",
+        "5 clips per video, mean logits, PGD(i=10)",
+        "5 clips per video, mean probabilities, PGD(i=10)",
     ]
     first = figure.layout.sliders[0].steps[0].args[0]
     for place, trace in enumerate(figure.data):

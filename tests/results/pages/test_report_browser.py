@@ -202,7 +202,7 @@ def test_the_data_of_every_figure_can_be_saved(visit, rows):
         if r["kind"] == "views" and (r["attacked"], r["model"], r["eps"], r["views"]) == ("video", "standard", 4, 10)
     )  # fmt: skip
     name = "standard, videos, the answer attacked"
-    line = next(line for line in lines if line[:3] == [name, "10 clips a video, mean logits, PGD(i=10)", "4"])
+    line = next(line for line in lines if line[:3] == [name, "10 clips per video, mean logits, PGD(i=10)", "4"])
     assert float(line[3]) == pytest.approx(100 * row["correct"] / row["clips"])
     for section in ("step-size", "schedules", "training", "gap", "difficulty"):
         assert len(saved(visit, section)) > 9

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FPS = 25
-"""Frames a second that clips are taken to have: of a clip nobody knows."""
+"""Frames per second that clips are taken to have: of a clip nobody knows."""
 
 DECODERS = {"libx264": "h264", "libx265": "hevc"}
 """Where they have another name than the encoder."""
@@ -77,7 +77,7 @@ def encoded(frames: NDArray[np.uint8], codec: str, options: Mapping[str, str], f
         frames: ``T H W 3``, RGB. Sizes that are no whole macroblocks are padded by their edge.
         codec: ``libx264``, ``libx265``, ``mpeg1video`` or ``mpeg2video``.
         options: of the encoder.
-        fps: frames a second.
+        fps: frames per second.
     """
     count, height, width = frames.shape[:3]
     more = [max(SMALLEST.get(codec, 0), -(-side // BLOCK) * BLOCK) - side for side in (height, width)]

@@ -39,7 +39,7 @@ class Survey:
     Attributes:
         frames: how many came out.
         width, height: of the first, in pixels, upright.
-        fps: mean frames a second by the frames' own times, else by the header (0: neither, as in a folder of images).
+        fps: mean frames per second by the frames' own times, else by the header (0: neither, as in a folder of images).
         seconds: how long they are shown, the last one as long as the others on average.
         codec: such as ``mpeg4``; ``images`` for a folder of frames.
         lost: frames that could not be decoded.

@@ -1,4 +1,4 @@
-"""A folder a class, without lists: the splits are folders too, or are cut by source."""
+"""A folder per class, without lists: the splits are folders too, or are cut by source."""
 
 from __future__ import annotations
 

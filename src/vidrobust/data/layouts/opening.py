@@ -28,7 +28,7 @@ def open_folder(
     """Read a data set of videos; nothing is decoded.
 
     Known are UCF-101, HMDB-51 and Kinetics with their official lists, lists of one's own, WebDataset shards, and a
-    folder a class (with folders ``train`` and ``test`` or without). Where a layout has video files, folders of frames
+    folder per class (with folders ``train`` and ``test`` or without). Where a layout has video files, folders of frames
     will do as well. Validation is cut from training by group, never by clip, unless the data set brings its own; no
     group may lie in two splits. What lies in the folder and is not used is named in the notes.
 
@@ -107,7 +107,7 @@ def _read_folder(root: Path, split: int, val_fraction: float, seed: int) -> Vide
 def _read_file(file: Path, split: int, val_fraction: float, seed: int) -> VideoFolder:
     if file.suffix.lower() not in LIST_SUFFIXES:
         raise DataError(
-            f"{file} is a file, not a folder. Give the folder that holds one folder a class, a list "
+            f"{file} is a file, not a folder. Give the folder that holds one folder per class, a list "
             f"({', '.join(LIST_SUFFIXES)}) or shards (.tar)."
         )
     if kinetics.is_list(file):

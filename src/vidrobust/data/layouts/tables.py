@@ -7,7 +7,7 @@
 | a path, how many frames its folder has, a label (mmaction2's raw frames) | ``cat/1 120 0`` |
 | a path, a label, a split, and maybe a group | ``cat/1.mp4,cat,train`` |
 | a path alone: the label is its folder's name | ``cat/1.mp4`` |
-| JSON: an object a line, or a list of objects | ``{"path": "cat/1.mp4", "label": "cat"}`` |
+| JSON: an object per line, or a list of objects | ``{"path": "cat/1.mp4", "label": "cat"}`` |
 
 Cells may stand in quotation marks, lines end as on Unix or Windows.
 """
@@ -215,7 +215,7 @@ def csv_rows(file: Path) -> Iterator[tuple[str, Cells]]:
 
 
 def json_rows(file: Path) -> Iterator[tuple[str, Cells]]:
-    """Place and cells of each object: one a line, or in a list.
+    """Place and cells of each object: one per line, or in a list.
 
     Raises:
         DataError: the file is not text, or something in it is no object of plain values.

@@ -1,1 +1,1 @@
-"""What is certain of a model's answers: a certificate a file, values that are called with a model and clips."""
+"""Certificates: guarantees about predictions, one per file; values that are called with a model and clips."""

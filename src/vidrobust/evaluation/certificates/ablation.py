@@ -2,8 +2,8 @@
 
 Levine and Feizi, *Robustness certificates for sparse adversarial attacks by randomized ablation*, AAAI 2020, with whole
 frames in place of pixels; and *(De)randomized smoothing for certifiable defense against patch attacks*, NeurIPS 2020,
-with bands of columns. Who changes some frames, or the columns under a patch, moves only the votes that were shown one
-of them.
+with bands of columns. A change of some frames, or of the columns under a patch, can only change the votes that see
+them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Ablation:
     """The class with the most votes, each of a part of the clip; of two with as many, the one that comes first.
 
     Where all parts are voted on, the radius is exact: the most elements for which, wherever they lie and whatever the
-    votes that see them become, the class stays. No model can be certified further by its votes alone, and nothing is
-    left to chance.
+    votes that see them become, the class stays. No larger radius can be certified from the votes alone, and nothing is
+    random.
     """
 
     norm: ClassVar[str] = "L0"
@@ -213,7 +213,7 @@ class PatchAblation(Ablation):
     """Votes over bands of columns, one that begins at each column; the radius is the width of a patch.
 
     A patch may have any height and any content, another one in each frame, within the same adjacent columns of all
-    frames. Outside its band a vote is shown grey: train the model on bands, or expect little.
+    frames. Outside of its band, the clip is grey: a model that was not trained on bands has a low accuracy.
 
     Args:
         width: columns of a band; the last ones go on at the left edge.

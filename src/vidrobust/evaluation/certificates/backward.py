@@ -32,7 +32,7 @@ def lower_bounds(
     Args:
         network: the operations.
         found: the bounds of each value, of ``B`` clips (:func:`.interval.intervals`), at least up to ``value``.
-        coefficients: ``S B …``, ``S`` functions a clip, float64.
+        coefficients: ``S B …``, ``S`` functions per clip, float64.
         value: of which value they are.
         relax: go back to the clips through lines that bound what is not linear (CROWN); else stop before it and take
             the bounds that are known there.

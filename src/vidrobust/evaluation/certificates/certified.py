@@ -1,4 +1,4 @@
-"""What a certificate says of clips."""
+"""The result of a certificate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABSTAINED = -1
 
 @dataclass(frozen=True, eq=False)
 class Certified:
-    """Of each clip the class, and how far nothing can change it.
+    """The class of each clip, and the radius within which it cannot change.
 
     Attributes:
         predicted: ``B`` int64, :data:`ABSTAINED` where no class is certain enough.
@@ -38,7 +38,7 @@ class Certified:
 
 
 class Certificate(Protocol):
-    """A value that is called with a model and clips. It says what its radius is a radius of."""
+    """A value that is called with a model and clips, and that declares the norm and support of its radius."""
 
     @property
     def norm(self) -> Any:

@@ -1,4 +1,4 @@
-"""Model × clips × certificate → rows, with those of attacks on the same clips beside them."""
+"""Model × clips × certificate → rows, with rows of attacks on the same clips."""
 
 from __future__ import annotations
 

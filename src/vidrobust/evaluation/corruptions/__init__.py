@@ -1,4 +1,4 @@
-"""Corruptions that nobody chose against the model: what they are, a model's accuracy under them, clips to watch."""
+"""Corruptions: natural degradations of clips, a model's accuracy under them, and example clips."""
 
 from vidrobust.evaluation.corruptions.conventions import CONVENTIONS
 from vidrobust.evaluation.corruptions.corruption import Corruption, corruptions

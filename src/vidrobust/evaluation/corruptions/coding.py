@@ -73,7 +73,7 @@ def h265_abr(clips: ClipTensor, divisor: int, draws: ClipDraws) -> ClipTensor:
 
 
 def frame_rate(clips: ClipTensor, fps: int, draws: ClipDraws) -> ClipTensor:
-    """At so many frames a second instead of 25, by H.265, each frame shown until the next."""
+    """At so many frames per second instead of 25, by H.265, each frame shown until the next."""
     times = [math.floor(math.floor(time * fps / FPS) * FPS / fps + 0.5) for time in range(clips.shape[2])]
     shown = sorted(set(times))
     place = [shown.index(time) for time in times]

@@ -15,7 +15,7 @@ MINIKINETICS_C = CorruptionConvention(
             "rain",
             "weather",
             ((770, 10, 0.8), (770, 30, 0.8), (770, 60, 0.7), (500, 60, 0.6), (400, 80, 0.5)),
-            "pixels a drop, its length in pixels, contrast left",
+            "pixels per drop, its length in pixels, contrast left",
             weather.rain,
             "frame",
         ),
@@ -42,7 +42,7 @@ MINIKINETICS_C = CorruptionConvention(
             "bit_error",
             "coding",
             (100_000, 50_000, 30_000, 20_000, 10_000),
-            "bytes an error",
+            "bytes per error",
             coding.bit_error,
             "video",
         ),
@@ -53,7 +53,7 @@ MINIKINETICS_C = CorruptionConvention(
         CorruptionKind("h265_crf", "coding", (27, 33, 39, 45, 51), "constant rate factor", coding.h265_crf),
         CorruptionKind("h264_abr", "coding", (2, 4, 8, 16, 32), "times lower bit rate", coding.h264_abr),
         CorruptionKind("h265_abr", "coding", (2, 4, 8, 16, 32), "times lower bit rate", coding.h265_abr),
-        CorruptionKind("frame_rate", "coding", (20, 16, 12, 9, 6), "frames a second", coding.frame_rate),
+        CorruptionKind("frame_rate", "coding", (20, 16, 12, 9, 6), "frames per second", coding.frame_rate),
     ),
     beside=("h264_abr", "h265_abr"),
 )
@@ -103,8 +103,10 @@ UCF101_P = CorruptionConvention(
         CorruptionKind(
             "reverse_sampling", "temporal", (2, 4, 8, 16, 32), "frames of which one is kept", temporal.reverse_sampling
         ),
-        CorruptionKind("jumble", "temporal", (32, 16, 8, 4, 2), "frames a segment", temporal.jumble, "video"),
-        CorruptionKind("box_jumble", "temporal", (4, 9, 16, 25, 36), "frames a segment", temporal.box_jumble, "video"),
+        CorruptionKind("jumble", "temporal", (32, 16, 8, 4, 2), "frames per segment", temporal.jumble, "video"),
+        CorruptionKind(
+            "box_jumble", "temporal", (4, 9, 16, 25, 36), "frames per segment", temporal.box_jumble, "video"
+        ),
         CorruptionKind(
             "freeze",
             "temporal",

@@ -1,4 +1,4 @@
-"""What users of large video models ask: does it need all of the picture, the frames, their order and their detail?"""
+"""Corruptions that remove part of the picture, frames, their order or their detail."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def corruption_examples(
         folder: ``corruptions`` in the run directory.
 
     Returns:
-        ``corruption_example`` rows, one a kind, with the model's answers.
+        ``corruption_example`` rows, one per kind, with the model's answers.
     """
     chosen = _first_right(model, clips)
     x, seeds = clips.centre([chosen]).to(device_of(model)), clip_seeds(clips, [chosen], seed)

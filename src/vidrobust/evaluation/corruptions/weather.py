@@ -55,7 +55,7 @@ def plasma(size: int, decay: float, draws: ClipDraws) -> Tensor:
 
 
 def rain(clips: ClipTensor, shower: tuple[int, int, float], draws: ClipDraws) -> ClipTensor:
-    """A shower of (pixels of picture a drop, length of a drop, contrast that is left), new in every frame.
+    """A shower of (pixels of picture per drop, length of a drop, contrast that is left), new in every frame.
 
     Bright streaks lie over the picture, blurred with what is behind them, and the contrast falls. A streak is one pixel
     wide; its length is that on frames of 224 pixels, and there are so many that they cover the same share of others.

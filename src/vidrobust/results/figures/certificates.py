@@ -1,4 +1,4 @@
-"""The figure of two sides of the truth: what is certified and what attacks leave, against ε."""
+"""The figure of certified and attacked accuracy against ε."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _line(point: Between, bracket: Bracket) -> tuple[Cell, ...]:
 
 
 def certificate_notes(rows: Sequence[Row]) -> list[str]:
-    """The mean radius, who abstained, and what contradicts itself."""
+    """Notes on the mean radius, abstentions and contradictions."""
     notes = []
     for bracket in brackets(rows):
         share = f"{bracket.radius / bracket.largest:.2f} of the largest" if bracket.largest else "nothing is certified"

@@ -67,7 +67,7 @@ def no_notes(rows: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class Figure:
-    """What a run shows about one question. The functions take the rows of a run, kinds mixed.
+    """A figure of a run. The functions take the rows of a run, kinds mixed.
 
     Attributes:
         key: its name in the script of a deck, and on a page unless ``part`` says otherwise.

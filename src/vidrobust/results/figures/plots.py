@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, traces of accuracies, published traces, sliders."""
+"""The style shared by all figures: colours, traces of accuracies, published traces, sliders."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def new_figure(title: str, alt: str, x: str, y: str, **layout: Any) -> Any:
 
 
 def published_trace(name: str, key: str, **trace: Any) -> Trace:
-    """A trace nobody can take for ours: grey, dashed, hollow, named, in its own legend group, hidden at first."""
+    """A trace that is distinct from our own: grey, dashed, hollow, named, in its own legend group, hidden at first."""
     return {
         "name": PUBLISHED + escape(name), "visible": "legendonly", "legendgroup": "published",
         "legendgrouptitle": {"text": "published"}, "meta": {"key": key, "published": True}, "mode": "lines+markers",

@@ -1,4 +1,4 @@
-"""The figure of several clips a video: accuracy of clips beside that of whole videos."""
+"""The figure of several clips per video: accuracy of clips beside that of whole videos."""
 
 from __future__ import annotations
 

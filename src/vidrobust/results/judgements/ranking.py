@@ -1,4 +1,4 @@
-"""Many judgements on one page: the lowest number that anybody found of each model on the same clips.
+"""The ranking of many judgements: the lowest accuracy that any record shows for each model on the same clips.
 
 A record of the same weights and the same clips from somebody else may lower a number clip by clip, as in RobustBench:
 what counts is the smallest perturbation of each clip that any record holds. It says who found it.
@@ -72,7 +72,7 @@ def read_judgements(folder: str | Path) -> tuple[list[Judgement], list[str]]:
 
 
 def ranked(judgements: Iterable[Judgement], root: Path) -> tuple[list[Standing], list[str]]:
-    """What each model reaches under each threat, the most robust first, and why some records do not count.
+    """The worst-case accuracy of each model under each threat, the most robust first, and why records are left out.
 
     Args:
         judgements: the records.

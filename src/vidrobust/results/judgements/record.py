@@ -1,4 +1,4 @@
-"""``judgement.json``: what was measured of a model, and whether to believe it. Data only: nothing in it can run.
+"""``judgement.json``: the measurements of a model, and whether they can be trusted. It contains only data, no code.
 
 Beside it lie the adversarial clips, exactly as the model saw them: of each the difference of its float32 pixels' bit
 patterns from those of the clean clip, as whole numbers.
@@ -75,7 +75,7 @@ def threat_name(norm: str, eps: float, support: str) -> str:
 
 
 def stands(threat: dict[str, Any]) -> list[int]:
-    """Of each clip 1 if nothing is known that breaks it at the threat's ε, else 0."""
+    """For each clip 1 if no perturbation is known that breaks it at the threat's ε, else 0."""
     return [int(distance is None or distance > threat["eps"]) for distance in threat["distance"]]
 
 
@@ -181,7 +181,7 @@ def _interval(where: str, found: dict[str, Any], sources: int) -> Any:
 
 
 def _distances(where: str, threat: dict[str, Any], right: str) -> Any:
-    """One distance a clip, from which all else follows."""
+    """One distance per clip, from which all else follows."""
     clips, distances, alive = len(right), threat["distance"], stands(threat)
     if not len(distances) == len(threat["found_by"]) == clips == threat["worst_case"]["clips"]:
         yield f"{where} has {len(distances)} distances of {clips} clips"

@@ -145,7 +145,7 @@ def pooled(x: float, rows: Sequence[Row]) -> Point:
 
 
 TOPS = {"top1": "right", "top5": "within"}
-"""The counts of an ``accuracy`` row, and the digits a clip of each."""
+"""The counts of an ``accuracy`` row, and the digits per clip of each."""
 
 
 def clean_point(rows: Sequence[Row], top: str) -> Point:

@@ -72,7 +72,7 @@ class Advantage(Effect):
 
 
 Estimator = Callable[[ClipValues], Estimate]
-"""From differences a clip to their mean with its interval."""
+"""From differences per clip to their mean with its interval."""
 
 
 def fixed(found: ClipValues) -> Estimate:
@@ -226,7 +226,7 @@ class _Grown:
     epochs: Sequence[int]
 
     def of(self, seed: int, eps: Sequence[float], split: str, value: Callable[[Row], np.ndarray]) -> np.ndarray:
-        """Of one split, mean over ε: one number, or one a clip, as ``value`` gives them."""
+        """Of one split, mean over ε: one number, or one per clip, as ``value`` gives them."""
         third = len(self.epochs) // 3
         late, early = (
             np.mean([value(self.cells[seed, e, n, split]) for e in eps for n in some], axis=0)

@@ -1,4 +1,4 @@
-"""Outcomes a clip with the source and the seed that each belongs to, from rows and the manifests they refer to."""
+"""Outcomes per clip with the source and the seed that each belongs to, from rows and the manifests they refer to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipValues:
-    """Values a clip (``N``), with the source and the training seed of each."""
+    """Values per clip (``N``), with the source and the training seed of each."""
 
     values: np.ndarray
     sources: Sequence[Hashable]
@@ -42,7 +42,7 @@ def tells_sources(rows: Iterable[Row]) -> bool:
 
 
 def sample(rows: Sequence[Row], values: Sequence[np.ndarray]) -> ClipValues:
-    """Values a clip (``N`` of each row) of several rows with the sources and the seeds of the rows."""
+    """Values per clip (``N`` of each row) of several rows with the sources and the seeds of the rows."""
     of = list(chain.from_iterable(sources(row) for row in rows))
     seeds = [row.get("seed", 0) for row in rows for _ in range(row["clips"])]
     return ClipValues(np.concatenate(values), of, seeds)

@@ -112,7 +112,7 @@ class AnytimeEstimate(Estimate):
 
 
 def anytime(found: ClipValues) -> Estimate:
-    """The mean of differences a clip, for seeds that are added one after another until something is decided.
+    """The mean of differences per clip, for seeds that are added one after another until something is decided.
 
     Args:
         found: the values, of each seed the same clips; seeds are taken in ascending order.

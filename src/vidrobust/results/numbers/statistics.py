@@ -1,7 +1,7 @@
 """Intervals and tests whose unit of chance is the source, and for training the seed.
 
 Clips of one source (a UCF-101 group, a photograph) are alike: counting them as independent makes intervals too narrow.
-Everything here takes values a clip with the source, and where trainings are compared the seed, that each belongs to:
+Everything here takes values per clip with the source, and where trainings are compared the seed, that each belongs to:
 
 - variances are cluster-robust, two-way where sources and seeds both vary (Cameron, Gelbach and Miller 2011, *Robust
   inference with multiway clustering*), with Student's t of one degree of freedom less than there are clusters;
@@ -102,7 +102,7 @@ def accuracy_estimate(
     """The share of right answers with its clustered interval.
 
     Args:
-        correct: ``N`` zeros and ones (or booleans), one a clip and seed.
+        correct: ``N`` zeros and ones (or booleans), one per clip and seed.
         sources: ``N``, the source of each.
         seeds: ``N``, the training seed of each, where several models are averaged.
         level: of the interval, in (0, 1).
@@ -129,7 +129,7 @@ def mean(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     level: float = LEVEL,
 ) -> Estimate:
-    """The mean of values a clip with its clustered interval.
+    """The mean of values per clip with its clustered interval.
 
     Args:
         values: ``N`` numbers.

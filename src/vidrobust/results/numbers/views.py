@@ -1,4 +1,4 @@
-"""Rows of several clips a video to accuracies: of clips and of whole videos, each clip attacked, or the video's answer.
+"""Accuracies from rows of several clips per video: of clips and of whole videos, attacked clip by clip or as a whole.
 
 Such rows are of the kind ``views`` (:func:`vidrobust.evaluation.videos.evaluate_views`). What they count depends on
 their level, so every accuracy here says whether it is of clips or of videos.
@@ -31,7 +31,7 @@ class Viewing:
     """How videos were looked at.
 
     >>> str(Viewing(10, "logits")), str(Viewing("sliding", None))
-    ('10 clips a video, mean logits', 'sliding clips')
+    ('10 clips per video, mean logits', 'sliding clips')
     """
 
     views: int | str
@@ -39,7 +39,7 @@ class Viewing:
     """None where no video was counted."""
 
     def __str__(self) -> str:
-        several = f"{counted(self.views, 'clip')} a video" if isinstance(self.views, int) else "sliding clips"
+        several = f"{counted(self.views, 'clip')} per video" if isinstance(self.views, int) else "sliding clips"
         return several + (f", mean {self.average}" if self.average else "")
 
 

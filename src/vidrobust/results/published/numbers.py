@@ -53,7 +53,7 @@ GAP_MODEL_AS_PUBLISHED = "CAL(ε~U,α=α*,i=5)"
 MODEL = "3D-ResNeXt-101"
 """The network of the slides."""
 
-TRAINING = "pretrained on Kinetics-400, then fine-tuned on UCF-101 (64 frames a clip)"
+TRAINING = "pretrained on Kinetics-400, then fine-tuned on UCF-101 (64 frames per clip)"
 """How the slides' standard model was trained: in two stages."""
 
 STANDARD_ACCURACY = {"train": {"top1": 90.98, "top5": 98.67}, "test": {"top1": 93.58, "top5": 99.3}}

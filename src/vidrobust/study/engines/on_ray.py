@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OnRay:
-    """One task a job. A task whose node or worker is lost is run again elsewhere, by Ray itself.
+    """One task per job. A task whose node or worker is lost is run again elsewhere, by Ray itself.
 
     Args:
         workers: tasks at once on a cluster started here; a cluster that is there has its own number.

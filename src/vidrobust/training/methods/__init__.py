@@ -1,1 +1,1 @@
-"""The training methods, one family a file, and the table that finds the method of a policy."""
+"""The training methods, one family per file, and the table that finds the method of a policy."""

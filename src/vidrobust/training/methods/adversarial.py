@@ -1,4 +1,4 @@
-"""Adversarial training in the narrow sense: cross-entropy of attacked clips, whichever attack makes them."""
+"""Adversarial training with the cross-entropy of attacked clips, under several attacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods whose loss has a divergence between the clean and the attacked clip's answers: TRADES and MART."""
+"""Methods whose loss contains a divergence between the outputs for clean and attacked clips: TRADES and MART."""
 
 from __future__ import annotations
 

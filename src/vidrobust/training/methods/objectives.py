@@ -1,4 +1,4 @@
-"""What a training method is: a value that yields losses, which the loop steps one after the other."""
+"""The interface of training methods: values that yield losses, on each of which the loop takes an optimiser step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Batch:
     Attributes:
         clips: ``B C T H W`` in [0, 1].
         labels: ``B``.
-        seeds: ``B`` numbers, one a clip: random starts come from them, so that they depend neither on how a batch is
+        seeds: ``B`` numbers, one per clip: random starts come from them, so that they depend neither on how a batch is
             cut over processes nor on where a training was resumed.
         clock: where training stands.
         alpha_star: α*(ε, i) in units of 1/255.

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Perturbed:
     """Any method under adversarial weight perturbation (AWP; Wu, Xia and Wang, NeurIPS 2020, algorithm 1).
 
-    Before each loss the weights move by ``gamma`` of their own length up the loss; after its backward pass they are
-    back. BatchNorm's running statistics see the unmoved weights alone.
+    Before each loss, the weights are moved in the direction of the gradient by ``gamma`` times their own norm; after
+    its backward pass, they are restored. BatchNorm's running statistics are updated with the original weights only.
 
     Attributes:
         method: what is perturbed.
