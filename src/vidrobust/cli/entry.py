@@ -23,11 +23,11 @@ VERBS = {
     "evaluate": "accuracy of a trained model under attacks",
     "sweep": "PGD's loss over step sizes × iterations, and α*",
     "attack": "attack some clips and look at them",
-    "certify": "what no perturbation can change, beside what attacks do",
-    "judge": "how robust a model is, and whether to believe the number",
+    "certify": "certified accuracy, beside the accuracy under attacks",
+    "judge": "how robust a model is, and whether the number can be trusted",
     "verify": "score the adversarial clips of a judgement anew",
     "compare": "two judgements, clip for clip",
-    "leaderboard": "one page of many judgements",
+    "leaderboard": "a page with many judgements",
     "report": "the page of one or several run directories; figures and tables for a paper",
     "deck": "the slides of a run, live",
     "show": "what a run found, in the terminal",
@@ -50,7 +50,7 @@ Adversarial attacks on, and adversarial training of, video classifiers.
 
 {_LINES}
 
-vidrobust VERB --help tells a verb's options, vidrobust --version the version.
+vidrobust VERB --help prints the options of a verb, vidrobust --version the version.
 ε and α are in units of 1/255; policies are written as on the slides: "CAL(ε~U(0,12),α=α*,i=5)",
 or in ASCII: "CAL(eps~U(0,12),alpha=alpha*,i=5)".
 """

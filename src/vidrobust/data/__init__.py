@@ -1,4 +1,4 @@
-"""Videos in, clips out: what a data set holds, decoding, caching, sampling, and the embedded data set ``motion``.
+"""From videos to clips: data sets, decoding, caching, sampling, and the embedded data set ``motion``.
 
 :func:`motion` and :func:`videos` are the short way to clips for training and evaluation.
 

@@ -1,4 +1,4 @@
-"""Looking through a data set before anything is trained on it: what is there, what is missing, what cannot be used."""
+"""Checking a data set before training: which videos exist, are missing, or cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of the classes: one rule for folders and lists, or a file that gives a model's own.
+"""The order of the classes: one rule for folders and lists, or a file with the order of a model.
 
 Numbers come by value, names by text (code point by code point, so that upper case comes first). Classes are numbers if
 all their names are.

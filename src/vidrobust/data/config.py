@@ -1,4 +1,4 @@
-"""Which videos, and how they become clips: the one value that decoding, the cache and clips are asked with."""
+"""The configuration of a data set: which videos, and how they are decoded, cached and cut into clips."""
 
 from __future__ import annotations
 

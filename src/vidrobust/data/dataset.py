@@ -76,7 +76,7 @@ class VideoClips:
 
     @property
     def notices(self) -> list[str]:
-        """What a user should be told of the data: videos missing, left out, or damaged and used."""
+        """Notices about the data: videos that are missing, left out, or damaged and used."""
         said = list(self.folder.notes)
         if self.folder.missing:
             said.append(

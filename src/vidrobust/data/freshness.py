@@ -1,4 +1,4 @@
-"""Is what was derived from a video still that of its file?
+"""Whether data derived from a video file are still up to date.
 
 Size and time of modification decide, where they differ. Where they do not, that is no proof: programs copy old times
 (``cp -p``, ``rsync -t``), and a file that is written twice within a tick of the clock keeps its time. So a file whose

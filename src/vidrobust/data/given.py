@@ -1,4 +1,4 @@
-"""Clips that somebody has in memory, as judgements take them."""
+"""Clips in memory, as input of judgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same file in two splits under two names: found by content, for which names tell nothing."""
+"""Finding the same file in two splits under different names, by its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames decoded as they are asked for: for data that no disk can hold decoded, and for shards over several disks."""
+"""Decoding frames on demand, for data that is too large to be stored decoded, and for shards on several disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One function over many videos: results in order, over processes that a bad file may take down with it."""
+"""Applying a function to many videos in parallel, in order, with processes that may crash on a bad file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photographs that lie in the scikit-image wheel: part of the pictures of the data set ``motion``."""
+"""The photographs in the scikit-image wheel, which are part of the pictures of the data set ``motion``."""
 
 from __future__ import annotations
 

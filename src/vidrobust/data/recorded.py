@@ -1,4 +1,4 @@
-"""The frames of a clip as its video file has them: a model sees them smaller, and people know what they see."""
+"""The frames of a clip at the resolution of its video file, for people to watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a clip is taken from: windows in time, and crops of the frames, as the literature takes them.
+"""Sampling of clips: windows in time, and crops of the frames, as in the literature.
 
 Crops are boxes ``B 4`` (top, left, height, width), whole pixels within the frame, drawn from numbers in [0, 1) so that
 a caller's generator alone decides.

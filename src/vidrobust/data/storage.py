@@ -1,4 +1,4 @@
-"""Where caches go, and how they are made so that a kill or a full disk loses nothing."""
+"""The location of caches, and writing them so that a kill or a full disk loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set of videos is: named videos with labels and sources, in three splits that share none.
+"""A data set of videos: named videos with labels and sources, in three splits without common sources.
 
 Nothing here opens a video. Every path is relative to the root and stays inside it.
 """

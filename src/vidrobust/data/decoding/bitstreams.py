@@ -1,4 +1,4 @@
-"""Frames as the packets of a video codec, and back, whatever became of the packets on the way.
+"""Encoding frames into the packets of a video codec, and decoding packets that may be damaged or missing.
 
 The decoder is the one that reads files, with its own concealment of errors: what it still shows of a damaged packet
 stays, and where it shows nothing the frame before stands on.

@@ -1,4 +1,4 @@
-"""What a container says of its own size (AVI, MP4, MOV, MKV, WebM), without decoding: a shorter file is truncated."""
+"""The size that a container (AVI, MP4, MOV, MKV, WebM) declares in its headers: a shorter file is truncated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoded frames as arrays: turned upright, scaled, cropped, and gathered in memory that is used again."""
+"""Decoded frames as arrays: rotated upright, scaled, cropped, and collected in reused memory."""
 
 from __future__ import annotations
 

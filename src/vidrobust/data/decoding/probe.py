@@ -1,4 +1,4 @@
-"""What headers promise, without decoding: good enough to estimate a size, and for nothing else."""
+"""Frame counts and sizes from headers, without decoding; used only to estimate sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any frames of a video without decoding the rest: from the key frame before each, exactly those that are asked for.
+"""Random access to the frames of a video, by decoding from the preceding key frame.
 
 A full decode (:func:`survey`) once writes down the time of every frame that comes out and which of them are key frames.
 From then on :func:`read_frames` seeks by time and identifies each frame by its time, so that it gives what a full

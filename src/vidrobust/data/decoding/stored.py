@@ -1,4 +1,4 @@
-"""Where the bytes of a video lie: in a file, in a stretch of a tar file, or in a folder of frames."""
+"""Where a video is stored: in a file, in a part of a tar file, or in a folder of frames."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The frames of a video file in the order in which they are shown, and an honest count of those that are not there.
+"""The frames of a video file in presentation order, and a count of those that are lost.
 
-A damaged file must never become a shorter clip, or a clip of rubbish, without a word. Decoders forgive a great deal, so
-besides their errors and their own mark of a corrupt frame, this is counted:
+A damaged file must never silently become a shorter or corrupted clip. Decoders hide many errors, so besides reported
+errors and frames marked as corrupt, the following are counted:
 
 - packets that give no frame, of those that ought to show one: not those that an edit list hides (``discard``), nor
   those that by their codec show nothing;

@@ -1,4 +1,4 @@
-"""The paths of a list: relative to one folder or another, or absolute, with either separator, within the data set."""
+"""Resolving the paths of a list: relative to one of several folders, or absolute, always within the data set."""
 
 from __future__ import annotations
 

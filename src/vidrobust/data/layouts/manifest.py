@@ -1,4 +1,4 @@
-"""One's own lists of videos: one list, or one for each split, in a dialect of :mod:`vidrobust.data.layouts.tables`.
+"""User-defined lists of videos: one list, or one for each split, in a dialect of :mod:`vidrobust.data.layouts.tables`.
 
 | column | holds |
 | --- | --- |
@@ -193,7 +193,7 @@ def _entries(file: Path, root: Path, *, alone: bool) -> list[ManifestEntry]:
     named = _split_by_name(file)
     if named and alone and listed and not any("split" in cells for _, cells in listed):
         raise DataError(
-            f"{file} tells by its name that it is of the split {named} alone, and the lists of the others are not "
+            f"{file} is by its name the list of the split {named} alone, and the lists of the others are not "
             "beside it. Put them there, or call it otherwise, to have it cut into three."
         )
     for where, cells in listed:

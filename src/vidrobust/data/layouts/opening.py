@@ -1,4 +1,4 @@
-"""Which layout a data set has, recognised by what lies there."""
+"""Detecting the layout of a data set from its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a data set and is not used, so that nothing is left out without a word."""
+"""Files of a data set that are not used, so that nothing is left out silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to accuracies with what is behind them: points, and curves over ε or over the epochs.
+"""From rows to accuracies with their clips and intervals: points, and curves over ε or over the epochs.
 
 All ε and α are in units of 1/255; accuracies are in [0, 1] and never without their clips.
 """
@@ -29,7 +29,7 @@ from vidrobust.runs.wording import counted
 
 @dataclass(frozen=True)
 class Point:
-    """An accuracy with what is behind it, seeds pooled."""
+    """An accuracy with its clips and interval, seeds pooled."""
 
     x: float
     """ε (1/255) or the epoch."""
@@ -128,7 +128,7 @@ def _intervals(estimates: Sequence[Estimate | None]) -> str:
 
 
 def untrusted(sources: int) -> str:
-    """The sentence that few sources need."""
+    """The caveat for intervals over few sources."""
     return f"With fewer than {FEW} sources ({sources}) an interval cannot be trusted"
 
 

@@ -1,4 +1,4 @@
-"""The claims of the slides, each decided by a statistic of this run's rows: nothing here is typed by hand.
+"""The claims of the slides, each decided by a statistic of this run's rows: no verdict is entered by hand.
 
 A verdict is ``reproduced``, ``not reproduced`` or ``undecided``; ``undecided`` always comes with its reason. What the
 published numbers give for the same statistic stands beside it, and takes no part in the verdict.

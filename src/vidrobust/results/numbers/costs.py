@@ -1,4 +1,4 @@
-"""What a run cost: gradients and minutes, from the timings that its jobs left behind."""
+"""The cost of a run in gradients and minutes, from the timings of its jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a difference with its interval to a verdict on a claim, for a family of claims at once.
+"""Verdicts on a family of claims from differences with their intervals.
 
 Of each claim two things are tested, one-sided: that the difference is above 0, and that it is below a margin, the
 smallest difference that would matter. A verdict is given where either is sure. All tests of a family (the claims of one

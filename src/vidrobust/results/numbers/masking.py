@@ -1,4 +1,4 @@
-"""Checks for masked gradients, and for tables of accuracies that cannot be."""
+"""Checks for masked gradients, and for impossible tables of accuracies."""
 
 from __future__ import annotations
 

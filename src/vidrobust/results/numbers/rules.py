@@ -1,4 +1,4 @@
-"""The rules of a verdict: what may speak against a number, from which count of clips on, and what would help.
+"""The rules of a verdict: the reasons to distrust a number, their thresholds in clips, and remedies.
 
 Rules about the search ask whether a better attack would find less robustness. They do not apply where no clip is left
 standing. docs/judge.md shows this table.
@@ -31,7 +31,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Rule:
-    """When a count speaks against the number.
+    """When a count is a reason to distrust the number.
 
     Attributes:
         name: what is counted.
@@ -50,7 +50,7 @@ class Rule:
     remedy: str
 
     def speaks(self, measured: Measured) -> bool:
-        """Is the count one that the rule minds?"""
+        """Whether the count exceeds the rule's threshold."""
         return measured.count >= self.least and measured.count > self.limit * measured.of
 
 

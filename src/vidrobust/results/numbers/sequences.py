@@ -1,4 +1,4 @@
-"""Intervals that hold however often one looks, for seeds that are added until a claim is decided.
+"""Intervals that are valid at any stopping time, for seeds that are added until a claim is decided.
 
 An interval of a fixed number of seeds, looked at after every seed, is sooner or later wrong in far more than one case
 of twenty. Here the seeds' means enter a confidence sequence for Gaussian means of unknown variance: the t statistic's
@@ -35,7 +35,7 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """What had been seen when there were so many seeds.
+    """The statistics after a number of seeds.
 
     Attributes:
         seeds: how many, at least 2.

@@ -1,4 +1,4 @@
-"""Intervals and tests whose unit of chance is the source, and for training the seed.
+"""Intervals and tests, clustered by source, and for trainings also by seed.
 
 Clips of one source (a UCF-101 group, a photograph) are alike: counting them as independent makes intervals too narrow.
 Everything here takes values per clip with the source, and where trainings are compared the seed, that each belongs to:
@@ -58,7 +58,7 @@ class Estimate:
 
     @property
     def trusted(self) -> bool:
-        """Are there enough sources for the interval to hold what it says?"""
+        """Whether there are enough sources for the interval to have its coverage."""
         return self.sources >= FEW
 
     @property

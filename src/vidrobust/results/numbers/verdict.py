@@ -1,4 +1,4 @@
-"""*Trust* or *do not trust, because …*: the verdict by the rules, and what would raise the trust."""
+"""The verdict *trust* or *do not trust, because …* by the rules, with remedies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether to believe the numbers.
+    """Whether the numbers can be trusted.
 
     Attributes:
         trust: is there no reason against it?
@@ -127,7 +127,7 @@ def better_class_order(confusion: Sequence[Sequence[int]]) -> Measured:
 
 
 def chance_accuracy(correct: int, clips: int, classes: int) -> Measured:
-    """Is clean accuracy no better than that of guessing?
+    """Whether clean accuracy is no better than chance.
 
     >>> chance_accuracy(2, 20, 10).count, chance_accuracy(12, 20, 10).count
     (1, 0)

@@ -23,7 +23,7 @@ TASK = "video-classification"
 def model_card(
     name: str, about: Mapping[str, Any], judgement: Judgement | None, rows: Sequence[Row] = (), works: str = ""
 ) -> str:
-    """The text of ``README.md``: metadata, and what was measured, with whether to believe it.
+    """The text of ``README.md``: metadata, and the measurements with the verdict on them.
 
     Args:
         name: the repository, ``ORG/NAME``.

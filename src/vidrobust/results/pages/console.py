@@ -1,4 +1,4 @@
-"""The one gate to a terminal: whatever is printed, no character of it moves the cursor or changes a colour.
+"""The console that all output goes through: printed text cannot move the cursor or change colours.
 
 Names of models, classes and files come from elsewhere, and may hold escape sequences. What is printed through
 :class:`SafeConsole` is text, as what passes :func:`vidrobust.results.pages.markup.text` is text of a page.
