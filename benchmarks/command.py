@@ -7,14 +7,34 @@ import importlib
 import os
 import pkgutil
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 
 from benchmarks import suites
 from benchmarks.measuring import Row, Stage
 from benchmarks.results import document, file_for, write
+from vidrobust.study.engines import EngineName
+from vidrobust.study.recipes import PROFILES
 
 SUITES = tuple(module.name for module in pkgutil.iter_modules(suites.__path__))
+
+PROFILE = {"choices": sorted(PROFILES), "default": "quick", "help": "of the study"}
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "judging": {
+        "--run": {"type": Path, "metavar": "DIR", "help": "judge the model of this run instead of a small one"},
+        "--model": {"default": "standard", "help": "of a study, which model"},
+        "--eps": {"type": float, "default": 1.0, "help": "in units of 1/255"},
+        "--clips": {"type": int, "default": 24},
+        "--split": {"choices": ["train", "val", "test"], "default": "test"},
+    },
+    "scaling": {
+        "--engine": {"choices": get_args(EngineName), "default": "local", "help": "runs the jobs of the study"},
+        "--profile": PROFILE,
+    },
+    "study": {"--profile": PROFILE, "--workers": {"type": int, "help": "by default one for each core"}},
+}
+"""Options that only one suite has."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,9 +51,19 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What every suite takes."""
+    """A command for each suite, with the options of all suites and those of its own."""
     made = argparse.ArgumentParser(prog="benchmarks/run", description="Measure a suite; see benchmarks/README.md.")
-    made.add_argument("suite", choices=SUITES)
+    commands = made.add_subparsers(dest="suite", required=True, metavar="SUITE", help=", ".join(SUITES))
+    for suite in SUITES:
+        command = commands.add_parser(suite, parents=[common_parser()])
+        for name, how in OPTIONS.get(suite, {}).items():
+            command.add_argument(name, **how)
+    return made
+
+
+def common_parser() -> argparse.ArgumentParser:
+    """The options of all suites."""
+    made = argparse.ArgumentParser(add_help=False)
     made.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
     made.add_argument("--tiny", action="store_true", help="miniature sizes: shows that it works, nothing of speed")
     made.add_argument("--rounds", type=int, default=7)
@@ -49,8 +79,9 @@ def stage_from(options: argparse.Namespace) -> Stage:
     if options.device == "cpu":
         torch.set_num_threads(options.threads)
         os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
-    device = torch.device(options.device)
-    return Stage(device, options.rounds, options.tiny, tuple(options.rows), 60 * options.minutes)
+    device, names = torch.device(options.device), [name.removeprefix("--") for name in OPTIONS.get(options.suite, {})]
+    own = {name: getattr(options, name) for name in names}
+    return Stage(device, options.rounds, options.tiny, tuple(options.rows), 60 * options.minutes, options=own)
 
 
 def row_line(row: Row) -> str:

@@ -31,6 +31,7 @@ class Stage:
         found: the rows so far.
         listener: called after each new row.
         clock: ``wall`` or ``process``, what the seconds are of.
+        options: those of the suite alone, by name (``benchmarks.command.OPTIONS``).
     """
 
     device: torch.device
@@ -42,6 +43,7 @@ class Stage:
     listener: Callable[[Row], None] = lambda row: None
     began: float = field(default_factory=time.monotonic)
     clock: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = self.clock or ("wall" if self.device.type == "cuda" else "process")

@@ -36,7 +36,7 @@ TINY = {"r3d-small, batch 8": {"model": "r3d-small", "frames": 4, "size": 16, "b
 
 
 def measure(stage: Stage) -> None:
-    """Trainings, then the quick study."""
+    """Trainings, then the study."""
     stage.clock = "wall"
     rounds = min(stage.rounds, 3)
     for case, asked in (TINY if stage.tiny else CASES).items():
@@ -45,19 +45,23 @@ def measure(stage: Stage) -> None:
             with stage.trying(row):
                 times = _in_turn([_training(asked) for _ in range(rounds)])
                 stage.add_times(row, times, {("two", "one"): BOUND, ("apart", "one"): None})
-    row = "the quick study by two workers"
+    profile, engine = stage.options["profile"], stage.options["engine"]
+    row = f"the {profile} study by two workers" + (f" of {engine}" if engine != "local" else "")
     if stage.wants(row):
         with stage.trying(row):
-            studies = [
-                {name: run_study(stage.tiny, workers)["wall seconds"] for name, workers in (("one", 1), ("two", 2))}
-                for _ in range(1 if stage.tiny else rounds)
-            ]
+            studies = [_studies(stage.tiny, profile, engine) for _ in range(1 if stage.tiny else rounds)]
             stage.add_times(row, _in_turn(studies), {("two", "one"): BOUND})
 
 
 def _in_turn(rounds: list[dict[str, float]]) -> dict[str, list[float]]:
     """Seconds of each contestant, from those of each round."""
     return {name: [times[name] for times in rounds] for name in rounds[0]}
+
+
+def _studies(tiny: bool, profile: str, engine: str) -> dict[str, float]:
+    """Seconds of a study with one worker, and with two."""
+    workers = {"one": 1, "two": 2}
+    return {name: run_study(tiny, profile, count, engine=engine)["wall seconds"] for name, count in workers.items()}
 
 
 def _training(asked: dict[str, Any]) -> dict[str, float]:

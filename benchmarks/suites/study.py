@@ -1,4 +1,4 @@
-"""Wall time, CPU time and memory of a whole quick study, from the command to the page, and from an empty cache."""
+"""Wall time, CPU time and memory of a whole study, from the command to the page, and from an empty cache."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ from benchmarks.results import ROOT
 
 def measure(stage: Stage) -> None:
     """With the data at hand, then with an empty cache."""
-    stage.clock = "wall"
-    for row, cold in (("the quick study", False), ("the quick study, from an empty cache", True)):
+    stage.clock, profile = "wall", stage.options["profile"]
+    workers = stage.options["workers"] or os.cpu_count() or 1
+    for row, cold in ((f"the {profile} study", False), (f"the {profile} study, from an empty cache", True)):
         if stage.wants(row):
             with stage.trying(row):
-                found = run_study(stage.tiny, os.cpu_count() or 1, cold)
+                found = run_study(stage.tiny, profile, workers, cold)
                 stage.add(kind="figure", row=row, what="cost", value=found)
 
 
-def run_study(tiny: bool, workers: int, cold: bool = False) -> dict[str, float]:
+def run_study(tiny: bool, profile: str, workers: int, cold: bool = False, engine: str = "local") -> dict[str, float]:
     """Run a study on a fresh run directory.
+
+    Args:
+        tiny: run the study of the tests in place of the profile's.
+        profile: of the study.
+        workers: jobs at once.
+        cold: start with an empty cache.
+        engine: runs the jobs.
 
     Returns:
         Wall and CPU seconds, the largest resident memory in MiB of the process and its workers together (sampled twice
@@ -35,10 +43,10 @@ def run_study(tiny: bool, workers: int, cold: bool = False) -> dict[str, float]:
         run, environment = Path(folder) / "run", {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
         if cold:
             environment["VIDROBUST_CACHE"] = str(Path(folder) / "cache")
-        size = ["--config", str(ROOT / "tests" / "helpers" / "tiny.yaml")] if tiny else ["--profile", "quick"]
-        command = [sys.executable, "-m", "vidrobust", "study", *size, "--workers", str(workers), "--out", str(run)]
+        size = ["--config", str(ROOT / "tests" / "helpers" / "tiny.yaml")] if tiny else ["--profile", profile]
+        command = [sys.executable, "-m", "vidrobust", "study", *size, "--workers", str(workers), "--engine", engine]
         load, before, started = os.getloadavg()[0], _cpu_seconds(), time.perf_counter()
-        peak = _peak_bytes(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        peak = _peak_bytes(subprocess.Popen([*command, "--out", str(run)], env=environment, stdout=subprocess.DEVNULL))
         return {
             "workers": workers,
             "wall seconds": round(time.perf_counter() - started, 1),
