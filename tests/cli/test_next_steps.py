@@ -16,7 +16,7 @@ import pytest
 from vidrobust import errors
 from vidrobust.cli import data, entry
 from vidrobust.cli.completion import kinds_of
-from vidrobust.cli.next_steps import Step, after, told
+from vidrobust.cli.next_steps import Step, after, suggestions
 from vidrobust.cli.options import Verb, parsed
 from vidrobust.errors import MissingExtraError, VidrobustError
 from vidrobust.notation.scanner import ParseError
@@ -189,7 +189,7 @@ def test_a_path_with_spaces_is_quoted(tmp_path: Path) -> None:
 
 
 def test_commands_stand_in_a_column() -> None:
-    assert told([Step("a", "one"), Step("a b", "two")]) == "Next:\n  a    # one\n  a b  # two\n"
+    assert suggestions([Step("a", "one"), Step("a b", "two")]) == "Next:\n  a    # one\n  a b  # two\n"
 
 
 def test_a_closed_pipe_is_no_error() -> None:

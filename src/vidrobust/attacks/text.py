@@ -157,7 +157,7 @@ class _Builder:
         self._refuse_unknown(call, kind, takes, made, given)
         for name, node in given.items():
             made[name] = self._suitable(name, made[name], takes[name].default, node)
-        return self._made(kind, made, call)
+        return self._instance(kind, made, call)
 
     def _eps(self, node: Value | None, norm: Value | None) -> float | None:
         if node is None:
@@ -190,7 +190,7 @@ class _Builder:
             "eps": eps * PIXEL,
             "support": self.region(support, supports) if support is not None else WholeClip(),
         }
-        return {"threat": self._made(Threat, parts, call)}
+        return {"threat": self._instance(Threat, parts, call)}
 
     def _refuse_unknown(
         self, call: Call, kind: Any, takes: Mapping[str, Any], made: Mapping[str, Any], given: Mapping[str, Value]
@@ -236,7 +236,7 @@ class _Builder:
         if _is_attack(kind) and not {"threat", "search"}.isdisjoint(inspect.signature(kind).parameters):
             return self.attack(call)
         fields = {_FIELDS.get(name, name): self._value(node, None) for name, node in call.fields.items()}
-        return self._made(kind, fields, call)
+        return self._instance(kind, fields, call)
 
     def _alpha(self, node: Value, eps: float, steps: int) -> Any:
         if isinstance(node, Star) and node.name.lower() in ("α", "alpha"):
@@ -272,7 +272,7 @@ class _Builder:
         if "." not in word.path and getattr(self._known(word.path), "__name__", None) != word.path:
             return word.path
         kind = self._kind(Call(word.at, word.path))
-        return self._made(kind, {}, Call(word.at, word.path)) if inspect.isclass(kind) else kind
+        return self._instance(kind, {}, Call(word.at, word.path)) if inspect.isclass(kind) else kind
 
     def _kind(self, call: Call) -> Any:
         """What a name means here, or any name by its dotted path."""
@@ -295,7 +295,7 @@ class _Builder:
         known = {**classes_in(norms), **classes_in(supports), **self.names}
         return None if (name := _named(path, known)) is None else known[name]
 
-    def _made(self, kind: Any, fields: Mapping[str, Any], call: Call) -> Any:
+    def _instance(self, kind: Any, fields: Mapping[str, Any], call: Call) -> Any:
         if not dataclasses.is_dataclass(kind):
             raise self._error(call.at, f"{call.path} is no dataclass")
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrobust.cli.next_steps import Step, told
+from vidrobust.cli.next_steps import Step, suggestions
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.errors import InputError, UsageError
 from vidrobust.results.pages.console import printable
@@ -214,7 +214,7 @@ DATA_VERBS: dict[str, type[Verb]] = {"make": MakeMotion, "check": CheckVideos, "
 def main(arguments: list[str]) -> None:
     """``vidrobust data make|check|cache PATH``."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(DATA_HELP, told(NEXT), sep="\n", end="")
+        print(DATA_HELP, suggestions(NEXT), sep="\n", end="")
         sys.exit(0 if arguments else 2)
     verb, *rest = arguments
     if verb not in DATA_VERBS:

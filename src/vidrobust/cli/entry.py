@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from vidrobust.cli.next_steps import Step, after, told
+from vidrobust.cli.next_steps import Step, after, suggestions
 from vidrobust.errors import StoppedError, UsageError, VidrobustError
 from vidrobust.runs.code import only_code_in
 from vidrobust.runs.printable import printable
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     with _errors_in_words(arguments):
         if not arguments or arguments[0] in ("-h", "--help", "help"):
-            print(HELP, told(NEXT), sep="\n", end="", flush=True)
+            print(HELP, suggestions(NEXT), sep="\n", end="", flush=True)
             sys.exit(0 if arguments else 2)
         if arguments[0] == "--version":
             from vidrobust.runs.provenance import package_version
@@ -99,7 +99,7 @@ def _errors_in_words(arguments: Sequence[str]) -> Generator[None]:
         sys.exit(BROKEN_PIPE)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is no error of ours is told whole
         code, words = _in_words(error)
-        step = told([after(error, _verb(arguments), arguments)])
+        step = suggestions([after(error, _verb(arguments), arguments)])
         print(f"vidrobust: {words}", step, sep="\n", end="", file=sys.stderr)
         sys.exit(code)
 

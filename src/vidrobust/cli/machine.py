@@ -24,6 +24,7 @@ from vidrobust.data.decoding.decoders import DECODERS, decoder
 from vidrobust.data.decoding.encode import write_video
 from vidrobust.data.decoding.geometry import Fit
 from vidrobust.data.decoding.stored import StoredVideo
+from vidrobust.data.parallel import cores
 from vidrobust.data.storage import cache_root, room
 from vidrobust.fast.precision import has_bf16
 from vidrobust.runs.provenance import package_version, source_revision
@@ -109,7 +110,7 @@ def processor() -> dict[str, Any]:
     has = {name: bool(getattr(torch.cpu, f"_is_{name}_supported", bool)()) for name in INSTRUCTIONS}
     return {
         "name": _processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "instructions": [name for name, there in has.items() if there],
         "bfloat16": has_bf16(torch.device("cpu")),

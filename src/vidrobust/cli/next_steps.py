@@ -18,10 +18,10 @@ class Step(NamedTuple):
     about: str
 
 
-def told(steps: Sequence[Step]) -> str:
-    """Commands as the last lines of a text, each with what it is for as a comment of the shell.
+def suggestions(steps: Sequence[Step]) -> str:
+    """Commands as the last lines of a text, each with its purpose as a comment of the shell.
 
-    >>> print(told([Step("vidrobust runs", "list the runs"), Step("vidrobust doctor", "versions")]), end="")
+    >>> print(suggestions([Step("vidrobust runs", "list the runs"), Step("vidrobust doctor", "versions")]), end="")
     Next:
       vidrobust runs    # list the runs
       vidrobust doctor  # versions

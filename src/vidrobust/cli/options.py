@@ -34,7 +34,7 @@ from dataclasses import MISSING, Field, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
 from vidrobust.cli.config_files import check_config_files
-from vidrobust.cli.next_steps import Step, told
+from vidrobust.cli.next_steps import Step, suggestions
 from vidrobust.errors import UsageError
 from vidrobust.notation.calls import read_levels
 from vidrobust.notation.units import Levels, Over255
@@ -108,7 +108,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
         values = parser.parse_args(arguments)
     except ArgumentError as error:
         raise UsageError(_types_by_name(" ".join(f"{error}.".split()))) from error
-    return _made(kind, dict(vars(parser.instantiate(values))))
+    return _instance(kind, dict(vars(parser.instantiate(values))))
 
 
 def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
@@ -119,7 +119,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     class VerbParser(ArgumentParser):
         def format_help(self, formatter: Any = None) -> str:
             shown = super().format_help() if formatter is None else super().format_help(formatter)
-            return f"{_types_by_name(shown)}\n{told(kind.NEXT)}"
+            return f"{_types_by_name(shown)}\n{suggestions(kind.NEXT)}"
 
     set_dumper("yaml", _as_yaml)
     register_type(Levels, _levels_as_written, read_levels, type_check=_is_levels, fail_already_registered=False)
@@ -227,12 +227,12 @@ def _as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.dump(values, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
-def _made(kind: type[VerbType], values: dict[str, Any]) -> VerbType:
+def _instance(kind: type[VerbType], values: dict[str, Any]) -> VerbType:
     """A dataclass of parsed values, the flat ones within it made of theirs."""
     hints = get_type_hints(kind)
     return kind(
         **{
-            of.name: _made(hints[of.name], values) if of.metadata.get("flat") else values.get(of.name, _default(of))
+            of.name: _instance(hints[of.name], values) if of.metadata.get("flat") else values.get(of.name, _default(of))
             for of in fields(kind)  # type: ignore[arg-type]
         }
     )

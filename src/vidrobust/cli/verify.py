@@ -73,7 +73,7 @@ class Verify(Verb):
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
-        _told(done, "adversarial clips break the model within the threat, clip by clip", console)
+        _print_outcome(done, "adversarial clips break the model within the threat, clip by clip", console)
 
     def _files(self, console: Console) -> None:
         """Check adversarial video files."""
@@ -85,7 +85,7 @@ class Verify(Verb):
             raise InputError(f"the files are of the split {split!r}: there are train, val and test.")
         found = tested(replace(self, split=split)).found(console, strict=False)
         done = verified_files(self.record, found.model.eval(), getattr(found.data, split))
-        _told(done, "video files break the model as the data pipeline decodes them", console)
+        _print_outcome(done, "video files break the model as the data pipeline decodes them", console)
 
     def _as_judged(self) -> Verify:
         """The model that the judgement took, if opening it runs no code that a file names."""
@@ -109,7 +109,7 @@ class Verify(Verb):
         return Verify(record=self.record, subject=subject, model=of["model"], **known)
 
 
-def _told(done: Verification, what: str, console: Console) -> None:
+def _print_outcome(done: Verification, what: str, console: Console) -> None:
     """Print what holds; end with 1 if something does not."""
     log = printer(console)
     for fault in done.faults:

@@ -12,8 +12,8 @@ def printable(text: object) -> str:
     >>> printable("[red]x\x1b[2J\r\n\u202ey")
     '[red]x�[2J�\n�y'
     """
-    return re.sub(r"[^ -~\n\t]", lambda found: _shown(found[0]), str(text))
+    return re.sub(r"[^ -~\n\t]", lambda found: _harmless(found[0]), str(text))
 
 
-def _shown(one: str) -> str:
+def _harmless(one: str) -> str:
     return one if one.isprintable() or unicodedata.category(one) == "Zs" else "�"

@@ -87,7 +87,7 @@ def _corrupted(row: dict[str, Any]) -> str | None:
     return _survivors(row)
 
 
-def _shown(row: dict[str, Any]) -> str | None:
+def _examples(row: dict[str, Any]) -> str | None:
     if len(row["answers"]) == len(row["severities"]):
         return None
     return "answers has not one answer for each severity"
@@ -288,7 +288,7 @@ KINDS: dict[str, Kind] = {
             "label": is_text,
             "answers": is_ranking,
         },
-        agree=_shown,
+        agree=_examples,
     ),
     "example": Kind(
         {"file": is_text},

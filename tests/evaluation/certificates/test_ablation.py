@@ -96,11 +96,11 @@ def test_no_change_of_as_many_frames_changes_the_class() -> None:
 def test_frames_left_out_show_the_nearest_kept_one() -> None:
     clip = torch.arange(6.0).view(1, 6, 1, 1)
     parts = np.array([[True, False, False, False, True, False], [False, False, True, False, False, False]])
-    shown = FrameAblation(keep=2).shown(clip, parts).flatten(1)
+    shown = FrameAblation(keep=2).masked(clip, parts).flatten(1)
     assert shown.tolist() == [[0, 0, 0, 4, 4, 4], [2, 2, 2, 2, 2, 2]]
     band = PatchAblation(width=2)
     clip = torch.rand(3, 2, 2, 5)
-    shown = band.shown(clip, band.parts(clip))
+    shown = band.masked(clip, band.parts(clip))
     assert torch.equal(shown[4][..., [4, 0]], clip[..., [4, 0]]) and (shown[4][..., 1:4] == 0.5).all()
 
 

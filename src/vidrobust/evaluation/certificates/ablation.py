@@ -61,7 +61,7 @@ class Ablation:
         """The sets of so many elements that can be changed together."""
 
     @abstractmethod
-    def shown(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
+    def masked(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
         """``V C T H W``: the clip as each vote is shown it."""
 
     def __call__(self, model: nn.Module, clips: ClipTensor, labels: Labels) -> Certified:
@@ -75,7 +75,7 @@ class Ablation:
         """``V`` classes that the parts are given, and how many classes there are; without finite logits, -1."""
         found, classes = [], 0
         for start in range(0, len(parts), BATCH):
-            logits = model(self.shown(clip, parts[start : start + BATCH])).float()
+            logits = model(self.masked(clip, parts[start : start + BATCH])).float()
             classes = logits.shape[1]
             found.append(torch.where(logits.isfinite().all(1), logits.argmax(1), -1).cpu().numpy())
         return np.concatenate(found), classes
@@ -179,7 +179,7 @@ class FrameAblation(Ablation):
         others = [counts[other] + (other < chosen) for other in range(classes) if other != chosen]
         return bool(counts[chosen] - moved >= max(others, default=0) + moved)
 
-    def shown(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
+    def masked(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
         frames = np.arange(clip.shape[1])
         kept = [np.flatnonzero(part) for part in parts]
         nearest = np.stack([one[np.abs(frames[:, None] - one).argmin(1)] for one in kept])
@@ -239,6 +239,6 @@ class PatchAblation(Ablation):
     def choices(self, count: int, elements: int) -> Iterable[tuple[int, ...]]:
         return (tuple(range(first, first + count)) for first in range(elements - count + 1))
 
-    def shown(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
+    def masked(self, clip: Tensor, parts: np.ndarray) -> ClipTensor:
         mask = torch.from_numpy(parts).to(clip.device)[:, None, None, None, :]
         return torch.where(mask, clip[None], 0.5)

@@ -121,7 +121,7 @@ def _right(
     silent_ones = torch.zeros(len(clips), dtype=torch.bool)
     with undisturbed(model), torch.no_grad():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            for number, shown in enumerate(_shown(x, wanted, clip_seeds(clips, part.tolist(), seed))):
+            for number, shown in enumerate(_clean_and_corrupted(x, wanted, clip_seeds(clips, part.tolist(), seed))):
                 logits = steady_logits(model, shown)
                 silent_ones[part] |= check_some_logits(logits, shown, y).cpu()
                 right[number, part] = (losses.ranks(logits, y) == 0).cpu()
@@ -130,7 +130,7 @@ def _right(
     return right[0], right[1:]
 
 
-def _shown(clean: Tensor, wanted: Sequence[Corruption], seeds: list[int]) -> Iterator[Tensor]:
+def _clean_and_corrupted(clean: Tensor, wanted: Sequence[Corruption], seeds: list[int]) -> Iterator[Tensor]:
     """The clips as they are, then under each corruption."""
     yield clean
     for one in wanted:

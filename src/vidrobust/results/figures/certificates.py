@@ -45,7 +45,7 @@ def certificates(rows: Iterable[Row]) -> go.Figure:
         upper = [point.attacked for point in bracket.points if point.attacked is not None]
         data = [accuracy_data(points, name, "ε") for points, name in zip((_lower(bracket), upper), NAMES, strict=True)]
         axis = {"xaxis.title.text": f"ε ({bracket.unit}, {bracket.norm})"}
-        stops[bracket.label] = Stop(data, _told(bracket), axis)
+        stops[bracket.label] = Stop(data, _alt_text(bracket), axis)
     figure = new_figure("Certified and attacked accuracy", "", "ε", "accuracy (%)", yaxis_range=[-2, 102])
     traces = [
         accuracy_trace(name, name, COLOURS[n], SYMBOLS[n], dash)
@@ -62,7 +62,7 @@ def _lower(bracket: Bracket) -> list[Any]:
     return [point.certified for point in bracket.points]
 
 
-def _told(bracket: Bracket) -> str:
+def _alt_text(bracket: Bracket) -> str:
     parts = [f"Certified and attacked accuracy of {bracket.label}, by {' and '.join(bracket.certificates)}."]
     for point in bracket.points[:: max(1, len(bracket.points) // 6)]:
         attacked = "not attacked" if point.attacked is None else f"attacked {100 * point.attacked.accuracy:.0f} %"

@@ -47,7 +47,7 @@ def model_card(
         model_name=name.rpartition("/")[2],
         eval_results=[EvalResult(task_type=TASK, metric_type="accuracy", **one) for one in found] or None,
     )
-    parts = [f"# {plain(name)}", _verdict(judgement), _numbers(judgement, found), _use(name), _made(about)]
+    parts = [f"# {plain(name)}", _verdict(judgement), _numbers(judgement, found), _use(name), _training(about)]
     parts += [f"## What it rests on\n\n```bibtex\n{works.strip()}\n```"] if works else []
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"))
 
@@ -121,7 +121,7 @@ def _use(name: str) -> str:
     )
 
 
-def _made(about: Mapping[str, Any]) -> str:
+def _training(about: Mapping[str, Any]) -> str:
     clips = about.get("data", {})
     frames, size = clips.get("frames"), clips.get("size")
     lines = [("method", about.get("policy")), ("data", clips.get("name"))]

@@ -209,7 +209,7 @@ def _assemble(content: RunContent, slides: str, page: Embedded) -> str:
         "version": escape(package_version()), "slides": slides,
         "css": "\n".join([resource("page.css"), _reveal("dist/reveal.css"), resource("deck.css")]),
         "reveal": _script("dist/reveal.js"), "notes": _script("plugin/notes/notes.js"),
-        "js": scripts("common.js", "figures.js", "player.js", "deck.js"), **page.data(),
+        "js": scripts("theme.js", "figures.js", "player.js", "deck.js"), **page.data(),
     }  # fmt: skip
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("deck.html"))
 

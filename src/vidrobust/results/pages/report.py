@@ -108,7 +108,7 @@ def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embed
     running = tag("p", f"This study is running: {live.progress} The page shows what is new by itself.") if live else ""
     values = {
         "version": escape(package_version()), "title": text(f"vidrobust: {names}"), "css": resource("page.css"),
-        "js": scripts("common.js", "figures.js", "player.js", "reload.js", "page.js"), "body": body, "contents": links,
+        "js": scripts("theme.js", "figures.js", "player.js", "reload.js", "page.js"), "body": body, "contents": links,
         "live": f' data-live="{live.version}"' if live else "", "scripts": " 'self' file:" if live else "",
         "running": f'<div id="live" role="status">{running}</div>\n' if live else "",
         "source": escape(published.SOURCE), "wide": " several" if len(contents) > 1 else "", **page.data(),
