@@ -354,7 +354,7 @@ def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, 
             got = view(clips)
     except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
         return None
-    if got.shape != wanted.shape:
+    if got.shape != wanted.shape or wanted.ndim != 2:  # what is no logits is refused later, by its shape
         return None
     tolerance = (0.1 if bf16 else 1e-3) * _spread(wanted)
     return view if bool((got - wanted).abs().max() <= tolerance) else None
