@@ -105,6 +105,13 @@ def test_all_alike_is_not_certain(right: int) -> None:
     assert none.p == 1
 
 
+def test_no_success_of_several_seeds_leaves_no_more_room_than_a_few_do() -> None:
+    sources, seeds = np.tile(np.arange(128), 5).tolist(), np.repeat(np.arange(5), 128).tolist()
+    none, two = (accuracy_estimate([1] * count + [0] * (640 - count), sources, seeds) for count in (0, 2))
+    assert (none.low, two.low) == (0, pytest.approx(0, abs=0.001))
+    assert 0.01 < none.high < 0.06
+
+
 def test_few_sources_are_not_trusted_and_never_narrower_than_the_bootstrap() -> None:
     right = [1] * 10 + [0] * 10 + [1, 0] * 10
     found = accuracy_estimate(right, ["a"] * 10 + ["b"] * 10 + ["c"] * 20)

@@ -272,6 +272,15 @@ class _Spread:
     seeds: int
     by_seed: bool
 
+    @property
+    def clusters(self) -> int:
+        """What counts as one clip each where all agree: sources, or seeds where there is one source only.
+
+        Not the fewer of both: five seeds that all fail on 128 sources would leave room for 61 %, one success of 640 for
+        1 %.
+        """
+        return self.sources if self.sources > 1 else self.seeds
+
 
 def _values(values: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hashable] | None) -> np.ndarray:
     found = np.asarray(values, dtype=float).reshape(-1)
@@ -324,7 +333,7 @@ def _wilson(spread: _Spread, level: float) -> tuple[float, float]:
     share, clips = spread.value, len(spread.values)
     own = share * (1 - share)
     # Of clips that all agree, nobody knows how alike they are within a source: then a source counts as one clip.
-    effective = spread.freedom + 1 if own == 0 or spread.error == 0 else min(clips, own / spread.error**2)
+    effective = spread.clusters if own == 0 or spread.error == 0 else min(clips, own / spread.error**2)
     square = student_quantile(spread.freedom, level) ** 2
     centre = (share + square / (2 * effective)) / (1 + square / effective)
     half = math.sqrt(square * (own / effective + square / (4 * effective**2))) / (1 + square / effective)
@@ -340,7 +349,7 @@ def _estimate(
     level: float,
 ) -> Estimate:
     if spread.error == 0 and spread.freedom:  # all clusters agree: how seldom could another one be, unseen so far?
-        unseen = 1 - ((1 - level) / 2) ** (1 / (spread.freedom + 1))
+        unseen = 1 - ((1 - level) / 2) ** (1 / spread.clusters)
         low, high = min(low, spread.value - unseen), max(high, spread.value + unseen)
     if 1 < spread.sources < FEW:
         resampled = _bootstrap(spread.values, _codes(sources), level)
