@@ -138,3 +138,12 @@ def test_the_text_of_an_attack_reads_back(attack: Any) -> None:
     read = from_text(text, None, TRANSFORMS)
     assert attack_text(read) == text
     assert attack_fields(read) == attack_fields(attack) and attack_budget(read) == pytest.approx(attack_budget(attack))
+
+
+@pytest.mark.parametrize(
+    "texts", [("momentum=1", "momentum=1.0"), ("support=Border(ratio=1)", "support=Border(ratio=1.0)")]
+)
+def test_a_whole_number_is_spelled_alike_as_int_and_float(texts: tuple[str, str]) -> None:
+    one, other = (from_text(f"PGD(ε=8,α=2,i=2,{text})", None) for text in texts)
+    assert attack_text(one) == attack_text(other)
+    assert attack_fields(one) == attack_fields(other)

@@ -51,6 +51,20 @@ def test_rows_of_weights_that_have_changed_take_the_place_of_the_old(
     assert len(rows) == 2 + 2 + 2  # data set and manifest, and two of each weights
 
 
+SPELLINGS = [
+    ["APGD(ε=8,steps=2)", "apgd( i=2, eps=8/255 )", "APGD(ε=8,steps=2,loss=cross_entropy,norm=Linf)"],
+    ["PGD(ε=8,α=2,i=2)", "pgd(steps=2,alpha=eps/4,epsilon=8.0)", "PGD(ε=8/255,α=2/255,i=2,restarts=1,momentum=0)"],
+]
+
+
+@pytest.mark.parametrize("texts", SPELLINGS, ids=["APGD", "PGD"])
+def test_an_attack_is_one_however_it_is_typed(evaluate: Callable[..., list[object]], texts: list[str]) -> None:
+    first = evaluate("--attack", texts[0])
+    assert len(first) == 2
+    for text in texts[1:]:
+        assert evaluate("--attack", text) == first
+
+
 def test_another_step_size_is_another_attack(evaluate: Callable[..., list[object]], tmp_path: Path) -> None:
     for name, alpha in (("one", 4.0), ("two", 3.0)):
         row = {"kind": "step_size", "model": "m", "seed": 0, "eps": 8.0, "steps": 2, "alpha": alpha, "clips": 9}

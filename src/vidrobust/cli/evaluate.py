@@ -23,6 +23,7 @@ from vidrobust.evaluation.corruptions.measuring import (
     listed_corruptions,
 )
 from vidrobust.evaluation.defences import DRAWS, TRANSFORMS, Defended, adaptive, is_random
+from vidrobust.evaluation.fields import spelled
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
 from vidrobust.models.fingerprint import fingerprint
@@ -111,6 +112,7 @@ class Evaluate(Verb):
         with Display(steps * len(chosen), console) as display:
             alpha_star = (known or found.alpha_star()) if texts else None
             searches = [from_text(text, alpha_star, TRANSFORMS) for text in texts]
+            texts = [spelled(text, search) for text, search in zip(texts, searches, strict=True)]
             for search in searches:
                 refuse_gradients(found.model, search)
             model, name = (found.model, found.name) if transform is None else defended(found, transform)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,12 +11,15 @@ import torch
 from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.blind import Blind
 from vidrobust.evaluation.defences import Defended
+from vidrobust.notation.calls import Call, Star, read_call
+from vidrobust.notation.schedules import spell
 from vidrobust.notation.units import step_with_unit, with_unit
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vidrobust.notation.calls import Value
     from vidrobust.runs.rows import Row
 
 
@@ -88,6 +92,31 @@ def attack_text(attack: Any) -> str:
     return type(attack).__name__ + (f"({','.join(terms + rest)})" if terms or rest else "")
 
 
+def spelled(text: str, attack: Any) -> str:
+    """An attack's text as rows have it, however it was typed; an α* that was typed stays one.
+
+    Args:
+        text: as it was typed.
+        attack: what was made of it.
+
+    >>> from vidrobust.attacks.text import from_text
+    >>> for text in ("apgd( steps=50, eps=8/255 )", "PGD(i=5,alpha=alpha*,eps=8,norm=L2)"):
+    ...     print(spelled(text, from_text(text, lambda eps, steps: 2.5)))
+    APGD(ε=8,i=50)
+    PGD(ε=8,α=α*,i=5,norm=L2)
+    """
+    star = any(isinstance(value, Star) for value in _values(read_call(text)))
+    return re.sub(r"α=[^,()]+", "α=α*", attack_text(attack)) if star else attack_text(attack)
+
+
+def _values(call: Call) -> Iterator[Value]:
+    """The values of a call's fields, those of calls within it too."""
+    for value in call.fields.values():
+        yield value
+        if isinstance(value, Call):
+            yield from _values(value)
+
+
 def _levels(pixels: Any) -> str:
     """A budget or step size in units of 1/255; one per clip or per frame as a list."""
     if isinstance(pixels, tuple):
@@ -137,6 +166,8 @@ def field_text(part: Any) -> str:
     """A norm, a support or a transform as it is written: its fields but for those that have their default."""
     if torch.is_tensor(part):
         return f"{int(part.sum())} of {part.numel()}" if part.dtype == torch.bool else f"tensor{tuple(part.shape)}"
+    if _is_number(part):
+        return spell(part)
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return getattr(part, "__name__", None) or repr(part)
     values = ((field, getattr(part, field.name)) for field in dataclasses.fields(part) if field.repr)
@@ -145,7 +176,13 @@ def field_text(part: Any) -> str:
 
 
 def _same(value: object, default: object) -> bool:
+    if _is_number(value) and _is_number(default):
+        return value == default  # a field that takes 0.0 may be given 0
     return type(value) is type(default) and not torch.is_tensor(value) and bool(value == default)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _largest(eps: Any) -> float:
