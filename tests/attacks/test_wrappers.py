@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from helpers.linear_models import convolutional, linear
@@ -10,7 +12,7 @@ from torch import Tensor
 from vidrobust.attacks.apgd import APGD
 from vidrobust.attacks.base import RobustnessWarning
 from vidrobust.attacks.frame_saliency import FrameSaliency, frame_saliency
-from vidrobust.attacks.mifgsm import MIFGSM, blurred
+from vidrobust.attacks.mifgsm import MIFGSM, blurred, resized
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.wrappers import BPDA, EOT
 from vidrobust.errors import InputError
@@ -117,6 +119,50 @@ def test_more_frames_than_there_are_is_an_error() -> None:
     model, clips, labels = linear(2)
     with pytest.raises(InputError, match="cannot be chosen"):
         FrameSaliency(pgd(), frames=3)(model, clips, labels)
+
+
+def test_diverse_inputs_are_smaller_clips_somewhere_on_black_ground() -> None:
+    seen: list[Tensor] = []
+    clips = torch.rand(2, 3, 4, 20, 10) * 0.5 + 0.5
+
+    def view(given: Tensor) -> Tensor:
+        seen.append(given)
+        return given.flatten(1)[:, :2]
+
+    resized(view, 0.0, 0.99, 0.0, clips)  # 18 by 9 pixels, in the lower left corner
+    resized(view, 0.999, 0.5, 0.5, clips)
+    assert seen[0].shape == clips.shape and (seen[0][:, :, :, 2:, :9] > 0.4).all()
+    assert not seen[0][:, :, :, :2].any() and not seen[0][..., 9:].any()
+    assert torch.equal(seen[1], clips)
+
+
+def test_diversity_changes_the_steps_and_is_drawn_from_the_seed() -> None:
+    model, clips, labels = linear(2)
+    make = partial(MIFGSM, THREAT, steps=4, alpha=2 / 255)
+    plain, diverse, again, other = (
+        make(diversity=diversity, seed=seed)(model, clips, labels).clips
+        for diversity, seed in ((0.0, 0), (1.0, 0), (1.0, 0), (1.0, 3))
+    )
+    assert torch.equal(diverse, again) and not torch.equal(diverse, plain) and not torch.equal(diverse, other)
+    assert torch.equal(make(diversity=1.0)(model, clips[:1], labels[:1]).clips, diverse[:1])
+    with pytest.raises(InputError, match="probability"):
+        make(diversity=1.5)
+
+
+def test_temporal_translation_is_the_weighted_mean_of_the_gradients_of_rolled_clips() -> None:
+    """By plain autograd, with the linear weights of Wei et al.: 1/3, 2/3, 1, 2/3, 1/3 for shifts of 2."""
+    model = convolutional()
+    clips = torch.rand(3, 3, 5, 8, 8, generator=torch.Generator().manual_seed(4)) * 0.5 + 0.25
+    labels = torch.tensor([0, 1, 2])
+    total = torch.zeros_like(clips)
+    for shift in (-2, -1, 0, 1, 2):
+        point = clips.clone().requires_grad_(True)
+        loss = torch.nn.functional.cross_entropy(model(point.roll(shift, 2)), labels, reduction="sum")
+        total += (1 - abs(shift) / 3) * torch.autograd.grad(loss, point)[0]
+    attack = MIFGSM(THREAT, steps=1, alpha=2 / 255, shifts=2, decay=0, precision="exact")
+    moved = attack(model, clips, labels).clips - clips
+    clear = total.abs() > 1e-6  # a sum of about 0 may have either sign
+    assert clear.float().mean() > 0.9 and torch.equal(moved.sign()[clear], total.sign()[clear])
 
 
 def test_without_its_tricks_mifgsm_is_pgd() -> None:

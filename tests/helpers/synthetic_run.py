@@ -62,6 +62,7 @@ def every_kind() -> list[Row]:
         *rows(seeds=1),
         *several_attacks(QUICK),
         *several_views(QUICK),
+        *transferred(QUICK),
         manifest(),
         *corrupted(QUICK),
         corrupted_example("jpeg"),
@@ -224,6 +225,7 @@ def several_attacks(models: dict[str, tuple[float, float]], clips: int = CLIPS) 
                 "kind": "robustness", "model": model, "seed": 0, "split": "test", "eps": 8.0, "alpha": 0.0,
                 "steps": steps, "attack": attack, "clips": clips, "correct": correct,
                 "survived": "1" * correct + "0" * (clips - correct),
+                **({"queries": [*range(clips, 0, -1)]} if attack == SQUARE else {}),
             })  # fmt: skip
     return found
 
@@ -246,6 +248,22 @@ def several_views(models: dict[str, tuple[float, float]], videos: int = 40, view
                     "average": None if level == "clip" else "logits", "clips": clips, "correct": correct,
                     "survived": "1" * correct + "0" * (clips - correct),
                 })  # fmt: skip
+    return found
+
+
+def transferred(models: dict[str, tuple[float, float]], clips: int = CLIPS) -> list[Row]:
+    """Rows of `vidrobust transfer`: clean, and by one attack on each model and on the mean logits of all."""
+    found = []
+    for number, (model, (clean, _)) in enumerate(models.items()):
+        for other, surrogate in enumerate(("none", *models, " + ".join(models))):
+            correct = round(clips * clean * (1 if surrogate == "none" else 0.2 if surrogate == model else 0.5))
+            found.append({
+                "kind": "transfer", "model": model, "seed": 0, "split": "test", "surrogate": surrogate,
+                "eps": 8.0 if other else 0.0, "alpha": 0.0, "steps": 10 if other else 0, "clips": clips,
+                "attack": "MIFGSM(ε=8)" if other else "none", "correct": correct - number, "sources": 12,
+                "survived": "1" * (correct - number) + "0" * (clips - correct + number),
+                "clips_of": manifest(clips)["clips_of"],
+            })  # fmt: skip
     return found
 
 

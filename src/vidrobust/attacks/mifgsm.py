@@ -1,7 +1,7 @@
 """Attacks that transfer from one model to another: smoothed, shifted and averaged gradients.
 
 A perturbation that follows the gradient of one model pixel by pixel rarely transfers to another. Momentum, blur in
-space and averages over shifts in time keep what models have in common.
+space, averages over shifts in time and clips of other sizes keep what models have in common.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from vidrobust.attacks.base import Goal
-from vidrobust.attacks.counts import at_least_one, not_negative
+from vidrobust.attacks.counts import at_least_one, check_seed, not_negative
 from vidrobust.attacks.searching import SearchState, searching
 from vidrobust.attacks.step_size import Alpha, check_alpha, resolve_alpha
 from vidrobust.attacks.traits import Traits
@@ -26,7 +26,7 @@ from vidrobust.losses import cross_entropy
 from vidrobust.threats import Threat
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from vidrobust.attacks.base import AttackResult
     from vidrobust.losses import Loss
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MIFGSM(Traits):
-    """Momentum (MI), blurred (TI) and temporally translated (TT) iterative steps, each of which can be switched off.
+    """Iterative steps with momentum (MI), blur (TI), temporal translation (TT) and diverse inputs (DI), each optional.
 
     MI: Dong et al., CVPR 2018, algorithm 1. TI: Dong et al., CVPR 2019, section 3.3. TT: Wei et al., AAAI 2022,
     section "Temporal translation attack": the gradient is averaged over clips rolled along time, weighted linearly.
+    DI: Xie et al., CVPR 2019, section 3.3: the gradient is that of clips of a smaller size on black ground.
 
     The last iterate comes back, broken or not: how well it breaks *this* model says little of the other.
 
@@ -51,6 +52,9 @@ class MIFGSM(Traits):
         shifts: frames by which clips are rolled to either side; 0 switches it off.
         loss: what is maximised.
         precision, targeted: as in :class:`~vidrobust.attacks.apgd.APGD`.
+        diversity: the probability with which a step sees the clips resized, by a factor of 0.9 to 1, and placed at
+            random; 0 switches it off. A step draws once, for all frames of all clips.
+        seed: of these draws.
 
     Raises:
         InputError: a value is out of its range; later, the threat's free variables have no height and width to blur.
@@ -72,13 +76,18 @@ class MIFGSM(Traits):
     loss: Loss = cross_entropy
     precision: Precision = "auto"
     targeted: bool = False
+    diversity: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         at_least_one(steps=self.steps, blur=self.blur)
         if self.blur % 2 == 0:
             raise InputError(f"blur, the side of a kernel, must be odd, but is {self.blur}.")
-        not_negative(decay=self.decay, shifts=self.shifts)
+        not_negative(decay=self.decay, shifts=self.shifts, diversity=self.diversity)
+        check_seed(self.seed)
+        if self.diversity > 1:
+            raise InputError(f"diversity, a probability, must lie in [0, 1], but is {self.diversity}.")
         if int(self.shifts) != self.shifts:
             raise InputError(f"shifts, in frames, must be a whole number, but is {self.shifts}.")
 
@@ -99,15 +108,24 @@ class MIFGSM(Traits):
                 )
             free = run.feasible.start
             velocity = torch.zeros_like(free)
-            shifts = range(-self.shifts, self.shifts + 1)
-            views = [_shifted(run.view, by) if by else run.view for by in shifts]
+            whole, shifts = run.view, range(-self.shifts, self.shifts + 1)
+            generator = torch.Generator().manual_seed(self.seed)
             for _ in range(self.steps):
+                seen = self._diverse(whole, generator)
+                views = [_shifted(seen, by) if by else seen for by in shifts]
                 gradient = blurred(self._gradient(run, free, views), self.blur)
                 size = gradient.abs().flatten(1).mean(1).clamp(min=1e-30)
                 velocity = self.decay * velocity + gradient / size.view(-1, *[1] * (free.ndim - 1))
                 free = run.feasible.step(free, velocity, alpha)
             run.best = free
             return run.result()
+
+    def _diverse(self, view: View, generator: Generator) -> View:
+        """The view, or with the probability ``diversity`` one of resized clips."""
+        chance, *place = torch.rand(4, generator=generator).tolist()
+        if chance >= self.diversity:
+            return view
+        return View(partial(resized, view, *place), view.layout, model=view.model)
 
     def _gradient(self, run: SearchState, free: Tensor, views: list[View]) -> Tensor:
         """The mean of the gradients on clips rolled along time, nearer ones with more weight."""
@@ -126,6 +144,26 @@ def _shifted(view: View, by: int) -> View:
 def rolled(view: Callable[[ClipTensor], Logits], by: int, clips: ClipTensor) -> Logits:
     """The logits of clips that begin ``by`` frames later, around the end."""
     return view(clips.roll(by, 2))
+
+
+SMALLEST = 0.9
+"""The smallest size to which diverse inputs are resized, as a share of the clip's."""
+
+
+def resized(view: Callable[[ClipTensor], Logits], size: float, top: float, left: float, clips: ClipTensor) -> Logits:
+    """The logits of clips that are smaller by a factor of 0.9 to 1, somewhere on black ground.
+
+    Args:
+        view: the model.
+        size, top, left: in [0, 1), how far from the smallest size, and from the upper left corner.
+        clips: ``B C T H W``.
+    """
+    height, width = clips.shape[3:]
+    tall, wide = (max(1, round(side * (SMALLEST + (1 - SMALLEST) * size))) for side in (height, width))
+    frames = F.interpolate(clips.flatten(1, 2), (tall, wide), mode="bilinear", align_corners=False)
+    above, before = int(top * (height - tall + 1)), int(left * (width - wide + 1))
+    placed = F.pad(frames, (before, width - wide - before, above, height - tall - above))
+    return view(placed.view_as(clips))
 
 
 def blurred(gradient: Tensor, side: int) -> Tensor:

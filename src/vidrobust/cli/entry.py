@@ -24,6 +24,7 @@ VERBS = {
     "sweep": "PGD's loss over step sizes × iterations, and α*",
     "attack": "attack some clips and look at them",
     "certify": "certified accuracy, beside the accuracy under attacks",
+    "transfer": "accuracy on clips that were perturbed on other models",
     "judge": "how robust a model is, and whether the number can be trusted",
     "verify": "score the adversarial clips of a judgement anew",
     "compare": "two judgements, clip for clip",

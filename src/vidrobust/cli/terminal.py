@@ -13,6 +13,7 @@ from vidrobust.results.numbers.accuracy import TOPS, Point, clean_point, interva
 from vidrobust.results.numbers.selection import of_kind
 
 if TYPE_CHECKING:
+    from vidrobust.results.figures.table import Table as FigureTable
     from vidrobust.runs.rows import Row
 
 
@@ -60,7 +61,12 @@ def show_certificates(rows: Sequence[Row], console: Console) -> None:
 
 def show_corruptions(rows: Sequence[Row], console: Console) -> None:
     """Print what each convention of corruptions adds up to, and the accuracy under each kind by severity."""
-    for made in corruption_tables(rows):
+    show_tables(corruption_tables(rows), console)
+
+
+def show_tables(tables: Sequence[FigureTable], console: Console) -> None:
+    """Print the tables of a figure."""
+    for made in tables:
         shown = Table(*(Column(name, overflow="fold") for name in made.head), title=made.caption)
         for line in made.lines:
             shown.add_row(*(cell.text or f"{cell.number} [{cell.interval}]".removesuffix(" []") for cell in line))

@@ -41,6 +41,7 @@ class Attempt:
         no_gradient: ``B`` bool, not broken, and without a usable gradient under either loss.
         retried: ``B`` bool, attacked again under the margin loss.
         spent: gradients, or where there are none queries, of all clips together.
+        queries: ``B`` int64, the answers of the model that were used; of a clip that broke, until it did.
     """
 
     clips: ClipTensor
@@ -48,6 +49,7 @@ class Attempt:
     no_gradient: Tensor
     retried: Tensor
     spent: int
+    queries: Tensor
 
 
 def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Attempt:
@@ -64,7 +66,12 @@ def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTe
     with counting(), seeded_by_clips(0, clips):  # for a model that draws
         result = attack(model, clips, labels)
         found = Attempt(
-            result.clips, result.success, result.no_gradient, torch.zeros_like(result.success), passes(result)
+            result.clips,
+            result.success,
+            result.no_gradient,
+            torch.zeros_like(result.success),
+            passes(result),
+            result.queries,
         )
         second, rows = with_margin(attack), result.no_gradient
         if second is None or not rows.any() or (shares_one(attack) and not rows.all()):
@@ -72,7 +79,9 @@ def attempt(attack: Attack, model: Callable[[ClipTensor], Logits], clips: ClipTe
         again = second(model, clips[rows], labels[rows])
     moved, broken, lacking = result.clips.clone(), result.success.clone(), result.no_gradient.clone()
     moved[rows], broken[rows], lacking[rows] = again.clips, again.success, again.no_gradient
-    return Attempt(moved, broken, lacking, rows, found.spent + passes(again))
+    queries = result.queries.clone()
+    queries[rows] += again.queries
+    return Attempt(moved, broken, lacking, rows, found.spent + passes(again), queries)
 
 
 def passes(result: AttackResult) -> int:
@@ -113,22 +122,26 @@ class Survivors:
         survived: ``N`` bool, rightly classified still.
         no_gradient: ``N`` bool, survived and were never attacked: no usable gradient at any step.
         retried: ``N`` bool, attacked again under the margin loss, since cross-entropy had no gradient.
+        queries: ``N`` int64, the answers of the model that were used; 0 of clips that were not attacked.
     """
 
     survived: Tensor
     no_gradient: Tensor
     retried: Tensor
+    queries: Tensor
 
     @classmethod
     def start(cls, count: int) -> Survivors:
         """Of which nothing is known yet."""
-        return cls(*torch.zeros(3, count, dtype=torch.bool))
+        survived, no_gradient, retried = torch.zeros(3, count, dtype=torch.bool)
+        return cls(survived, no_gradient, retried, torch.zeros(count, dtype=torch.int64))
 
     def note(self, part: Tensor, survived: Tensor, tried: Attempt) -> None:
         """Take over a batch: ``part`` are its indices, ``survived`` is ``B`` bool."""
         self.survived[part] = survived.cpu()
         self.no_gradient[part] = survived.cpu() & _any_view(tried.no_gradient, len(part))
         self.retried[part] = _any_view(tried.retried, len(part))
+        self.queries[part] = tried.queries.cpu().view(len(part), -1).sum(1)
 
     @property
     def row(self) -> Row:

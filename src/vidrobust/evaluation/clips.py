@@ -14,6 +14,7 @@ from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.inputs import check_some_logits
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.searching import tensor_seed
+from vidrobust.attacks.traits import needs_gradients
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.errors import InputError
@@ -223,7 +224,8 @@ def evaluate(
         progress: called with the gradients spent.
 
     Returns:
-        One ``robustness`` row for the clean clips (ε = 0) and one for each attack, with ``attack`` as text.
+        One ``robustness`` row for the clean clips (ε = 0) and one for each attack, with ``attack`` as text; of attacks
+        without gradients with the ``queries`` a clip.
 
     Raises:
         InputError: an attack is targeted.
@@ -233,7 +235,8 @@ def evaluate(
     rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
         found = survivors(model, clips, attack, clean, progress)
-        rows.append({**attacked_row(found, clips, model, attack), "attack": attack_text(attack)})
+        row = {**attacked_row(found, clips, model, attack), "attack": attack_text(attack)}
+        rows.append(row if needs_gradients(attack) else {**row, "queries": found.queries.tolist()})
     return rows
 
 

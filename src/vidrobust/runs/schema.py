@@ -62,6 +62,8 @@ class Kind:
 
 def _survivors(row: dict[str, Any]) -> str | None:
     digits = row.get("survived")
+    if "queries" in row and len(row["queries"]) != row["clips"]:
+        return "queries has not one count for each clip"
     if digits is None or (len(digits) == row["clips"] and digits.count("1") == row["correct"]):
         return None
     return "survived has not one digit for each clip, and a 1 for each correct one"
@@ -130,8 +132,9 @@ _OUTCOME: dict[str, FieldCheck] = {
     "retried": is_retried,
     "cascade": list_of(is_number),
     "sources": is_count,
+    "queries": list_of(is_count),
 }
-_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "cascade", "sources"))
+_LACKED = frozenset((*_THREAT, "survived", "no_gradient", "retried", "cascade", "sources", "queries"))
 _WITHIN = (("correct", "clips"), ("no_gradient", "clips"))
 
 KINDS: dict[str, Kind] = {
@@ -225,6 +228,7 @@ KINDS: dict[str, Kind] = {
         at_most=_WITHIN,
         agree=_survivors,
     ),
+    "transfer": Kind({**_MEASURED, "surrogate": is_text}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
     "gap": Kind({"epoch": is_count, **_MEASURED}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
     "certificate": Kind(
         {

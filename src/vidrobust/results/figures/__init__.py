@@ -24,9 +24,11 @@ from vidrobust.results.figures.epsilon import ROBUSTNESS_FIGURE, STEP_SIZE_FIGUR
 from vidrobust.results.figures.figure import Figure, Panel, Plot, Series
 from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, published_sensitivity, sensitivity, sensitivity_map
 from vidrobust.results.figures.plots import MISSING_STEP, new_figure
+from vidrobust.results.figures.queries import QUERIES_FIGURE
 from vidrobust.results.figures.severity import CORRUPTIONS_FIGURE, corruptions
 from vidrobust.results.figures.standard import STANDARD_FIGURE
 from vidrobust.results.figures.table import Cell, Table
+from vidrobust.results.figures.transfer import TRANSFER_FIGURE
 from vidrobust.results.figures.videos import VIEWS_FIGURE, views
 
 FIGURES: tuple[Figure, ...] = (
@@ -39,6 +41,8 @@ FIGURES: tuple[Figure, ...] = (
     WATCHED_FIGURE,
     GAP_FIGURE,
     ATTACKS_FIGURE,
+    QUERIES_FIGURE,
+    TRANSFER_FIGURE,
     VIEWS_FIGURE,
     CERTIFICATES_FIGURE,
     CONTRAST_FIGURE,
