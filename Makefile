@@ -1,5 +1,6 @@
 # Everything on a fresh machine that has Python (>= 3.10) and make.
 #   make study   the quick study, from nothing to the page
+#   make page    page and deck of the committed full study, from its rows
 #   make test    the same set-up with the development tools, then the checks of ten minutes
 #   make test-long   what takes longer: kills, several processes and engines, whole studies, models of other libraries
 #   make test-ecosystem   of these the models of torchvision, transformers, pytorchvideo and exported ones, by themselves
@@ -11,10 +12,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: study test test-long test-ecosystem test-wheel test-peers clean
+.PHONY: study page test test-long test-ecosystem test-wheel test-peers clean
 
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
+
+page: .venv/installed
+	$(BIN)/python scripts/full-study pages runs/full-study
 
 test: .venv/installed-dev
 	scripts/check
