@@ -24,7 +24,7 @@ Row = dict[str, Any]
 """One result: a ``kind`` and the fields of that kind, as plain JSON values."""
 
 LARGEST_ROWS = 2 << 30
-"""Bytes of a file of rows, at most: a hundred thousand rows have some hundred million."""
+"""The most bytes of a file of rows. A hundred thousand rows have some hundred million."""
 
 
 def append_lines(path: Path, rows: Iterable[Row]) -> None:
