@@ -55,6 +55,8 @@ STUDY = [
     ("--gap.seeds", "-1", "gap.seeds must be at least 0"),
     ("--difficulty.contrasts", "[[0.5,0.2]]", "contrast must be a range"),
     ("--difficulty.contrasts", "[[0.2,0.5],[0.2,0.5]]", "twice"),
+    ("--difficulty.contrasts", "[[0.2,2.5]]", "contrast must be a range above 0 to 2"),
+    ("--clips.contrast", "[0.2,.inf]", "contrast must be a range above 0 to 2"),
     ("--difficulty.policies", '["standard"]', "leave it out"),
     ("--difficulty.eps", "[]", "difficulty.eps is empty"),
     ("--difficulty.steps", "0", "difficulty.steps must be at least 1"),
@@ -75,6 +77,13 @@ STUDY = [
     ("--workers", "0", "workers must be at least 1"),
     ("--gpus", "-1", "gpus must be at least 0"),
 ]
+
+
+def test_another_rendering_of_the_embedded_data_is_refused_by_the_dry_run_too(
+    vidrobust: Command, tmp_path: Path
+) -> None:
+    code, _, err = vidrobust("study", "--out", tmp_path / "run", "--clips.version", 9, "--dry-run")
+    assert (code, "this is of `motion` 9" in err) == (1, True), err
 
 
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -14,6 +13,10 @@ Crop: TypeAlias = Literal["shift", "corner", "resized"]
 
 MOTION_VERSION = 2
 """The rendering of ``motion`` that is made here; runs, jobs and caches of another one are never mixed with it."""
+
+
+MOST_CONTRAST = 2
+"""Of a clip of ``motion``, of which nearly all pixels are then black or white."""
 
 
 def span(frames: int, stride: int) -> int:
@@ -92,8 +95,10 @@ class DataConfig:
             )
         if self.split < 1 or self.seed < 0:
             raise InputError(f"split must be at least 1 and seed at least 0, not {self.split} and {self.seed}.")
-        if not 0 < self.contrast[0] <= self.contrast[1] < math.inf:
-            raise InputError(f"contrast must be a range above 0, the lower end first, not {self.contrast}.")
+        if not 0 < self.contrast[0] <= self.contrast[1] <= MOST_CONTRAST:
+            raise InputError(
+                f"contrast must be a range above 0 to {MOST_CONTRAST}, the lower end first, not {self.contrast}."
+            )
         if 0 < self.resolution < self.size:
             raise InputError(f"resolution {self.resolution} must not be below the size {self.size} of the clips.")
         if self.live and self.decoder != "pyav":

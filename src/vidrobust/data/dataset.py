@@ -96,6 +96,19 @@ def given_name(folder: VideoFolder) -> str:
     return _GIVEN + str(folder.root.absolute())
 
 
+def check_version(config: DataConfig) -> None:
+    """Refuse the embedded data set in a rendering that is not made here.
+
+    Raises:
+        DataError: it is asked for.
+    """
+    if config.name == "motion" and config.version != MOTION_VERSION:
+        raise DataError(
+            f"this is of `motion` {config.version}, and this version of vidrobust makes `motion` {MOTION_VERSION}, "
+            "whose training and test pictures are others. Train again, or use the version that wrote it."
+        )
+
+
 def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: int = 1) -> VideoFolder:
     """The videos that a configuration names; the embedded data set is made on first use.
 
@@ -116,11 +129,7 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: i
             "Call it again, load the weights with vidrobust.load_model, and go on in Python."
         )
     elif config.name == "motion":
-        if config.version != MOTION_VERSION:
-            raise DataError(
-                f"this is of `motion` {config.version}, and this version of vidrobust makes `motion` {MOTION_VERSION}, "
-                "whose training and test pictures are others. Train again, or use the version that wrote it."
-            )
+        check_version(config)
         folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast), workers=workers)
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)

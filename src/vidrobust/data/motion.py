@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrobust.data.config import MOTION_VERSION
+from vidrobust.data.config import MOST_CONTRAST, MOTION_VERSION
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.parallel import in_order
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
@@ -70,8 +70,8 @@ class Motion:
 
     def __post_init__(self) -> None:
         low, high = self.contrast
-        if not 0 < low <= high <= 2:
-            raise InputError(f"contrast must be a range within (0, 2], not {self.contrast}.")
+        if not 0 < low <= high <= MOST_CONTRAST:
+            raise InputError(f"contrast must be a range within (0, {MOST_CONTRAST}], not {self.contrast}.")
         if self.seed < 0 or min(self.clips_per_group, self.frames) < 1 or self.size < 16 or self.size % 2:
             raise InputError(f"{self}: seed ≥ 0, clips_per_group ≥ 1, frames ≥ 1 and an even size ≥ 16 are needed.")
         if min(*self.photographs, *self.rendered) < 0 or sum(self.photographs) > len(PHOTOGRAPHS):

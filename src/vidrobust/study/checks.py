@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vidrobust.data.clips import Clips
-from vidrobust.data.dataset import DataConfig, open_videos
+from vidrobust.data.dataset import DataConfig, check_version, open_videos
 from vidrobust.data.decoding.decoders import decoder
 from vidrobust.data.motion import CLASSES
 from vidrobust.errors import InputError, VidrobustError
@@ -91,6 +91,7 @@ def check_study(config: StudyConfig, trainings: Iterable[TrainModel]) -> None:
         VidrobustError: its data, its model or one of its trainings cannot be as configured; the message says which.
     """
     decoder(config.clips.decoder)
+    check_version(config.clips)
     classes, plain = count_classes(config.clips), DataConfig()
     alike = {}
     for job in trainings:
