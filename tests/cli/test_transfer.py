@@ -37,6 +37,7 @@ def test_a_matrix_with_ensembles_and_its_page(
     assert unknown(rows) == set() and len(rows) == 3 + 6 * 3
     assert {row["seed"] for row in rows} == {0, 1, 2} and all(row["clips_of"] for row in rows)
     page = Path(printed.strip()).read_text(encoding="utf-8")
+    assert "Transfer between models: 3 models." in page and "No accuracies under attack" not in page
     assert 'id="transfer"' in page and "perturbed on (surrogate)" in page
     code, _, told = vidrobust("show", out)
     assert code == 0, told

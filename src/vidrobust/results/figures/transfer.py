@@ -52,7 +52,7 @@ def _map(matrix: TransferMatrix) -> Any:
             colorbar={"title": {"text": "accuracy (%)"}},
         )
     )
-    return figure.update_layout(yaxis={"autorange": "reversed"})
+    return figure.update_layout(yaxis={"autorange": "reversed", "automargin": True}, xaxis={"automargin": True})
 
 
 def _alt_text(matrix: TransferMatrix) -> str:

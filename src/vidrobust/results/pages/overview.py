@@ -38,12 +38,9 @@ _FOR_EACH_MODEL = {"epoch": "training", "robustness": "accuracy against ε"}
 def overview(content: RunContent) -> Html:
     """What was left out of the run's files, what the run lacks, and four answers."""
     rows = content.rows
-    cards = [
-        ("What was studied", _studied(content)),
-        ("On what", _data(rows)),
-        ("How robust", _robust(rows)),
-        ("Can it be trusted", _trust(content)),
-    ]
+    cards = [("What was studied", _studied(content)), ("On what", _data(rows))]
+    if content.run.kind == "study" or not _other_models(rows):
+        cards += [("How robust", _robust(rows)), ("Can it be trusted", _trust(content))]
     lacking = lacks(content)
     lead = missing_note(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
     lead += _left_out(content) + _unfinished_models(content)
@@ -109,6 +106,13 @@ def hardened(name: str) -> bool:
         return False
 
 
+def _other_models(rows: Sequence[Row]) -> list[str]:
+    """The models of a run that measured something else than accuracies of its own, such as transfer between models."""
+    if any(of_kind(rows, kind) for kind in ("accuracy", "robustness", "epoch")):
+        return []
+    return model_order(row["model"] for row in rows if "model" in row)
+
+
 def _studied(content: RunContent) -> Html:
     """How many models were evaluated, attacked and trained: the figures below show no others."""
     rows, config = content.rows, content.config
@@ -117,6 +121,11 @@ def _studied(content: RunContent) -> Html:
     models = model_order(row["model"] for row in rows if row["kind"] in ("accuracy", "robustness"))
     profile = f", profile {config['profile']}" if "profile" in config else ""
     lead = f"Run {content.name}: {content.run.kind}{profile}."
+    others = _other_models(rows)
+    if others:
+        titles = ", ".join(dict.fromkeys(figure.title for figure in FIGURES if of_kind(rows, figure.kind)))
+        listed = "".join(f"<li>{policy(name)}</li>" for name in others)
+        return Html(tag("p", f"{lead} {titles}: {counted(len(others), 'model')}.") + f"<ul>{listed}</ul>")
     if not models:
         return Html(tag("p", lead) + tag("p", "No model has been evaluated yet."))
     known = set(models)
