@@ -39,7 +39,7 @@ def queries(rows: Iterable[Row]) -> go.Figure:
         f"{name}: {100 * curve[-1].accuracy:.0f} % after {curve[-1].x:g}." for name, curve in curves.items()
     )
     title, alt = "Success against queries", f"Share of broken clips against queries. {told}"
-    figure = new_figure(title, alt, "queries a clip", "broken clips (%)", yaxis_range=[-2, 102])
+    figure = new_figure(title, alt, "queries per clip", "broken clips (%)", yaxis_range=[-2, 102])
     for number, ((model, _), (name, curve)) in enumerate(zip(found, curves.items(), strict=True)):
         look = COLOURS[number % len(COLOURS)], SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]
         data = accuracy_data(curve, name, "queries", "attacked clips")
@@ -88,7 +88,7 @@ def _draw(axes: Any, found: dict[tuple[str, str], list[Row]]) -> None:
         curve = query_curve(some)
         shares, colour = [100 * point.accuracy for point in curve], COLOURS[number % len(COLOURS)]
         axes.step([point.x for point in curve], shares, where="post", label=f"{model}, {attack}", color=colour)
-    axes.set(xscale="log", xlabel="queries a clip", ylabel="broken clips (%)", ylim=(-2, 102))
+    axes.set(xscale="log", xlabel="queries per clip", ylabel="broken clips (%)", ylim=(-2, 102))
     axes.legend()
 
 

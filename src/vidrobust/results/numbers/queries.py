@@ -22,7 +22,7 @@ def counted_queries(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def successes(rows: Iterable[Row]) -> list[int]:
-    """After how many queries clips broke, in order; one a clip that did."""
+    """The queries after which each broken clip broke, ascending."""
     return sorted(
         queries
         for row in rows
