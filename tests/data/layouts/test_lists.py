@@ -111,6 +111,8 @@ DIALECTS: dict[str, Callable[[Path], None]] = {
     "header-both": one("class;path;label;split", "x;{path};{label};{split}"),
     "no-header": one("", "{path},{label},{split}"),
     "no-header-split-first": one("", "{path};{split};{label}", name="all.txt"),
+    "hash-blanks": one("# path label split", "{path} {label} {split}"),
+    "hash-commas": one("#path,label,split", "{path},{label},{split}"),
     "backslashes": backslashes,
     "json": as_json("list.json"),
     "json-lines": as_json("list.jsonl"),
@@ -245,6 +247,17 @@ def test_videos_that_lie_too_deep_are_named(root: Path) -> None:
     (root / "dog/deep/1.mp4").touch()
     with pytest.raises(DataError, match=r"dog has no video .*dog/deep/1.mp4 lies too deep"):
         open_folder(root)
+
+
+def test_a_linked_class_folder_is_used_and_not_named_as_unused(root: Path) -> None:
+    for name in CLASSES:
+        shutil.move(root / "videos" / name, root / name)
+    (root / "dog").rename(root / "videos/dog")
+    (root / "videos").rename(root / ".kept")
+    (root / "dog").symlink_to(".kept/dog")
+    folder = open_folder(root)
+    assert any(path.startswith("dog/") for found in sides(folder).values() for path in found)
+    assert folder.notes == ()
 
 
 def test_what_systems_leave_stops_nothing(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 | dialect | example |
 | --- | --- |
-| columns named in the first line, separated by ``,``, ``;``, a tab or blanks | ``path;label;split`` |
+| columns named in the first line, separated by ``,``, ``;``, a tab or blanks | ``path;label;split``, ``# path label`` |
 | no such line: a path, and behind it a label (SlowFast, mmaction2) | ``cat/1.mp4 0`` |
 | a path, how many frames its folder has, a label (mmaction2's raw frames) | ``cat/1 120 0`` |
 | a path, a label, a split, and maybe a group | ``cat/1.mp4,cat,train`` |
@@ -92,7 +92,7 @@ def dialect_of(file: Path, exists: Exists) -> Dialect | None:
     if not lines:
         return None
     for separator in _SEPARATORS:
-        columns = column_names(_cells(lines[0], separator))
+        columns = column_names(_cells(lines[0].lstrip("#"), separator))
         if "path" in columns and (len(columns) == 1 or not {"label", "split", "group"}.isdisjoint(columns)):
             return Dialect(separator, columns, header=True)
     for separator in _SEPARATORS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vidrobust.data.layouts.files import holds_frames, is_hidden, is_video_file
 from vidrobust.data.videos import SPLITS, VideoFolder
@@ -20,12 +20,13 @@ LOOKED_AT = 200_000
 def unused_note(folder: VideoFolder) -> str:
     """Videos that are in no split, and files that say nothing; empty if there are none."""
     used = {video.shard or video.path for split in SPLITS for video in folder.split(split)}
+    within = {parent.as_posix() for path in used for parent in PurePosixPath(path).parents}
     root = folder.root.resolve()
     known = {os.path.relpath(file.resolve(), root) for file in folder.lists}
     videos, others = [], []
     for path in islice(_walk(root), LOOKED_AT):
         name = path.relative_to(root).as_posix()
-        if name not in used and name not in known and os.path.dirname(name) not in known:  # noqa: PTH120
+        if name not in used and name not in within and name not in known and os.path.dirname(name) not in known:  # noqa: PTH120
             (videos if is_video_file(path) or path.is_dir() else others).append(_printable(name))
     said = [_named(videos, "video"), _named(others, "other file")]
     return f"not used: {' and '.join(text for text in said if text)}." if videos or others else ""
