@@ -49,7 +49,7 @@ def _map(matrix: TransferMatrix) -> Any:
             colorscale="Viridis",
             zmin=0,
             zmax=100,
-            colorbar={"title": {"text": "accuracy (%)"}},
+            colorbar={"title": {"text": "accuracy (%)", "side": "right"}},
         )
     )
     return figure.update_layout(yaxis={"autorange": "reversed", "automargin": True}, xaxis={"automargin": True})
