@@ -51,7 +51,9 @@ def input_gradient(
         InputError: the loss does not give one number per clip, or the model has no gradient at all.
     """
     losses, logits, gradient = _in_parts(view, point, labels, loss)
-    return Ascent(losses, logits, _finite(gradient), usable_gradients(gradient) & (losses != 0))
+    usable = usable_gradients(gradient) & (losses != 0)
+    own = isinstance(view, View) and view.makes_gradient(point)
+    return Ascent(losses, logits, _finite(gradient, own), usable)
 
 
 def uphill(
@@ -102,8 +104,9 @@ def may_change(feasible: Feasible) -> Tensor:
     return movable.flatten(1).any(1)
 
 
-def _finite(gradient: Tensor) -> Tensor:
-    return gradient.nan_to_num(nan=0.0, posinf=LARGE, neginf=-LARGE)
+def _finite(gradient: Tensor, own: bool = False) -> Tensor:
+    """NaN as 0 and infinity as LARGE: in a copy, unless the gradient is known to be no one else's."""
+    return torch.nan_to_num(gradient, nan=0.0, posinf=LARGE, neginf=-LARGE, out=gradient if own else None)
 
 
 def _in_parts(

@@ -204,14 +204,14 @@ class PGD(Traits):
     def _moved(
         self, feasible: Feasible, free: Tensor, gradient: Tensor, memory: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """The next free variables, and the accumulated gradient if there is momentum."""
+        """The next free variables, maybe where the gradient was, and the accumulated gradient if there is momentum."""
         if self.momentum:
             each = gradient.abs().flatten(1).mean(1).clamp(min=torch.finfo(torch.float32).tiny)
             gradient = gradient / each.view(-1, *[1] * (gradient.ndim - 1))
             memory = gradient if memory is None else self.momentum * memory + gradient
             gradient = memory
         assert self.alpha != "auto"  # resolved before the first step
-        return feasible.step(free, gradient, self.alpha), memory
+        return feasible.step(free, gradient, self.alpha, out=None if self.momentum else gradient), memory
 
     def _end(self, view: View, feasible: Feasible, labels: Labels, free: Tensor) -> tuple[Tensor, Tensor]:
         """The free variables after the last step from ``free``, and which clips had a usable gradient on the way."""

@@ -10,9 +10,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MANY = 2**20
+"""Numbers of a row from which, on a CPU, each is put in its place by itself, without copies of all."""
+
+
 def where_rows(chosen: Tensor, these: Tensor, those: Tensor) -> Tensor:
     """Row by row: of ``these`` where ``chosen`` (``B`` bool), of ``those`` elsewhere."""
     return torch.where(chosen.view(-1, *[1] * (these.ndim - 1)), these, those)
+
+
+def some_rows(whole: Tensor, rows: Tensor) -> Tensor:
+    """``whole[rows]`` of rising indices, but no copy where these are all."""
+    return whole if len(rows) == len(whole) else whole[rows]
 
 
 def put_rows(whole: Tensor, rows: Tensor, chosen: Tensor, these: Tensor) -> None:
@@ -23,4 +32,9 @@ def put_rows(whole: Tensor, rows: Tensor, chosen: Tensor, these: Tensor) -> None
     >>> whole.tolist()
     [0.0, 0.0, 0.0, 5.0]
     """
-    whole[rows] = where_rows(chosen, these, whole[rows])
+    if whole.is_cuda or whole[:1].numel() < MANY:
+        whole[rows] = where_rows(chosen, these, whole[rows])
+        return
+    for row, put, this in zip(rows.tolist(), chosen.tolist(), these, strict=True):
+        if put:
+            whole[row].copy_(this)

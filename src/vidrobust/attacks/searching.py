@@ -18,7 +18,7 @@ import torch
 
 from vidrobust.attacks.base import AttackedBatch, AttackResult, Goal, attacked
 from vidrobust.attacks.gradients import may_change, uphill
-from vidrobust.attacks.rows import put_rows
+from vidrobust.attacks.rows import put_rows, some_rows
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import predicted
 from vidrobust.threats import Linf
@@ -185,7 +185,7 @@ class SearchState:
         if not self.exploring:
             there = there.nonzero().flatten()
             if len(there):  # the one number that a step needs from the device
-                self.offer(rows[there], point[there])
+                self.offer(rows[there], some_rows(point, there))
         return found
 
     def _is_better_for_all(self, there: int, losses: Tensor) -> Tensor:
@@ -198,9 +198,11 @@ class SearchState:
         """Let the model judge free points of the clips ``rows`` in float32; those that it misclassifies are broken."""
         if not len(rows):
             return
-        broken = self.subject.judge(self.feasible.narrow(rows), point, self.labels[rows], self._goal())
+        feasible = self.feasible if len(rows) == len(self.labels) else self.feasible.narrow(rows)
+        broken = self.subject.judge(feasible, point, self.labels[rows], self._goal())
         self.forwards[rows] += 1
-        self.best[rows[broken]], self.broken[rows[broken]] = point[broken], True
+        put_rows(self.best, rows, broken, point)
+        self.broken[rows[broken]] = True
 
     def random(self, generators: list[Generator]) -> Tensor:
         """A random allowed point for each clip from its own generator."""
@@ -243,7 +245,7 @@ class SearchState:
 
 def tensor_seed(tensor: Tensor, seed: int) -> int:
     """A seed from a tensor's values and ``seed``."""
-    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
     digest = hashlib.blake2b(values, digest_size=7, salt=seed.to_bytes(8, "little", signed=True)).digest()
     return int.from_bytes(digest, "little")
 

@@ -127,6 +127,10 @@ class View:
             return call.graphs(call, clips)
         return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
 
+    def makes_gradient(self, clips: ClipTensor) -> bool:
+        """Is the gradient in such clips summed here piece by piece, in a tensor that nothing else holds?"""
+        return (isinstance(self.model, Piecewise) and is_long(clips)) or in_chunks(self._call, clips) is not None
+
     def _is_small(self, clips: ClipTensor) -> bool:
         """Would starting its kernels take a GPU longer than running them, as far as its activations tell?"""
         saved = self._room(clips).saved

@@ -48,8 +48,11 @@ class Feasible(Protocol):
         """The direction of size 1 of the steepest step uphill from ``free`` (by default from the start)."""
         ...
 
-    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor) -> Tensor:
-        """``project(free + alpha · ascend(gradient, free))``; ``alpha`` is a number or broadcasts over ``free``."""
+    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor, out: Tensor | None = None) -> Tensor:
+        """``project(free + alpha · ascend(gradient, free))``; ``alpha`` is a number or broadcasts over ``free``.
+
+        The result may be written into ``out``, which can be the gradient itself where it is not needed any more.
+        """
         ...
 
     def random(self, generator: Generator) -> Tensor:
@@ -101,9 +104,11 @@ class Interval:
         """The sign of each pixel's gradient."""
         return torch.sign(gradient)
 
-    def step(self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor) -> ClipTensor:
+    def step(
+        self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor, out: Tensor | None = None
+    ) -> ClipTensor:
         """Move every pixel by ``alpha`` along the sign of its gradient, then clamp (Madry et al. 2018, section 2.1)."""
-        moved = torch.sign(gradient).mul_(alpha).add_(free)
+        moved = torch.sign(gradient, out=out).mul_(alpha).add_(free)
         return torch.clamp(moved, self.low, self.high, out=moved)
 
     def random(self, generator: Generator) -> ClipTensor:
@@ -185,7 +190,9 @@ class Ball:
         rows = self._rows(gradient.masked_fill(blocked, 0))
         return self._whole(self.norm.ascend(rows, self._rows(free - self.start)))
 
-    def step(self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor) -> ClipTensor:
+    def step(
+        self, free: ClipTensor, gradient: ClipTensor, alpha: float | Tensor, out: Tensor | None = None
+    ) -> ClipTensor:
         return self.project(free + alpha * self.ascend(gradient, free))
 
     def random(self, generator: Generator) -> ClipTensor:

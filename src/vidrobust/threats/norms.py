@@ -14,7 +14,8 @@ import torch
 
 from vidrobust.errors import InputError
 from vidrobust.threats.feasible import Ball, Interval
-from vidrobust.threats.rounding import above, below, round_towards
+from vidrobust.threats.intervals import FEW, Intervals, bounds
+from vidrobust.threats.rounding import below, round_towards
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -60,15 +61,15 @@ class Norm(Protocol):
 class Linf:
     """The L∞ norm: no pixel changes by more than ε."""
 
-    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Interval:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Interval | Intervals:
         """The interval of each pixel: ``[x-ε, x+ε]`` cut with the given one, as exact float32 bounds."""
-        near, far = torch.empty_like(clips), torch.empty_like(clips)
         radius = below(eps).double()[:, None, :, None, None]
+        if clips[:1].numel() > FEW:
+            return Intervals(clips, radius, low, high)
+        near, far = torch.empty_like(clips), torch.empty_like(clips)
         for start in range(0, len(clips), few := max(1, AT_ONCE // max(1, clips[:1].numel()))):
             part = slice(start, start + few)
-            exact = clips[part].double()
-            torch.maximum(above(exact - radius[part]), low[part], out=near[part])
-            torch.minimum(below(exact + radius[part]), high[part], out=far[part])
+            near[part], far[part] = bounds(clips[part], radius[part], low[part], high[part])
         return Interval(clips, near, far)
 
     def largest(self, count: float) -> float:

@@ -92,7 +92,7 @@ class Tied:
     def ascend(self, gradient: Tensor, free: Tensor | None = None) -> Tensor:
         return self.inner.ascend(self._agreed(gradient), free)
 
-    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor) -> Tensor:
+    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor, out: Tensor | None = None) -> Tensor:
         return self.inner.step(free, self._agreed(gradient), alpha)
 
     def random(self, generator: Generator) -> Tensor:
@@ -179,7 +179,7 @@ class Scaled:
     def ascend(self, gradient: Tensor, free: Tensor | None = None) -> Tensor:
         return self.ball.ascend(gradient, None if free is None else self._scaled(free))
 
-    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor) -> Tensor:
+    def step(self, free: Tensor, gradient: Tensor, alpha: float | Tensor, out: Tensor | None = None) -> Tensor:
         return self.project(free + alpha * self.ascend(gradient, free))
 
     def random(self, generator: Generator) -> Tensor:

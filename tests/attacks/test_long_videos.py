@@ -1,0 +1,71 @@
+"""The memory of attacks on longer and longer clips: copies of the clip grow, activations do not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+FRAMES, SIZE = 128, 32
+COPY = 4 * 3 * SIZE * SIZE
+"""Bytes of a frame in float32."""
+
+SCRIPT = """
+import re, sys
+import torch
+from torch import nn
+from vidrobust.attacks.pgd import PGD
+from vidrobust.attacks.wrappers import BPDA, EOT
+from vidrobust.evaluation.defences import Defended, FrameShuffle
+from vidrobust.evaluation.videos import VideoClassifier, each_view
+from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.models.shapes import ResNet3dConfig
+from vidrobust.threats import Linf, Threat
+
+def resident(name):
+    return 1024 * int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+name, frames, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(1)
+torch.manual_seed(0)
+strides = ((1, 1, 1), (2, 2, 2))
+shape = ResNet3dConfig(classes=5, widths=(16, 16), layers=(2, 1), strides=strides, stem_width=16)
+model = ResNet3d(shape).eval()
+pgd = PGD(Threat(Linf(), 1e-4), 1e-5, 2, precision="exact")
+attack, subject = {
+    "pgd": lambda: (pgd, model),
+    "eot": lambda: (EOT(pgd, 2), Defended(model, FrameShuffle(2)).eval()),
+    "bpda": lambda: (BPDA(pgd, torch.clone), model),
+    "views": lambda: (each_view(pgd, frames // 32), VideoClassifier(model, frames // 32).eval()),
+}[name]()
+for length in (64, frames):  # the first one loads what is loaded once
+    clips = torch.rand(1, 3, length, size, size)
+    views = {"views": max(1, length // 32)}.get(name)
+    if views:
+        attack, subject = each_view(pgd, views), VideoClassifier(model, views).eval()
+    with torch.no_grad():
+        labels = model(clips[:, :, :32]).argmax(1)
+    before = resident("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")  # the peak begins here
+    attack(subject, clips, labels)
+print(resident("VmHWM") - before)
+"""
+
+
+def peak(name: str, frames: int) -> int:
+    """Bytes beyond what a process of its own held, clip included, before the attack."""
+    command = [sys.executable, "-c", SCRIPT, name, str(frames), str(SIZE)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "copies"),
+    [("pgd", 3), ("bpda", 6), ("eot", 8), ("views", 6)],
+)
+def test_what_grows_with_the_frames_is_copies_of_the_clip(name: str, copies: int) -> None:
+    """Without chunks it is more than 20 copies."""
+    _, middle, longest = (peak(name, FRAMES * times) for times in (1, 4, 16))
+    grown = (longest - middle) / (12 * FRAMES * COPY)
+    assert grown < copies + 1, f"from {4 * FRAMES} to {16 * FRAMES} frames by {grown:.1f} copies of what was added"
