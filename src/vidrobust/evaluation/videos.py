@@ -59,6 +59,7 @@ class VideoClassifier(Piecewise):
         average: of the logits, or of the probabilities, whose logarithms are then the video's logits.
 
     >>> videos = torch.rand(2, 3, 4 * 8, 6, 6)  # 4 clips of 8 frames, one behind the other
+    >>> from torch import nn
     >>> mean = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())
     >>> torch.allclose(VideoClassifier(mean, 4)(videos), videos.mean((2, 3, 4)))
     True

@@ -35,8 +35,14 @@ from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
 FORMAT = 1
 """Version of the layout above; a run of another format is refused, never guessed at."""
 
-BEFORE: Mapping[str, Any] = {"augment": "", "version": 1}
-"""What a configuration means that was written before it had these fields: of ``motion`` there was one version."""
+BEFORE: Mapping[str, Any] = {
+    "augment": "",
+    "version": 1,
+    "worst_case": {"eps": 8.0, "clips": 40, "steps": 30, "targets": 2, "queries": 200, "seeds": 0},
+}
+"""What a configuration means that was written before it had these fields: of ``motion`` there was one version, and no
+study looked for the worst case.
+"""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def check_study(config: StudyConfig, trainings: Iterable[TrainModel]) -> None:
         VidrobustError: its data, its model or one of its trainings cannot be as configured; the message says which.
     """
     decoder(config.clips.decoder)
-    check_version(config.clips)
+    if config.clips.version != 1:  # a run of `motion` 1 that has its data needs none made
+        check_version(config.clips)
     classes, plain = count_classes(config.clips), DataConfig()
     alike = {}
     for job in trainings:

@@ -162,7 +162,7 @@ def test_light_and_dark(visit):
 
 def test_every_entry_of_the_contents_leads_to_its_part_by_keyboard(visit):
     links = visit.page.locator(".contents a")
-    assert links.count() == 16
+    assert links.count() == 17
     for link in links.all():
         link.press("Enter")
         target = link.get_attribute("href")
