@@ -67,9 +67,9 @@ def peak(name: str, frames: int) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "copies"),
-    [("pgd", 3), ("bpda", 6), ("eot", 8), ("views", 6)],
+    [("pgd", 3), ("bpda", 4), ("eot", 5), ("views", 4)],
 )
 def test_what_grows_with_the_frames_is_copies_of_the_clip(name: str, copies: int) -> None:
     _, middle, longest = (peak(name, FRAMES * times) for times in (1, 4, 16))
     grown = (longest - middle) / (12 * FRAMES * COPY)
-    assert grown < copies + 1, f"from {4 * FRAMES} to {16 * FRAMES} frames by {grown:.1f} copies of what was added"
+    assert grown < copies + 0.5, f"from {4 * FRAMES} to {16 * FRAMES} frames by {grown:.1f} copies of what was added"
