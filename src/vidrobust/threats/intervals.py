@@ -27,7 +27,7 @@ def bounds(clips: ClipTensor, radius: Tensor, low: ClipTensor, high: ClipTensor)
 
 
 @dataclass(frozen=True)
-class Intervals:
+class IntervalByFrames:
     """As :class:`~vidrobust.threats.feasible.Interval`, whose results it gives bit by bit, but without its bounds.
 
     Attributes:
@@ -93,7 +93,7 @@ class Intervals:
     def size(self, clips: ClipTensor) -> Tensor:
         return torch.stack([few.size(clips[:, :, part]) for part, few in self._few()]).amax(0)
 
-    def narrow(self, keep: Tensor) -> Intervals:
+    def narrow(self, keep: Tensor) -> IntervalByFrames:
         cut = {name: getattr(self, name)[keep] for name in ("start", "radius")}
         return replace(self, **cut, low=self.low[keep], high=self.high[keep])
 

@@ -14,7 +14,7 @@ import torch
 
 from vidrobust.errors import InputError
 from vidrobust.threats.feasible import Ball, Interval
-from vidrobust.threats.intervals import FEW, Intervals, bounds
+from vidrobust.threats.intervals import FEW, IntervalByFrames, bounds
 from vidrobust.threats.rounding import below, round_towards
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Norm(Protocol):
 class Linf:
     """The L∞ norm: no pixel changes by more than ε."""
 
-    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Interval | Intervals:
+    def around(self, clips: ClipTensor, eps: Tensor, low: ClipTensor, high: ClipTensor) -> Interval | IntervalByFrames:
         """The interval of each pixel: ``[x-ε, x+ε]`` cut with the given one, as exact float32 bounds."""
         radius = below(eps).double()[:, None, :, None, None]
         if clips[:1].numel() > FEW:
-            return Intervals(clips, radius, low, high)
+            return IntervalByFrames(clips, radius, low, high)
         near, far = torch.empty_like(clips), torch.empty_like(clips)
         for start in range(0, len(clips), few := max(1, AT_ONCE // max(1, clips[:1].numel()))):
             part = slice(start, start + few)
