@@ -123,7 +123,8 @@ def _studied(content: RunContent) -> Html:
     lead = f"Run {content.name}: {content.run.kind}{profile}."
     others = _other_models(rows)
     if others:
-        titles = ", ".join(dict.fromkeys(figure.title for figure in FIGURES if of_kind(rows, figure.kind)))
+        found = dict.fromkeys(figure.title for figure in FIGURES if of_kind(rows, figure.kind))
+        titles = ", ".join(found) or "Clips to watch"
         listed = "".join(f"<li>{policy(name)}</li>" for name in others)
         return Html(tag("p", f"{lead} {titles}: {counted(len(others), 'model')}.") + f"<ul>{listed}</ul>")
     if not models:
