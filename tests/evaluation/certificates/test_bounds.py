@@ -215,31 +215,66 @@ def test_a_model_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-class Twice(nn.Module):
-    """Reads again what a layer in place has overwritten."""
+class Computed(nn.Module):
+    """A head of what some function makes of a convolution's output."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor], head: bool = True) -> None:
         super().__init__()
-        self.conv, self.relu, self.fc = nn.Conv3d(3, 2, 1), nn.ReLU(inplace=True), nn.Linear(2, 3)
+        self.conv, self.function = nn.Conv3d(3, 2, 1), function
+        self.head = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(2, 3)) if head else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        return self.fc(torch.flatten(self.relu(y) + y, 1)[:, :2])
+        return self.head(self.function(self.conv(x)))
+
+
+def overwritten(y: Tensor) -> Tensor:
+    return F.relu(y, inplace=True) + y
+
+
+def overwritten_through_a_view(y: Tensor) -> Tensor:
+    return F.relu(y[:, :1], inplace=True) + y
+
+
+def returned_after_it(y: Tensor) -> Tensor:
+    F.relu(y, inplace=True)
+    return y
+
+
+def weighted(y: Tensor) -> Tensor:
+    return torch.add(y, F.relu(y), alpha=-2)
+
+
+def weighted_method(y: Tensor) -> Tensor:
+    return y.add(F.relu(y), alpha=-2)
+
+
+def rounded(y: Tensor) -> Tensor:
+    return torch.div(y, 2.0, rounding_mode="floor")
 
 
 @pytest.mark.parametrize(
     ("model", "says"),
     [
         (nn.Sequential(nn.Conv3d(3, 2, 1), nn.Sigmoid(), nn.Flatten(), nn.Linear(256, 2)), "Sigmoid"),
-        (Twice(), "in place"),
+        (Computed(overwritten), "in place"),
+        (Computed(overwritten_through_a_view), "in place"),
+        (Computed(returned_after_it, head=False), "in place"),
+        (Computed(weighted), "add with alpha"),
+        (Computed(weighted_method), "add with alpha"),
+        (Computed(rounded), "div with rounding_mode"),
         (plain().bfloat16(), "bfloat16"),
         (nn.Sequential(nn.Conv3d(3, 2, 3, padding=1, padding_mode="circular"), nn.Flatten()), "circular"),
     ],
-    ids=["sigmoid", "in place", "bfloat16", "padding"],
+    ids=["sigmoid", "in place", "view", "output", "alpha", "alpha of a method", "rounding", "bfloat16", "padding"],
 )
 def test_what_has_no_bound_is_refused_by_name(model: nn.Module, says: str) -> None:
     with pytest.raises(InputError, match=says):
         network_of(model.eval(), lambda numbers: numbers.detach().double())
+
+
+def test_no_probe_beats_a_bound_of_an_average_of_negative_weights() -> None:
+    model = drawn(lambda: nn.Sequential(nn.AvgPool3d(2, divisor_override=-3), nn.Flatten(), nn.Linear(48, 4)))
+    assert beaten([IBP(16 / 255)], model, 200) == 0
 
 
 def test_another_function_than_that_of_its_layers_is_refused() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -29,6 +29,11 @@ NORMALISING = 10
 """Roundings in normalising one number: its scale from a variance, the product, the shift."""
 
 
+def no_rounding(x: Tensor) -> int:
+    """Of a map that moves numbers without computing."""
+    return 0
+
+
 @dataclass(frozen=True, eq=False)
 class Affine:
     """``A x + b``.
@@ -39,7 +44,7 @@ class Affine:
         size: ``x → |A| x``, with the absolute value of each entry.
         offset: ``b``, as it is broadcast.
         offset_size: the sum of the absolute values that ``b`` was computed from.
-        roundings: the most roundings of one output, given the input; 0 for a map that moves numbers without computing.
+        roundings: the most roundings of one output, given the input; :func:`no_rounding` of a map that moves numbers.
     """
 
     source: int
@@ -47,7 +52,7 @@ class Affine:
     size: Linear
     offset: Tensor | float = 0.0
     offset_size: Tensor | float = 0.0
-    roundings: Callable[[Tensor], int] = field(default=lambda x: 0)
+    roundings: Callable[[Tensor], int] = no_rounding
 
 
 @dataclass(frozen=True)
@@ -111,14 +116,15 @@ class _Lowering:
         self.graph, self.cast, self.statistics = graph, cast, statistics
         self.operations: list[Operation] = []
         self.values: dict[fx.Node, int] = {}
-        self.overwritten: dict[int, int] = {}
-        """Values that an operation writes its result into, and how many operations there were before it."""
+        self.in_place: set[int] = set()
+        """Operations that write their result over what they read."""
 
     def network(self) -> Network:
         for node in self.graph.graph.nodes:
             if node.op == "output":
-                self.refuse_overwritten()
-                return Network(tuple(self.operations), self.value(node.args[0]))
+                output = self.value(node.args[0])
+                self.refuse_overwritten(output)
+                return Network(tuple(self.operations), output)
             if node.op == "placeholder" and not self.values:
                 self.values[node] = 0
             elif node.op in ("call_module", "call_function", "call_method"):
@@ -138,21 +144,37 @@ class _Lowering:
             if bound is None or module._forward_hooks or module._forward_pre_hooks:
                 raise self.refused(node, type(module).__name__)
             return bound(self, module, self.value(node.args[0]), node)
-        bound = _FUNCTIONS.get(node.target)
+        bound, named = _FUNCTIONS.get(node.target), getattr(node.target, "__name__", str(node.target))
         if bound is None:
-            raise self.refused(node, getattr(node.target, "__name__", str(node.target)))
+            raise self.refused(node, named)
+        unread = {} if bound is _moved else {name: value for name, value in node.kwargs.items() if name != "inplace"}
+        if unread:  # alpha of a sum, the rounding of a quotient
+            raise self.refused(node, f"{named} with {', '.join(unread)}")
         return bound(self, node)
 
-    def refuse_overwritten(self) -> None:
-        """Refuse a model that reads a value after something else was written into it.
+    def refuse_overwritten(self, output: int) -> None:
+        """Refuse a model that reads a value, or a view of it, after something else was written into it.
 
         Raises:
             InputError: it does.
         """
-        for value, after in self.overwritten.items():
-            later = self.operations[after + 1 :]
-            if any(value in (getattr(one, "source", -1), *_summands(one)) for one in later):
-                raise InputError("the model reads a value again that an operation in place has changed: inplace=False.")
+        reads = [(place, value) for place, one in enumerate(self.operations) for value in _sources(one)]
+        for written in self.in_place:
+            memory = self.memory(written + 1)
+            for place, value in (*reads, (len(self.operations), output)):
+                if value <= written < place and self.memory(value) == memory:
+                    raise InputError(
+                        "the model reads a value again that an operation in place has changed: inplace=False."
+                    )
+
+    def memory(self, value: int) -> int:
+        """The value whose memory a value may share: it is a view of it, or was written over it."""
+        while value:
+            made = self.operations[value - 1]
+            if value - 1 not in self.in_place and not (isinstance(made, Affine) and made.roundings is no_rounding):
+                break
+            value = _sources(made)[0]
+        return value
 
     def refused(self, node: fx.Node, what: str) -> InputError:
         known = ", ".join(sorted(kind.__name__ for kind in _LAYERS))
@@ -228,22 +250,27 @@ def _scaled(source: int, scale: Tensor, offset: Tensor | float, offset_size: Ten
 
 
 def _averaged(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> Affine:
-    return _nonnegative(source, module, lambda x: x[0, 0].numel() + 1)
+    """Its entries have one sign, which is negative where ``divisor_override`` is."""
+    return Affine(source, module, lambda x: module(x).abs(), roundings=lambda x: x[0, 0].numel() + 1)
 
 
-def _nonnegative(source: int, linear: Linear, roundings: Callable[[Tensor], int] = lambda x: 0) -> Affine:
-    """A map none of whose entries is negative."""
-    return Affine(source, linear, linear, roundings=roundings)
+def _moving(source: int, linear: Linear) -> Affine:
+    """A map that moves numbers."""
+    return Affine(source, linear, linear)
 
 
 def _rectified(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> ReluLayer:
-    if module.inplace:
-        lowering.overwritten[source] = len(lowering.operations)
+    return _relu_layer(lowering, source, module.inplace)
+
+
+def _relu_layer(lowering: _Lowering, source: int, inplace: bool) -> ReluLayer:
+    if inplace:
+        lowering.in_place.add(len(lowering.operations))
     return ReluLayer(source)
 
 
-def _summands(operation: Operation) -> tuple[int, ...]:
-    return (operation.first, operation.second) if isinstance(operation, Sum) else ()
+def _sources(operation: Operation) -> tuple[int, ...]:
+    return (operation.first, operation.second) if isinstance(operation, Sum) else (operation.source,)
 
 
 def _pooled(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> Maximum:
@@ -260,7 +287,7 @@ def _kept(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> int:
 def _flat(lowering: _Lowering, module: Any, source: int, node: fx.Node) -> Affine:
     if module.start_dim < 1:
         raise lowering.refused(node, "Flatten of the batch")
-    return _nonnegative(source, module)
+    return _moving(source, module)
 
 
 _LAYERS: dict[type[nn.Module], Callable[..., Operation | int]] = {
@@ -284,7 +311,7 @@ def _plus(lowering: _Lowering, node: fx.Node) -> Operation:
     first, second = node.args[:2]
     known = lowering.constant(second)
     if node.target in (operator.iadd, "add_"):
-        lowering.overwritten[lowering.value(first)] = len(lowering.operations)
+        lowering.in_place.add(len(lowering.operations))
     if known is None and lowering.constant(first) is None:
         return Sum(lowering.value(first), lowering.value(second))
     value, known = (first, known) if known is not None else (second, lowering.constant(first))
@@ -315,7 +342,7 @@ def _over(lowering: _Lowering, node: fx.Node) -> Operation:
 
 
 def _relu(lowering: _Lowering, node: fx.Node) -> Operation:
-    return ReluLayer(lowering.value(node.args[0]))
+    return _relu_layer(lowering, lowering.value(node.args[0]), bool(node.kwargs.get("inplace")))
 
 
 def _moved(lowering: _Lowering, node: fx.Node) -> Operation:
@@ -329,7 +356,7 @@ def _moved(lowering: _Lowering, node: fx.Node) -> Operation:
         raise lowering.refused(node, "an index into the batch")
     moved: Any = (lambda x: getattr(x, target)(*rest, **named)) if isinstance(target, str) else target
     source = lowering.value(node.args[0])
-    return _nonnegative(source, moved if isinstance(target, str) else lambda x: moved(x, *rest, **named))
+    return _moving(source, moved if isinstance(target, str) else lambda x: moved(x, *rest, **named))
 
 
 def _unresized(lowering: _Lowering, node: fx.Node) -> Operation:
@@ -340,7 +367,7 @@ def _unresized(lowering: _Lowering, node: fx.Node) -> Operation:
             raise InputError(f"the model resizes its clips to {size[0]} × {size[1]}: bounds need clips of that size.")
         return x
 
-    return _nonnegative(lowering.value(node.args[0]), same)
+    return _moving(lowering.value(node.args[0]), same)
 
 
 def _same(lowering: _Lowering, node: fx.Node) -> int:
