@@ -190,19 +190,21 @@ class AttackedBatch:
             unmoved: ``B`` bool, which clips never had a usable gradient.
         """
         clips = to_given_dtype(self.feasible.clips(free).contiguous(), self.pixels, self.given)
-        shown = clips.float()
-        loss, classes = exact_outcome(self.model, shown, self.labels, goal.loss, self._parts(shown), self.view.exact)
+        perturbed = clips.float()
+        loss, classes = exact_outcome(
+            self.model, perturbed, self.labels, goal.loss, self._parts(perturbed), self.view.exact
+        )
         reached = goal.reached(classes, self.labels)
         silent = int(loss.isnan().sum())
         if silent:
             warnings.warn(
-                f"the model gives NaN for {silent} of {len(shown)} perturbed clips: that is no class, and counts as "
-                "misclassified. Look for a division by 0 or an overflow.",
+                f"the model gives NaN for {silent} of {len(perturbed)} perturbed clips: that is no class, and counts "
+                "as misclassified. Look for a division by 0 or an overflow.",
                 RobustnessWarning,
                 stacklevel=3,
             )
         lacking = unmoved & ~reached
-        warn_of_no_gradient(int(lacking.sum()), len(shown), goal.loss)
+        warn_of_no_gradient(int(lacking.sum()), len(perturbed), goal.loss)
         return AttackResult(
             clips.detach(), reached, loss, classes, forwards + 1, backwards, forwards, no_gradient=lacking
         )

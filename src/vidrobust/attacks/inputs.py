@@ -98,9 +98,9 @@ def check_first_answer(view: View, clips: ClipTensor, labels: Labels) -> None:
         try:
             check_logits(logits, asked, labels)
         except InputError:
-            few = clips[: len(asked)]
+            probe = clips[: len(asked)]
             with torch.no_grad():
-                check_logits(view(few), few, labels)
+                check_logits(view(probe), probe, labels)
 
     view.check_first(check)
 

@@ -148,16 +148,16 @@ class _Builder:
         given = {_FIELDS.get(name, name): node for name, node in call.fields.items()}
         takes = inspect.signature(kind).parameters
         eps = self._eps(given.pop("eps", None), given.get("norm"))
-        made = self._threat(call, takes, eps, given)
+        arguments = self._threat(call, takes, eps, given)
         alpha = None if getattr(kind, "alpha_is_share", False) else given.pop("alpha", None)
-        made |= {"sigma": self._sigma(given.pop("sigma"))} if "sigma" in given and "sigma" in takes else {}
-        made |= {name: self._value(node, eps) for name, node in given.items()}
+        arguments |= {"sigma": self._sigma(given.pop("sigma"))} if "sigma" in given and "sigma" in takes else {}
+        arguments |= {name: self._value(node, eps) for name, node in given.items()}
         if alpha is not None:
-            made["alpha"] = self._alpha(alpha, eps or 0.0, made.get("steps", 1))
-        self._refuse_unknown(call, kind, takes, made, given)
+            arguments["alpha"] = self._alpha(alpha, eps or 0.0, arguments.get("steps", 1))
+        self._refuse_unknown(call, kind, takes, arguments, given)
         for name, node in given.items():
-            made[name] = self._suitable(name, made[name], takes[name].default, node)
-        return self._instance(kind, made, call)
+            arguments[name] = self._suitable(name, arguments[name], takes[name].default, node)
+        return self._instance(kind, arguments, call)
 
     def _eps(self, node: Value | None, norm: Value | None) -> float | None:
         if node is None:
@@ -193,9 +193,9 @@ class _Builder:
         return {"threat": self._instance(Threat, parts, call)}
 
     def _refuse_unknown(
-        self, call: Call, kind: Any, takes: Mapping[str, Any], made: Mapping[str, Any], given: Mapping[str, Value]
+        self, call: Call, kind: Any, takes: Mapping[str, Any], arguments: Mapping[str, Any], given: Mapping[str, Value]
     ) -> None:
-        unknown = [name for name in made if name not in takes or (name == "threat" and name in given)]
+        unknown = [name for name in arguments if name not in takes or (name == "threat" and name in given)]
         if unknown:
             known = ", ".join(name for name in takes if name != "threat")
             made_of = "ε, norm, support, " if "threat" in takes else ""

@@ -105,9 +105,9 @@ class AttackClips(Verb):
         setting: Row = {"model": found.name, "attack": self.attack, "eps": eps, "alpha": alpha, "steps": steps}
         folder = run.job_path("examples")
         folder.mkdir(parents=True, exist_ok=True)
-        shown = right.spread(self.clips)
-        recorded = partial(recorded_frames, found.data, shown)
-        rows = examples(found.model, shown, aimed, folder, setting, recorded)
+        chosen = right.spread(self.clips)
+        recorded = partial(recorded_frames, found.data, chosen)
+        rows = examples(found.model, chosen, aimed, folder, setting, recorded)
         run.append([found.data.row, *rows])
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]

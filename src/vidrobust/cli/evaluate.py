@@ -131,8 +131,8 @@ class Evaluate(Verb):
         rows += [{**row, **about} for row in harmed] + others
         show_corruptions(rows, console)
         if run is not None and wanted:
-            shown = corruption_examples(model, chosen, wanted, run.path / "corruptions")
-            rows += [{**row, "model": name, "seed": found.seed} for row in shown]
+            example_rows = corruption_examples(model, chosen, wanted, run.path / "corruptions")
+            rows += [{**row, "model": name, "seed": found.seed} for row in example_rows]
         if run is not None:
             run.append(rows)
         if self.out is not None:

@@ -183,15 +183,21 @@ def without_paths(text: str) -> str:
 
 
 PROBLEMS: list[tuple[Callable[[dict[str, Any]], bool], str]] = [
-    (lambda told: None in told["libraries"].values(), "a library is missing: pip install vidrobust"),
-    (lambda told: told["decoders"]["pyav"] != "works", "PyAV decodes no video: pip install --force-reinstall av"),
-    (lambda told: not told["cache"]["writable"], "the cache cannot be written: set VIDROBUST_CACHE to another folder"),
-    (lambda told: told["cache"]["free"] < 1e9, "the disk of the cache is nearly full: set VIDROBUST_CACHE to another"),
-    (lambda told: told["disk"]["working folder"] < 1e8, "the disk of this folder is full: work in another"),
+    (lambda report: None in report["libraries"].values(), "a library is missing: pip install vidrobust"),
+    (lambda report: report["decoders"]["pyav"] != "works", "PyAV decodes no video: pip install --force-reinstall av"),
+    (
+        lambda report: not report["cache"]["writable"],
+        "the cache cannot be written: set VIDROBUST_CACHE to another folder",
+    ),
+    (
+        lambda report: report["cache"]["free"] < 1e9,
+        "the disk of the cache is nearly full: set VIDROBUST_CACHE to another",
+    ),
+    (lambda report: report["disk"]["working folder"] < 1e8, "the disk of this folder is full: work in another"),
 ]
 """What keeps vidrobust from working, and what to do."""
 
 
-def problems(told: dict[str, Any]) -> list[str]:
+def problems(report: dict[str, Any]) -> list[str]:
     """The problems of a machine described by :func:`about_machine`."""
-    return [remedy for wrong, remedy in PROBLEMS if wrong(told)]
+    return [remedy for wrong, remedy in PROBLEMS if wrong(report)]

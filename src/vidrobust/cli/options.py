@@ -118,8 +118,8 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
 
     class VerbParser(ArgumentParser):
         def format_help(self, formatter: Any = None) -> str:
-            shown = super().format_help() if formatter is None else super().format_help(formatter)
-            return f"{_types_by_name(shown)}\n{suggestions(kind.NEXT)}"
+            help_text = super().format_help() if formatter is None else super().format_help(formatter)
+            return f"{_types_by_name(help_text)}\n{suggestions(kind.NEXT)}"
 
     set_dumper("yaml", _as_yaml)
     register_type(Levels, _levels_as_written, read_levels, type_check=_is_levels, fail_already_registered=False)

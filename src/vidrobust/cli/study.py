@@ -71,8 +71,8 @@ class Study(Verb):
         begun, fresh = time.monotonic(), not (out / "jobs").exists()
         page = study(config, out, self.where, console, self.hours)
         if fresh and self.hours is None:  # else it is not the whole that was estimated
-            told = against_estimate(estimate, (time.monotonic() - begun) / 60, spent_gradients(Run(out)))
-            console.print(told, highlight=False, soft_wrap=True)
+            comparison = against_estimate(estimate, (time.monotonic() - begun) / 60, spent_gradients(Run(out)))
+            console.print(comparison, highlight=False, soft_wrap=True)
         print(page)
 
     def _whole(self) -> StudyConfig:

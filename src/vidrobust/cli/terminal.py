@@ -66,11 +66,11 @@ def show_corruptions(rows: Sequence[Row], console: Console) -> None:
 
 def show_tables(tables: Sequence[FigureTable], console: Console) -> None:
     """Print the tables of a figure."""
-    for made in tables:
-        shown = Table(*(Column(name, overflow="fold") for name in made.head), title=made.caption)
-        for line in made.lines:
-            shown.add_row(*(cell.text or f"{cell.number} [{cell.interval}]".removesuffix(" []") for cell in line))
-        console.print(shown)
+    for contents in tables:
+        rendered = Table(*(Column(name, overflow="fold") for name in contents.head), title=contents.caption)
+        for line in contents.lines:
+            rendered.add_row(*(cell.text or f"{cell.number} [{cell.interval}]".removesuffix(" []") for cell in line))
+        console.print(rendered)
 
 
 def show_files(files: Sequence[Row], codec: str, console: Console) -> None:

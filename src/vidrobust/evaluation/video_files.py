@@ -147,23 +147,23 @@ def adversarial_files(model: nn.Module, clips: Clips, attack: FileAttack, folder
         file, and ``moved``: of how many it is wrong; ``size``: the largest change of an encoded pixel in 1/255.
     """
     index, device = range(len(clips)), device_of(model)
-    longer, shown, labels = (
+    longer, window, labels = (
         part.to(device) for part in (clips.longer(MARGIN).centre(index), clips.centre(index), clips.labels)
     )
-    plain = attack.search(model, shown, labels).clips
-    made = attack(model, longer, labels, clips.frames, clips.stride)
+    plain = attack.search(model, window, labels).clips
+    adversarial = attack(model, longer, labels, clips.frames, clips.stride)
     moment = slice(MARGIN, longer.shape[2] - MARGIN, clips.stride)
     kept = Coded(attack.codec, attack.crf, 0)(longer)[:, :, moment]
     paths = [
         write_clip(folder, name_of_file(number, clips.videos[number]), frames, attack.codec, attack.crf)
-        for number, frames in enumerate(frames_of(made))
+        for number, frames in enumerate(frames_of(adversarial))
     ]
     answered = judged_files(model, folder, paths, clips)
-    sizes = ((made - longer).abs().flatten(1).amax(1) * 255).round(decimals=3).tolist()
+    sizes = ((adversarial - longer).abs().flatten(1).amax(1) * 255).round(decimals=3).tolist()
     wrong = {
         "clean": ~_wrong(model, kept, labels),
         "unrounded": _wrong(model, plain, labels),
-        "rounded": _wrong(model, made[:, :, moment], labels),
+        "rounded": _wrong(model, adversarial[:, :, moment], labels),
     }
     return [
         {

@@ -52,11 +52,11 @@ def in_chunks(call: Callable[[ClipTensor], Logits], clips: ClipTensor) -> Callab
     graph = call.graph if isinstance(call, InferenceCopy) else call
     if isinstance(call, nn.Module) and (has_hooks(call) or any(part.training for part in call.modules())):
         return None  # hooks shall see the whole clip, and so shall what measures it in training
-    made, parts = _made.setdefault(call, {}), parts_of(graph)
+    known, parts = _made.setdefault(call, {}), parts_of(graph)
     key = (clips.shape[1], *clips.shape[3:], clips.device, clips.dtype)
-    if key not in made or made[key][0] != parts:
-        made[key] = parts, _chunked(call, clips)
-    found = made[key][1]
+    if key not in known or known[key][0] != parts:
+        known[key] = parts, _chunked(call, clips)
+    found = known[key][1]
     return found if found is not None and found.is_worthwhile(clips) else None
 
 
@@ -71,8 +71,8 @@ def _chunked(call: nn.Module | InferenceCopy, clips: ClipTensor) -> Chunked | No
         return None
     if found is None:
         return None
-    made = Chunked(call, graph, *found)
-    return made if made.agrees(clips[:1]) else None
+    chunked = Chunked(call, graph, *found)
+    return chunked if chunked.agrees(clips[:1]) else None
 
 
 class Chunked:
@@ -112,20 +112,20 @@ class Chunked:
         """Are the logits of a few frames, in chunks of few, those of these frames at once? Also measures the memory."""
         call, own = self._call, -(-max(1, self.reach.halo) // self.reach.stride)
         frames = min(clips.shape[2], 2 * own * self.reach.stride + 2 * self.reach.halo + 1)
-        few = clips[:, :, :frames].detach()
+        probe = clips[:, :, :frames].detach()
         undrawn = random_states_kept() if draws(call) else contextlib.nullcontext()
         with undrawn, constant_weights():
-            self._measure(few)
+            self._measure(probe)
             with torch.no_grad():
-                wanted, found = call(few).float(), self._in_chunks(few, own).float()
+                wanted, found = call(probe).float(), self._in_chunks(probe, own).float()
         tolerance = 0.02 if self._dtype in (torch.bfloat16, torch.float16) else 1e-4
         alike = wanted.shape == found.shape and wanted.isfinite().all()
         return bool(alike and (wanted - found).abs().max() <= tolerance * max(1.0, wanted.abs().max().item()))
 
-    def _measure(self, few: ClipTensor) -> None:
-        with self._conditions(few), torch.enable_grad(), saving(storages(self._body)) as handed:
-            features = self._features(few.requires_grad_(True))
-        self._dtype, self._saved = features.dtype, sum(handed) / few.shape[2]
+    def _measure(self, probe: ClipTensor) -> None:
+        with self._conditions(probe), torch.enable_grad(), saving(storages(self._body)) as handed:
+            features = self._features(probe.requires_grad_(True))
+        self._dtype, self._saved = features.dtype, sum(handed) / probe.shape[2]
 
     def _own(self, clips: ClipTensor) -> int:
         """Features of a chunk: as many as there is room for, but no fewer than depend on the frames beside it."""

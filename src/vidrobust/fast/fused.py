@@ -70,13 +70,13 @@ def fuse(graph: fx.GraphModule) -> int:
     Returns:
         How many.
     """
-    made = 0
+    count = 0
     for node in list(graph.graph.nodes):
         found = _before(graph, node) if _is_relu(graph, node) else None
         if found is None:
             continue
         conv, residual, addition = found
-        name = f"fused_{made}"
+        name = f"fused_{count}"
         graph.add_module(name, FusedConv(graph.get_submodule(str(conv.target))))  # type: ignore[arg-type]
         with graph.graph.inserting_before(node):
             inputs = (conv.args[0], *([] if residual is None else [residual]))
@@ -85,9 +85,9 @@ def fuse(graph: fx.GraphModule) -> int:
         for old in (node, addition, conv):
             if old is not None:
                 graph.graph.erase_node(old)
-        made += 1
+        count += 1
     graph.recompile()
-    return made
+    return count
 
 
 def _before(graph: fx.GraphModule, relu: fx.Node) -> tuple[fx.Node, fx.Node | None, fx.Node | None] | None:

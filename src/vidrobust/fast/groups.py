@@ -81,9 +81,9 @@ class MergedConv(nn.Module):
 def merge_groups(graph: nn.Module) -> list[MergedConv]:
     """Replace the convolutions of a model whose groups are few channels wide."""
     found = {name: part for name, part in graph.named_modules() if groups_to_merge(part) > 1}
-    made = []
+    merged = []
     for name, part in found.items():
         assert isinstance(part, nn.Conv3d)
-        made.append(MergedConv(part, groups_to_merge(part)))
-        graph.set_submodule(name, made[-1])
-    return made
+        merged.append(MergedConv(part, groups_to_merge(part)))
+        graph.set_submodule(name, merged[-1])
+    return merged

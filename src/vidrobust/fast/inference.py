@@ -316,12 +316,12 @@ def are_probabilities(logits: Logits) -> bool:
 def current_copy(model: nn.Module, clips: ClipTensor) -> InferenceCopy | None:
     """The model's copy, up to date, or None where it has none."""
     bf16 = has_bf16(clips.device)
-    made = _copies.setdefault(model, {})
-    found = made.get(bf16)
-    if bf16 not in made or (found is not None and not found.is_of(model)):
+    copies = _copies.setdefault(model, {})
+    found = copies.get(bf16)
+    if bf16 not in copies or (found is not None and not found.is_of(model)):
         # Within, a copy draws otherwise than the model, and is refused; what follows draws as if nothing had been.
         with random_states_kept() if draws(model) else contextlib.nullcontext():
-            made[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
+            copies[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
     if found is not None:
         found.refresh(model)
     return found
@@ -343,7 +343,7 @@ def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> Inference
     if are_probabilities(wanted):
         return None  # to be refused, which the rounding of a copy would hide
     ways = (True, False) if bf16 and clips.is_cuda else (False,)
-    return next((made for fused in ways if (made := _copy_like(wanted, model, clips, bf16, fused)) is not None), None)
+    return next((twin for fused in ways if (twin := _copy_like(wanted, model, clips, bf16, fused)) is not None), None)
 
 
 def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, fused: bool) -> InferenceCopy | None:

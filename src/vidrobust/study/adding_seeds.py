@@ -94,5 +94,5 @@ def ending(config: StudyConfig, rows: Sequence[Row], hours: float) -> str:
     left = undecided_by_seeds(config, rows)
     if not left:
         return "every claim that more seeds can decide is decided."
-    told = "; ".join(f"{one.statement} {one.reason}" for one in left)
-    return f"no further seed fits into {hours:g} hours; {counted(len(left), 'claim')} undecided: {told}"
+    reasons = "; ".join(f"{one.statement} {one.reason}" for one in left)
+    return f"no further seed fits into {hours:g} hours; {counted(len(left), 'claim')} undecided: {reasons}"

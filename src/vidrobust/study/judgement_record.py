@@ -138,10 +138,10 @@ def _region(
     for line in plan.stages(region):
         rows = line[0].rows
         clean = opened.clips.centre(torch.tensor(rows))
-        own, shown, names = distance[list(rows)], clean.clone(), [found_by[row] for row in rows]
+        own, adversarial, names = distance[list(rows)], clean.clone(), [found_by[row] for row in rows]
         for job in line:
             row = _row(run, job)
-            recall(run.job_path(job_key(job)), own, shown, names)
+            recall(run.job_path(job_key(job)), own, adversarial, names)
             measured += [Measured(**one) for one in row["measured"]]
             spent += row["gradients"]
             for eps, count in row["standing"].items():
@@ -152,12 +152,12 @@ def _region(
         for row_of_clip, name in zip(rows, names, strict=True):
             found_by[row_of_clip] = name
         fell = ((own > 0) & own.isfinite()).nonzero().flatten().tolist()
-        kept += [(rows[index], clean[index], shown[index]) for index in fell]
+        kept += [(rows[index], clean[index], adversarial[index]) for index in fell]
     file = f"adversarial-{number}.npz"
     shape = tuple(plan.manifest["shape"])
     clean = torch.stack([one for _, one, _ in kept]) if kept else torch.zeros(0, *shape)
-    shown = torch.stack([one for _, _, one in kept]) if kept else torch.zeros(0, *shape)
-    write_adversarial(run.path / file, clean.numpy(), shown.numpy(), [index for index, _, _ in kept])
+    adversarial = torch.stack([one for _, _, one in kept]) if kept else torch.zeros(0, *shape)
+    write_adversarial(run.path / file, clean.numpy(), adversarial.numpy(), [index for index, _, _ in kept])
     threats = [_threat(region, eps, distance, found_by, of) for eps in region.eps]
     for threat in threats:
         threat |= {"standing": dict(standing[f"{threat['eps']:g}"]), "only": _only(broke), "adversarial": file}
@@ -186,8 +186,8 @@ def _only(broke: dict[str, list[int]]) -> dict[str, int]:
 def _attacks(plan: JudgementPlan, region: Region, eps: float) -> dict[str, str]:
     """The attacks with their parameters, as text."""
     threat = threat_from_text(eps, region.norm, region.support)
-    made = plan.ensemble.attacks(threat, 10, eps / 255 / 4)
-    found = {"FMN": repr(plan.ensemble.nearest(threat))} | {name: repr(attack) for name, attack in made.items()}
+    searches = plan.ensemble.attacks(threat, 10, eps / 255 / 4)
+    found = {"FMN": repr(plan.ensemble.nearest(threat))} | {name: repr(attack) for name, attack in searches.items()}
     found["PGD"] = re.sub(r"alpha=[\d.e-]+", "alpha=calibrated", found["PGD"])
     return {name: text[:4000] for name, text in found.items()}
 

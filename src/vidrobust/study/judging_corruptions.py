@@ -64,14 +64,14 @@ def corruption_records(rows: Sequence[Row], manifest: Row) -> list[dict[str, Any
 
 
 def _convention(grid: CorruptionGrid) -> dict[str, Any]:
-    told = scores(grid)
+    summary = scores(grid)
     return {
         "convention": grid.convention,
-        "clean": _counted(told.clean),
-        "mpc": _estimate(told.mpc),
-        "rpc": _estimate(told.rpc),
-        "gamma_absolute": _estimate(told.absolute),
-        "gamma_relative": _estimate(told.relative),
+        "clean": _counted(summary.clean),
+        "mpc": _estimate(summary.mpc),
+        "rpc": _estimate(summary.rpc),
+        "gamma_absolute": _estimate(summary.absolute),
+        "gamma_relative": _estimate(summary.relative),
         "kinds": [
             {
                 "kind": kind,

@@ -102,9 +102,9 @@ class MeasureRobustness(ModelJob):
         if self.kind == "difficulty":
             about["contrast"] = round(sum(self.data.contrast) / 2, 4)
             return [manifest_row(clips), *({**row, **about} for row in rows)]
-        few = clips.spread(BATCH)
-        check = {**masking(model, few, sizes(8.0, 20), 20, self.seed), "model": self.name, "seed": self.seed}
-        return [manifest_row(clips), manifest_row(few), *({**row, **about} for row in rows), check]
+        sample = clips.spread(BATCH)
+        check = {**masking(model, sample, sizes(8.0, 20), 20, self.seed), "model": self.name, "seed": self.seed}
+        return [manifest_row(clips), manifest_row(sample), *({**row, **about} for row in rows), check]
 
 
 @dataclass(frozen=True)
@@ -160,5 +160,5 @@ class MakeExamples(ModelJob):
         alpha = step_size_table(self.sizes)(self.eps, self.steps)
         attack = pgd(self.eps, alpha, self.steps)
         setting = {"model": self.name, "eps": self.eps, "alpha": alpha, "steps": self.steps}
-        shown = right.spread(self.count)
-        return examples(model, shown, attack, place.folder, setting, partial(recorded_frames, data, shown))
+        examined = right.spread(self.count)
+        return examples(model, examined, attack, place.folder, setting, partial(recorded_frames, data, examined))

@@ -238,8 +238,8 @@ class StudyPlan:
 def count_train(data: DataConfig) -> int:
     """Training clips of a data set, without making the embedded one just to count them."""
     if data.name == "motion":
-        made = Motion().train_clips
-        return min(data.train or made, made)
+        rendered = Motion().train_clips
+        return min(data.train or rendered, rendered)
     found = len(open_videos(data).train)
     return min(data.train or found, found)
 

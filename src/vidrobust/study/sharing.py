@@ -120,7 +120,7 @@ def repository(text: str) -> str:
 def _table(weights: Path, about: dict[str, Any], found: str) -> str:
     """What is to be known of the weights before they are fetched."""
     data = about["data"]
-    told = {
+    facts = {
         "format": FORMAT,
         "vidrobust": package_version(),
         "bytes": weights.stat().st_size,
@@ -131,7 +131,7 @@ def _table(weights: Path, about: dict[str, Any], found: str) -> str:
         "frames": data.get("frames"),
         "size": data.get("size"),
     }
-    return dumps(told) + "\n"
+    return dumps(facts) + "\n"
 
 
 def _refuse_unbuildable(described: dict[str, Any]) -> None:

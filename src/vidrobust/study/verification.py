@@ -94,9 +94,9 @@ def _same_pixels(
         if place is None:
             missing.append(clip["video"])
             continue
-        shown = clips.centre([place])[0]
-        if pixel_hash(shown) == clip["sha256"]:
-            same[number] = shown
+        pixels = clips.centre([place])[0]
+        if pixel_hash(pixels) == clip["sha256"]:
+            same[number] = pixels
         else:
             other.append(clip["video"])
     for names, what in ((missing, "are not among the data"), (other, "have other pixels here")):
@@ -111,8 +111,8 @@ def _check_clean(record: dict[str, Any], model: nn.Module, pixels: dict[int, Ten
     numbers, other = list(pixels), 0
     for start in range(0, len(numbers), BATCH):
         some = numbers[start : start + BATCH]
-        shown = torch.stack([pixels[number] for number in some]).to(device_of(model))
-        look = clean_answers(model, shown, torch.tensor([labels[number] for number in some]), Ensemble(noise=1))
+        clean = torch.stack([pixels[number] for number in some]).to(device_of(model))
+        look = clean_answers(model, clean, torch.tensor([labels[number] for number in some]), Ensemble(noise=1))
         other += sum(
             bool(right) != (record["clean"]["right"][number] == "1")
             for number, right in zip(some, look.right.tolist(), strict=True)
@@ -137,10 +137,10 @@ def _check_region(
             continue
         numbers = [int(index[row]) for row in rows]
         clean = torch.stack([pixels[number] for number in numbers])
-        shown = torch.from_numpy(perturbed(clean.numpy(), bits[rows]))
+        adversarial = torch.from_numpy(perturbed(clean.numpy(), bits[rows]))
         labels = torch.tensor([record["clips"]["list"][number]["label"] for number in numbers])
-        inside = torch.tensor(list(_inside(threat, numbers, claimed, clean, shown)))
-        usable = torch.where(shown.isfinite(), shown, 0.0).clamp(0, 1)
+        inside = torch.tensor(list(_inside(threat, numbers, claimed, clean, adversarial)))
+        usable = torch.where(adversarial.isfinite(), adversarial, 0.0).clamp(0, 1)
         wrong = judged.wrong(usable, labels)
         found.checked += len(rows)
         found.held += int((inside & wrong).sum())
@@ -158,11 +158,11 @@ def _check_region(
 
 
 def _inside(
-    threat: dict[str, Any], numbers: Sequence[int], claimed: Sequence[float | None], clean: Tensor, shown: Tensor
+    threat: dict[str, Any], numbers: Sequence[int], claimed: Sequence[float | None], clean: Tensor, adversarial: Tensor
 ) -> Iterator[bool]:
     """Is each perturbed clip of pixels in [0, 1], of the size it is said to have, and within the support?"""
     for row, number in enumerate(numbers):
-        size, clip, other = claimed[number], clean[row : row + 1], shown[row : row + 1]
+        size, clip, other = claimed[number], clean[row : row + 1], adversarial[row : row + 1]
         if size is None or not bool(other.isfinite().all()) or bool((other < 0).any()) or bool((other > 1).any()):
             yield False
             continue

@@ -47,11 +47,11 @@ class IntervalByFrames:
 
     @property
     def movable(self) -> Tensor | None:
-        found = [few.movable for _, few in self._few()]
+        found = [inner.movable for _, inner in self._inner()]
         if all(mask is None for mask in found):
             return None
         whole = torch.ones_like(self.start, dtype=torch.bool)
-        for (part, _), mask in zip(self._few(), found, strict=True):
+        for (part, _), mask in zip(self._inner(), found, strict=True):
             if mask is not None:
                 whole[:, :, part] = mask
         return whole
@@ -62,8 +62,8 @@ class IntervalByFrames:
     def project(self, free: ClipTensor) -> ClipTensor:
         """Clamp every pixel into its interval, which is the nearest point in any norm."""
         found = torch.empty_like(self.start)
-        for part, few in self._few():
-            found[:, :, part] = few.project(free[:, :, part])
+        for part, inner in self._inner():
+            found[:, :, part] = inner.project(free[:, :, part])
         return found
 
     def ascend(self, gradient: ClipTensor, free: ClipTensor | None = None) -> ClipTensor:
@@ -75,29 +75,29 @@ class IntervalByFrames:
     ) -> ClipTensor:
         """Move every pixel by ``alpha`` along the sign of its gradient, then clamp (Madry et al. 2018, section 2.1)."""
         found = torch.empty_like(self.start) if out is None else out
-        for part, few in self._few():
+        for part, inner in self._inner():
             own = alpha[:, :, part] if torch.is_tensor(alpha) and alpha.ndim == 5 and alpha.shape[2] > 1 else alpha
-            few.step(free[:, :, part], gradient[:, :, part], own, out=found[:, :, part])
+            inner.step(free[:, :, part], gradient[:, :, part], own, out=found[:, :, part])
         return found
 
     def random(self, generator: Generator) -> ClipTensor:
         """Every pixel uniform in its interval."""
         share = torch.rand(self.start.shape, generator=generator, dtype=torch.float32).to(self.start.device)
-        for part, few in self._few():
-            share[:, :, part] = few.project(torch.lerp(few.low, few.high, share[:, :, part]))
+        for part, inner in self._inner():
+            share[:, :, part] = inner.project(torch.lerp(inner.low, inner.high, share[:, :, part]))
         return share
 
     def penalty(self, free: ClipTensor) -> Tensor:
         return free.new_zeros(len(free))
 
     def size(self, clips: ClipTensor) -> Tensor:
-        return torch.stack([few.size(clips[:, :, part]) for part, few in self._few()]).amax(0)
+        return torch.stack([inner.size(clips[:, :, part]) for part, inner in self._inner()]).amax(0)
 
     def narrow(self, keep: Tensor) -> IntervalByFrames:
         cut = {name: getattr(self, name)[keep] for name in ("start", "radius")}
         return replace(self, **cut, low=self.low[keep], high=self.high[keep])
 
-    def _few(self) -> Iterator[tuple[slice, Interval]]:
+    def _inner(self) -> Iterator[tuple[slice, Interval]]:
         """Frames, and the intervals of their pixels."""
         batch, channels, frames, *place = self.start.shape
         each = max(1, FEW // max(1, batch * channels * place[0] * place[1]))

@@ -67,8 +67,8 @@ class Linf:
         if clips[:1].numel() > FEW:
             return IntervalByFrames(clips, radius, low, high)
         near, far = torch.empty_like(clips), torch.empty_like(clips)
-        for start in range(0, len(clips), few := max(1, AT_ONCE // max(1, clips[:1].numel()))):
-            part = slice(start, start + few)
+        for start in range(0, len(clips), rows := max(1, AT_ONCE // max(1, clips[:1].numel()))):
+            part = slice(start, start + rows)
             near[part], far[part] = bounds(clips[part], radius[part], low[part], high[part])
         return Interval(clips, near, far)
 

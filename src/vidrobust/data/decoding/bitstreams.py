@@ -112,7 +112,7 @@ def decoded(stream: Bitstream) -> NDArray[np.uint8]:
     context: Any = av.CodecContext.create(DECODERS.get(stream.codec, stream.codec), "r")
     context.extradata, context.thread_count = stream.header or None, 1
     count, height, width = stream.shape
-    shown: dict[int, NDArray[np.uint8]] = {}
+    pictures: dict[int, NDArray[np.uint8]] = {}
     for time, data in [*zip(stream.times, stream.packets, strict=True), (0, None)]:
         if data == b"":
             continue
@@ -123,16 +123,16 @@ def decoded(stream: Bitstream) -> NDArray[np.uint8]:
         with contextlib.suppress(av.error.FFmpegError):
             for frame in context.decode(packet):
                 if frame.pts is not None and (frame.height, frame.width) >= (height, width):
-                    shown[frame.pts] = frame.to_ndarray(format="rgb24")[:height, :width]
-    return np.stack(_held(shown, count, np.full((height, width, 3), GREY, np.uint8)))
+                    pictures[frame.pts] = frame.to_ndarray(format="rgb24")[:height, :width]
+    return np.stack(_held(pictures, count, np.full((height, width, 3), GREY, np.uint8)))
 
 
-def _held(shown: Mapping[int, NDArray[np.uint8]], count: int, nothing: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def _held(pictures: Mapping[int, NDArray[np.uint8]], count: int, nothing: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """A picture at each time: the last one shown by then."""
-    last = shown[min(shown)] if shown else nothing
+    last = pictures[min(pictures)] if pictures else nothing
     found = []
     for time in range(count):
-        last = shown.get(time, last)
+        last = pictures.get(time, last)
         found.append(last)
     return found
 

@@ -242,8 +242,8 @@ def _stored_packets(video: StoredVideo, container: str, stream: int) -> int:
     if "avi" in container.split(","):
         with video.open() as file:
             return count_avi_chunks(file, stream)
-    with opened(video, ignore_editlist="1") as (whole, shown):
-        return sum(packet.size > 0 for packet in whole.demux(shown))
+    with opened(video, ignore_editlist="1") as (whole, video_stream):
+        return sum(packet.size > 0 for packet in whole.demux(video_stream))
 
 
 def check_size(video: StoredVideo) -> None:

@@ -51,8 +51,8 @@ def check_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        shown = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        raise DataError(f"the name of {shown} is no UTF-8. Rename it (convmv does so for whole folders).") from error
+        printed = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise DataError(f"the name of {printed} is no UTF-8. Rename it (convmv does so for whole folders).") from error
     if CONTROL_CHARACTERS.search(str(path)):
         raise DataError(f"the name of {str(path)!r} has control characters. Rename it.")
 

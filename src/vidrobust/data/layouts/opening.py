@@ -58,13 +58,13 @@ def open_folder(
         note = unused_note(folder)
     except OSError as error:
         name = str(error.filename or path)
-        shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
-        raise DataError(f"{shown} cannot be read ({error.strerror}). Check its name and permissions.") from error
+        printed = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+        raise DataError(f"{printed} cannot be read ({error.strerror}). Check its name and permissions.") from error
     except (ValueError, RuntimeError) as error:  # a zero byte; ~user that is not known
         if isinstance(error, InputError):
             raise
-        shown = str(path)[:LONGEST]
-        raise DataError(f"{shown!r} cannot be a path ({error}). Give that of a folder of videos.") from error
+        printed = str(path)[:LONGEST]
+        raise DataError(f"{printed!r} cannot be a path ({error}). Give that of a folder of videos.") from error
     if folder.missing and not allow_missing and folder.layout != kinetics.LAYOUT:
         first, many = folder.missing[0], len(folder.missing)
         others = f" ({many} videos of the lists are missing)" if many > 1 else ""

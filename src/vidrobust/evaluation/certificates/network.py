@@ -128,8 +128,8 @@ class _Lowering:
             if node.op == "placeholder" and not self.values:
                 self.values[node] = 0
             elif node.op in ("call_module", "call_function", "call_method"):
-                made = self.operation(node)
-                self.values[node] = made if isinstance(made, int) else self.added(made)
+                result = self.operation(node)
+                self.values[node] = result if isinstance(result, int) else self.added(result)
         raise InputError("the model returns nothing.")
 
     def added(self, operation: Operation) -> int:

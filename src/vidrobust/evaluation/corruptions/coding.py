@@ -75,9 +75,9 @@ def h265_abr(clips: ClipTensor, divisor: int, draws: ClipDraws) -> ClipTensor:
 def frame_rate(clips: ClipTensor, fps: int, draws: ClipDraws) -> ClipTensor:
     """At so many frames per second instead of 25, by H.265, each frame shown until the next."""
     times = [math.floor(math.floor(time * fps / FPS) * FPS / fps + 0.5) for time in range(clips.shape[2])]
-    shown = sorted(set(times))
-    place = [shown.index(time) for time in times]
-    return _each(clips, lambda number, frames: decoded(encoded(frames[shown], "libx265", {}, fps))[place])
+    distinct = sorted(set(times))
+    place = [distinct.index(time) for time in times]
+    return _each(clips, lambda number, frames: decoded(encoded(frames[distinct], "libx265", {}, fps))[place])
 
 
 def bit_error(clips: ClipTensor, distance: int, draws: ClipDraws) -> ClipTensor:

@@ -90,8 +90,8 @@ def evaluate_corruptions(
     for name, some in groupby(zip(wanted, right, strict=True), key=lambda pair: pair[0].convention):
         rows.append({**_row(name, "none", 0, clean), **about, "group": "", "counted": False})
         for one, found in some:
-            told = {"group": one.about.group, "counted": one.kind not in CONVENTIONS[name].beside}
-            rows.append({**_row(name, one.kind, one.severity, found), **about, **told})
+            membership = {"group": one.about.group, "counted": one.kind not in CONVENTIONS[name].beside}
+            rows.append({**_row(name, one.kind, one.severity, found), **about, **membership})
     return rows
 
 
@@ -121,9 +121,9 @@ def _right(
     silent_ones = torch.zeros(len(clips), dtype=torch.bool)
     with undisturbed(model), torch.no_grad():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            for number, shown in enumerate(_clean_and_corrupted(x, wanted, clip_seeds(clips, part.tolist(), seed))):
-                logits = steady_logits(model, shown)
-                silent_ones[part] |= check_some_logits(logits, shown, y).cpu()
+            for number, corrupted in enumerate(_clean_and_corrupted(x, wanted, clip_seeds(clips, part.tolist(), seed))):
+                logits = steady_logits(model, corrupted)
+                silent_ones[part] |= check_some_logits(logits, corrupted, y).cpu()
                 right[number, part] = (losses.ranks(logits, y) == 0).cpu()
                 progress(len(part))
     warn_of_no_answer(silent_ones)
@@ -160,10 +160,10 @@ def corruption_examples(
     rows = []
     for (convention, kind), several in groupby(listed_corruptions(asked), key=lambda one: (one.convention, one.kind)):
         some = list(several)
-        shown = torch.cat([x, *(one(x, seeds) for one in some)])
+        corrupted = torch.cat([x, *(one(x, seeds) for one in some)])
         file = folder / convention / f"{kind}.webp"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, strip(shown))
+        write_atomic(file, strip(corrupted))
         rows.append(
             {
                 "kind": "corruption_example",
@@ -173,7 +173,7 @@ def corruption_examples(
                 "severities": [0, *(one.severity for one in some)],
                 "video": clips.videos[chosen],
                 "label": label,
-                "answers": _answers(model, shown, clips),
+                "answers": _answers(model, corrupted, clips),
             }
         )
     return rows
@@ -188,28 +188,28 @@ def _first_right(model: nn.Module, clips: Clips) -> int:
     return 0
 
 
-def _answers(model: nn.Module, shown: Tensor, clips: Clips) -> list[list[Any]]:
+def _answers(model: nn.Module, corrupted: Tensor, clips: Clips) -> list[list[Any]]:
     """For each clip the class that the model gives, with its probability."""
     with undisturbed(model), torch.no_grad():
-        best, index = steady_logits(model, shown).softmax(1).nan_to_num(0.0).max(1)
+        best, index = steady_logits(model, corrupted).softmax(1).nan_to_num(0.0).max(1)
     names = getattr(clips, "classes", None)
     pairs = zip(index.tolist(), best.tolist(), strict=True)
     return [[names[number] if names else str(number), round(share, 4)] for number, share in pairs]
 
 
-def strip(shown: Tensor) -> bytes:
+def strip(corrupted: Tensor) -> bytes:
     """Clips ``B 3 T H W`` side by side as one animated WebP, small ones enlarged.
 
     >>> strip(torch.rand(6, 3, 4, 24, 24))[8:12]
     b'WEBP'
     """
-    times = max(1, round(TILE / min(shown.shape[-2:])))
-    shown = F.pad(shown, (0, max(1, min(shown.shape[-2:]) // GAP)), value=0.5)
-    pixels = (shown[:, :, :MOST_FRAMES].clamp(0, 1) * 255).round().byte().permute(2, 3, 0, 4, 1).cpu()
+    times = max(1, round(TILE / min(corrupted.shape[-2:])))
+    corrupted = F.pad(corrupted, (0, max(1, min(corrupted.shape[-2:]) // GAP)), value=0.5)
+    pixels = (corrupted[:, :, :MOST_FRAMES].clamp(0, 1) * 255).round().byte().permute(2, 3, 0, 4, 1).cpu()
     frames = pixels.repeat_interleave(times, 1).repeat_interleave(times, 3).flatten(2, 3).numpy()
     images = [Image.fromarray(frame) for frame in frames]
-    if min(shown.shape[-2:]) > TILE:
-        share = TILE / min(shown.shape[-2:])
+    if min(corrupted.shape[-2:]) > TILE:
+        share = TILE / min(corrupted.shape[-2:])
         size = (round(images[0].width * share), round(images[0].height * share))
         images = [image.resize(size) for image in images]
     file = io.BytesIO()

@@ -112,8 +112,12 @@ def checked(folder: Path) -> Path:
         RunError: they do not.
     """
     weights = folder / WEIGHTS
-    told = about(folder)
-    if not weights.is_file() or weights.stat().st_size != told["bytes"] or hash_of(weights) != told["sha256"]:
+    description = about(folder)
+    if (
+        not weights.is_file()
+        or weights.stat().st_size != description["bytes"]
+        or hash_of(weights) != description["sha256"]
+    ):
         raise RunError(f"{weights} is not the file that {ABOUT} beside it tells of: fetch or push it again.")
     return folder
 
@@ -128,15 +132,15 @@ def about(folder: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST[ABOUT]:
             raise RunError(f"{file} has over {LARGEST[ABOUT]:,} bytes: it is no table of a model.")
-        told = json.loads(file.read_bytes())
+        description = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} is damaged ({_line(error)}). Fetch it again.") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        found = told.get("format") if isinstance(told, dict) else type(told).__name__
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        found = description.get("format") if isinstance(description, dict) else type(description).__name__
         raise RunError(f"{file} is of the format {ascii(found)[:60]}; this version reads {FORMAT!r}.")
-    if not isinstance(told.get("bytes"), int) or not isinstance(told.get("sha256"), str):
+    if not isinstance(description.get("bytes"), int) or not isinstance(description.get("sha256"), str):
         raise RunError(f"{file} is damaged: it does not tell the bytes and the sha256 of {WEIGHTS}.")
-    return told
+    return description
 
 
 def expected_clips(folder: Path) -> tuple[int, int] | None:

@@ -320,8 +320,8 @@ def _gap_alt(eps: float, curves: Sequence[Curve]) -> str:
     said = " ".join(
         f"{curve.model}, {SPLITS[curve.split]}: {100 * curve.points[-1].accuracy:.0f} % at the end." for curve in curves
     )
-    told = f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}"
-    return f"{told}; bars: {bars}. {said}"
+    summary = f"Accuracy by epoch on training and validation clips, {clips} each, under PGD({steps}) at ε={eps:g}"
+    return f"{summary}; bars: {bars}. {said}"
 
 
 def gap_plots(rows: Sequence[Row]) -> list[Plot]:

@@ -259,8 +259,8 @@ def _drawn(rows: Sequence[Row]) -> str:
     counts = sorted({row.get("sources", 0) for row in rows})
     if not counts or counts[0] == 0:
         return "clips"
-    told = f"{counts[0]} sources" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} sources"
-    return told + (f" ({untrusted(counts[0]).lower()})" if counts[0] < FEW else "")
+    count = f"{counts[0]} sources" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} sources"
+    return count + (f" ({untrusted(counts[0]).lower()})" if counts[0] < FEW else "")
 
 
 def step_size_plots(rows: Sequence[Row]) -> list[Plot]:

@@ -35,10 +35,10 @@ def queries(rows: Iterable[Row]) -> go.Figure:
     if not found:
         raise MissingRowsError('no counted queries: `vidrobust evaluate RUN --attack "Square(ε=8)"` adds them.')
     curves = {f"{model}, {attack}": query_curve(some) for (model, attack), some in found.items()}
-    told = " ".join(
+    summary = " ".join(
         f"{name}: {100 * curve[-1].accuracy:.0f} % after {curve[-1].x:g}." for name, curve in curves.items()
     )
-    title, alt = "Success against queries", f"Share of broken clips against queries. {told}"
+    title, alt = "Success against queries", f"Share of broken clips against queries. {summary}"
     figure = new_figure(title, alt, "queries per clip", "broken clips (%)", yaxis_range=[-2, 102])
     for number, ((model, _), (name, curve)) in enumerate(zip(found, curves.items(), strict=True)):
         look = COLOURS[number % len(COLOURS)], SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]

@@ -36,12 +36,12 @@ def _heat_map(grid: CorruptionGrid) -> go.Figure:
     import plotly.graph_objects as go
 
     kinds, severities = grid.kinds[::-1], [0, *grid.severities]
-    told = scores(grid)
-    found = [[grid.at(kind, severity) if severity else told.clean for severity in severities] for kind in kinds]
+    summary = scores(grid)
+    found = [[grid.at(kind, severity) if severity else summary.clean for severity in severities] for kind in kinds]
     worst = min(grid.kinds, key=lambda kind: grid.of_kind(kind).mean())
     alt = (
-        f"{grid.model} under {grid.convention}: {100 * told.clean.value:.0f} % of {told.clean.clips} clean clips "
-        f"right, {100 * told.mpc.value:.0f} % on average under corruption. "
+        f"{grid.model} under {grid.convention}: {100 * summary.clean.value:.0f} % of {summary.clean.clips} clean clips "
+        f"right, {100 * summary.mpc.value:.0f} % on average under corruption. "
         f"Hardest: {_words(worst)}, {100 * grid.of_kind(worst).mean():.0f} %."
     )
     figure = new_figure(f"{grid.model}, {grid.convention}", alt, "severity (0: clean)", "", showlegend=False)
@@ -80,8 +80,8 @@ def corruption_panels(rows: Sequence[Row]) -> list[Panel]:
             "no accuracies under corruptions: `vidrobust evaluate RUN --corruption ucf101-p` adds them."
         )
     models, _ = legible(grid.model for grid in found)
-    shown = [grid for grid in found if grid.model in models]
-    return [Panel(f"corruptions {grid.convention}", _heat_map(grid), grid.convention) for grid in shown]
+    chosen = [grid for grid in found if grid.model in models]
+    return [Panel(f"corruptions {grid.convention}", _heat_map(grid), grid.convention) for grid in chosen]
 
 
 def corruption_tables(rows: Sequence[Row]) -> list[Table]:
@@ -96,15 +96,15 @@ def _summary(own: Sequence[CorruptionGrid], found: Sequence[CorruptionGrid], con
     reference = reference_of(found, convention)
     lines = []
     for grid in own:
-        told = scores(grid, reference)
+        summary = scores(grid, reference)
         cells = [
-            _percent(told.clean),
-            _percent(told.mpc),
-            _percent(told.rpc),
-            _share(told.absolute),
-            _share(told.relative),
+            _percent(summary.clean),
+            _percent(summary.mpc),
+            _percent(summary.rpc),
+            _share(summary.absolute),
+            _share(summary.relative),
         ]
-        lines.append((Cell(grid.model), Cell(str(len(grid.counted or grid.kinds))), *cells, _percent(told.mce)))
+        lines.append((Cell(grid.model), Cell(str(len(grid.counted or grid.kinds))), *cells, _percent(summary.mce)))
     unit = f"mCE (%) against {reference.model}" if reference else "mCE (no reference)"
     caption = (
         f"What {convention} adds up to on {own[0].split} clips, over the kinds that count and the severities measured; "

@@ -56,7 +56,7 @@ def _map(matrix: TransferMatrix) -> Any:
 
 
 def _alt_text(matrix: TransferMatrix) -> str:
-    told = [
+    sentences = [
         f"On {name}: "
         + ", ".join(
             f"{target} {100 * point.accuracy:.0f} %"
@@ -65,7 +65,7 @@ def _alt_text(matrix: TransferMatrix) -> str:
         )
         for name in matrix.surrogates
     ]
-    return f"Accuracy of each target under {matrix.attack} on each surrogate. {'. '.join(told)}."
+    return f"Accuracy of each target under {matrix.attack} on each surrogate. {'. '.join(sentences)}."
 
 
 def transfer_tables(rows: Sequence[Row]) -> list[Table]:

@@ -75,8 +75,8 @@ class Point:
         '60.0 % (50.2 to 69.1 over clips; 100 clips)'
         """
         low, high = self.interval
-        few = "; cannot be trusted" if self.estimate is not None and not self.estimate.trusted else ""
-        bounds = f"{100 * low:.1f} to {100 * high:.1f} over {self.over}{few}"
+        warning = "; cannot be trusted" if self.estimate is not None and not self.estimate.trusted else ""
+        bounds = f"{100 * low:.1f} to {100 * high:.1f} over {self.over}{warning}"
         return f"{100 * self.accuracy:.1f} % ({bounds}; {counted(self.clips, 'clip')})"
 
 
@@ -121,10 +121,10 @@ def _intervals(estimates: Sequence[Estimate | None]) -> str:
             "sources"
         )
     sources, seeds = ({getattr(one, what) for one in found} for what in ("sources", "seeds"))
-    told = f"95 % intervals over {_range(sources, 'source')}"
-    told += f" and {_range(seeds, 'seed')}" if max(seeds) > 1 else ""
-    told += ", those of rows without sources over clips" if len(found) < len(estimates) else ""
-    return told + (f". {untrusted(min(sources))}" if min(sources) < FEW else "")
+    text = f"95 % intervals over {_range(sources, 'source')}"
+    text += f" and {_range(seeds, 'seed')}" if max(seeds) > 1 else ""
+    text += ", those of rows without sources over clips" if len(found) < len(estimates) else ""
+    return text + (f". {untrusted(min(sources))}" if min(sources) < FEW else "")
 
 
 def untrusted(sources: int) -> str:

@@ -61,15 +61,15 @@ def attack_points(rows: Iterable[Row]) -> dict[str, dict[str, Point]]:
         return {}
     stand_in = _nearest({row["eps"] for row in rows if plain(row)} - {0}, others)
     steps = main_steps(rows)
-    shown = [
+    attacked = [
         row for row in rows if row["eps"] == 0 or not plain(row) or (row["steps"] == steps and row["eps"] in stand_in)
     ]
-    labels = _labels(shown)
-    cells = grouped((row | {"": label} for row, label in zip(shown, labels, strict=True)), "model", "")
+    labels = _labels(attacked)
+    cells = grouped((row | {"": label} for row, label in zip(attacked, labels, strict=True)), "model", "")
     attacks = sorted(dict.fromkeys(labels), key=lambda label: label != CLEAN)  # otherwise in the order of the rows
     found = {
         model: {attack: point_of(cells[model, attack]) for attack in attacks if (model, attack) in cells}
-        for model in model_order(row["model"] for row in shown)
+        for model in model_order(row["model"] for row in attacked)
     }
     return {model: points for model, points in found.items() if points.keys() != {CLEAN}}
 

@@ -101,9 +101,9 @@ def _bracket(certified: Sequence[Row], rows: Sequence[Row], several: bool) -> Br
 def _beside(row: Row, certified: Row) -> bool:
     """Was an attack made on the same model, clips and threat?"""
     same = all(row.get(name) == certified[name] for name in ("model", "seed", "split", "clips_of", "clips"))
-    told = attack_setting(row)
-    threat = (told.norm, told.support) == (certified["norm"], certified["support"]) or row["eps"] == 0
-    return same and threat and told.defence == certified["defence"] and "survived" in row and not told.targeted
+    setting = attack_setting(row)
+    threat = (setting.norm, setting.support) == (certified["norm"], certified["support"]) or row["eps"] == 0
+    return same and threat and setting.defence == certified["defence"] and "survived" in row and not setting.targeted
 
 
 def _grid(radius: np.ndarray, hits: Sequence[Row]) -> list[float]:

@@ -158,15 +158,15 @@ def sensitivity_claims(rows: Sequence[Row]) -> list[Claim]:
 
 
 def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: str) -> Claim | Comparison:
-    shown = _published_fall(eps)
+    published_text = _published_fall(eps)
     chosen = [row for row in rows if row.get("clip_loss")]
     steps = max(set.intersection(*(set(row["clip_loss"]) for row in chosen)), key=_number, default="") if chosen else ""
     if not steps.isdigit():
-        return undecided(name, statement, "no per-clip losses: step 3 (sensitivity) is missing", shown)
+        return undecided(name, statement, "no per-clip losses: step 3 (sensitivity) is missing", published_text)
     alphas, losses, of = _clip_losses(chosen, steps)
     if len(alphas) < 3 or losses.shape[1] < 2:
         reason = "fewer than 3 step sizes or 2 clips: step 3 (sensitivity) ended early"
-        return undecided(name, statement, reason, shown)
+        return undecided(name, statement, reason, published_text)
     best = int(losses.mean(axis=1).argmax())
     several = len(set(of.seeds)) > 1
     found = mean(_cross_fitted_fall(losses, of.sources), of.sources, of.seeds if several else None)
@@ -177,7 +177,7 @@ def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: st
         f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f} over {over})"
     )
     tested = Comparison(
-        name, statement, statistic, shown, found, FALLS, 0, losses.shape[1], found.sources if known else 0
+        name, statement, statistic, published_text, found, FALLS, 0, losses.shape[1], found.sources if known else 0
     )
     if best == 0 or best == len(alphas) - 1:
         edge = "smallest" if best == 0 else "largest"
@@ -324,15 +324,17 @@ def gap_claims(rows: Sequence[Row], over: Estimator = fixed) -> list[Claim]:
 
 
 def _gap_claim(rows: Sequence[Row], model: str, name: str, statement: str, over: Estimator) -> Claim | Comparison:
-    shown = _published_gap() if model == published.GAP_MODEL else "none for this model"
+    published_text = _published_gap() if model == published.GAP_MODEL else "none for this model"
     found = gap_growth(rows, model, over)
     if found is None:
-        return undecided(name, statement, "fewer than 3 epochs: step 7 (generalisation gap) ended early", shown)
+        return undecided(
+            name, statement, "fewer than 3 epochs: step 7 (generalisation gap) ended early", published_text
+        )
     each = ", ".join(f"{100 * gap:+.1f} at ε={eps:g}" for eps, gap in found.per_eps)
     statistic = (
         f"gap in the last third of {found.epochs} measured epochs minus the first third, mean over ε: {found}; {each}"
     )
-    return _tested(name, statement, statistic, shown, found, GROWS, (model,))
+    return _tested(name, statement, statistic, published_text, found, GROWS, (model,))
 
 
 def _published_gap() -> str:

@@ -107,11 +107,11 @@ def grids(rows: Iterable[Row]) -> list[CorruptionGrid]:
     """
     found = of_kind(rows, "corruption")
     order = list(dict.fromkeys(row["convention"] for row in found))
-    made = []
+    complete = []
     for convention in order:
         by_model = grouped((row for row in found if row["convention"] == convention), "model")
-        made += [grid for model in model_order(by_model) if (grid := _grid(by_model[model])) is not None]
-    return made
+        complete += [grid for model in model_order(by_model) if (grid := _grid(by_model[model])) is not None]
+    return complete
 
 
 def _grid(rows: Sequence[Row]) -> CorruptionGrid | None:

@@ -144,6 +144,6 @@ def _among(family: int) -> str:
     return f" among {family} claims" if family > 1 else ""
 
 
-def undecided(name: str, statement: str, reason: str, shown: str = "", clips: int = 0) -> Claim:
+def undecided(name: str, statement: str, reason: str, published_text: str = "", clips: int = 0) -> Claim:
     """A claim that cannot be looked at."""
-    return Claim(name, statement, "not measured", None, None, None, 0, clips, "undecided", reason, shown)
+    return Claim(name, statement, "not measured", None, None, None, 0, clips, "undecided", reason, published_text)

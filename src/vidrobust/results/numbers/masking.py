@@ -76,7 +76,7 @@ UNATTACKED = "survived without having been attacked: their gradient was zero or 
 def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
     """Checks of the curves over ε, seed by seed; only what was measured on the same clips is compared."""
     every = [row["steps"] for row in rows if row["eps"] > 0]
-    few, many = min(every, default=0), max(every, default=0)
+    fewest, most = min(every, default=0), max(every, default=0)
     above, rising, regained = [], [], []  # (clips that go against a check, of how many)
     for mine in grouped(rows, "seed", "clips", "clips_of").values():
         clips = mine[0]["clips"]
@@ -87,8 +87,8 @@ def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
             if 0 in curve:
                 above.append((max(0, *(correct - order[0] for correct in order)), clips))
             rising += [(max(0, b - a), clips) for a, b in zip(order, order[1:], strict=False)]
-        for eps in (curves.get(few, {}).keys() & curves.get(many, {}).keys()) - {0} if few < many else ():
-            more, fewer = curves[many][eps], curves[few][eps]
+        for eps in (curves.get(fewest, {}).keys() & curves.get(most, {}).keys()) - {0} if fewest < most else ():
+            more, fewer = curves[most][eps], curves[fewest][eps]
             if same_clips(more, fewer):
                 regained.append((int((survived_clips(more) > survived_clips(fewer)).sum()), clips))
     found = [
@@ -96,7 +96,7 @@ def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
         _count_flag(model, "falling in ε", rising, "more clips right at a larger ε"),
     ]
     if regained:
-        text = f"clips that {few} steps broke survive {many} steps"
+        text = f"clips that {fewest} steps broke survive {most} steps"
         found.append(_count_flag(model, "more steps never help", regained, text))
     return found
 

@@ -81,8 +81,10 @@ def _part(row: Row, kept: Sequence[int]) -> Row:
     """A row of some of its clips alone; what it says of all of them is left out."""
     survived = "".join(row["survived"][place] for place in kept)
     of = tuple(sources(row)[place] for place in kept)
-    told = {name: value for name, value in row.items() if name not in ("clips_of", "no_gradient", "retried", "sources")}
-    return {**told, "survived": survived, "correct": survived.count("1"), "clips": len(kept), CLIP_SOURCES: of}
+    fields = {
+        name: value for name, value in row.items() if name not in ("clips_of", "no_gradient", "retried", "sources")
+    }
+    return {**fields, "survived": survived, "correct": survived.count("1"), "clips": len(kept), CLIP_SOURCES: of}
 
 
 def apart(first: ClipValues, second: ClipValues) -> ClipValues:

@@ -55,11 +55,11 @@ def model_card(
 def _judged(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The evaluation results of a judgement, as the hub's client takes them."""
     on = _data(record["data"]["name"], record["data"]["split"])
-    told = {"clips_sha256": record["clips"]["hash"], "verdict": record["verdict"]}
-    found = [{**on, "metric_name": "accuracy", **_value(record["clean"], told)}]
+    judged = {"clips_sha256": record["clips"]["hash"], "verdict": record["verdict"]}
+    found = [{**on, "metric_name": "accuracy", **_value(record["clean"], judged)}]
     for threat in record["threats"]:
         name = threat_name(threat["norm"], threat["eps"], threat["support"])
-        what = {"norm": threat["norm"], "eps_255": threat["eps"], "support": threat["support"], **told}
+        what = {"norm": threat["norm"], "eps_255": threat["eps"], "support": threat["support"], **judged}
         metric = f"accuracy under {name}, worst case"
         found.append({**on, "metric_name": metric, **_value(threat["worst_case"], what)})
     return found
@@ -105,12 +105,12 @@ def _numbers(judgement: Judgement | None, found: Sequence[Mapping[str, Any]]) ->
         return f"Clean accuracy on {on}: {found[0]['metric_value']:.1%} of {clips} clips.".replace("%", " %")
     shares = [judgement.record["clean"], *(threat["worst_case"] for threat in judgement.record["threats"])]
     lines = [f"| {plain(one['metric_name'])} | {percent(share)} |" for one, share in zip(found, shares, strict=True)]
-    told = (
+    summary = (
         "95 % intervals are clustered by source video; ε is in units of 1/255. The worst case counts a clip as right "
         "only if no attack of the ensemble broke it: a stronger attack can only lower it. `judgement.json` has every "
         "clip, check and attack."
     )
-    return "\n".join([f"On {on}:", "", "| | |", "| --- | --- |", *lines, "", told])
+    return "\n".join([f"On {on}:", "", "| | |", "| --- | --- |", *lines, "", summary])
 
 
 def _use(name: str) -> str:

@@ -52,9 +52,9 @@ def sparkline(
     >>> sparkline([5, 5]), sparkline([]), sparkline([9, 0, 1], width=2)
     ('▁▁', '', '▁█')
     """
-    shown = values if width is None else values[-width:]
-    if not shown:
+    bars = values if width is None else values[-width:]
+    if not bars:
         return ""
-    least = min(shown) if low is None else low
-    span = (max(shown) if high is None else high) - least
-    return "".join(BARS[min(7, max(0, int(8 * (value - least) / span)))] if span > 0 else BARS[0] for value in shown)
+    least = min(bars) if low is None else low
+    span = (max(bars) if high is None else high) - least
+    return "".join(BARS[min(7, max(0, int(8 * (value - least) / span)))] if span > 0 else BARS[0] for value in bars)

@@ -70,10 +70,12 @@ def read_strip(run: Path, name: str, most: int) -> bytes:
 def _strip(row: Row, data: bytes) -> Html:
     severities = ["clean", *(f"severity {level}" for level in row["severities"][1:])]
     kind = row["corruption"].replace("_", " ")
-    told = f"{row['video']}, class {row['label']}, {kind}: from left to right {', '.join(severities)}"
-    image = f'<img class="strip" alt="{text(told)}" src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
+    description = f"{row['video']}, class {row['label']}, {kind}: from left to right {', '.join(severities)}"
+    image = (
+        f'<img class="strip" alt="{text(description)}" src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
+    )
     said = [f"{name} ({100 * share:.0f} %)" for name, share in row["answers"]]
-    return Html(tag("p", told, "soft") + image + _answers(severities, said, f"Answers under {kind}"))
+    return Html(tag("p", description, "soft") + image + _answers(severities, said, f"Answers under {kind}"))
 
 
 def _answers(severities: Sequence[str], said: Sequence[str], caption: str) -> Html:

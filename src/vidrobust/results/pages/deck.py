@@ -93,8 +93,8 @@ def standard_script(rows: Sequence[Row]) -> str:
     >>> standard_script([]).count("{{figure sensitivity")
     2
     """
-    title, shown = "# Sensitivity of PGD parameters\n\nε = {eps:g}", "{{{{figure sensitivity {eps:g}}}}}"
-    one = f"{title}\n\n{shown}\n\nNote:\n{{note}}\n\n---\n\n"
+    title, placeholder = "# Sensitivity of PGD parameters\n\nε = {eps:g}", "{{{{figure sensitivity {eps:g}}}}}"
+    one = f"{title}\n\n{placeholder}\n\nNote:\n{{note}}\n\n---\n\n"
     note = (
         "Left the loss as a surface that turns, right the same from above. The red line is the best α after each step."
     )
@@ -128,10 +128,10 @@ def _figure(content: RunContent, page: Embedded, figures: Sequence[Figure], word
     return _or_missing(lambda: page.figure(figure, content, caption=False) or Html(""))
 
 
-def _or_missing(made: Callable[[], Html]) -> Html:
+def _or_missing(draw: Callable[[], Html]) -> Html:
     """What the run has, or what it lacks."""
     try:
-        return made()
+        return draw()
     except MissingRowsError as error:
         return missing_note(error)
 

@@ -32,8 +32,8 @@ def _convention(one: dict[str, Any]) -> Html:
         "a kind beside does not count in means over kinds"
     )
     head = ("kind", *(f"severity {level}" for level in severities))
-    told = tag("p", f"{'; '.join(_sums(one))}.")
-    return Html(tag("h2", f"Under corruptions: {one['convention']}") + told + html_table(head, lines, caption, "grid"))
+    sums = tag("p", f"{'; '.join(_sums(one))}.")
+    return Html(tag("h2", f"Under corruptions: {one['convention']}") + sums + html_table(head, lines, caption, "grid"))
 
 
 def _cell(cell: dict[str, Any] | None) -> Html:

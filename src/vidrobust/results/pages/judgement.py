@@ -144,8 +144,8 @@ def curve(threat: dict[str, Any], clips: int) -> Html:
     most = max(at for at, _ in points)
     places = [(width * at / most, height * (1 - left / clips)) for at, left in points]
     path = f"M{places[0][0]:.1f},{places[0][1]:.1f}" + "".join(f"L{x:.1f},{y:.1f}" for x, y in places[1:])
-    mark, shown = width * threat["eps"] / most, counted(clips, "clip")
-    caption = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {shown}"
+    mark, clip_count = width * threat["eps"] / most, counted(clips, "clip")
+    caption = f"accuracy against ε, 0 to {most:g}/255: from {points[0][1]} to {points[-1][1]} of {clip_count}"
     return Html(
         f'<figure class="curve"><svg viewBox="-4 -4 {width + 8} {height + 8}" width="{width}" role="img" '
         f'aria-label="{text(caption)}"><path class="axis" d="M0,0V{height}H{width}"/>'

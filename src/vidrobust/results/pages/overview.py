@@ -283,5 +283,5 @@ def single_frame_note(rows: Sequence[Row]) -> Html:
         if low > chance
         else "not above chance: motion is needed"
     )
-    told = f"Single-frame control (sees no motion): {point}; chance is {100 * chance:.1f} %, "
-    return tag("p", f"{told}so it is {verdict}." + ("" if high >= chance else " It is below chance."))
+    sentence = f"Single-frame control (sees no motion): {point}; chance is {100 * chance:.1f} %, "
+    return tag("p", f"{sentence}so it is {verdict}." + ("" if high >= chance else " It is below chance."))

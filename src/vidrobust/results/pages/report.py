@@ -119,18 +119,18 @@ def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embed
 def _body(contents: Sequence[RunContent], page: Embedded, below: Sequence[PagePart]) -> tuple[str, str]:
     """The sections of the page and the links to them; a part that no run was meant to have is left out."""
     first = PagePart("overview", _title(contents), "Overview", lambda one, _: overview(one))
-    made = [(first, _side_by_side(contents, page, first))]
+    sections = [(first, _side_by_side(contents, page, first))]
     if len(contents) > 1:
         what = PagePart("differences", "What differs", "Differences", lambda one, _: Html(""))
-        made.append((what, _differences(contents)))
-    made += [(part, _side_by_side(contents, page, part)) for part in below]
+        sections.append((what, _differences(contents)))
+    sections += [(part, _side_by_side(contents, page, part)) for part in below]
     body = "\n".join(
         f'<section id="{part.key}">\n<h{n}>{text(part.title)}</h{n}>\n{html}\n</section>'
-        for part, html in made
+        for part, html in sections
         if html is not None
         for n in [1 if part is first else 2]
     )
-    links = (f'<li><a href="#{part.key}">{text(part.short)}</a></li>' for part, html in made if html is not None)
+    links = (f'<li><a href="#{part.key}">{text(part.short)}</a></li>' for part, html in sections if html is not None)
     return body, "".join(links)
 
 
@@ -153,12 +153,12 @@ def _side_by_side(contents: Sequence[RunContent], page: Embedded, part: PagePart
             lacking.append("Not in this run." if part.optional else str(error))
     if all(html is None for html in found) and (part.optional or all(one.run.kind != "study" for one in contents)):
         return None
-    shown = [missing_note(words) if html is None else html for html, words in zip(found, lacking, strict=True)]
-    if len(shown) == 1:
-        return shown[0]
+    panels = [missing_note(words) if html is None else html for html, words in zip(found, lacking, strict=True)]
+    if len(panels) == 1:
+        return panels[0]
     columns = (
         f'<div class="run"><h3 class="run-name">{text(one.label)}</h3>{html}</div>'
-        for one, html in zip(contents, shown, strict=True)
+        for one, html in zip(contents, panels, strict=True)
     )
     return Html(f'<div class="runs">{"".join(columns)}</div>')
 

@@ -144,14 +144,14 @@ def _tables(content: RunContent, console: SafeConsole, figures: Sequence[Figure]
     for figure in figures:
         tables = [] if figure.series(content.rows) else figure.tables(content.rows)
         for numbers in tables[:1]:
-            shown = _columns(numbers)
+            columns = _columns(numbers)
             counts = {(cell.clips, cell.of) for line in numbers.lines for cell in line if cell.clips is not None}
             each = "; of {} {} each".format(*next(iter(counts))) if len(counts) == 1 else ""
-            table = _table(console, *(numbers.head[n] for n in shown), *(["Curve"] if numbers.stop else []))
+            table = _table(console, *(numbers.head[n] for n in columns), *(["Curve"] if numbers.stop else []))
             for line in numbers.lines[:_LINES]:
                 values = [cell.value for cell in line if cell.value is not None]
                 bars = [sparkline(values, 0, 100, 48)] if numbers.stop else []
-                table.add_row(*(_cell(line[n], not each) for n in shown), *bars)
+                table.add_row(*(_cell(line[n], not each) for n in columns), *bars)
             left = len(numbers.lines) - _LINES
             more = f" ({left} further lines on the page)" if left > 0 else ""
             yield numbers.caption.removesuffix(". Bold: the best defence.") + each + more, table

@@ -44,13 +44,13 @@ def tables(
     if fmt not in TABLE_FORMATS:
         raise InputError(f"there is no table format {fmt!r}. Choose one of: {', '.join(TABLE_FORMATS)}.")
     opened = Run.open(run)
-    made = run_tables(opened, FIGURES if figures is None else figures)
-    if not made:
+    filled = run_tables(opened, FIGURES if figures is None else figures)
+    if not filled:
         raise RunError(f"{opened.path} has no rows to tabulate yet. Go on with the command that wrote it.")
     folder = Path(out) if out is not None else opened.path / "tables"
     write = {"latex": latex, "csv": comma_separated, "markdown": markdown}[fmt]
-    paths = [folder / f"{table.name}{TABLE_FORMATS[fmt]}" for table in made]
-    for path, table in zip(paths, made, strict=True):
+    paths = [folder / f"{table.name}{TABLE_FORMATS[fmt]}" for table in filled]
+    for path, table in zip(paths, filled, strict=True):
         write_atomic(path, write(table).encode())
     return paths
 
@@ -58,11 +58,11 @@ def tables(
 def run_tables(run: Run, figures: Sequence[Figure]) -> list[Table]:
     """The tables that a run has rows for: of each figure, then claims and costs."""
     content = RunContent(run)
-    made = [table for figure in figures for table in figure.tables(content.rows)]
+    filled = [table for figure in figures for table in figure.tables(content.rows)]
     if run.kind == "study":
-        made.append(_claims(content.claims))
-    made.append(_costs(run))
-    return [table for table in made if table.lines]
+        filled.append(_claims(content.claims))
+    filled.append(_costs(run))
+    return [table for table in filled if table.lines]
 
 
 def _claims(judged: Sequence[Claim]) -> Table:

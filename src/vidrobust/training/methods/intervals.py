@@ -90,8 +90,8 @@ def batch_statistics(model: nn.Module) -> Iterator[dict[nn.Module, tuple[Tensor,
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        shown = inputs[0].float()
-        seen[module] = (shown.mean((0, 2, 3, 4)), shown.var((0, 2, 3, 4), correction=0))
+        features = inputs[0].float()
+        seen[module] = (features.mean((0, 2, 3, 4)), features.var((0, 2, 3, 4), correction=0))
 
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm3d) and part.training]
     handles = [norm.register_forward_pre_hook(see) for norm in norms]

@@ -39,10 +39,10 @@ class Noisy(OneModel):
 
     def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
         """One loss."""
-        shown = noisy(batch.clips, self.number("σ"), batch.seeds)
+        noised = noisy(batch.clips, self.number("σ"), batch.seeds)
 
         def outcome() -> Outcome:
-            logits = learner.logits(shown)
+            logits = learner.logits(noised)
             return Outcome(smoothed(logits, batch.labels, self.number("smooth")).mean(), logits)
 
         yield Objective(outcome)
@@ -74,11 +74,11 @@ class Denoising(Purifying):
 
     def objectives(self, learner: Learner, batch: Batch) -> Iterator[Objective]:
         """One loss."""
-        model, shown = learner.model, noisy(batch.clips, self.number("σ"), batch.seeds)
+        model, noised = learner.model, noisy(batch.clips, self.number("σ"), batch.seeds)
         assert isinstance(model, Purified)
 
         def outcome() -> Outcome:
-            clean = learner.run(model.purifier, shown)
+            clean = learner.run(model.purifier, noised)
             logits = learner.logits(clean, model.classifier)
             distance = F.mse_loss(clean, batch.clips)
             return Outcome(distance + F.cross_entropy(logits, batch.labels), logits)
