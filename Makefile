@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: study page test test-long test-ecosystem test-wheel test-peers clean
+.PHONY: study page test test-long test-ecosystem test-wheel test-wheel-lowest test-peers clean
 
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
@@ -25,14 +25,16 @@ test: .venv/installed-dev
 
 test-long: .venv/installed-dev tests/tools/node_modules
 	scripts/check long
-	PYTHON=$(PYTHON) scripts/test-ecosystem
-	PYTHON=$(PYTHON) scripts/test-wheel lowest
+	$(MAKE) --jobs=2 --output-sync=target test-ecosystem test-wheel-lowest
 
 test-ecosystem:
 	PYTHON=$(PYTHON) scripts/test-ecosystem
 
 test-wheel:
 	PYTHON=$(PYTHON) scripts/test-wheel
+
+test-wheel-lowest:
+	PYTHON=$(PYTHON) scripts/test-wheel lowest
 
 test-peers:
 	PYTHON=$(PYTHON) scripts/test-peers

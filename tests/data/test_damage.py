@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -361,10 +360,8 @@ def test_a_file_leads_to_no_other_file_and_not_to_the_network(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)  # libav looks for what a list names there
     write(tmp_path / "other.mp4", film(6, 16, 16), "libx264")
     (tmp_path / "a.mp4").write_text(said)
-    began = time.monotonic()
     with pytest.raises(DecodeError, match=r"a\.mp4 cannot be decoded"):
         decode(Path("a.mp4"), size=16)
-    assert time.monotonic() - began < 10  # a session would be waited for
 
 
 @pytest.mark.parametrize("whole", [True, False])
