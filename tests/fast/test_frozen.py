@@ -62,6 +62,22 @@ def test_a_frozen_convolution_is_the_convolution_and_its_gradient(
     assert torch.allclose(gradient, reference, atol=1e-4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(convolutions())
+def test_in_bfloat16_the_gradient_is_that_of_pytorch_bit_for_bit(
+    drawn: tuple[nn.Conv3d, Tensor, Tensor | None],
+) -> None:
+    conv, inputs, _ = drawn
+    leaf = inputs.detach().bfloat16().requires_grad_(True)
+    weight = conv.weight.bfloat16().contiguous(memory_format=torch.channels_last_3d)
+    window = frozen.ConvWindow(conv.stride, conv.padding, conv.dilation, conv.groups)
+    output = nn.functional.conv3d(leaf, weight, None, *window)
+    weights = torch.randn(output.shape).bfloat16()
+    (reference,) = torch.autograd.grad(output, leaf, weights)
+    with torch.no_grad():
+        assert frozen.gradient_of_input(leaf.shape, weight, weights, window).equal(reference)
+
+
 @pytest.mark.parametrize("width", [2, 64])  # more features than weights, and more weights than features
 def test_it_keeps_nothing_of_its_input(width: int) -> None:
     module = FrozenConv(nn.Conv3d(width, width, 3, padding=1).requires_grad_(False), torch.rand(width))
