@@ -81,7 +81,8 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
 
 
 @pytest.mark.parametrize(("text", "said"), [(BOMB, "more than"), ("[" * 10_000, "no configuration"), ("3", "no table"),
-                                            ("a: [", "no configuration"), ("fit: 3", "table of options")])  # fmt: skip
+                                            ("a: [", "no configuration"), ("fit: 3", "table of options"),
+                                            ("seed: 1\nseed: 2", "line 2: the key 'seed' is given twice")])  # fmt: skip
 def test_what_is_no_configuration_is_told(text: str, said: str, tmp_path: Path, vidrobust: Command) -> None:
     (tmp_path / "c.yaml").write_text(text)
     code, _, err = vidrobust("train", "--config", tmp_path / "c.yaml", "--out", tmp_path / "run")

@@ -330,6 +330,21 @@ def test_a_leak_by_content_is_found_and_makes_the_data_unusable(tmp_path) -> Non
         load(DataConfig(str(tmp_path), size=16, frames=4))
 
 
+def test_one_file_under_two_classes_of_a_split_is_noted(tmp_path) -> None:
+    for split, seeds in (("train", range(4)), ("val", (5,)), ("test", (6, 7))):
+        for title in ("cat", "dog"):
+            for seed in seeds:
+                write(tmp_path / split / title / f"{seed}.avi", film(6, 16, 16, seed=seed + 100 * (title == "dog")))
+    (tmp_path / "train/cat/twin.avi").write_bytes((tmp_path / "train/cat/0.avi").read_bytes())
+    report = check_data(tmp_path)
+    assert not any("hold the same file" in note for note in report["notes"])  # doubled, but under one class
+    (tmp_path / "train/dog/other-name.avi").write_bytes((tmp_path / "train/cat/2.avi").read_bytes())
+    report = check_data(tmp_path)
+    assert report["usable"] and report["leaks"] == []
+    (note,) = (note for note in report["notes"] if "hold the same file" in note)
+    assert "2.avi (cat)" in note and "other-name.avi (dog)" in note and "train" in note
+
+
 def test_a_report_says_what_is_there(tmp_path) -> None:
     for title, height in (("cat", 16), ("dog", 32)):
         for seed in range(5):

@@ -78,12 +78,17 @@ def test_what_fits_or_cannot_be_cut_runs_as_a_whole(monkeypatch: pytest.MonkeyPa
     assert in_chunks(network(), clips) is None
 
 
-def test_a_graph_that_does_not_answer_as_its_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_a_graph_that_does_not_answer_as_its_model_is_refused(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     shifted = chunks.averaged_features
     monkeypatch.setattr(
         chunks, "averaged_features", lambda graph: (shifted(graph)[0], shifted(graph)[1]._replace(before=0))
     )
-    assert in_chunks(network(), torch.rand(1, 3, 160, 8, 8)) is None
+    model = network()
+    with torch.no_grad():
+        for parameter in model.fc.parameters():
+            parameter.mul_(scale)
+    assert in_chunks(model, torch.rand(1, 3, 160, 8, 8)) is None
 
 
 def test_chunks_follow_a_model_that_changes() -> None:

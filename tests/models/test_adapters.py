@@ -135,6 +135,17 @@ class Branches(nn.Module):
         return self.one(x) + self.two(x.detach())
 
 
+class Scaled(nn.Module):
+    """Logits of another scale."""
+
+    def __init__(self, model: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.model, self.factor = model, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.model(x)
+
+
 HALF_DETACHED = Before(lambda x: torch.cat([x[:, :, :4], x[:, :, 4:].detach()], 2))
 
 
@@ -149,6 +160,10 @@ HALF_DETACHED = Before(lambda x: torch.cat([x[:, :, :4], x[:, :, 4:].detach()], 
         ("scale", adapt(network(), mean=[0.45] * 3, std=[0.225] * 3, scale=255)),
         ("probabilities", adapt(nn.Sequential(network(), nn.Softmax(1)))),
         ("probabilities", adapt(nn.Sequential(network(), nn.Sigmoid()))),
+        ("gradient mode", Before(lambda x: x.flip(2) if x.requires_grad else x)),
+        ("gradient mode", adapt(Before(lambda x: x * (1 + torch.is_grad_enabled())))),
+        ("random", Scaled(Before(lambda x: x + torch.randn_like(x)), 1e-6)),
+        ("batch", Scaled(Before(lambda x: x + x.mean(0)), 1e-6)),
         ("dead gradient", Before(lambda x: x.detach())),
         ("dead gradient", Before(lambda x: (x * 255).round() / 255)),
         ("dead gradient", Before(lambda x: (x * 255).byte().float() / 255)),

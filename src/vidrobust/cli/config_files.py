@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 
 from vidrobust.errors import InputError, UsageError
+from vidrobust.runs.once import EachKeyOnce
 
 FORBIDDEN = {"class_path", "init_args", "dict_kwargs", "config", "__path__"}
 """Keys by which a file would name a class, or another file."""
@@ -64,7 +65,7 @@ def _text(option: str, path: Path) -> str:
 def _loaded(where: str, text: str) -> Mapping[Any, Any]:
     """The table that a text holds."""
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, EachKeyOnce)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{where} is no configuration in YAML ({line}).") from error

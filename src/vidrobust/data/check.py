@@ -55,8 +55,10 @@ def check_data(
     videos = [video for name in SPLITS for video in folder.split(name)]
     found = surveyed(folder.root, videos, damaged=damaged, workers=workers, progress=progress)
     report = {"path": str(path), **_about(folder), **_measured(found), **_outcomes(videos, found)}
-    leaks = [leak_text(folder, *pair) for pair in same_contents(folder)]
+    alike = [(pair[0] == pair[2], leak_text(folder, *pair)) for pair in same_contents(folder, classes=True)]
+    leaks = [words for within, words in alike if not within]
     report |= {"leaks": leaks, "errors": leaks + _unusable(folder, videos, found, skip_bad)}
+    report["notes"] = [*folder.notes, *(words for within, words in alike if within)]
     return {"usable": not report["errors"], **report}
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from vidrobust.data.layouts.text import read_text
 from vidrobust.data.videos import CONTROL_CHARACTERS, SPLITS, VideoFolder
 from vidrobust.errors import DataError
+from vidrobust.runs.once import each_once
 
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})", re.ASCII)
 
@@ -92,7 +93,7 @@ def _from_lines(text: str) -> list[Pair]:
 
 def _from_json(file: Path, text: str) -> list[Pair]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is no JSON ({error}). Correct it.") from error
     if isinstance(found, list) and all(isinstance(name, str) for name in found):

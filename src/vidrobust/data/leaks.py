@@ -17,11 +17,19 @@ from vidrobust.runs.keys import content_key
 FORMAT = 2
 
 
-def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]]:
+def same_contents(folder: VideoFolder, classes: bool = False) -> Iterator[tuple[str, Video, str, Video]]:
     """Pairs of videos of different splits with the same bytes (of frames: the same images), with their splits.
 
     Only files of the same length are read, and of those only where they lie in different splits.
+
+    Args:
+        folder: the data set.
+        classes: also pairs of different classes within a split.
     """
+
+    def side(split: str, video: Video) -> tuple[str, int]:
+        return split, video.label if classes else 0
+
     sized: dict[int, list[tuple[str, Video]]] = defaultdict(list)
     for split in SPLITS:
         for video in folder.split(split):
@@ -30,7 +38,7 @@ def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]
             except (OSError, DecodeError):  # decoding says what is wrong with it
                 continue
     for length, alike in sized.items():
-        if length == 0 or len({split for split, _ in alike}) < 2:
+        if length == 0 or len({side(*one) for one in alike}) < 2:
             continue
         seen: dict[str, tuple[str, Video]] = {}
         for split, video in alike:
@@ -39,7 +47,7 @@ def same_contents(folder: VideoFolder) -> Iterator[tuple[str, Video, str, Video]
             except (OSError, DecodeError):
                 continue
             other, first = seen.setdefault(digest, (split, video))
-            if other != split:
+            if side(other, first) != side(split, video):
                 yield other, first, split, video
 
 
@@ -66,6 +74,11 @@ def check_contents(folder: VideoFolder) -> None:
 
 def leak_text(folder: VideoFolder, other: str, first: Video, split: str, video: Video) -> str:
     """The words for two videos with the same content."""
+    if other == split:
+        return (
+            f"{folder.root}: {first.path} ({folder.classes[first.label]}) and {video.path} "
+            f"({folder.classes[video.label]}) of {split} hold the same file: one of the two classes is wrong."
+        )
     return (
         f"{folder.root}: {other} ({first.path}) and {split} ({video.path}) hold the same file. Delete one of them, so "
         "that no clip is on both sides."

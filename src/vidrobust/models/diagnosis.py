@@ -34,8 +34,8 @@ class Finding:
     """Something that is wrong, or that one should know.
 
     Attributes:
-        name: ``layout``, ``double normalisation``, ``scale``, ``probabilities``, ``dead gradient``, ``wrong gradient``,
-            ``black box``, ``not finite``, ``random``, ``batch`` or ``output``.
+        name: ``layout``, ``double normalisation``, ``scale``, ``probabilities``, ``gradient mode``, ``dead gradient``,
+            ``wrong gradient``, ``black box``, ``not finite``, ``random``, ``batch``, ``fails`` or ``output``.
         message: what was seen, and what to do.
         error: are numbers measured with this model wrong?
     """
@@ -185,15 +185,19 @@ def _answers(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
         found.append(Finding("probabilities", message))
     with torch.no_grad():
         again, alone = model(clips), model(clips[:1])
-    near = 1e-3 * max(1.0, float(logits.abs().max()))
-    if float((again - logits).abs().max()) > near:
+    if _differ(again, logits):
         message = "the same clips get other logits each time: attack it through EOT, which averages over its draws."
         return [*found, Finding("random", message, error=False)]
-    if float((alone - logits[:1]).abs().max()) > near:
+    if _differ(alone, logits[:1]):
         found.append(
             Finding("batch", "a clip's logits depend on the other clips of its batch (statistics of the batch?).")
         )
     return found
+
+
+def _differ(found: Tensor, logits: Tensor) -> bool:
+    """Do logits differ by more than rounding would make them, whatever their scale?"""
+    return float((found - logits).abs().max()) > 1e-3 * float(logits.abs().max())
 
 
 def _in_unit(logits: Tensor) -> bool:
@@ -277,16 +281,19 @@ def _first_input(model: nn.Module, clips: Tensor) -> Tensor | None:
 
 
 def _gradients(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
-    """No gradient, a dead one, or one that is not the slope of the logits."""
+    """Other logits where a gradient is asked for; none, a dead one, or one that is not the slope of the logits."""
     labels = logits.argmax(1)
 
-    def loss(at: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(model(at).float(), labels, reduction="sum")
+    def loss(logits: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
 
     point = clips.clone().requires_grad_(True)
     try:
         with torch.enable_grad():
-            value = loss(point)
+            found = model(point)
+            if _differ(found.detach(), logits):
+                return [Finding("gradient mode", GRADIENT_MODE)]
+            value = loss(found)
             if not value.requires_grad:
                 return [_black_box(model)]
             (gradient,) = torch.autograd.grad(value, point, allow_unused=True)
@@ -302,7 +309,7 @@ def _gradients(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]
         return [Finding("dead gradient", message)]
     error = 1.0
     for step in (1e-2, 3e-3, 3e-2, SHORTEST):  # too long a step meets curvature, too short a one rounding
-        error = min(error, _disagreement(loss, clips, gradient, step))
+        error = min(error, _disagreement(lambda at: loss(model(at)), clips, gradient, step))
         if error <= DISAGREEMENT:
             break
     else:
@@ -322,8 +329,13 @@ def _unnoticed(model: nn.Module, clips: Tensor, gradient: Tensor, logits: Tensor
     changed = clips.clone()
     changed[:, :, silent] = 0
     with torch.no_grad():
-        return float((model(changed) - logits).abs().max()) > 1e-3 * max(1.0, float(logits.abs().max()))
+        return _differ(model(changed), logits)
 
+
+GRADIENT_MODE = (
+    "clips get other logits where a gradient is asked for: attacks do not see the model that answers. Take out what "
+    "asks whether gradients are on (requires_grad, is_grad_enabled)."
+)
 
 SHORTEST = 1e-3
 """The shortest step of which the slope is looked at; a change that is lost in rounding there proves nothing."""

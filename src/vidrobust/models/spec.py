@@ -22,6 +22,7 @@ from vidrobust.errors import InputError
 from vidrobust.models.pixels import PIXEL_OPTIONS, Pixels
 from vidrobust.models.pixels import pixels as as_pixels
 from vidrobust.models.shapes import ARCHITECTURES
+from vidrobust.runs.once import EachKeyOnce
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +102,7 @@ def _options(text: str) -> tuple[str, dict[str, Any]]:
     if not bracket or not inside.endswith(")") or "=" not in inside:
         return text, {}
     try:
-        found = yaml.safe_load("{" + inside[:-1].replace("=", ": ") + "}")
+        found = yaml.load("{" + inside[:-1].replace("=", ": ") + "}", EachKeyOnce)
     except yaml.YAMLError as error:
         raise InputError(f"the options of the model {text!r} cannot be read: {str(error).splitlines()[0]}.") from error
     return bare, {str(name): tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from vidrobust.data.layouts.files import SUFFIXES
 from vidrobust.data.layouts.text import read_text
 from vidrobust.errors import DataError
+from vidrobust.runs.once import each_once
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 """How lists call the splits."""
@@ -235,7 +236,7 @@ def json_rows(file: Path) -> Iterator[tuple[str, Cells]]:
 
 def _parsed(where: str, text: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: this is no JSON object on one line ({error}).") from error
 

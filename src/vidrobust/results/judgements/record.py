@@ -21,6 +21,7 @@ from vidrobust.results.numbers.rules import RULES, Measured
 from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
 from vidrobust.runs.arrays import DAMAGE, read_array
 from vidrobust.runs.files import refuse_irregular, write_atomic
+from vidrobust.runs.once import each_once
 
 NAME = "judgement.json"
 
@@ -113,7 +114,7 @@ def read_judgement(path: str | Path) -> Judgement:
     try:
         if file.stat().st_size > LARGEST:
             raise RunError(f"{file} has {file.stat().st_size} bytes, over {LARGEST}: no judgement is so large.")
-        record = json.loads(file.read_bytes(), parse_constant=_no_number)
+        record = json.loads(file.read_bytes(), parse_constant=_no_number, object_pairs_hook=each_once)
     except FileNotFoundError as error:
         raise RunError(f"{file} does not exist. Give the folder that `vidrobust judge --out` wrote.") from error
     except OSError as error:
