@@ -26,7 +26,8 @@ def test_it_writes_rows_of_both_sides_and_a_page(vidrobust: Command, small_motio
     ]  # fmt: skip
     assert {row["clips_of"] for row in rows} == {row["clips_of"] for row in run.rows("manifest")}
     assert rows[1]["model"] == "r3d-small behind Smoothing(σ=64)" and rows[1]["draws"] >= 3 * 10
-    assert {row["eps"] for row in run.rows("robustness") if row["defence"]} == {0, 64, 128, 256}
+    assert {row["eps"] for row in run.rows("robustness") if row["norm"] == "L2"} == {64, 128, 256}
+    assert {row["eps"] for row in run.rows("robustness") if row["norm"] == "L0"} == {1, 2, 4}
     assert {row["eps"] for row in run.rows("robustness") if not row["defence"]} == {0, 0.5}
     assert "Certified and attacked accuracy" in (out / "report.html").read_text()
 

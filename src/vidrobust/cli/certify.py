@@ -10,10 +10,12 @@ from vidrobust.cli.model_under_test import ModelUnderTest
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, option, run
 from vidrobust.cli.terminal import show_certificates
+from vidrobust.errors import VidrobustError
 from vidrobust.evaluation.certificates.rows import rows_of
 from vidrobust.evaluation.certificates.text import certificate_from_text
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.models.fingerprint import fingerprint
+from vidrobust.results.numbers.certificates import contradictions
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
 from vidrobust.study.config import check_count
@@ -54,7 +56,11 @@ class Certify(Verb):
         check_count("--clips", self.clips, 0)
 
     def run(self, console: Console) -> None:
-        """Certify, and print what holds."""
+        """Certify, and print what holds.
+
+        Raises:
+            VidrobustError: an attack broke a clip that is certified; rows and page are written all the same.
+        """
         certificates = [certificate_from_text(text) for text in self.certificate]
         if self.out is not None:
             check_writable(self.out)
@@ -65,13 +71,16 @@ class Certify(Verb):
             measured = rows_of(found.model, chosen, certificates, attack=not self.unattacked, progress=display.add)
         about = {"seed": found.seed, "split": self.subject.split, "weights": fingerprint(found.model)}
         rows = [{**row, "model": behind(found.name, row["defence"]), **about} for row in measured]
-        show_certificates(rows, console)
+        listed = [*manifest_rows(rows), *rows]
+        show_certificates(listed, console)
         if run is not None:
-            run.append([*manifest_rows(rows), *rows])
+            run.append(listed)
         if self.out is not None:
             from vidrobust.results.pages.report import report
 
             print(report([self.out]))
+        if wrong := contradictions(listed):
+            raise VidrobustError("\n".join(wrong))
 
     def _started(self, out: Path, found: Trained) -> Run:
         asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}

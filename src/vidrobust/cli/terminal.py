@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Column, Table
 
+from vidrobust.results.figures.certificates import certificate_tables
 from vidrobust.results.figures.severity import corruption_tables
 from vidrobust.results.numbers.accuracy import TOPS, Point, clean_point, intervals_of, pooled
 from vidrobust.results.numbers.selection import of_kind
@@ -48,15 +49,17 @@ def show_robustness(name: str, rows: Sequence[Row], console: Console) -> None:
 
 
 def show_certificates(rows: Sequence[Row], console: Console) -> None:
-    """Print how many clips each certificate holds for, and how far."""
+    """Print how many clips each certificate holds for, how far, and what attacks leave at each ε."""
     table = Table("certificate", "certified [95 %]", "right", "abstained", "mean radius", "draws")
-    for row in (row for row in rows if row["kind"] == "certificate"):
+    for row in of_kind(rows, "certificate"):
         held = "".join("1" if size > 0 else "0" for size in row["radius"])
         share = pooled(0.0, [{**row, "correct": held.count("1"), "survived": held}])
         mean = f"{sum(row['radius']) / row['clips']:.3g} ({row['unit']}, {row['norm']})"
         counts = (str(row[name]) for name in ("correct", "abstained"))
         table.add_row(row["certificate"], rate(share), *counts, mean, str(row["draws"]))
     console.print(table)
+    if of_kind(rows, "robustness"):
+        show_tables(certificate_tables(rows), console)
 
 
 def show_corruptions(rows: Sequence[Row], console: Console) -> None:

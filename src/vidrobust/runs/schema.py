@@ -105,9 +105,12 @@ def _steps(row: dict[str, Any]) -> str | None:
 
 
 def _radii(row: dict[str, Any]) -> str | None:
-    if len(row["radius"]) == row["clips"] and sum(map(bool, row["radius"])) <= row["correct"]:
-        return None
-    return "radius has not one number for each clip, 0 for each that is not certified to be right"
+    if len(row["radius"]) != row["clips"] or sum(map(bool, row["radius"])) > row["correct"]:
+        return "radius has not one number for each clip, 0 for each that is not certified to be right"
+    right = row.get("right")
+    if right is not None and (len(right) != row["clips"] or right.count("1") != row["correct"]):
+        return "right has not one digit for each clip, and a 1 for each of correct"
+    return None
 
 
 _MODEL: dict[str, FieldCheck] = {"model": is_text, "seed": is_whole}
@@ -244,11 +247,13 @@ KINDS: dict[str, Kind] = {
         },
         {
             "correct": is_count,
+            "right": is_digits,
             "abstained": is_count,
             "radius": list_of(is_size),
             "draws": is_count,
             "sources": is_count,
         },
+        frozenset(("right",)),
         at_most=(("correct", "clips"), ("abstained", "clips")),
         agree=_radii,
     ),

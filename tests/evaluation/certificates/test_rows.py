@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.linear_models import distance, linear
@@ -11,11 +12,13 @@ from helpers.row_fields import unknown
 from torch import Tensor, nn
 
 from vidrobust.errors import NotationError, VidrobustError
+from vidrobust.evaluation.certificates import voted
 from vidrobust.evaluation.certificates.ablation import FrameAblation, PatchAblation
 from vidrobust.evaluation.certificates.bounds import CROWN, IBP
 from vidrobust.evaluation.certificates.rows import attacked, broken, certify, rows_of
 from vidrobust.evaluation.certificates.smoothing import Smoothing
 from vidrobust.evaluation.certificates.text import certificate_from_text
+from vidrobust.evaluation.certificates.voted import weakest
 from vidrobust.evaluation.fields import attack_text
 from vidrobust.results.numbers.certificates import brackets
 from vidrobust.threats import L2, Linf
@@ -73,23 +76,36 @@ def test_rows_of_smoothing_say_what_they_are_of() -> None:
     assert not unknown(rows)
     assert {one["defence"] for one in rows} == {row["defence"]} != {""}
     (found,) = brackets(rows)
-    assert all(point.contradicted == 0 for point in found.points)
+    assert all(point.contradicted == () for point in found.points)
     upper = [point.attacked.correct for point in found.points if point.attacked]
     assert upper == sorted(upper, reverse=True) and upper[-1] < upper[0]
 
 
-def test_rows_of_votes_count_frames() -> None:
-    model, clips, labels = linear(2, (3, 4, 2, 2))
+def test_votes_are_attacked_within_and_beyond_what_is_certified() -> None:
+    model, clips, labels = linear(2, (3, 4, 2, 4))
     few: Any = Few(clips, labels)
     rows = about(rows_of(model, few, [FrameAblation(keep=1), PatchAblation(width=1)], attack=True))
     assert not unknown(rows)
-    assert [(row["unit"], row["defence"]) for row in rows] == [
+    of = [row for row in rows if row["kind"] == "certificate"]
+    assert [(row["unit"], row["defence"]) for row in of] == [
         ("frames", "FrameAblation(keep=1)"), ("pixels", "PatchAblation(width=1)"),
     ]  # fmt: skip
-    assert all(size == int(size) for row in rows for size in row["radius"])
-    assert max(rows[0]["radius"]) >= 1
-    frames, patch = brackets(rows)
-    assert (frames.unit, patch.unit) == ("frames", "pixels")
+    assert all(size == int(size) for row in of for size in row["radius"])
+    assert max(of[0]["radius"]) >= 1
+    for bracket, unit in zip(brackets(rows), ("frames", "pixels"), strict=True):
+        assert bracket.unit == unit and [point.certified.x for point in bracket.points] == [0, 1, 2, 4]
+        counts = [point.attacked.correct for point in bracket.points if point.attacked]
+        assert len(counts) == 4 and counts == sorted(counts, reverse=True) and counts[-1] == 0 < counts[0]
+        assert all(point.contradicted == () for point in bracket.points)
+
+
+def test_the_weakest_elements_are_those_whose_votes_the_class_needs() -> None:
+    ablation = FrameAblation(keep=1)
+    parts = ablation.parts(torch.zeros(3, 5, 2, 2))
+    votes = np.array([1, 0, 0, 0, 1])
+    place = weakest(ablation, parts, votes, 2, 2)
+    assert set(place) <= {1, 2, 3}
+    assert voted.worst_lead(parts[:, list(place)].any(1), votes, 2) == -3
 
 
 def test_a_smoothed_class_is_broken_only_beyond_doubt() -> None:

@@ -6,7 +6,7 @@ import pytest
 from helpers import synthetic_run as synthetic
 
 from vidrobust.results.figures.certificates import certificate_notes, certificate_tables, certificates
-from vidrobust.results.numbers.certificates import brackets
+from vidrobust.results.numbers.certificates import brackets, contradictions
 from vidrobust.runs.schema import fault
 
 CLIPS = synthetic.CLIPS
@@ -43,7 +43,7 @@ def test_each_eps_says_what_is_certified_what_stands_and_what_lies_between() -> 
     ]  # fmt: skip
     assert [point.open for point in found.points] == [(), (25, 26, 27), tuple(range(10, 20)), (0, 1, 2)]
     assert found.radius == (10 * 4 + 15 * 2) / CLIPS and found.largest == 4
-    assert all(point.contradicted == 0 for point in found.points)
+    assert all(point.contradicted == () for point in found.points)
     lines = certificate_tables(rows)[0].lines
     assert [line[3].text for line in lines] == ["–", "3", "10", "3"]
     assert lines[1][4].text == "left/v_25.avi, left/v_26.avi, left/v_27.avi"
@@ -64,8 +64,11 @@ def test_attacks_of_a_smaller_eps_break_clips_at_a_larger_one() -> None:
 def test_a_clip_that_is_certified_and_broken_is_told_of() -> None:
     rows = [synthetic.certificate("CROWN(ε=4)", 4.0, 10), attacked(4, 7)]
     (found,) = brackets(rows)
-    assert [point.contradicted for point in found.points] == [0, 3]
-    assert any("3 clips are certified and yet broken" in note for note in certificate_notes(rows))
+    assert [point.contradicted for point in found.points] == [(), (7, 8, 9)]
+    (told,) = contradictions(rows)
+    assert "3 clips of standard: Linf certified and yet broken" in told and "clip 7, clip 8, clip 9" in told
+    assert told in certificate_notes(rows)
+    assert contradictions([synthetic.certificate("CROWN(ε=4)", 4.0, 10), attacked(4, 10)]) == []
 
 
 def test_many_radii_become_a_curve_that_only_falls() -> None:

@@ -51,6 +51,8 @@ class Ablation:
     norm: ClassVar[str] = "L0"
     support: ClassVar[str]
     unit: ClassVar[str]
+    axis: ClassVar[int]
+    """Along which of ``C T H W`` the elements lie."""
 
     @abstractmethod
     def parts(self, clip: Tensor) -> np.ndarray:
@@ -114,11 +116,19 @@ def stands(moved: np.ndarray, votes: np.ndarray, classes: int) -> bool:
     >>> stands(np.array([True, True, False, False]), votes, 2)
     False
     """
+    return worst_lead(moved, votes, classes) >= 0
+
+
+def worst_lead(moved: np.ndarray, votes: np.ndarray, classes: int) -> int:
+    """By how many votes the class with the most would lead if the ``moved`` ones (``V`` bool) were of its worst rival.
+
+    Below 0 it would lose, a tie going to the class that comes first.
+    """
     counts = np.bincount(votes[votes >= 0], minlength=classes)
     chosen = int(counts.argmax())
     left = np.bincount(votes[~moved & (votes >= 0)], minlength=classes)
     others = [left[other] + moved.sum() + (other < chosen) for other in range(classes) if other != chosen]
-    return bool(left[chosen] >= max(others, default=0))
+    return int(left[chosen] - max(others, default=0))
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,7 @@ class FrameAblation(Ablation):
 
     support: ClassVar[str] = "Frames"
     unit: ClassVar[str] = "frames"
+    axis: ClassVar[int] = 1
     keep: int = 2
     samples: int = 3000
     failure: float = 0.001
@@ -224,6 +235,7 @@ class PatchAblation(Ablation):
 
     support: ClassVar[str] = "Patch"
     unit: ClassVar[str] = "pixels"
+    axis: ClassVar[int] = 3
     width: int = 4
 
     def __post_init__(self) -> None:

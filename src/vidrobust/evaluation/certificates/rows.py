@@ -13,7 +13,8 @@ from vidrobust.evaluation.certificates.ablation import Ablation
 from vidrobust.evaluation.certificates.binomial import clopper_pearson
 from vidrobust.evaluation.certificates.certified import ABSTAINED
 from vidrobust.evaluation.certificates.smoothing import Draws, Smoothed, Smoothing
-from vidrobust.evaluation.clips import batches, device_of, evaluate, robustness_row, silent
+from vidrobust.evaluation.certificates.voted import attacked_votes
+from vidrobust.evaluation.clips import batches, device_of, digits, evaluate, robustness_row, silent
 from vidrobust.evaluation.fields import attack_budget, attack_fields, attack_text, in_levels
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.fast.view import answers
@@ -40,11 +41,11 @@ def certify(model: nn.Module, clips: Clips, certificate: Certificate, progress: 
         certificate: such as :class:`~vidrobust.evaluation.certificates.bounds.CROWN`.
         progress: called with the clips done.
     """
-    of, right, radius, abstained, draws = _of(certificate), 0, list[float](), 0, 0
+    of, right, radius, abstained, draws = _of(certificate), list[bool](), list[float](), 0, 0
     for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
         for some in torch.arange(len(part)).split(8):  # of bounds, each holds all numbers of a network in float64
             found = certificate(model, x[some], y[some])
-            right += int((found.predicted == y[some].cpu()).sum())
+            right += (found.predicted == y[some].cpu()).tolist()
             abstained += int((found.predicted == ABSTAINED).sum())
             sizes = found.right(y[some]).tolist()
             radius += sizes if isinstance(certificate, Ablation) else [in_levels(size) for size in sizes]
@@ -57,7 +58,8 @@ def certify(model: nn.Module, clips: Clips, certificate: Certificate, progress: 
         "clips": len(clips),
         "sources": len(set(clips.sources)),
         "clips_of": clips_of(clips),
-        "correct": right,
+        "correct": sum(right),
+        "right": digits(torch.tensor(right)),
         "abstained": abstained,
         "radius": radius,
         "draws": draws,
@@ -75,9 +77,7 @@ def _of(certificate: Certificate) -> Row:
 
 
 def attacks_beside(certificate: Certificate) -> list[PGD]:
-    """The attacks that bound from above what a certificate bounds from below: PGD under its threat, none of votes."""
-    if isinstance(certificate, Ablation):
-        return []
+    """The attacks that bound from above what a certificate of a model or a smoothed one bounds from below."""
     if isinstance(certificate, Smoothing):
         budgets, steps = [certificate.sigma * times for times in (1, 2, 4)], 8
     else:
@@ -88,14 +88,17 @@ def attacks_beside(certificate: Certificate) -> list[PGD]:
 
 
 def attacked(model: nn.Module, clips: Clips, certificate: Certificate, right: Tensor) -> list[Row]:
-    """``robustness`` rows of what a certificate is of, under :func:`attacks_beside`.
+    """``robustness`` rows of what a certificate is of, under attacks within its threat.
 
     Args:
         model: left as it was.
         clips: the clips.
-        certificate: of a smoothed classifier, that is attacked, through :class:`Smoothed`.
+        certificate: what it is of is attacked: the model itself, the smoothed one (through :class:`Smoothed`) or its
+            votes (:func:`.voted.attacked_votes`).
         right: ``N`` bool: clips whose class the certificate says rightly.
     """
+    if isinstance(certificate, Ablation):
+        return attacked_votes(model, clips, certificate, right)
     searches = attacks_beside(certificate)
     if not isinstance(certificate, Smoothing):
         return evaluate(model, clips, searches)
@@ -141,6 +144,6 @@ def rows_of(
     for certificate in certificates:
         row = certify(model, clips, certificate, progress)
         rows.append(row)
-        if attack and attacks_beside(certificate):
-            rows += attacked(model, clips, certificate, torch.tensor(row["radius"]) > 0)
+        if attack:
+            rows += attacked(model, clips, certificate, torch.tensor([digit == "1" for digit in row["right"]]))
     return rows

@@ -17,8 +17,8 @@ from vidrobust.results.figures.plots import (
     slide,
 )
 from vidrobust.results.figures.table import NONE, Cell, Table, accuracy_cell
-from vidrobust.results.numbers.accuracy import Curve
-from vidrobust.results.numbers.certificates import Between, Bracket, brackets
+from vidrobust.results.numbers.accuracy import Curve, Point, intervals_of
+from vidrobust.results.numbers.certificates import Between, Bracket, brackets, contradictions
 from vidrobust.results.numbers.selection import MissingRowsError
 
 if TYPE_CHECKING:
@@ -58,8 +58,12 @@ def certificates(rows: Iterable[Row]) -> go.Figure:
     return figure
 
 
-def _lower(bracket: Bracket) -> list[Any]:
+def _lower(bracket: Bracket) -> list[Point]:
     return [point.certified for point in bracket.points]
+
+
+def _points(bracket: Bracket) -> list[Point]:
+    return _lower(bracket) + [point.attacked for point in bracket.points if point.attacked is not None]
 
 
 def _alt_text(bracket: Bracket) -> str:
@@ -77,7 +81,7 @@ def certificate_tables(rows: Sequence[Row]) -> list[Table]:
         Table(
             f"certificates-{number + 1}",
             f"Accuracy (%) of {bracket.label} by ε ({bracket.unit}), certified by {' and '.join(bracket.certificates)} "
-            "and left by attacks on the same clips; 95 % Wilson intervals over the clips.",
+            f"and left by attacks on the same clips; {intervals_of(_points(bracket))}.",
             head,
             tuple(_line(point, bracket) for point in bracket.points),
             bracket.label,
@@ -87,7 +91,7 @@ def certificate_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _line(point: Between, bracket: Bracket) -> tuple[Cell, ...]:
-    names = [bracket.videos[index] if bracket.videos else f"clip {index}" for index in point.open]
+    names = bracket.named(point.open)
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     between = Cell(str(len(names))) if point.attacked is not None and point.certified.x else NONE
     return (
@@ -100,7 +104,7 @@ def _line(point: Between, bracket: Bracket) -> tuple[Cell, ...]:
 
 
 def certificate_notes(rows: Sequence[Row]) -> list[str]:
-    """Notes on the mean radius, abstentions and contradictions."""
+    """Notes on contradictions, the mean radius and abstentions."""
     notes = []
     for bracket in brackets(rows):
         share = f"{bracket.radius / bracket.largest:.2f} of the largest" if bracket.largest else "nothing is certified"
@@ -108,13 +112,7 @@ def certificate_notes(rows: Sequence[Row]) -> list[str]:
             f"{bracket.label}: average certified radius (ACR) {bracket.radius:.3g} ({bracket.unit}), {share} (ANCR), "
             f"wrong and uncertified clips counted as 0; {bracket.abstained} abstained."
         )
-        wrong = max(point.contradicted for point in bracket.points)
-        if wrong:
-            notes.append(
-                f"{bracket.label}: {wrong} clips are certified and yet broken by an attack. For a certificate of "
-                "probability one in a thousand may be; for a bound the model must have been run in less than float32."
-            )
-    return notes
+    return [*contradictions(rows), *notes]
 
 
 def certificate_plots(rows: Sequence[Row]) -> list[Plot]:
@@ -142,8 +140,8 @@ CERTIFICATES_FIGURE = Figure(
     "Certificates",
     "certificate",
     "The truth lies between: what is certified no perturbation of ε makes wrong, what is attacked one does. At ε = 0 "
-    "certified are the right answers. Grey: clips that are neither certified nor broken. Bars: 95 % Wilson intervals "
-    "over the clips.",
+    "certified are the right answers. Grey: clips that are neither certified nor broken. Bars: 95 % intervals over "
+    "the clips' sources.",
     lambda rows: [Panel("certificates", certificates(rows))],
     certificate_tables,
     certificate_plots,

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidrobust.results.numbers.accuracy import Point
+from vidrobust.results.numbers.accuracy import Point, pooled
+from vidrobust.results.numbers.outcomes import survived_clips
 from vidrobust.results.numbers.selection import attack_setting, derived, grouped, model_order, of_kind
 from vidrobust.runs.rows import Row
+from vidrobust.runs.wording import counted
 
 STEPS = 12
 """Points of a curve whose radii differ from clip to clip."""
@@ -24,13 +26,13 @@ class Between:
         certified: right for certain.
         attacked: right after every attack of at most this ε; None where none was made.
         open: indices of the clips that are neither certified nor broken.
-        contradicted: clips that are certified and broken all the same: one of the two is wrong.
+        contradicted: indices of clips that are certified and broken all the same: one of the two is wrong.
     """
 
     certified: Point
     attacked: Point | None
     open: tuple[int, ...] = ()
-    contradicted: int = 0
+    contradicted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class Bracket:
         where = "" if self.support == "WholeClip" else f" on {self.support}"
         return f"{self.model}: {self.norm}{where}"
 
+    def named(self, clips: Iterable[int]) -> list[str]:
+        """The videos of some clips, by their indices."""
+        return [self.videos[index] if self.videos else f"clip {index}" for index in clips]
+
 
 @derived
 def brackets(rows: Iterable[Row]) -> list[Bracket]:
@@ -77,12 +83,31 @@ def brackets(rows: Iterable[Row]) -> list[Bracket]:
     return [_bracket(some, rows, several) for _, some in sorted(of.items(), key=lambda item: order.index(item[0][0]))]
 
 
+def contradictions(rows: Iterable[Row]) -> list[str]:
+    """A sentence for each bracket with clips that are certified and yet broken by an attack; none if all is well."""
+    return [told for bracket in brackets(rows) if (told := _contradiction(bracket))]
+
+
+def _contradiction(bracket: Bracket) -> str:
+    found = sorted({index for point in bracket.points for index in point.contradicted})
+    if not found:
+        return ""
+    reason = (
+        "one clip in a thousand may be, by chance"
+        if "Smoothing" in "".join(bracket.certificates)
+        else "the model was run in less than float32, or the certificate is wrong"
+    )
+    return (
+        f"Contradiction: {counted(len(found), 'clip')} of {bracket.label} certified and yet broken by an attack within "
+        f"the certified radius ({', '.join(bracket.named(found[:3]))}{' …' if found[3:] else ''}): {reason}."
+    )
+
+
 def _bracket(certified: Sequence[Row], rows: Sequence[Row], several: bool) -> Bracket:
-    first = certified[0]
+    first = max(certified, key=lambda row: row["correct"])
     radius = np.max([row["radius"] for row in certified], axis=0)
     hits = [row for row in of_kind(rows, "robustness") if _beside(row, first)]
-    right = max(row["correct"] for row in certified)
-    points = tuple(_between(eps, radius, right, hits, first["seed"]) for eps in _grid(radius, hits))
+    points = tuple(_between(eps, radius, first, hits) for eps in _grid(radius, hits))
     listed = next((row["list"] for row in of_kind(rows, "manifest") if row["clips_of"] == first["clips_of"]), [])
     return Bracket(
         first["model"] + (f", seed {first['seed']}" if several else ""),
@@ -114,22 +139,23 @@ def _grid(radius: np.ndarray, hits: Sequence[Row]) -> list[float]:
     return sorted({0.0, *sizes, *(row["eps"] for row in hits)})
 
 
-def _between(eps: float, radius: np.ndarray, right: int, hits: Sequence[Row], seed: int) -> Between:
+def _between(eps: float, radius: np.ndarray, certified: Row, hits: Sequence[Row]) -> Between:
     held = (radius >= eps) & (radius > 0)
-    standing = [[digit == "1" for digit in row["survived"]] for row in hits if row["eps"] <= eps]
-    count = max(right, int(held.sum())) if eps == 0 else int(held.sum())
-    certified = _point(eps, count, len(radius), seed)
+    lower = _point(eps, held, certified) if eps else _right(certified)
+    standing = [survived_clips(row) > 0 for row in hits if row["eps"] <= eps]
     if not standing:
-        return Between(certified, None)
+        return Between(lower, None)
     left = np.all(standing, axis=0)
     known = np.flatnonzero(left & ~held) if eps else np.array([], int)
-    return Between(
-        certified,
-        _point(eps, int(left.sum()), len(radius), seed),
-        tuple(known.tolist()),
-        int((held & ~left).sum()),
-    )
+    upper, wrong = _point(eps, left, certified), np.flatnonzero(held & ~left)
+    return Between(lower, upper, tuple(known.tolist()), tuple(wrong.tolist()))
 
 
-def _point(eps: float, correct: int, clips: int, seed: int) -> Point:
-    return Point(eps, correct, clips, ((seed, correct / clips),))
+def _right(certified: Row) -> Point:
+    """Right answers, certified or not."""
+    return pooled(0.0, [{**certified, **({"survived": certified["right"]} if "right" in certified else {})}])
+
+
+def _point(eps: float, standing: np.ndarray, certified: Row) -> Point:
+    digits = "".join("1" if one else "0" for one in standing)
+    return pooled(eps, [{**certified, "correct": int(standing.sum()), "survived": digits}])

@@ -17,6 +17,7 @@ from vidrobust.results.numbers.accuracy import (
     robustness_curves,
 )
 from vidrobust.results.numbers.attacks import attack_points
+from vidrobust.results.numbers.certificates import contradictions
 from vidrobust.results.numbers.masking import ATTACKED_CHECK, masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
@@ -266,6 +267,7 @@ def _trust(content: RunContent) -> Html:
             for one in flags
             if one.check == ATTACKED_CHECK and not one.passed
         ]
+    lead += map(missing_note, contradictions(rows))
     lead.append(single_frame_note(rows))
     return Html("".join(lead))
 
