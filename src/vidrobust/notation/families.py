@@ -91,6 +91,7 @@ class Family:
         attacks: does it spend input gradients on an attack besides?
         moves: must one of ε, α and i move over training (True), must none (False), or may they (None)?
         warm: does it start from a trained model by definition?
+        warms_up: does a fixed ε rise from 0 (:func:`vidrobust.notation.schedules.warm_up`)?
         eps_max: is its ε drawn up to a largest one, written ``ε_max``?
         noise: the symbol of the option that multiplies ε; their product must stay within ε's range.
         mixes: does it mix other methods, instead of having terms?
@@ -109,6 +110,7 @@ class Family:
     attacks: bool = True
     moves: bool | None = None
     warm: bool = False
+    warms_up: bool = False
     eps_max: bool = False
     noise: str = ""
     mixes: bool = False
@@ -247,13 +249,14 @@ _DECLARED = (
     Family(
         "IBP",
         "interval bound propagation: κ of the clean loss and the rest of the loss at the worst logits that the bounds "
-        "of ε allow; κ falls from 1 as ε rises to its largest value (Gowal et al. 2018)",
-        "IBP(ε~U(0,8),by=step,κ=0.5)",
+        "of ε allow; a fixed ε is warmed up; with a schedule of ε, κ falls from 1 as ε rises (Gowal et al. 2018)",
+        "IBP(ε=1,κ=0.5)",
         terms="ε",
         defaults={"α": EqualsEps(), **_ONE_STEP},
         options=(Option("κ", "kappa", 0.5, 0.0, 1.0, about="the share of the clean loss at the largest ε"), BY, SMOOTH),
         passes=3,
         attacks=False,
+        warms_up=True,
         works=("gowal2018",),
     ),
     Family(

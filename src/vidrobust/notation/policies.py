@@ -26,6 +26,7 @@ from vidrobust.notation.schedules import (
     Paced,
     StepsRule,
     spell,
+    warm_up,
 )
 from vidrobust.notation.units import step_with_unit, too_small, too_small_text, with_unit
 
@@ -241,7 +242,12 @@ class Policy:
         """Is the setting another for every batch?"""
         if self.parts:
             return any(part.by_step for part in self.parts)
-        return self.option("by") == "step" or isinstance(self.eps, Adaptive)
+        return self.option("by") == "step" or isinstance(self.eps, Adaptive) or self.warms_up
+
+    @property
+    def warms_up(self) -> bool:
+        """Does its ε, which is fixed, rise from 0 batch by batch?"""
+        return self.about.warms_up and isinstance(self.eps, Fixed)
 
     def at(self, clock: Clock, alpha_star: AlphaStar) -> Setting:
         """The setting of a batch; of a mixture, that of the part with the largest ε.
@@ -256,8 +262,9 @@ class Policy:
         """
         if self.parts:
             return max(part.at(clock, alpha_star) for part in self.parts)
+        share = warm_up(clock.by_step.progress) if self.warms_up else 1.0
         clock = clock.by_step if self.option("by") == "step" else clock
-        eps = self.eps(clock)
+        eps = self.eps(clock) * share
         steps = self.steps(eps) if isinstance(self.steps, IterationTable) else self.steps(clock)
         steps = int(steps + 0.5)
         if isinstance(self.alpha, Fixed):

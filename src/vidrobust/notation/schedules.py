@@ -71,6 +71,24 @@ class Clock:
         return self.epoch / (self.epochs - 1) if self.epochs > 1 else 0.0
 
 
+def warm_up(progress: float) -> float:
+    """The share of a fixed ε that bounds are trained on at this progress, from 0 to 1.
+
+    It is 0 at first, rises geometrically to a fiftieth, then evenly to the whole, which the last fifth trains on. At an
+    untrained network bounds are looser than ε by orders of magnitude, so that an even ramp begins too high (Gowal et
+    al. 2018, section 4, warm up over many more steps).
+
+    >>> [round(warm_up(progress), 8) for progress in (0, 0.18125, 0.3125, 0.55625, 0.8, 1)]
+    [0.0, 2e-05, 0.02, 0.51, 1.0, 1.0]
+    """
+    begin, bend, end = 0.05, 0.3125, 0.8
+    if progress <= begin:
+        return 0.0
+    if progress < bend:
+        return float(0.02 * 10 ** (-6 * (bend - progress) / (bend - begin)))
+    return min(_between(0.02, 1.0, (progress - bend) / (end - bend)), 1.0)
+
+
 def spell(number: float) -> str:
     """The shortest text that reads back as the same number.
 

@@ -71,6 +71,21 @@ def test_the_share_of_the_clean_loss_falls_as_eps_rises() -> None:
         assert losses[epoch] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_fixed_eps_is_warmed_up_batch_by_batch_at_a_share_that_stays() -> None:
+    model, policy = network(), parse_policy("IBP(ε=4,κ=0.25)")
+    eps = {step: policy.at(Clock(step // 5, 4, step % 5, 5), half).eps for step in range(20)}
+    assert eps[0] == 0 < eps[3] < 4e-3 < eps[6] < eps[10] < eps[15] < eps[16] == eps[19] == 4
+    assert policy.by_step and not parse_policy("IBP(ε~U(0,4))").by_step
+    one = batch(clock=Clock(2, 4, 0, 5))
+    learner = Learner(model, precision="exact")
+    learner.train()
+    loss = next(method_of(policy).objectives(learner, one)).outcome().loss.item()
+    with batch_statistics(model) as seen:
+        natural = F.cross_entropy(model(one.clips), one.labels).item()
+    worst = worst_logits(model, one.clips, one.labels, eps[10] / 255, seen)
+    assert loss == pytest.approx(0.25 * natural + 0.75 * F.cross_entropy(worst, one.labels).item(), rel=1e-4)
+
+
 def test_what_it_trains_is_certified_where_standard_training_is_not() -> None:
     certified, steps = {}, 100
     for text in ("standard", "IBP(ε~U(0,8),κ=0.5)"):

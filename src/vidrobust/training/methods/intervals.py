@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 class Intervals(OneModel):
     """IBP: κ·clean cross-entropy + (1 - κ)·that of the worst logits (Gowal et al. 2018, equation 13).
 
-    κ falls from 1 to its value in proportion as ε rises to its largest value, so that one schedule moves both (section
-    4 there moves both over the same steps). BatchNorm normalises the bounds by the statistics of the clean batch.
+    With a schedule of ε, κ falls from 1 to its value in proportion as ε rises to its largest value, so that one
+    schedule moves both (section 4 there moves both over the same steps). A fixed ε is warmed up
+    (:func:`vidrobust.notation.schedules.warm_up`) at a κ that stays: in its first, geometric part the bounds tighten,
+    for which their loss must count. BatchNorm normalises the bounds by the statistics of the clean batch.
     """
 
     @property
@@ -55,7 +57,8 @@ class Intervals(OneModel):
         """One loss, whose logits are the worst ones: what is counted as right is certified."""
         eps, smooth = self.setting(batch).eps, self.number("smooth")
         assert not isinstance(self.policy.eps, EqualsEps)
-        share = 1 - (1 - self.number("κ")) * eps / max(*astuple(self.policy.eps), 1e-9)
+        risen = 1.0 if self.policy.warms_up else eps / max(*astuple(self.policy.eps), 1e-9)
+        share = 1 - (1 - self.number("κ")) * risen
 
         def outcome() -> Outcome:
             with batch_statistics(learner.model) as seen:
