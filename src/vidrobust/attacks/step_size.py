@@ -134,7 +134,7 @@ def resolve_alpha(
 ) -> float:
     """The number that a search steps by: ``alpha`` itself, or for ``auto`` the calibrated α*.
 
-    The first call for a model, threat, loss and iteration count calibrates on the clips at hand, unless
+    The first call for a model, threat, loss and iteration count calibrates on the clips given, unless
     :func:`calibrate` has done so on others; later calls look it up until the model's weights change.
 
     Args:

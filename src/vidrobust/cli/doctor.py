@@ -48,13 +48,13 @@ class Doctor(Verb):
 
 
 def doctor_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """What is told, for people."""
+    """The report as text."""
     for name, value in doctor_entries(report):
         yield f"{name:<14} {value}"
 
 
 def doctor_entries(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names, each with what is told of it."""
+    """Names, each with its value."""
     own, python, cpu, cache = report["vidrobust"], report["python"], report["processor"], report["cache"]
     yield "vidrobust", f"{own['version']}, revision {own['revision']}"
     yield "python", f"{python['version']} ({python['implementation']}), {python['system']}"

@@ -98,7 +98,7 @@ def _errors_in_words(arguments: Sequence[str]) -> Generator[None]:
     except BrokenPipeError:  # who reads has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is no error of ours is told whole
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - other errors are shown with their traceback
         code, words = _in_words(error)
         step = suggestions([after(error, _verb(arguments), arguments)])
         print(f"vidrobust: {words}", step, sep="\n", end="", file=sys.stderr)

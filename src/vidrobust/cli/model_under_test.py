@@ -63,7 +63,7 @@ class ModelUnderTest:
         """The model and its data.
 
         Args:
-            console: where it is told what the user should know.
+            console: where warnings for the user are printed.
             strict: refuse a model of which the self-test says that it cannot be used; a judgement says so itself.
 
         Raises:

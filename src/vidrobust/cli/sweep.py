@@ -78,7 +78,7 @@ class SweepAt(Job):
         return ModelUnderTest(**given).found(Console(quiet=True))
 
     def measured(self, found: Trained, progress: GradientProgress) -> list[Row]:
-        """The rows of a model that is at hand."""
+        """The rows of a model that is loaded."""
         split = dict(self.of)["split"]
         clips = found.clips(split, self.clips)
         if self.alpha:

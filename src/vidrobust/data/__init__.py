@@ -9,7 +9,7 @@ What is in here, from files to clips:
 - ``config``: which videos, and how they become clips (:class:`DataConfig`), the value that the rest is asked with;
 - ``cache``, ``live``, ``surveys``, ``freshness``: frames from the disk or as they are asked for, decoded once;
 - ``clips``, ``sampling``, ``dataset``: frames to tensors, whole data sets as clips;
-- ``check``, ``leaks``: what can be said before anything is trained;
+- ``check``, ``leaks``: what can be found before anything is trained;
 - ``motion``, ``photographs``, ``dead_leaves``, ``camera``: the embedded data set.
 
 Of the other rooms it may import ``runs``, ``types`` and ``errors``. Reading folders and caches imports neither torch

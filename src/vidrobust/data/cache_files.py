@@ -1,7 +1,7 @@
 """The two files of a cache: ``frames.u8``, all frames one after the other, and ``index.jsonl``, a line for each video.
 
-A line is written after its frames, and both files only grow, so that whatever a kill leaves can be told from what is
-whole.
+A line is written after its frames, and both files only grow, so that an incomplete entry, which a kill leaves, can be
+distinguished from a whole one.
 """
 
 from __future__ import annotations

@@ -133,5 +133,5 @@ def as_written(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     written = dict(fields)
     if written.get("name", "motion") == "motion":
-        written.setdefault("version", 1)  # nothing was said of it before there were two
+        written.setdefault("version", 1)  # files older than version 2 have no such field
     return written

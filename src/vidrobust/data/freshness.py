@@ -22,7 +22,7 @@ Stamp = dict[str, Any]
 
 
 def state_of(video: StoredVideo) -> FileState:
-    """The state of a video; one of its own if it cannot be told, which decoding will explain.
+    """The state of a video; a unique one if it cannot be read, which decoding will explain.
 
     Raises:
         OSError: it is not there.

@@ -142,7 +142,7 @@ def bisected(work: Callable[[Tensor], Any], rows: Tensor, errors: dict[str, None
         return []
     try:
         return [(rows, work(rows))]
-    except Exception as error:  # noqa: BLE001 - whatever a model stumbles over is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error of a model is a result to report
         if len(rows) == 1:
             lines = str(error).strip().splitlines()
             errors[f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]] = None

@@ -192,7 +192,7 @@ def _tried(name: str, work: Callable[[], list[Measured]]) -> list[Measured]:
     """What a check counts; one that fails is missing, which counts too."""
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - whatever a model stumbles over is what is to be told
+    except Exception as error:  # noqa: BLE001 - any error of a model is a result to report
         lines = str(error).strip().splitlines()
         return [Measured("missing", 1, 1, f"{name}: {type(error).__name__}: {lines[0] if lines else ''}"[:200])]
 

@@ -67,7 +67,7 @@ def _chunked(call: nn.Module | InferenceCopy, clips: ClipTensor) -> Chunked | No
     try:
         graph = call.graph if isinstance(call, InferenceCopy) else traced(call)
         found = averaged_features(graph)
-    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the clip can still be run as a whole
+    except Exception:  # noqa: BLE001 - if tracing fails, the clip can still be run as a whole
         return None
     if found is None:
         return None

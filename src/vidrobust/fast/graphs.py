@@ -86,7 +86,7 @@ class Graphs:
         except torch.cuda.OutOfMemoryError:
             self.forget()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a capture stumbles over, the plain call still works
+        except Exception as error:  # noqa: BLE001 - if a capture fails, the plain call still works
             self._failed = True
             self.forget()
             warnings.warn(f"no CUDA graphs for this model: {error}", GraphWarning, stacklevel=2)
@@ -125,7 +125,7 @@ class RepeatedWork:
                 with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                     self.work()
                 self._graph = graph
-            except Exception as error:  # noqa: BLE001 - whatever a capture stumbles over, the plain call still works
+            except Exception as error:  # noqa: BLE001 - if a capture fails, the plain call still works
                 self._failed = True
                 warnings.warn(f"no CUDA graph for a model's weights: {error}", GraphWarning, stacklevel=2)
 

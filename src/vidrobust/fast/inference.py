@@ -338,7 +338,7 @@ def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> Inference
                 wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
             if clips._version != version:
                 return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's
-    except Exception:  # noqa: BLE001 - whatever a model stumbles over, the attack meets it again and says so
+    except Exception:  # noqa: BLE001 - any error comes again in the attack, which reports it
         return None
     if are_probabilities(wanted):
         return None  # to be refused, which the rounding of a copy would hide
@@ -352,7 +352,7 @@ def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, 
         with torch.no_grad():
             view = InferenceCopy(model, bf16, fused)
             got = view(clips)
-    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, the model itself still works
+    except Exception:  # noqa: BLE001 - if tracing fails, the model itself still works
         return None
     if got.shape != wanted.shape or wanted.ndim != 2:  # what is no logits is refused later, by its shape
         return None

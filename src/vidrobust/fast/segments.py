@@ -58,7 +58,7 @@ def _trace(model: nn.Module, clips: ClipTensor) -> fx.GraphModule | None:
         graph = traced(model)
         with torch.no_grad():
             return graph if torch.equal(graph(clips), model(clips)) else None
-    except Exception:  # noqa: BLE001 - whatever tracing stumbles over, there are still blocks
+    except Exception:  # noqa: BLE001 - if tracing fails, there are still blocks
         return None
 
 

@@ -197,7 +197,7 @@ class View:
         return SAVED_BY_COPY if isinstance(self._call, InferenceCopy) and not self._call.bf16 else SAVED
 
     def _saved_by_one(self, clips: ClipTensor) -> int | None:
-        """Bytes that one clip hands over to the backward pass; unknown where weights cannot be told from it."""
+        """Bytes that one clip hands over to the backward pass; None where weights cannot be distinguished."""
         module = self._call.graph if isinstance(self._call, InferenceCopy) else self._call
         weights = storages(module) if isinstance(module, nn.Module) else set[int]()
         if len(clips) > 1:

@@ -61,7 +61,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         about = json.loads(metadata["vidrobust"])
         if not isinstance(about, dict):
-            raise TypeError("what is said of the tensors is no table")
+            raise TypeError("the description of the tensors is no table")
         return tensors, about
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError, RecursionError) as error:
         raise RunError(

@@ -72,7 +72,7 @@ def self_test(
     known = getattr(model, "expects", None) or (8, 32)
     length = frames or known[0]
     if length == 3 and not (isinstance(model, Adapted) and model.pixels.frames):
-        length = 4  # three frames and three channels could not be told apart
+        length = 4  # three frames and three channels could not be distinguished
     shape = (2, 3, length, size or known[1], size or known[1])
     where = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     clips = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(where)
@@ -80,7 +80,7 @@ def self_test(
         try:
             with torch.no_grad():
                 logits = model(clips)
-        except Exception as error:  # noqa: BLE001 - whatever a model stumbles over is what is to be told
+        except Exception as error:  # noqa: BLE001 - any error of a model is a result to report
             return [_refused(model, clips, error)]
         found = _output(logits, clips, classes)
         if found:
@@ -362,5 +362,5 @@ def _disagreement(loss: Any, clips: Tensor, gradient: Tensor, step: float) -> fl
             predicted.append(2 * float((gradient * along).sum()))
     true, found = torch.tensor(slopes), torch.tensor(predicted)
     if float(true.abs().max()) < 1e-5 * max(1.0, float(loss(clips))):
-        return 0.0 if step > SHORTEST else 1.0  # lost in rounding: nothing can be told
+        return 0.0 if step > SHORTEST else 1.0  # lost in rounding: no conclusion
     return float((true - found).norm() / true.norm())

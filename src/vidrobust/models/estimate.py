@@ -37,7 +37,7 @@ class Gpu:
         single: peak in float32 without tensor cores.
         bf16: has it bfloat16 in hardware?
         used: share of ``half`` that a step of adversarial training of 3D-ResNeXt-101 was measured to reach
-            (``benchmarks/run training``), where one was at hand.
+            (``benchmarks/run training``), where a GPU was available.
     """
 
     name: str

@@ -26,12 +26,12 @@ SMALLEST = 0.01
 """Of an ε or an α in levels: who writes less means a share of the pixels' range."""
 
 DOUBTFUL, DOUBTFUL_SUM = 0.2, 5.0
-"""An ε below this is told of, of the largest change of a pixel and of a sum over pixels: it may be 8/255 worked out, as
-0.031, or an L2 distance of pixels in [0, 1], as 0.5."""
+"""Below this a warning is given, for the largest change of a pixel and for a sum over pixels: ε may be 8/255 worked
+out, as 0.031, or an L2 distance of pixels in [0, 1], as 0.5."""
 
 LEAST_STEPS = 85
-"""An α below ``DOUBTFUL`` is told of if it needs so many steps to go as far as ε: as a share of the pixels' range it
-would need three or fewer."""
+"""An α below ``DOUBTFUL`` gets a warning if it needs so many steps to go as far as ε: as a share of the pixels' range
+it would need three or fewer."""
 
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 

@@ -13,7 +13,7 @@ from vidrobust.runs.arrays import DAMAGE, read_array
 LARGEST_FILE = 256 << 20
 """Bytes of a file that are opened at all."""
 LARGEST_ARRAY = 64 << 20
-"""Bytes of an array as it says of itself: the perturbation of 64 frames of 400 × 400 pixels fits."""
+"""Bytes of an array by its own header: the perturbation of 64 frames of 400 × 400 pixels fits."""
 _ENTRIES = 16
 
 

@@ -83,7 +83,7 @@ def run_judgement(plan: JudgementPlan, out: Path, where: Where | None, console: 
         plan: what to measure.
         out: the run directory.
         where: the engine; None for this process, where the model may live in its memory alone.
-        console: where progress is told.
+        console: where progress is printed.
 
     Raises:
         RunError: the folder holds something else, or a worker was lost again and again.
@@ -109,7 +109,7 @@ def plan_judgement(
     classes: int = 0,
     corruptions: Sequence[str] = (),
 ) -> JudgementPlan:
-    """The plan for a model and clips that are at hand.
+    """The plan for a model and clips in memory.
 
     Args:
         model: in evaluation mode, on its device.
@@ -165,7 +165,7 @@ def judge(
         corruptions: under which corruptions the accuracy is measured besides, such as ``ucf101-p``.
         out: the run directory; a judgement that was killed goes on there.
         name: of the model, for people; its text, or its class.
-        console: where progress is told.
+        console: where progress is printed.
 
     Returns:
         The record: ``judgement.record["verdict"]``, ``["reasons"]``, ``["threats"]``, …, as in ``judgement.json``.

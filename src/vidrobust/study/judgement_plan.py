@@ -123,7 +123,7 @@ class JudgementPlan:
         return found
 
     def jobs(self) -> list[Job]:
-        """All jobs: stage by stage, so that the clips that stand are told of all parts at about the same time."""
+        """All jobs: stage by stage, so that the surviving clips of all parts are known at about the same time."""
         found: list[Job] = [*self.looks()]
         for region in self.regions:
             found += [stage for stages in zip(*self.stages(region), strict=True) for stage in stages]

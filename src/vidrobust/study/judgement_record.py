@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vidrobust.study.judgement_plan import JudgementPlan, Region
 
 CURVE = tuple(number / 8 for number in range(0, 17))
-"""Shares of the largest ε at which the curve is told."""
+"""Shares of the largest ε at which the curve is recorded."""
 
 
 def recorded(plan: JudgementPlan, run: Run) -> Judgement:

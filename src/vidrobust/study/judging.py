@@ -315,6 +315,6 @@ class JudgeVideos(Job):
         opened = self.subject.open()
         try:
             row = evaluate_views(opened.model, opened.clips, [], views=VIEWS, level="video")[0]
-        except Exception as error:  # noqa: BLE001 - what a model stumbles over is told by the looks at clips
+        except Exception as error:  # noqa: BLE001 - errors of a model are reported by the checks on clips
             return [{"kind": "judge videos", "survived": "", "told": f"{type(error).__name__}"}]
         return [{"kind": "judge videos", "survived": row["survived"], "told": ""}]

@@ -39,7 +39,7 @@ class JudgeCorruption(Job):
         opened = self.subject.open()
         try:
             rows = evaluate_corruptions(opened.model, opened.clips, self.asked)
-        except Exception as error:  # noqa: BLE001 - what a model stumbles over is told by the looks at clips
+        except Exception as error:  # noqa: BLE001 - errors of a model are reported by the checks on clips
             return [{"kind": "judge corruption", "rows": [], "told": type(error).__name__}]
         return [{"kind": "judge corruption", "rows": rows, "told": ""}]
 

@@ -60,7 +60,7 @@ def full() -> StudyConfig:
 
 @dataclass(frozen=True)
 class DataSize:
-    """How large a published data set is, for estimates where it is not at hand."""
+    """How large a published data set is, for estimates where it is not available."""
 
     classes: int
     clips: int

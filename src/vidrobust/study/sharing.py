@@ -34,7 +34,7 @@ def write_folder(
 ) -> list[Path]:
     """Write what a repository will hold: weights, table, record of the judgement, card.
 
-    Paths of this machine are left out: of the data, the name of the folder alone is told.
+    Paths of this machine are left out: of the data, only the name of the folder is kept.
 
     Args:
         weights: a file that this library wrote.

@@ -147,12 +147,12 @@ class Trained:
     ) -> Trained:
         """A model that was not trained here, with the data to judge it on.
 
-        Its self-test runs on random clips, and what it finds is told.
+        Its self-test runs on random clips, and its findings are printed.
 
         Args:
             source: the model.
             config: the data.
-            told: called with each thing that the user should know.
+            told: called with each warning for the user.
             frames, size: of the clips, if not those that the model expects.
             strict: refuse what the self-test says cannot be used.
 

@@ -151,7 +151,7 @@ def _check_region(
     for count, what in (
         (outside, "adversarial clips lie outside the threat, or are larger than the record says"),
         (unbroken, "adversarial clips do not break the model"),
-        (len(needed - stored), "clips are said to be broken and have no adversarial clip beside the record"),
+        (len(needed - stored), "clips count as broken and have no adversarial clip beside the record"),
     ):
         if count:
             found.faults.append(f"{name}: {count} {what}")
@@ -160,7 +160,7 @@ def _check_region(
 def _inside(
     threat: dict[str, Any], numbers: Sequence[int], claimed: Sequence[float | None], clean: Tensor, adversarial: Tensor
 ) -> Iterator[bool]:
-    """Is each perturbed clip of pixels in [0, 1], of the size it is said to have, and within the support?"""
+    """Is each perturbed clip of pixels in [0, 1], of the recorded size, and within the support?"""
     for row, number in enumerate(numbers):
         size, clip, other = claimed[number], clean[row : row + 1], adversarial[row : row + 1]
         if size is None or not bool(other.isfinite().all()) or bool((other < 0).any()) or bool((other > 1).any()):

@@ -48,7 +48,7 @@ class Bitstream:
 
     Attributes:
         codec: the name of the encoder.
-        header: what decoders are told beforehand (parameter sets), which files keep apart from the packets.
+        header: parameter sets, which files keep apart from the packets.
         packets: in the order of decoding, with start codes.
         times: of each packet, the number of the frame that it shows.
         shape: frames, height and width of the clip; the codec's own may be larger.

@@ -46,7 +46,7 @@ class Decoded:
 
     @property
     def note(self) -> str:
-        """What must be said of it; empty if nothing is lost."""
+        """A note on the damage; empty if nothing is lost."""
         return damage(self.lost, self.spoiled)
 
 

@@ -97,7 +97,7 @@ class FrameCount:
 
 
 def damage(lost: int, spoiled: int) -> str:
-    """What must be said of a video that is used despite damage; empty if nothing is lost.
+    """A note on a video that is used despite damage; empty if nothing is lost.
 
     >>> damage(1, 12)
     '1 frame(s) cannot be decoded and are left out; 12 after them, up to a key frame, may be spoiled and are kept'

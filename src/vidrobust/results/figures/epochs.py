@@ -53,7 +53,7 @@ _SCHEDULED: dict[str, tuple[str, str, RowValue]] = {
     "α": ("α as drawn (1/255)", "α {:.3g}", lambda row: row["alpha"] if row["eps"] else None),
     "i": ("iterations as drawn", "{:.3g} iterations", lambda row: row["steps"] if row["eps"] else None),
 }
-"""What a slider moves between: the axis, how a value is said, and the value of a row."""
+"""What a slider moves between: the axis, how a value is written, and the value of a row."""
 
 
 def training(rows: Iterable[Row]) -> go.Figure:

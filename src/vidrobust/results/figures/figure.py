@@ -61,7 +61,7 @@ def no_series(rows: Sequence[Row]) -> list[Series]:
 
 
 def no_notes(rows: Sequence[Row]) -> list[str]:
-    """A figure of which nothing more is said."""
+    """A figure without further text."""
     return []
 
 

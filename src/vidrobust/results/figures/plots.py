@@ -24,7 +24,7 @@ MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x"
 """The symbols of plotly, and matplotlib's names of the same."""
 SYMBOLS = tuple(MARKERS)
 MOST = 100
-"""Models that one figure draws at most: more cannot be told apart, and slow a browser down."""
+"""Models that one figure draws at most: more cannot be distinguished, and slow a browser down."""
 PUBLISHED = "published (slides): "
 MISSING_STEP = "The same vidrobust command with the same --out goes on where it stopped."
 SPLITS = {"train": "training clips", "val": "validation clips"}
@@ -78,7 +78,7 @@ def add(figure: Any, traces: Iterable[Trace]) -> None:
 
 
 def legible(models: Iterable[str]) -> tuple[list[str], str]:
-    """The models that a figure draws, in their order, and what is to be said where that is not all.
+    """The models that a figure draws, in their order, and a note where some are left out.
 
     >>> legible(["b", "standard"])
     (['standard', 'b'], '')

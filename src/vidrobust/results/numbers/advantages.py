@@ -19,7 +19,7 @@ from vidrobust.results.numbers.statistics import Estimate, mean
 from vidrobust.runs.rows import Row
 
 SEEDS_NEEDED = 3
-"""From so many seeds on, an interval speaks of training runs; below it speaks of the clips only."""
+"""From so many seeds on, an interval is over training runs; below, over the clips only."""
 
 
 @dataclass(frozen=True)

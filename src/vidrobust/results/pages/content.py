@@ -23,7 +23,7 @@ class RunContent:
 
     Attributes:
         run: the run directory.
-        label: how it is told from the other runs of a page.
+        label: its name among the runs of a page.
         ahead: rows that count though their turn in the run's file has not come yet.
     """
 

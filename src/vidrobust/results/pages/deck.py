@@ -43,7 +43,7 @@ def deck(
     """Write the slides of a run as one offline HTML file.
 
     Args:
-        run: the run directory; what it lacks is said on its slide.
+        run: the run directory; its slide says what is missing.
         out: the file to write; ``deck.html`` in the run directory if not given.
         script: the Markdown file with the order and the words of the slides. It is read where it exists, else written
             with the standard slides, to be edited.

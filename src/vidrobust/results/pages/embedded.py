@@ -73,7 +73,7 @@ class Embedded:
         )
 
     def player(self, content: RunContent) -> Html:
-        """The clips of a run to watch, and what is to be said of those that cannot be shown.
+        """The clips of a run to watch, and notes on those that cannot be shown.
 
         Raises:
             MissingRowsError: there are none.

@@ -42,7 +42,7 @@ class Arrays:
 
 
 def watchable(run: Run, rows: Sequence[Row], arrays: Arrays) -> tuple[list[Row], list[str]]:
-    """The run's examples for the player, and what is to be said of those that cannot be shown.
+    """The run's examples for the player, and notes on those that cannot be shown.
 
     Args:
         run: the run that the examples' files belong to.

@@ -145,7 +145,7 @@ def _studied(content: RunContent) -> Html:
 
 
 def _files(what: str, files: list[dict[str, str]]) -> str:
-    """A folded list of files, each with what is said of it; nothing if there is none."""
+    """A folded list of files, each with its reason; nothing if there is none."""
     listed = "".join(tag("li", f"{one['file']}: {one['reason']}") for one in files)
     return f"<details><summary>{what}: {len(files)}</summary><ul>{listed}</ul></details>" if files else ""
 
@@ -273,7 +273,7 @@ def _trust(content: RunContent) -> Html:
 
 
 def single_frame_note(rows: Sequence[Row]) -> Html:
-    """Can the task be told from one frame? Then motion is not what was attacked."""
+    """Can the task be solved from one frame? Then motion is not what was attacked."""
     control = [row for row in of_kind(rows, "accuracy") if (row["model"], row["split"]) == ("single frame", "test")]
     data = next(iter(of_kind(rows, "dataset")), None)
     if not control or not data:

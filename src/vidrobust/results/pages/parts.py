@@ -53,7 +53,7 @@ def _of_figure(figure: Figure) -> PagePart:
 
 
 def _figure(figure: Figure, content: RunContent, page: Embedded) -> Html:
-    """The drawings of a figure, its tables and what is said below it."""
+    """The drawings of a figure, its tables and the text below it."""
     tables = figure.tables(content.rows)
     try:
         drawn = page.figure(figure, content) or Html("")

@@ -26,7 +26,7 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
         job: what to do.
         jobs: the run's folder of jobs.
         key: the job's name, and that of its folder.
-        count: told of clip-gradients as they are spent.
+        count: called with the number of clip-gradients as they are spent.
     """
     import torch
 
