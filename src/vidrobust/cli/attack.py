@@ -26,7 +26,7 @@ from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.fields import attack_budget
 from vidrobust.evaluation.video_files import FileAttack, adversarial_files
 from vidrobust.runs.directory import Run
-from vidrobust.runs.files import check_writable
+from vidrobust.runs.files import check_new, check_writable
 from vidrobust.runs.rows import Row
 from vidrobust.study.config import check_count
 from vidrobust.study.trained import refuse_gradients
@@ -84,7 +84,7 @@ class AttackClips(Verb):
 
         checked(self.attack, aimed=bool(self.target))
         if self.write is not None:
-            check_writable(self.write)
+            check_new(self.write)
         known = None if self.alpha_star is None else study_alpha_star(self.alpha_star)
         check_writable(self.out)
         found = self.subject.found(console)

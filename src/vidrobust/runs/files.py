@@ -50,6 +50,19 @@ def check_writable(path: Path) -> None:
         raise RunError(f"cannot write {path}: {there} cannot be written. Check its permissions, or choose --out.")
 
 
+def check_new(path: Path) -> None:
+    """Refuse a folder that holds something already, or that cannot be made: nothing is overwritten.
+
+    Raises:
+        RunError: it is a file, or holds files that are not hidden, or the disk or its permissions do not allow it.
+    """
+    check_writable(path)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"cannot write files into {path}: it is no folder. Choose another one.")
+    if path.is_dir() and any(not own(file) for file in path.iterdir()):
+        raise RunError(f"{path} is not empty, and nothing in it is overwritten: choose another folder, or delete it.")
+
+
 def own(file: Path) -> bool:
     """Is it one of the hidden files that belong to no result: a lock, its holder's name, or a torn file?"""
     return torn(file) or (file.name.startswith(".") and file.suffix in (".lock", ".holder"))
