@@ -179,7 +179,7 @@ def test_two_models_are_attacked_at_once() -> None:
     for model in models:
         model.noise = 0.0
         ATTACKS["exact"](model, CLIPS, LABELS)  # seen to draw nothing
-    met = threading.Barrier(2, timeout=60)
+    met = threading.Barrier(2, timeout=280)
     for model in models:
         model.pause = lambda: met.wait() and None
     with ThreadPoolExecutor(2) as pool:

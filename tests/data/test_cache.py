@@ -232,7 +232,7 @@ def start(folder, cache: Path, pause: float) -> subprocess.Popen[str]:
 
 def test_two_processes_at_once_decode_once(folder, tmp_path):
     both = [start(folder, tmp_path / "c", 0.02) for _ in range(2)]
-    results = [process.communicate(timeout=60)[0].splitlines()[-1].split() for process in both]
+    results = [process.communicate(timeout=280)[0].splitlines()[-1].split() for process in both]
     assert sorted(int(calls) for _, calls, _ in results) == [0, 8]
     assert results[0][2] == results[1][2]
 
@@ -243,7 +243,7 @@ def test_a_killed_process_is_taken_up_again(folder, tmp_path, decoded):
     for _ in range(4):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=280)
     cached = frames_in(folder, "train", cache_root=tmp_path / "c", **SIZES)
     assert len(decoded) == 5
     assert all(

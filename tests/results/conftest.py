@@ -22,8 +22,25 @@ def synthetic() -> ModuleType:
     return synthetic_run
 
 
+WAIT = 280_000
+"""Milliseconds until a wait is given up: nearly as long as a test may take, for the machine may be busy."""
+
+
+class PatientBrowser:
+    """A browser whose contexts wait long for what they are to find."""
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+
+    def new_context(self, **settings: Any) -> Any:
+        """As Playwright's."""
+        context = self._browser.new_context(**settings)
+        context.set_default_timeout(WAIT)
+        return context
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[PatientBrowser]:
     binary = next(
         (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
     )
@@ -33,5 +50,5 @@ def browser() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=binary, args=FLAGS)
-        yield opened
+        yield PatientBrowser(opened)
         opened.close()

@@ -70,7 +70,6 @@ def docs() -> Path:
 @pytest.fixture(params=["light", "dark"])
 def page(browser, request: pytest.FixtureRequest) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param, bypass_csp=True)
-    context.set_default_timeout(120_000)
     yield context.new_page()
     context.close()
 

@@ -115,7 +115,7 @@ def test_the_deck_prints_a_page_for_every_slide(browser, url, synthetic, tmp_pat
     context = browser.new_context()
     printed = context.new_page()
     printed.goto(deck(run, script=script).as_uri() + "?print-pdf")
-    printed.wait_for_function("document.documentElement.dataset.printable === 'true'", timeout=60_000)
+    printed.wait_for_function("document.documentElement.dataset.printable === 'true'")
     pictures = printed.locator(".plot img").evaluate_all("all => all.map(one => one.src.slice(0, 15))")
     assert pictures == ["data:image/png;", "data:image/png;", "data:image/svg+"]
     pdf = printed.pdf(prefer_css_page_size=True, print_background=True)

@@ -11,9 +11,6 @@ import pytest
 from vidrobust.results.pages.report import PAGE, VERSION_FILE, Live, live_report, report
 from vidrobust.runs.directory import Run
 
-WAIT = 90_000
-"""Milliseconds; under two seconds when nothing else runs."""
-
 
 @pytest.fixture
 def run(synthetic, tmp_path) -> Run:
@@ -40,9 +37,7 @@ def write(run: Run, ahead: list[dict[str, Any]], version: str) -> Path:
 
 
 def version(page: Any, wanted: str | None) -> None:
-    page.wait_for_function(
-        "wanted => (document.documentElement.dataset.live ?? null) === wanted", arg=wanted, timeout=WAIT
-    )
+    page.wait_for_function("wanted => (document.documentElement.dataset.live ?? null) === wanted", arg=wanted)
 
 
 def test_what_is_new_is_shown_by_itself_where_the_reader_was(run: Run, synthetic, page) -> None:
@@ -54,7 +49,7 @@ def test_what_is_new_is_shown_by_itself_where_the_reader_was(run: Run, synthetic
     assert page.locator("#accuracy figure").count() == 0  # not measured yet
     training = page.locator("#training figure")
     training.scroll_into_view_if_needed()
-    training.locator(".plot.js-plotly-plot").wait_for(timeout=WAIT)
+    training.locator(".plot.js-plotly-plot").wait_for()
     training.locator("input[type=range]").press("ArrowRight")
     shown = training.locator("output").inner_text()
     assert shown == "showing accuracy"
@@ -63,10 +58,8 @@ def test_what_is_new_is_shown_by_itself_where_the_reader_was(run: Run, synthetic
 
     write(run, rows, "two")
     version(page, "two")
-    training.locator(".plot.js-plotly-plot").wait_for(timeout=WAIT)
-    page.wait_for_function(
-        "document.querySelector('#training output').textContent === 'showing accuracy'", timeout=WAIT
-    )
+    training.locator(".plot.js-plotly-plot").wait_for()
+    page.wait_for_function("document.querySelector('#training output').textContent === 'showing accuracy'")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert abs(training.bounding_box()["y"] - before) < 200  # parts above it are new and longer
     assert page.locator("#accuracy figure").count() == 1
@@ -89,7 +82,7 @@ def test_a_live_page_without_its_study_is_a_page(run: Run, synthetic, page) -> N
     path = write(run, synthetic.rows(seeds=1), "one")
     (run.path / VERSION_FILE).unlink()
     page.goto(path.as_uri())
-    page.wait_for_function("document.getElementById('live').hidden", timeout=WAIT)
+    page.wait_for_function("document.getElementById('live').hidden")
     assert len([url for url in page.requests if url.endswith(PAGE)]) == 1
 
 

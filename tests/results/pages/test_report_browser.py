@@ -55,7 +55,7 @@ class Visit:
 
     def until(self, expression: str) -> None:
         """Wait for something to be true in the page."""
-        self.page.wait_for_function(expression, timeout=90_000)  # under a second when nothing else runs
+        self.page.wait_for_function(expression)
 
 
 @pytest.fixture(scope="module")

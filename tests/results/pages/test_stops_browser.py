@@ -30,7 +30,6 @@ def page(browser, synthetic, tmp_path_factory) -> Iterator[Any]:
     run = synthetic.write(tmp_path_factory.mktemp("stops") / "run", rows)
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     opened = context.new_page()
-    opened.set_default_timeout(120_000)
     opened.goto(report(run).as_uri())
     opened.wait_for_function("window.Plotly !== undefined")
     yield opened
