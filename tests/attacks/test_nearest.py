@@ -153,3 +153,25 @@ def test_clips_misclassified_already_come_back_unchanged() -> None:
 def test_what_makes_no_sense_is_refused(make: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.filterwarnings("ignore:the model gives NaN")
+@pytest.mark.parametrize("search", [FMN, DDN], ids=lambda search: search.__name__)
+def test_where_a_model_gives_nan_it_is_misled(search: type) -> None:
+    """A distance that is not a number would be no radius."""
+    model, clips, labels = linear(2)
+    norm = Linf() if search is FMN else L2()
+    threat = Threat(norm, LARGE[str(norm)])
+    near = threat.around(clips)
+    limit = 0.5 * distance(model, clips, labels, norm)
+
+    def overflowing(shown: torch.Tensor) -> torch.Tensor:
+        origin = torch.cdist(shown.detach().flatten(1), clips.flatten(1)).argmin(1)
+        size = near.narrow(origin).size(shown.detach()).float()
+        return torch.where((size > limit[origin])[:, None], torch.nan, model(shown))
+
+    result = search(threat, steps=100)(overflowing, clips, labels)
+    assert result.success.all()
+    found = sizes(threat, clips, result.clips)
+    assert (found > limit).all()
+    assert (found < 1.05 * limit).all()

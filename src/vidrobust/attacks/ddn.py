@@ -78,4 +78,4 @@ class DDN(NearestSearch):
             value, gradient = near.search.gradient(free)
             near.keep(free, value)
             shorter, longer = length * (1 - self.gamma), length * (1 + self.gamma)
-            length = torch.where(value > 0, shorter, longer).clamp(max=near.largest)
+            length = torch.where(value <= 0, longer, shorter).clamp(max=near.largest)  # NaN is no class

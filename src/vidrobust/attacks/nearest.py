@@ -197,6 +197,7 @@ class Nearest:
 
         The first call is for the clips themselves, whose margins say what counts as sure.
         """
+        value = value.nan_to_num(nan=math.inf)  # not a number is no class, and counts as misclassified
         self.own = value.abs() if self.own is None else self.own
         size = self.measured(free)
         for level, share in enumerate(SURE):
