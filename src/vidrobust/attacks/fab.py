@@ -37,6 +37,9 @@ OVERSHOOT = 1.05
 PULL = 0.9
 """The share of a perturbation that is left after a step back (β)."""
 
+EXACT = 1e-12
+"""The relative change below which Newton's method has ended."""
+
 
 @dataclass(frozen=True)
 class FAB(MinimumNorm):
@@ -159,7 +162,7 @@ def shortest(norm: Norm, wanted: Tensor, origin: Tensor, slope: Tensor, low: Ten
     """The shortest move within the box that changes a linear function by ``wanted`` (Croce & Hein 2020, section 3).
 
     Each coordinate has room to move and a gain for moving. Under L∞ all move by the same t, or as far as they have
-    room; under L2 by t times their gain; the gain is then piecewise linear in t and one sort finds t. Under L1 the
+    room; under L2 by t times their gain; the change is then concave and piecewise linear in t. Under L1 the
     coordinates of the largest gain move first, each as far as it has room.
 
     Args:
@@ -190,16 +193,18 @@ def shortest(norm: Norm, wanted: Tensor, origin: Tensor, slope: Tensor, low: Ten
 
 
 def _level(needed: Tensor, weight: Tensor, room: Tensor) -> Tensor:
-    """The t, ``B 1``, with ``Σ weight · min(t, room) = needed``; the largest room where there is none."""
-    room, order = room.sort(dim=1)
-    weight = weight.gather(1, order)
-    full = (weight * room).cumsum(1)  # of those whose room ends at or before this one's
-    rest = weight.sum(1, keepdim=True) - weight.cumsum(1)
-    reached = full + rest * room
-    index = torch.searchsorted(reached, needed).clamp(max=room.shape[1] - 1)
-    before, left = (full - weight * room).gather(1, index), (rest + weight).gather(1, index)
-    level = (needed - before) / left.clamp(min=1e-300)
-    return torch.minimum(level, room[:, -1:])
+    """The t, ``B 1``, with ``Σ weight · min(t, room) = needed``; the largest room where there is none.
+
+    The sum is concave and piecewise linear in t, so that Newton's method rises from 0 to t in a few steps.
+    """
+    largest, level = room.amax(1, keepdim=True), torch.zeros_like(needed)
+    while True:
+        missing = needed - (weight * torch.minimum(level, room)).sum(1, keepdim=True)
+        slope = (weight * (room > level)).sum(1, keepdim=True)
+        risen = torch.where(slope > 0, level + missing / slope, largest).minimum(largest)
+        if not (risen > level * (1 + EXACT)).any():
+            return level
+        level = torch.maximum(level, risen)
 
 
 def _greedy(needed: Tensor, gain: Tensor, room: Tensor) -> Tensor:
