@@ -13,6 +13,7 @@ from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
+from vidrobust.evaluation.checklist import AT_ONCE, noise
 from vidrobust.evaluation.consistency import check_consistency
 from vidrobust.evaluation.judging import clean_answers, run_stage, start_case, worst_case_row
 from vidrobust.models.diagnosis import self_test
@@ -74,6 +75,21 @@ def test_a_planted_failure_never_gets_its_number_trusted(
 ) -> None:
     verdict, case = judged(PLANTED[name](base, *shown).eval(), *shown, EPS)
     assert not verdict.trust or len(case.standing(EPS / 255)) <= true
+
+
+@pytest.mark.parametrize("draws", [1, 7, 60])
+def test_every_clip_that_stands_gets_its_draws_of_noise(
+    draws: int, base: nn.Module, shown: tuple[Tensor, Tensor]
+) -> None:
+    found = clean_answers(base, *shown, QUICK)
+    case, _ = start_case(base, *shown, [Threat(Linf(), 1e-6)], found, QUICK)
+    asked: list[int] = []
+    handle = base.register_forward_pre_hook(lambda module, inputs: asked.append(len(inputs[0])))
+    measured = noise(case, draws)
+    handle.remove()
+    assert measured == Measured("noise", 0, int(found.right.sum()))
+    assert sum(asked) == draws * measured.of
+    assert max(asked) <= AT_ONCE
 
 
 class GradientMode(Wrapped):

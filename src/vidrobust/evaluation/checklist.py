@@ -21,20 +21,24 @@ if TYPE_CHECKING:
     from vidrobust.types import ClipTensor, Labels
 
 
+AT_ONCE = 25
+"""Clips of noise that are asked about together."""
+
+
 def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
     """Draw random perturbations for each clip that stands at the largest budget: half in the ball, half on its edge."""
     eps = single_eps(case.threats[-1])
     rows = case.standing(eps)
     generator = torch.Generator().manual_seed(seed)
-    for number in range(draws):
-        left = rows[case.distance[rows] > eps]
-        if not len(left):
-            break
+    for edge, count in ((False, draws - draws // 2), (True, draws // 2)):
 
-        def drawn(clips: ClipTensor, labels: Labels, edge: bool = number % 2 == 1) -> ClipTensor:
+        def drawn(clips: ClipTensor, labels: Labels, edge: bool = edge) -> ClipTensor:
             return _drawn(case.threats[-1], clips, edge, generator)
 
-        case.attack("noise", left, drawn)
+        while count and len(left := rows[case.distance[rows] > eps]):
+            together = min(count, max(1, AT_ONCE // len(left)))
+            case.attack("noise", left.repeat(together), drawn)
+            count -= together
     return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
 
 

@@ -112,10 +112,10 @@ def _path(case: WorstCase, threat: Threat, rows: Tensor, alpha: float, steps: in
     rising = (best[-1] - best[-1 - late] > RISING * (best[-1] - best[0]).clamp(min=1e-12)) & ~ever
     found = [
         Measured("silent success", int((ever & ~last).sum()), len(rows)),
-        Measured("incomplete optimisation", int(rising.sum()), max(1, int((~ever).sum()))),
+        Measured("incomplete optimisation", int(rising.sum()), int((~ever).sum())),
     ]
     if not case.attacked.random:  # there, the last word is the mean over other draws
-        found.append(Measured("transfer failure", int((last & ~wrong).sum()), max(1, int(last.sum()))))
+        found.append(Measured("transfer failure", int((last & ~wrong).sum()), int(last.sum())))
     return found
 
 

@@ -39,9 +39,25 @@ ATTACKS = ("FMN", *GRADIENTS, *BLACK_BOX)
 STAGES = (*ATTACKS, "noise", "doubled", "signs")
 """The pieces after the first look, in their order: attacks, then what is left to try, then the signs of failure."""
 
+LANES = (("PGD", "APGD-T", "FAB-T"), ("APGD-CE", "APGD-DLR", *BLACK_BOX))
+"""Attacks that do not wait for each other: about as long as one another, each with a cheap one first."""
+
+
+def stages_before(name: str) -> tuple[str, ...]:
+    """The stages whose results a stage takes up: all before it, but those of the other lane.
+
+    >>> stages_before("FAB-T"), stages_before("Square")
+    (('FMN', 'PGD', 'APGD-T'), ('FMN', 'APGD-CE', 'APGD-DLR'))
+    >>> len(stages_before("noise"))
+    8
+    """
+    beside = {one for lane in LANES if name not in lane for one in lane} if name in ATTACKS else set()
+    return tuple(one for one in STAGES[: STAGES.index(name)] if one not in beside)
+
+
 COSTS: dict[str, Callable[[Ensemble], int]] = {
-    "FMN": lambda of: 2 * of.steps + of.targets,
-    "PGD": lambda of: of.steps // 2,
+    "FMN": lambda of: of.steps + of.targets,
+    "PGD": lambda of: 3 * of.steps // 2,
     "APGD-CE": lambda of: of.steps // 2,
     "APGD-DLR": lambda of: of.steps // 2,
     "APGD-T": lambda of: of.steps * of.targets // 2,
@@ -108,7 +124,6 @@ def run_stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diag
     draws = ensemble.noise if not case.attacked.random else max(1, ensemble.noise // ensemble.samples)
     if name == "FMN":
         nearest(case, ensemble)
-        case.alpha = calibrated_alpha(case, case.threats[-1], ensemble.steps) if case.attacked.gradients else 0.0
         found = [unconstrained(case, ensemble.steps)]
         return found + _tried("gradients", lambda: gradient_indicators(case, max(diagnostic, FEW)))
     if name == "noise":
@@ -117,6 +132,8 @@ def run_stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diag
         return doubling(case, ensemble)
     if name == "signs":
         return _signs(case, ensemble, diagnostic)
+    if name == "PGD" and case.attacked.gradients:
+        case.alpha = calibrated_alpha(case, case.threats[-1], ensemble.steps)
     if name in BLACK_BOX or case.attacked.gradients:
 
         def search(threat: Threat) -> Any:

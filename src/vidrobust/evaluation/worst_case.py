@@ -91,8 +91,9 @@ class WorstCase:
         better = (size < self.distance[rows]).nonzero().flatten()
         for index in better.tolist():
             row = int(rows[index])
-            self.distance[row], self.adversarial[row] = size[index], found[index]
-            self.found_by[row] = name
+            if size[index] < self.distance[row]:  # a clip may be there more than once
+                self.distance[row], self.adversarial[row] = size[index], found[index]
+                self.found_by[row] = name
         return size
 
     def run(self, name: str, search: Callable[[Threat], Any], diagnostic: int = 0) -> None:
@@ -126,6 +127,7 @@ class WorstCase:
         """
         errors: dict[str, None] = {}
         sizes: dict[int, float] = {}
+        lost = 0
 
         def once(part: Tensor) -> Tensor:
             found = work(self.clips[part], self.labels[part])
@@ -136,9 +138,10 @@ class WorstCase:
             return self.absorb(name, part, found)
 
         for part, found in bisected(once, rows, errors):
-            if found is not None:
+            if found is None:
+                lost += len(part)
+            else:
                 sizes |= dict(zip(part.tolist(), found.tolist(), strict=True))
-        lost = len(rows) - len(sizes)
         if lost:
             before, known = self.missing.get(name, (0, ""))
             self.missing[name] = before + lost, "; ".join(errors) or known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from vidrobust.attacks.text import threat_from_call
 from vidrobust.errors import InputError, NotationError
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.fields import field_text, in_levels
-from vidrobust.evaluation.judging import COSTS, STAGES
+from vidrobust.evaluation.judging import COSTS, STAGES, stages_before
 from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.statistics import accuracy_estimate
 from vidrobust.study.jobs import Job, job_key
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vidrobust.threats import Threat
 
 CHUNK = 25
-"""Clips of a job."""
+"""Clips of a job, at most."""
 
 THREAT = "Linf(8)"
 
@@ -104,22 +105,22 @@ class JudgementPlan:
     def parts(self) -> list[tuple[int, ...]]:
         """The clips in parts, mixed, so that each part has clips of all classes."""
         order = torch.randperm(self.clips, generator=torch.Generator().manual_seed(0))
-        return [tuple(rows.tolist()) for rows in order.split(CHUNK)]
+        return [tuple(rows.tolist()) for rows in order.tensor_split(count_parts(self.clips))]  # of about one size
 
     def looks(self) -> list[AnswerClean]:
         return [AnswerClean(self.subject, rows, self.ensemble) for rows in self.parts()]
 
     def stages(self, region: Region) -> list[list[AttackStage]]:
         """For each part, its stages in their order."""
-        found = []
-        for number, look in enumerate(self.looks()):
-            line: list[AttackStage] = []
+        found, looks = [], self.looks()
+        for number, look in enumerate(looks):
+            line: dict[str, AttackStage] = {}
+            diagnostic = min(share(self.ensemble.diagnostic, number, len(looks)), len(look.rows))
             for name in STAGES:
-                earlier = (job_key(look), *(job_key(stage) for stage in line))
-                diagnostic = min(self.ensemble.diagnostic, len(look.rows)) if number == 0 else 0
+                earlier = (job_key(look), *(job_key(line[one]) for one in stages_before(name)))
                 about = (region.norm, region.support, region.eps, self.ensemble, name, earlier, diagnostic)
-                line.append(AttackStage(self.subject, look.rows, *about))
-            found.append(line)
+                line[name] = AttackStage(self.subject, look.rows, *about)
+            found.append([*line.values()])
         return found
 
     def jobs(self) -> list[Job]:
@@ -151,6 +152,24 @@ def count_gradients(ensemble: Ensemble, found: Sequence[Region]) -> int:
     return sum(cost(ensemble) for cost in COSTS.values()) * len(found)
 
 
+def count_parts(clips: int) -> int:
+    """Into how many parts clips are divided, each a job of every stage.
+
+    >>> [count_parts(clips) for clips in (10, 25, 26, 100)]
+    [1, 1, 2, 4]
+    """
+    return math.ceil(clips / CHUNK)
+
+
+def share(total: int, number: int, parts: int) -> int:
+    """Of a total that is divided evenly, what part ``number`` gets.
+
+    >>> [share(16, number, 3) for number in range(3)]
+    [5, 5, 6]
+    """
+    return total * (number + 1) // parts - total * number // parts
+
+
 def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble, found: Sequence[Region]) -> int:
     """How many clips can be judged in this many minutes, at least one; the clips of a job are judged by one worker.
 
@@ -158,16 +177,20 @@ def affordable(minutes: float, seconds: float, workers: int, ensemble: Ensemble,
     True
     """
     row = 60 * minutes / (seconds * count_gradients(ensemble, found))
-    return max(1, int(row if row < CHUNK else row * workers))
+    clips = int(row * workers)
+    while clips > 1 and longest_row(clips, workers) > row:
+        clips -= 1
+    return max(1, clips)
 
 
-def longest_row(clips: int, workers: int) -> float:
-    """How many clips one worker judges, one after another: few clips are one job, whatever the number of workers.
+def longest_row(clips: int, workers: int) -> int:
+    """How many clips one worker judges, one after another, at most.
 
-    >>> longest_row(10, 2), longest_row(100, 2)
-    (10, 50.0)
+    >>> longest_row(10, 2), longest_row(60, 2), longest_row(100, 2), longest_row(100, 3)
+    (10, 40, 50, 50)
     """
-    return max(clips / workers, min(clips, CHUNK))
+    parts = count_parts(clips)
+    return math.ceil(parts / workers) * math.ceil(clips / parts)
 
 
 def half_width(of: Sequence[str]) -> float:

@@ -144,10 +144,10 @@ def _region(
             recall(run.job_path(job_key(job)), own, adversarial, names)
             measured += [Measured(**one) for one in row["measured"]]
             spent += row["gradients"]
-            for eps, count in row["standing"].items():
-                standing[eps][job.name] += count
+            for eps in region.eps:
+                standing[f"{eps:g}"][job.name] += int((own > eps / 255).sum())
             if row["diagnostic"] and job.name in (*GRADIENTS, *BLACK_BOX):
-                broke[job.name] = row["broke"]
+                broke.setdefault(job.name, []).extend(row["broke"])
         distance[list(rows)] = own
         for row_of_clip, name in zip(rows, names, strict=True):
             found_by[row_of_clip] = name

@@ -267,7 +267,7 @@ class AttackStage(Job):
         for key in self.earlier[1:]:
             rows = stored_job(place.jobs / key)
             assert rows is not None
-            case.alpha = rows[0]["alpha"] / 255
+            case.alpha = rows[0]["alpha"] / 255 or case.alpha
             recall(place.jobs / key, case.distance, case.adversarial, case.found_by)
 
     def _keep(self, case: WorstCase, before: Tensor, place: Place) -> None:
@@ -282,14 +282,15 @@ class AttackStage(Job):
 
 
 def recall(folder: Path, distance: Tensor, adversarial: Tensor, found_by: list[str]) -> None:
-    """Load the results of a finished stage, of the clips for which it found a smaller perturbation."""
+    """Load the results of a finished stage, of the clips for which it found a smaller perturbation than is known."""
     with safe_open(folder / "found.safetensors", "pt") as stored:
-        index = stored.get_tensor("index")
-        distance[index] = stored.get_tensor("distance")
-        adversarial[index] = stored.get_tensor("adversarial").to(adversarial)
+        index, size, found = (stored.get_tensor(name) for name in ("index", "distance", "adversarial"))
         names = json.loads(stored.metadata()["found_by"])
-    for row, name in zip(index.tolist(), names, strict=True):
-        found_by[row] = name
+    closer = size < distance[index]  # a stage beside this one may have come nearer
+    distance[index[closer]] = size[closer]
+    adversarial[index[closer]] = found[closer].to(adversarial)
+    for place in closer.nonzero().flatten().tolist():
+        found_by[int(index[place])] = names[place]
 
 
 def _first(found: CleanAnswers, count: int) -> CleanAnswers:

@@ -39,6 +39,10 @@ def test_counts_of_parts_add_up_and_facts_do_not() -> None:
     assert found == [Measured("batch", 6, 32), Measured("probabilities", 1, 1)]
 
 
+def test_counts_of_single_clips_add_up_too() -> None:
+    assert add_up([Measured("active test", 1, 1), Measured("active test", 0, 1)]) == [Measured("active test", 1, 2)]
+
+
 def test_a_good_model_is_not_told_that_its_classes_are_in_another_order() -> None:
     assert better_class_order([[5, 3, 0], [2, 5, 1], [0, 1, 7]]).count == 0
     assert better_class_order([[0, 8], [8, 0]]).count == 16

@@ -49,6 +49,11 @@ class Rule:
     because: str
     remedy: str
 
+    @property
+    def counted(self) -> bool:
+        """Whether it counts clips, which add up over parts of them; otherwise it is true of the model or not."""
+        return "{count}" in self.because
+
     def speaks(self, measured: Measured) -> bool:
         """Whether the count exceeds the rule's threshold."""
         return measured.count >= self.least and measured.count > self.limit * measured.of

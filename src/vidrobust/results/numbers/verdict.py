@@ -95,7 +95,7 @@ def add_up(measured: Iterable[Measured]) -> list[Measured]:
         known = found.get(one.name)
         if known is None:
             found[one.name] = one
-        elif one.of == known.of == 1:
+        elif not RULES[one.name].counted:
             found[one.name] = known if known.count >= one.count else one
         else:
             note_texts = "; ".join(dict.fromkeys(text for text in (known.told, one.told) if text))
