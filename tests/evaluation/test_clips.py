@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import accuracy, clip_ranks, evaluate, masking, pgd, robustness_rows, survivors
+from vidrobust.evaluation.transfer import transfer
+from vidrobust.evaluation.videos import evaluate_views
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.runs.schema import fault
 from vidrobust.threats import Linf, Threat
@@ -92,6 +95,29 @@ def test_masking_is_noticed(trained: ResNet3d, small_data: VideoClips) -> None:
     assert hidden["zero_gradient"] == hidden["clips"] == len(few)
     assert hidden["pgd_correct"] >= hidden["noise_correct"]
     assert hidden["huge_correct"] > 0
+
+
+@pytest.mark.parametrize(
+    ("clips", "attacks", "said"),
+    [
+        ((torch.rand(2, 3, 4, 8, 8), torch.tensor([0, 1])), [], "clips must be a split of a data set.*are a tuple"),
+        ("data", [], "such as vr.data.motion.*are a whole data set"),
+        ("split", pgd(8.0, 2.0, 3), r"attacks must be a list"),
+        ("split", "PGD(ε=8,α=2,i=3)", r"attacks must be a list.*'PGD\(ε=8"),
+        ("split", ["PGD(ε=8,α=2,i=3)"], r"an attack must be an object.*'PGD\(ε=8"),
+    ],
+    ids=["tensors", "data set", "one attack", "text", "texts"],
+)
+def test_what_are_no_clips_and_no_attacks_is_told_before_anything_is_measured(
+    clips: Any, attacks: Any, said: str, trained: ResNet3d, small_data: VideoClips
+) -> None:
+    given = {"data": small_data, "split": small_data.test}.get(clips, clips) if isinstance(clips, str) else clips
+    with pytest.raises(InputError, match=said):
+        evaluate(trained, given, attacks)
+    with pytest.raises(InputError, match=said):
+        transfer({"one": trained, "two": trained}, given, attacks)
+    with pytest.raises(InputError, match=said):
+        evaluate_views(trained, given, attacks, views=1)
 
 
 def test_no_clips_is_an_error_not_a_division(trained: ResNet3d, small_data: VideoClips) -> None:

@@ -82,6 +82,12 @@ def test_what_the_first_process_is_refused_all_are(monkeypatch: pytest.MonkeyPat
     assert World(0, 2).once(lambda: 3) == World(1, 2).once(lambda: 4) == 3
 
 
+@pytest.mark.parametrize("data", [(1, 2), "UCF-101", None], ids=str)
+def test_what_has_no_splits_is_told(data: Any) -> None:
+    with pytest.raises(InputError, match="data must have the splits train, val and test"):
+        vr.fit(build("r3d-small", 10), data, epochs=1)
+
+
 def test_nothing_is_written_for_what_is_refused(small: VideoClips, tmp_path: Path) -> None:
     for how in ({"method": "AT(ε=8,α=2,i=1,support=Nowhere)"}, {"watch": Watch(every=1, patience=1)}):
         with pytest.raises(vr.VidrobustError):

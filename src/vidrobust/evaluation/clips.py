@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -228,9 +228,9 @@ def evaluate(
         without gradients with the ``queries`` a clip.
 
     Raises:
-        InputError: an attack is targeted.
+        InputError: ``clips`` are no split of a data set, or ``attacks`` no sequence of attacks, or one is targeted.
     """
-    refuse_targets(*attacks)
+    check_attacks(clips, attacks)
     clean = clip_ranks(model, clips) == 0
     rows = [{**robustness_row(clean, clips, model), "attack": "none"}]
     for attack in attacks:
@@ -238,6 +238,29 @@ def evaluate(
         row = {**attacked_row(found, clips, model, attack), "attack": attack_text(attack)}
         rows.append(row if needs_gradients(attack) else {**row, "queries": found.queries.tolist()})
     return rows
+
+
+def check_attacks(clips: object, attacks: object) -> None:
+    """Refuse what cannot be clips and attacks on them, before anything is measured.
+
+    Raises:
+        InputError: ``clips`` are no split of a data set, or ``attacks`` no sequence of attacks, or one is targeted.
+    """
+    if not hasattr(clips, "centre") or not hasattr(clips, "labels"):
+        what = "a whole data set" if hasattr(clips, "test") else f"a {type(clips).__name__}"
+        raise InputError(
+            f"clips must be a split of a data set, such as vr.data.motion().test, but are {what}. Tensors are attacked "
+            "by the attack itself: attack(model, clips, labels)."
+        )
+    if isinstance(attacks, str) or not isinstance(attacks, Iterable):
+        raise InputError(f"attacks must be a list, such as [vr.PGD(…)], but is {str(attacks)[:60]!r}.")
+    for attack in attacks:
+        if not callable(attack):
+            raise InputError(
+                f"an attack must be an object such as vr.PGD(vr.Threat(vr.Linf(), 8 / 255), alpha=2 / 255, steps=10), "
+                f"but is {str(attack)[:60]!r}: texts are for the command line."
+            )
+    refuse_targets(*attacks)
 
 
 def refuse_targets(*attacks: object) -> None:

@@ -16,9 +16,9 @@ from vidrobust.evaluation.clips import (
     GradientProgress,
     attacked_row,
     batches,
+    check_attacks,
     clip_ranks,
     device_of,
-    refuse_targets,
     robustness_row,
     silent,
     steady_logits,
@@ -75,9 +75,12 @@ def transfer(
         surrogate the accuracy on the perturbed clips, where what is wrong clean counts as broken.
 
     Raises:
-        InputError: fewer than two models, an ensemble of fewer or of others, or an attack is targeted.
+        InputError: as :func:`~vidrobust.evaluation.clips.evaluate`; fewer than two models, or not by name; an ensemble
+            of fewer or of others.
     """
-    refuse_targets(*attacks)
+    if not isinstance(models, Mapping):
+        raise InputError(f"models must be a dictionary of models by name, but are a {type(models).__name__}.")
+    check_attacks(clips, attacks)
     surrogates = _surrogates(models, ensembles)
     clean = {name: clip_ranks(model, clips) == 0 for name, model in models.items()}
     rows = [

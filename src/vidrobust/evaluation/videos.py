@@ -25,9 +25,9 @@ from vidrobust.evaluation.clips import (
     BATCH,
     GradientProgress,
     attacked_row,
+    check_attacks,
     device_of,
     evaluate,
-    refuse_targets,
     robustness_row,
     silent,
     steady_logits,
@@ -145,7 +145,7 @@ def evaluate_views(
     """
     if level not in ("clip", "video"):
         raise InputError(f"level must be clip or video, not {level!r}.")
-    refuse_targets(*attacks)
+    check_attacks(clips, attacks)
     viewed = clips.viewed(views)
     about = {"kind": "views", "level": level, "views": views, "videos": len(clips)}
     if level == "clip":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vidrobust.attacks.undisturbed import undisturbed
+from vidrobust.data.videos import SPLITS
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import device_of, silent
 from vidrobust.evaluation.manifest import manifest_row, manifest_rows
@@ -166,9 +167,15 @@ def check_fit(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, 
     """Refuse what cannot be trained, before anything is written.
 
     Raises:
-        InputError: the model cannot be trained on the data, or patience would wait for what never comes.
+        InputError: the data have no splits, the model cannot be trained on them, or patience would wait for what never
+            comes.
         NotationError: there is no such norm or support.
     """
+    if not all(hasattr(data, split) for split in SPLITS):
+        raise InputError(
+            f"data must have the splits train, val and test, as vr.data.motion() and vr.data.videos(folder) give them, "
+            f"but is a {type(data).__name__}. In a loop of your own, vr.TrainingAttack makes attacked batches of tensors."
+        )
     found = check_model(model, data.train, seed)
     if found != len(data.classes):
         raise InputError(f"the model has {found} classes, the data {len(data.classes)}.")
