@@ -174,7 +174,7 @@ def check_fit(model: nn.Module, data: VideoClips, policy: Policy, watch: Watch, 
     if not all(hasattr(data, split) for split in SPLITS):
         raise InputError(
             f"data must have the splits train, val and test, as vr.data.motion() and vr.data.videos(folder) give them, "
-            f"but is a {type(data).__name__}. In a loop of your own, vr.TrainingAttack makes attacked batches of tensors."
+            f"but is a {type(data).__name__}. In your own loop, vr.TrainingAttack makes attacked batches of tensors."
         )
     found = check_model(model, data.train, seed)
     if found != len(data.classes):
