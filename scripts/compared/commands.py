@@ -49,6 +49,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "--attack",
         "CW(ε=8,steps=3)",
     ),
+    "transfer": (
+        *("transfer", "trained", "{start}", "--split", "train", "--clips", "8", "--out", "transferred"),
+        *("--attack", "MIFGSM(ε=8,i=2,diversity=0.5)", "--attack", "APGD(ε=8,steps=3)"),
+    ),
     "data check": ("data", "check", "{data}", "--out", "checked.json", "--workers", "1"),
     "report": ("report", "example", "--out", "page.html"),
     "report figures": ("report", "example", "--figures", "png", "--out", "figures"),

@@ -7,7 +7,6 @@ is what is adapted (Croce & Hein, ICML 2021, section 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ import torch
 
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.rows import where_rows
-from vidrobust.attacks.searching import SearchState, radii, searching
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.searching import SearchState, radii
+from vidrobust.attacks.stage import StageSearch
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import cross_entropy, predicted, targeted_dlr
@@ -25,9 +24,8 @@ from vidrobust.threats import L1, Threat
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from vidrobust.attacks.base import AttackResult
     from vidrobust.losses import Loss, TargetedLoss
-    from vidrobust.types import ClipTensor, Labels, Logits
+    from vidrobust.types import Labels
 
 RHO = 0.75
 """The share of steps since the last checkpoint in which the loss must have risen."""
@@ -37,7 +35,7 @@ MOMENTUM = 0.25
 
 
 @dataclass(frozen=True)
-class APGD(Traits):
+class APGD(StageSearch):
     """Auto-PGD on one loss (Croce & Hein, ICML 2020, algorithm 1; L1: ICML 2021, algorithm 1).
 
     Args:
@@ -78,12 +76,6 @@ class APGD(Traits):
     def cost(self) -> int:
         return self.restarts * self.steps
 
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with searching(model, self.threat, clips, labels, self.loss, self.precision, self.targeted) as run:
-            self.search(run)
-            return run.result()
-
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""
         run.aim(self.loss)
@@ -94,7 +86,7 @@ class APGD(Traits):
 
 
 @dataclass(frozen=True)
-class TargetedAPGD(Traits):
+class TargetedAPGD(StageSearch):
     """Auto-PGD towards one wrong class after another, the likeliest first (APGD-T; Croce & Hein, ICML 2020, section 5).
 
     Success is any wrong class, as in :class:`APGD`; the targets only give each run another loss.
@@ -124,12 +116,6 @@ class TargetedAPGD(Traits):
     @property
     def cost(self) -> int:
         return self.targets * self.steps
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with searching(model, self.threat, clips, labels, self.loss, self.precision) as run:
-            self.search(run)
-            return run.result()
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -24,6 +24,7 @@ from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import FAB
 from vidrobust.attacks.searching import SearchState, searching, tensor_seed
 from vidrobust.attacks.square import Square
+from vidrobust.attacks.stage import StageSearch
 from vidrobust.attacks.traits import Traits, attack_cost
 from vidrobust.attacks.wrappers import Averaged, seeded_by_clips
 from vidrobust.errors import InputError, RunError
@@ -49,14 +50,6 @@ class EnsembleResult(AttackResult):
 
     standing: dict[str, int]
     flags: tuple[str, ...]
-
-
-class StageSearch(Protocol):
-    """A search that can go on where another has stopped."""
-
-    def search(self, run: SearchState) -> None:
-        """Attack the clips of a search that still stand."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ clips whose perturbation is larger than ε (``threat.around(clips).size(result.c
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from vidrobust.attacks.apgd import likeliest_wrong, where_rows
-from vidrobust.attacks.searching import SearchState, searching, unbounded
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.searching import SearchState, unbounded
+from vidrobust.attacks.stage import StageSearch
 from vidrobust.errors import InputError
 from vidrobust.fast.view import inference_view
 from vidrobust.losses import margin, targeted_margin
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vidrobust.attacks.base import AttackResult
-    from vidrobust.fast.precision import Precision
     from vidrobust.fast.view import View
     from vidrobust.threats import Norm
-    from vidrobust.types import ClipTensor, Labels, Logits
+    from vidrobust.types import Labels, Logits
 
 SURE = (1e-4, 3e-2)
 """By how much a crossing must exceed the boundary, as a share of the clip's own margin: so that the model itself
@@ -49,8 +47,10 @@ LAST = 0.01
 
 
 @dataclass(frozen=True)
-class MinimumNorm(Traits, ABC):
+class MinimumNorm(StageSearch):
     """The base of searches for the smallest perturbation.
+
+    Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
 
     Attributes:
         threat: the norm and support whose smallest perturbation is looked for, and the budget it is held against.
@@ -65,24 +65,6 @@ class MinimumNorm(Traits, ABC):
 
     loss: ClassVar[Callable[..., Tensor]] = staticmethod(margin)
     budgets_a_frame, one_for_all = False, False
-
-    @property
-    @abstractmethod
-    def precision(self) -> Precision:
-        """As in :class:`~vidrobust.attacks.apgd.APGD`: a field of each subclass, where it comes last."""
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was.
-
-        Clips for which no perturbation within the budget was found come back with the largest margin seen within it.
-        """
-        with searching(model, self.threat, clips, labels, self.loss, self.precision) as run:
-            self.search(run)
-            return run.result()
-
-    @abstractmethod
-    def search(self, run: SearchState) -> None:
-        """Attack the clips of a batch that still stand."""
 
 
 class NearestSearch(MinimumNorm):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from vidrobust.attacks.counts import at_least_one
 from vidrobust.attacks.fab import ends
 from vidrobust.attacks.rows import where_rows
-from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.searching import SearchState, radii, unbounded
+from vidrobust.attacks.stage import QuerySearch
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -21,12 +19,9 @@ from vidrobust.threats import Threat
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import ClipTensor, Labels, Logits
-
 
 @dataclass(frozen=True)
-class RayS(Traits):
+class RayS(QuerySearch):
     """RayS on clips (Chen & Gu, KDD 2020, algorithms 1 to 3): the direction of the nearest misclassification.
 
     A direction is a sign per coordinate. Signs are flipped block by block, in blocks that are halved again and again; a
@@ -61,33 +56,21 @@ class RayS(Traits):
     budgets_a_frame, one_for_all = False, False
 
     def __post_init__(self) -> None:
-        at_least_one(queries=self.queries)
+        super().__post_init__()
         if self.blocks not in ("time", "space"):
             raise InputError(f'blocks must be halved in "time" or in "space" first, but is {self.blocks!r}.')
-        if self.queries < 2:
-            raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance, a share of ε, must lie in (0, 1), but is {self.tolerance}.")
         self.check_threat(self.threat)
 
-    @property
-    def cost(self) -> int:
-        return self.queries
-
-    @property
-    def needs_gradients(self) -> bool:
-        return False
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with searching(model, self.threat, clips, labels, margin, self.precision) as run:
-            if run.feasible.shared:
-                raise InputError(
-                    "a ray leads to the boundary of one clip, but the threat shares one perturbation among all clips. "
-                    "Take PGD, APGD or Square."
-                )
-            Rays(run, self.threat, self.tolerance, self.blocks).search(self.queries)
-            return run.result()
+    def search(self, run: SearchState) -> None:
+        """Attack the clips of a search that still stand."""
+        if run.feasible.shared:
+            raise InputError(
+                "a ray leads to the boundary of one clip, but the threat shares one perturbation among all clips. "
+                "Take PGD, APGD or Square."
+            )
+        Rays(run, self.threat, self.tolerance, self.blocks).search(self.queries)
 
 
 class Rays:
@@ -118,8 +101,9 @@ class Rays:
 
     def search(self, queries: int) -> None:
         """Spend at most ``queries`` a clip."""
+        budget = self.run.forwards + queries
         for _ in range(queries):
-            self.judge.limit = queries - self.run.forwards
+            self.judge.limit = budget - self.run.forwards
             if self.judge.over:
                 break
             self._query()

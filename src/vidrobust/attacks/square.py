@@ -11,16 +11,15 @@ Free variables that are not laid out as clips are taken as a row, whose windows 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from vidrobust.attacks.counts import at_least_one, check_seed
+from vidrobust.attacks.counts import check_seed
 from vidrobust.attacks.rows import where_rows
-from vidrobust.attacks.searching import SearchState, radii, searching
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.searching import SearchState, radii
+from vidrobust.attacks.stage import QuerySearch
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin
@@ -29,15 +28,13 @@ from vidrobust.threats import L1, Linf, Threat
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.attacks.base import AttackResult
-    from vidrobust.types import ClipTensor, Labels, Logits
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Of 10 000 queries, after how many the windows' volume is halved (appendix B.1 of the paper)."""
 
 
 @dataclass(frozen=True)
-class Square(Traits):
+class Square(QuerySearch):
     """Square in space and time (Andriushchenko et al., ECCV 2020), on the margin loss.
 
     Args:
@@ -68,26 +65,10 @@ class Square(Traits):
     loss = staticmethod(margin)
 
     def __post_init__(self) -> None:
-        at_least_one(queries=self.queries)
+        super().__post_init__()
         check_seed(self.seed)
-        if self.queries < 2:
-            raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if not 0 < self.share <= 1:
             raise InputError(f"share, of a clip's volume, must lie in (0, 1], but is {self.share}.")
-
-    @property
-    def cost(self) -> int:
-        return self.queries
-
-    @property
-    def needs_gradients(self) -> bool:
-        return False
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
-            self.search(run)
-            return run.result()
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""

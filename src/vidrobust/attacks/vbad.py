@@ -16,9 +16,9 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.gradients import input_gradient
 from vidrobust.attacks.rows import where_rows
-from vidrobust.attacks.searching import SearchState, radii, searching, unbounded
+from vidrobust.attacks.searching import SearchState, radii, unbounded
 from vidrobust.attacks.square import layout
-from vidrobust.attacks.traits import Traits
+from vidrobust.attacks.stage import QuerySearch
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
@@ -29,9 +29,8 @@ from vidrobust.threats import Threat
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from vidrobust.attacks.base import AttackResult
     from vidrobust.threats import Feasible
-    from vidrobust.types import ClipTensor, Labels, Logits
+    from vidrobust.types import ClipTensor, Logits
 
 Directions: TypeAlias = "Callable[[ClipTensor], ClipTensor]"
 """From clips ``B C T H W`` to directions of that shape, of which only the signs count."""
@@ -46,7 +45,7 @@ SMALLEST = 1 / 16
 
 
 @dataclass(frozen=True)
-class VBAD(Traits):
+class VBAD(QuerySearch):
     """V-BAD (Jiang et al., ACM Multimedia 2019, algorithm 1), on the margin loss.
 
     In each iteration ``samples`` queries, in pairs of opposite signs, estimate how the loss depends on the weight of
@@ -93,10 +92,9 @@ class VBAD(Traits):
     alpha_is_share = True
 
     def __post_init__(self) -> None:
-        at_least_one(queries=self.queries, patches=self.patches, samples=self.samples)
+        super().__post_init__()
+        at_least_one(patches=self.patches, samples=self.samples)
         check_seed(self.seed)
-        if self.queries < 2:
-            raise InputError("queries must be at least 2: one for a perturbation, one to confirm it.")
         if self.samples % 2:
             raise InputError(f"samples come in pairs of opposite signs: they must be even, but are {self.samples}.")
         for name in ("noise", "alpha"):
@@ -109,20 +107,6 @@ class VBAD(Traits):
             )
         if self.partition not in get_args(Partition):
             raise InputError(f'partition must be "uniform" or "random", but is {self.partition!r}.')
-
-    @property
-    def cost(self) -> int:
-        return self.queries
-
-    @property
-    def needs_gradients(self) -> bool:
-        return False
-
-    def __call__(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> AttackResult:
-        """Attack ``clips`` (``B C T H W`` in [0, 1]) of classes ``labels`` (``B``); the model is left as it was."""
-        with searching(model, self.threat, clips, labels, margin, self.precision, self.targeted) as run:
-            self.search(run)
-            return run.result()
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""
