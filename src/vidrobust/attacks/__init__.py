@@ -34,7 +34,7 @@ ATTACKS = {
     "FMN": Declared("fmn", ("pintor2021",)),
     "FrameSaliency": Declared("frame_saliency", ("inkawhich2018",)),
     "KeyRegions": Declared("key_regions", ("wei2020heuristic", "zeiler2014")),
-    "MIFGSM": Declared("mifgsm", ("dong2018", "dong2019", "wei2022", "xie2019")),
+    "MIFGSM": Declared("mifgsm", ("dong2018", "dong2019", "ganeshan2019", "lu2020", "wei2022", "xie2019")),
     "PGD": Declared("pgd", ("madry2018",)),
     "RayS": Declared("rays", ("chen2020",)),
     "Square": Declared("square", ("andriushchenko2020",)),

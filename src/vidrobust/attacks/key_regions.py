@@ -89,7 +89,8 @@ class KeyRegions(Wrapper):
         if self.frames > frames:
             raise InputError(f"there are {frames} frames, of which {self.frames} cannot be chosen.")
         tall, wide = min(self.grid, height), min(self.grid, width)
-        spent = (frames if self.frames < frames else 0) + (tall * wide if self.share < 1 else 0)
+        count = max(1, int(self.share * tall * wide))
+        spent = (frames if self.frames < frames else 0) + (tall * wide if count < tall * wide else 0)
         if self.search.queries < spent + 2:
             raise InputError(
                 f"to rank {frames} frames and {tall * wide} regions takes {spent} queries, but there are "
@@ -101,7 +102,7 @@ class KeyRegions(Wrapper):
             run.exploring = True
             time = torch.eye(frames, dtype=torch.bool).view(frames, frames, 1, 1)
             chosen = key_parts(run, time, self.frames)
-            chosen = chosen & key_parts(run, regions(height, width, tall, wide), max(1, int(self.share * tall * wide)))
+            chosen = chosen & key_parts(run, regions(height, width, tall, wide), count)
         threat = replace(self.threat, support=Mask(chosen[:, None]))
         found = replace(self.search, threat=threat, queries=self.search.queries - spent)(model, clips, labels)
         return replace(found, forwards=found.forwards + spent, queries=found.queries + spent)

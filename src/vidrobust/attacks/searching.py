@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.attacks.base import AttackedBatch, AttackResult, Goal, attacked
+from vidrobust.attacks.feature_losses import watching
 from vidrobust.attacks.gradients import may_change, uphill
 from vidrobust.attacks.rows import put_rows, some_rows
 from vidrobust.fast.precision import Precision
@@ -42,7 +43,7 @@ def searching(
     targeted: bool = False,
 ) -> Iterator[SearchState]:
     """Check the inputs and open a :class:`SearchState`; the model is left as it was, also after an exception."""
-    with attacked(model, threat, clips, labels, precision) as subject:
+    with watching(loss, model), attacked(model, threat, clips, labels, precision) as subject:
         yield SearchState(subject, loss, targeted)
 
 

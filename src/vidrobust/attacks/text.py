@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from vidrobust import attacks, losses, threats
+from vidrobust.attacks import feature_losses
 from vidrobust.errors import NotationError, VidrobustError
 from vidrobust.notation.calls import (
     EXAMPLE,
@@ -151,7 +152,9 @@ class _Builder:
         arguments = self._threat(call, takes, eps, given)
         alpha = None if getattr(kind, "alpha_is_share", False) else given.pop("alpha", None)
         arguments |= {"sigma": self._sigma(given.pop("sigma"))} if "sigma" in given and "sigma" in takes else {}
-        arguments |= {name: self._value(node, eps) for name, node in given.items()}
+        arguments |= {
+            name: self._loss(node) if name == "loss" else self._value(node, eps) for name, node in given.items()
+        }
         if alpha is not None:
             arguments["alpha"] = self._alpha(alpha, eps or 0.0, arguments.get("steps", 1))
         self._refuse_unknown(call, kind, takes, arguments, given)
@@ -212,13 +215,24 @@ class _Builder:
                 )
             if callable(default) and _needed(found) != _needed(default):
                 wanted = ", ".join(inspect.signature(default).parameters)
-                raise self._error(node.at, f"the loss here is a function of {wanted}, unlike {found.__name__}")
+                name = getattr(found, "__name__", type(found).__name__)
+                raise self._error(node.at, f"the loss here is a function of {wanted}, unlike {name}")
             return found
         if isinstance(default, bool) and not isinstance(value, bool):
             raise self._error(node.at, f"{name} is true or false, not {value!r}")
         if name == "search" and not _is_attack(type(value)):
             raise self._error(node.at, f"a search is an attack of its own, such as PGD(ε=8,α=2,i=20), not {value!r}")
         return value
+
+    def _loss(self, node: Value) -> Any:
+        """A loss of features such as ``Dispersion(layer=layer2)``, or the name or path of a function."""
+        kinds = {name: kind for name, kind in vars(feature_losses).items() if inspect.isclass(kind)}
+        named = _named(node.path, kinds) if isinstance(node, Call) else None
+        if not isinstance(node, Call) or named is None:
+            return self._value(node, None)
+        takes = inspect.signature(kinds[named]).parameters
+        self._refuse_unknown(node, kinds[named], takes, node.fields, {})
+        return self._instance(kinds[named], {name: self._value(part, None) for name, part in node.fields.items()}, node)
 
     def region(self, node: Value, home: ModuleType) -> Any:
         """A norm or a support, of this module or a user's own."""

@@ -167,8 +167,9 @@ class View:
 
     def _known(self, clips: ClipTensor) -> tuple[dict[object, Room], object]:
         """What is known of the model's memory, and under which key that of such clips."""
+        call = self._call.model if isinstance(self._call, Answers) else self._call  # which is made anew for each view
         try:
-            known = _rooms.setdefault(self._call, {})
+            known = _rooms.setdefault(call, {})
         except TypeError:  # a callable that has no weak references or no hash
             known = {}
         return known, (clips.shape[1:], clips.device)
