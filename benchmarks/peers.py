@@ -22,9 +22,12 @@ from vidrobust.attacks.square import Square
 from vidrobust.losses import cross_entropy, dlr
 from vidrobust.threats import L2, Linf, Threat
 
-STEPS, QUERIES, TARGETS = 20, 300, 4
+STEPS, QUERIES, TARGETS = 10, 100, 3
 ALPHA = 0.25
 """The step size of PGD, as a share of ε."""
+
+PART = 100
+"""Images that a Square of another library attacks at once: it draws one window and one set of signs for all of them."""
 
 NORMS = {"Linf": Linf(), "L2": L2()}
 ORDERS = {"Linf": float("inf"), "L2": 2}
@@ -79,6 +82,19 @@ def ours_pgd(norm: str, eps: float) -> Attack:
     return ours(lambda threat: PGD(threat, ALPHA * eps, STEPS, keep="last", precision="exact"))(norm, eps)
 
 
+def part_by_part(make: Callable[[int], Contestant]) -> Contestant:
+    """An attack on :data:`PART` inputs at a time, with a seed of its own for each part."""
+
+    def contestant(norm: str, eps: float) -> Attack:
+        def attack(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+            parts = zip(x.split(PART), y.split(PART), strict=True)
+            return torch.cat([make(seed)(norm, eps)(model, *part) for seed, part in enumerate(parts)])
+
+        return attack
+
+    return contestant
+
+
 def of_torchattacks(*names: str, **how: Any) -> Contestant:
     """One of its attacks, or several, each on what the earlier ones have not broken."""
 
@@ -106,8 +122,8 @@ def _of_torchattacks(name: str, model: nn.Module, norm: str, eps: float, how: di
         "FAB": {"steps": STEPS, "n_restarts": 1, "n_classes": TARGETS + 1, "multi_targeted": True},
         "Square": {"n_queries": QUERIES},
     }[name]
-    loss = how if name == "APGD" else {}
-    return getattr(torchattacks, name)(model, norm=norm, eps=eps, **own, **loss)
+    how = how if name in ("APGD", "Square") else {}
+    return getattr(torchattacks, name)(model, norm=norm, eps=eps, **own, **how)
 
 
 def of_foolbox(norm: str, eps: float) -> Attack:
@@ -139,25 +155,25 @@ def of_art(name: str, scaled: Callable[[float], dict[str, float]] = lambda eps: 
     return contestant
 
 
-def of_auto_attack(name: str) -> Contestant:
+def of_auto_attack(name: str, seed: int = 0) -> Contestant:
     """One of its attacks, the ensemble of ``four``, or its ``three`` without Square."""
 
     def contestant(norm: str, eps: float) -> Attack:
         def attack(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-            return _of_auto_attack(name, model, norm, eps, x, y)
+            return _of_auto_attack(name, seed, model, norm, eps, x, y)
 
         return attack
 
     return contestant
 
 
-def _of_auto_attack(name: str, model: nn.Module, norm: str, eps: float, x: Tensor, y: Tensor) -> Tensor:
+def _of_auto_attack(name: str, seed: int, model: nn.Module, norm: str, eps: float, x: Tensor, y: Tensor) -> Tensor:
     from pyautoattack.autoattack import AutoAttack as Ensemble
     from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
     from pyautoattack.fab_pt import FABAttack_PT
     from pyautoattack.square import SquareAttack
 
-    common = {"norm": norm, "eps": eps, "seed": 0, "device": "cpu"}
+    common = {"norm": norm, "eps": eps, "seed": seed, "device": "cpu"}
     if name in ("three", "four"):
         stages = ["apgd-ce", "apgd-t", "fab-t", *(["square"] if name == "four" else [])]
         made = Ensemble(model, attacks=stages, version="custom", **common)
@@ -232,20 +248,23 @@ CONTESTANTS: dict[str, dict[str, Contestant]] = {
         "torchattacks": of_torchattacks("FAB"),
     },
     f"Square, {QUERIES} queries": {
-        "vidrobust": ours(
-            lambda threat: Square(threat, QUERIES + 1, precision="exact")
-        ),  # theirs count the start apart
-        "auto-attack": of_auto_attack("square"),
-        "torchattacks": of_torchattacks("Square"),
-        "ART": of_art("SquareAttack", max_iter=QUERIES, p_init=0.8, nb_restarts=1, batch_size=2000),
-    },
-    "AutoAttack without Square": {
-        "vidrobust": ours(lambda threat: AutoAttack(threat, STEPS, TARGETS, queries=2, precision="exact")),  # the least
-        "auto-attack": of_auto_attack("three"),
+        # theirs count the start apart
+        "vidrobust": ours(lambda threat: Square(threat, QUERIES + 1, precision="exact")),
+        "auto-attack": part_by_part(lambda seed: of_auto_attack("square", seed)),
+        "torchattacks": part_by_part(lambda seed: of_torchattacks("Square", seed=seed)),
+        "ART": of_art("SquareAttack", max_iter=QUERIES, p_init=0.8, nb_restarts=1, batch_size=PART),
     },
     "AutoAttack": {
         "vidrobust": ours(lambda threat: AutoAttack(threat, STEPS, TARGETS, QUERIES + 1, precision="exact")),
         "auto-attack": of_auto_attack("four"),
         "torchattacks": of_torchattacks("APGD", "APGDT", "FAB", "Square", loss="ce"),
     },
+    "AutoAttack without Square": {
+        "vidrobust": ours(lambda threat: AutoAttack(threat, STEPS, TARGETS, queries=2, precision="exact")),  # the least
+        "auto-attack": of_auto_attack("three"),
+    },
 }
+
+IMAGES_ALONE = (f"Square, {QUERIES} queries", "AutoAttack")
+CLIPS_ALONE = ("AutoAttack without Square",)
+"""The Squares of the other libraries know images alone."""
