@@ -22,7 +22,7 @@ from vidrobust.attacks.square import Square
 from vidrobust.losses import cross_entropy, dlr
 from vidrobust.threats import L2, Linf, Threat
 
-STEPS, QUERIES, TARGETS = 10, 100, 3
+STEPS, QUERIES, TARGETS = 10, 300, 3
 ALPHA = 0.25
 """The step size of PGD, as a share of ε."""
 
