@@ -49,13 +49,14 @@ def test_the_import_is_light() -> None:
     )
 
 
-def test_the_readme_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_tour_runs(small_motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python block of the README, word for word but for the size of the data."""
     readme = (ROOT / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]
     assert "vr.fit(" in code
     monkeypatch.chdir(tmp_path)
-    exec(code.replace("vr.data.motion()", "vr.data.motion(size=16, train=40, val=20, test=20)"), scope := {})
+    small = f"vr.data.videos({str(small_motion)!r}, size=16, max_frames=10)"
+    exec(code.replace("vr.data.motion()", small), scope := {})
     assert scope["result"].clips.shape == (2, 3, 8, 16, 16)
     assert (tmp_path / "runs" / "cal" / "model.safetensors").exists()
     assert [row["eps"] for row in scope["rows"]] == [0, 8]

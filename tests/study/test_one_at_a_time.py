@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,22 +72,22 @@ def test_another_step_size_is_another_attack(evaluate: Callable[..., list[object
     assert [alpha for _, alpha, _ in found] == [0, 4, 3]  # type: ignore[misc]
 
 
-def test_a_second_study_is_told_who_works_there(small_motion: Path, tmp_path: Path) -> None:
+def test_a_second_study_is_told_who_works_there(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
     first = start(small_motion, tmp_path / "run", "--workers", "1")
     try:
         while not (tmp_path / "run" / ".work.holder").exists():
             assert first.poll() is None, first.communicate()
             time.sleep(0.05)
-        os.kill(first.pid, signal.SIGSTOP)  # it holds the run however long the second one takes to start
-        command = [sys.executable, "-m", "vidrobust", "study", "--config", str(TINY), "--data", str(small_motion)]
-        second = subprocess.run([*command, "--out", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+        os.kill(first.pid, signal.SIGSTOP)  # it holds the run however long the second one takes
+        study = ("study", "--config", TINY, "--data", small_motion, "--out", tmp_path / "run")
+        code, _, err = vidrobust(*study)
     finally:
         first.kill()
         first.communicate()
-    assert second.returncode == 1
-    assert f"in use by process {first.pid} on " in second.stderr
-    assert "study --config" in second.stderr
-    assert "Traceback" not in second.stderr
+    assert code == 1
+    assert f"in use by process {first.pid} on " in err
+    assert "study --config" in err
+    assert "Traceback" not in err
 
 
 def test_a_second_training_is_told_who_works_there(small_motion: Path, vidrobust: Command, tmp_path: Path) -> None:
