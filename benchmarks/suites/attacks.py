@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +40,11 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
             stage.add(kind="not run", row=where, why=f"not installed: {error}")
             continue
         with stage.trying(where):
-            peaks[name] = peak_bytes(lambda run=run: run(clips, labels), stage.device)
+            if stage.device.type == "cuda":
+                peaks[name] = peak_bytes(lambda run=run: run(clips, labels), stage.device)
+            else:
+                with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                    peaks[name] = alone.submit(_peak, problem, name, steps, torch.get_num_threads()).result()
             losses[name] = final_loss(model, run(clips, labels), labels)
             runs[name] = run
             stage.add(kind="memory", row=problem.name, contestant=name, bytes=peaks[name])
@@ -61,6 +67,15 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
             stage.add(kind="ratio", row=problem.name, what="memory", of="ours", to=to, ratio=ratio, bound=bound)
     runs.clear()
     release(stage.device)
+
+
+def _peak(problem: Problem, name: str, steps: int, threads: int) -> int:
+    """The peak of a contestant on a CPU, in a process where nobody has left memory for it to use."""
+    torch.set_num_threads(threads)
+    device = torch.device("cpu")
+    model, clips, labels = problem.make(device)
+    run = (OWN | PEERS)[name](model, steps)
+    return peak_bytes(lambda: run(clips, labels), device)
 
 
 @torch.no_grad()
