@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
 NAMES = ("certified", "attacked")
-SHOWN = 5
-"""Open clips that a table names."""
 
 
 def certificates(rows: Iterable[Row]) -> go.Figure:
@@ -75,31 +73,56 @@ def _alt_text(bracket: Bracket) -> str:
 
 
 def certificate_tables(rows: Sequence[Row]) -> list[Table]:
-    """For each ε what is certified, what attacks leave and which clips lie between, a table a model and threat."""
-    head = ("ε", "Certified", "Attacked", "Not known", "Clips in between")
-    return [
-        Table(
-            f"certificates-{number + 1}",
-            f"Accuracy (%) of {bracket.label} by ε ({bracket.unit}), certified by {' and '.join(bracket.certificates)} "
-            f"and left by attacks on the same clips; {intervals_of(_points(bracket))}.",
-            head,
-            tuple(_line(point, bracket) for point in bracket.points),
-            bracket.label,
-        )
-        for number, bracket in enumerate(brackets(rows))
+    """For each ε what is certified, what attacks leave and how many clips lie between; then these clips."""
+    found = brackets(rows)
+    return [_by_eps(number, bracket) for number, bracket in enumerate(found, 1)] + [
+        _open_clips(number, bracket) for number, bracket in enumerate(found, 1) if _open(bracket)
     ]
 
 
-def _line(point: Between, bracket: Bracket) -> tuple[Cell, ...]:
-    names = bracket.named(point.open)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    between = Cell(str(len(names))) if point.attacked is not None and point.certified.x else NONE
+def _by_eps(number: int, bracket: Bracket) -> Table:
+    return Table(
+        f"certificates-{number}",
+        f"Accuracy (%) of {bracket.label} by ε ({bracket.unit}), certified by {' and '.join(bracket.certificates)} "
+        f"and left by attacks on the same clips; {intervals_of(_points(bracket))}.",
+        ("ε", "Certified", "Attacked", "Not known", "Contradicted"),
+        tuple(_line(point) for point in bracket.points),
+        bracket.label,
+    )
+
+
+def _line(point: Between) -> tuple[Cell, ...]:
+    known = point.attacked is not None and point.certified.x
     return (
         Cell(f"{point.certified.x:g}"),
         accuracy_cell(point.certified),
         accuracy_cell(point.attacked),
-        between,
-        Cell(", ".join(names[:SHOWN]) + more or "–"),
+        Cell(str(len(point.open))) if known else NONE,
+        Cell(str(len(point.contradicted))) if known else NONE,
+    )
+
+
+def _open(bracket: Bracket) -> list[int]:
+    return sorted({index for point in bracket.points for index in point.open})
+
+
+def _open_clips(number: int, bracket: Bracket) -> Table:
+    between = _open(bracket)
+    largest = max(point.certified.x for point in bracket.points if point.attacked is not None)
+    lines = [
+        (
+            Cell(name),
+            Cell(f"{bracket.certified[index]:g}" if bracket.certified[index] else "not certified"),
+            Cell(f"not up to {largest:g}" if (eps := bracket.broken[index]) is None else f"{eps:g}"),
+        )
+        for index, name in zip(between, bracket.named(between), strict=True)
+    ]
+    return Table(
+        f"certificates-{number}-open",
+        f"Clips of {bracket.label} between the bounds: certified up to one ε ({bracket.unit}), broken by an attack at "
+        "another.",
+        ("Clip", "Certified up to", "Broken at"),
+        tuple(lines),
     )
 
 

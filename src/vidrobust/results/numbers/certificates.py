@@ -48,6 +48,8 @@ class Bracket:
         largest: the largest radius of a clip.
         abstained: clips without a class.
         videos: the clips' videos, in the order of the indices; empty where the run has no manifest of them.
+        certified: the radius of each clip.
+        broken: the smallest ε at which each clip was broken; None where no attack broke it.
     """
 
     model: str
@@ -60,6 +62,8 @@ class Bracket:
     largest: float
     abstained: int
     videos: tuple[str, ...]
+    certified: tuple[float, ...]
+    broken: tuple[float | None, ...]
 
     @property
     def label(self) -> str:
@@ -120,6 +124,11 @@ def _bracket(certified: Sequence[Row], rows: Sequence[Row], several: bool) -> Br
         float(radius.max()),
         max(row["abstained"] for row in certified),
         tuple(clip["video"] for clip in listed),
+        tuple(radius.tolist()),
+        tuple(
+            min((row["eps"] for row in hits if row["survived"][index] == "0"), default=None)
+            for index in range(len(radius))
+        ),
     )
 
 
