@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from vidrobust.errors import InputError
-from vidrobust.threats import L1, L2, Linf, Threat, round_down
+from vidrobust.threats import L1, L2, Linf, Threat, norms, round_down
 
 NORMS = {"linf": (Linf(), 8 / 255), "l2": (L2(), 0.7), "l1": (L1(), 2.5)}
 SHAPE = (3, 3, 2, 4, 4)
@@ -248,3 +248,23 @@ def test_threats_are_values() -> None:
     assert Threat(L2(), torch.tensor([0.5, 1.0])) == Threat(L2(), (0.5, 1.0))
     assert hash(Threat(L1(), 3.0)) == hash(Threat(L1(), 3.0))
     assert "eps=0.5" in repr(Threat(L2(), 0.5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.floats(-3, 2), st.floats(-4, 1), st.sampled_from([L2(), L1()]))
+def test_without_asking_how_far_it_is_a_projection_is_the_same_and_in_the_ball(
+    seed: int, budget: float, scale: float, norm: L1 | L2
+) -> None:
+    """On a GPU all rows take as many Newton steps as are ever needed."""
+    draw = torch.Generator().manual_seed(seed)
+    centre = torch.rand(4, 300, generator=draw)
+    low, high = (centre - torch.rand(4, 1, generator=draw)).clamp(0, 1), (centre + 0.5).clamp(0, 1)
+    point = centre + 10**scale * torch.randn(4, 300, generator=draw)
+    eps = torch.full((4, 1), 10**budget, dtype=torch.float64)
+    wanted = norm.project(point, centre, eps, low, high)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(norms, "may_wait", lambda tensor: False)
+        found = norm.project(point, centre, eps, low, high)
+    assert (norm.size(found.double() - centre) <= eps[:, 0]).all()
+    assert (found >= low).all() and (found <= high).all()
+    assert (found - wanted).abs().max() <= 1e-6

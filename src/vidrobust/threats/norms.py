@@ -6,6 +6,7 @@ direction and a random point.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,8 @@ from vidrobust.threats.intervals import FEW, IntervalByFrames, bounds
 from vidrobust.threats.rounding import below, round_towards
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Generator, Tensor
 
     from vidrobust.threats.feasible import Feasible
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 WITHIN = 1 - 2.0**-40
 """Projections aim at this share of the budget, so that rounding in float64 cannot leave the ball."""
 
+
+ROUNDS = 32
+"""Newton steps of a projection on a GPU, where the host would wait to know whether fewer are enough (about ten are).
+Each step starts inside the ball, so that the budget holds after any number of them."""
 
 AT_ONCE = 2**22
 """Pixels whose bounds are computed at once: float64 takes twice the memory, and each call of few pixels takes time."""
@@ -100,26 +107,23 @@ class L2:
 
         The squared size is concave and piecewise linear in s², so Newton from s = 0 climbs to the root and ends there.
         """
-        found = torch.clamp(point, low, high)
-        far = self.size(found.double() - centre) > eps[:, 0]
-        if not far.any():
-            return found
-        centre, radius = centre[far], eps[far] * WITHIN
-        middle = centre.double()
-        delta, down, up = point[far] - middle, low[far] - middle, high[far] - middle
-        squared, bound = delta.square(), torch.where(delta > 0, up, down).square()
-        scale = torch.zeros_like(radius)
-        while True:
-            free = squared * scale < bound
-            slope = (squared * free).sum(1, keepdim=True)
-            full = (bound * ~free).sum(1, keepdim=True)
-            better = torch.where(slope > 0, (radius.square() - full) / slope, scale)
-            if not (better > scale * (1 + 1e-14)).any():
-                break
-            scale = torch.maximum(better, scale)
-        exact = middle + torch.clamp(delta * scale.sqrt(), down, up)
-        found[far] = round_towards(centre, exact).clamp_(low[far], high[far])
-        return found
+
+        def scaled(rows: Tensor | slice) -> Tensor:
+            middle, radius = centre[rows].double(), eps[rows] * WITHIN
+            delta, down, up = point[rows] - middle, low[rows] - middle, high[rows] - middle
+            squared, bound = delta.square(), torch.where(delta > 0, up, down).square()
+            scale = torch.zeros_like(radius)
+            for trial in itertools.count():
+                free = squared * scale < bound
+                slope = (squared * free).sum(1, keepdim=True)
+                full = (bound * ~free).sum(1, keepdim=True)
+                better = torch.where(slope > 0, (radius.square() - full) / slope, scale)
+                if _ended(better <= scale * (1 + 1e-14), trial):
+                    break
+                scale = torch.maximum(better, scale)
+            return middle + torch.clamp(delta * scale.sqrt(), down, up)
+
+        return _projected(self, point, centre, eps, low, high, scaled)
 
     def ascend(self, gradient: Tensor, delta: Tensor) -> Tensor:
         """The gradient, scaled to length 1."""
@@ -164,17 +168,14 @@ class L1:
 
     def project(self, point: Tensor, centre: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
         """Shrink every change by one θ: ``clamp(|δ| - θ, 0, room)`` of size ε (Croce & Hein 2021, proposition 2.1)."""
-        found = torch.clamp(point, low, high)
-        far = self.size(found.double() - centre) > eps[:, 0]
-        if not far.any():
-            return found
-        centre, radius = centre[far], eps[far] * WITHIN
-        middle = centre.double()
-        delta = point[far] - middle
-        change, room = delta.abs(), torch.where(delta > 0, high[far] - middle, middle - low[far])
-        shrunk = _clip(change - _threshold(change, room, radius), room)
-        found[far] = round_towards(centre, middle + shrunk * delta.sign()).clamp_(low[far], high[far])
-        return found
+
+        def shrunk(rows: Tensor | slice) -> Tensor:
+            middle, radius = centre[rows].double(), eps[rows] * WITHIN
+            delta = point[rows] - middle
+            change, room = delta.abs(), torch.where(delta > 0, high[rows] - middle, middle - low[rows])
+            return middle + _clip(change - _threshold(change, room, radius), room) * delta.sign()
+
+        return _projected(self, point, centre, eps, low, high, shrunk)
 
     def ascend(self, gradient: Tensor, delta: Tensor) -> Tensor:
         """The signs of the k largest coordinates, each 1/k: k is ``share``, later two thirds of what has changed."""
@@ -182,7 +183,7 @@ class L1:
         changed = (delta != 0).sum(1)
         wanted = torch.where(changed > 0, (changed.float() / 1.5).long().clamp(1, most), most)
         size = gradient.abs()
-        largest = size.topk(int(wanted.max()), dim=1).values
+        largest = size.topk(int(wanted.max()) if may_wait(size) else most, dim=1).values
         chosen = (size >= largest.gather(1, wanted[:, None] - 1)) & (size > 0)
         return gradient.sign() * chosen / chosen.sum(1, keepdim=True).clamp(min=1)
 
@@ -194,6 +195,39 @@ class L1:
 
     def size(self, delta: Tensor) -> Tensor:
         return delta.double().abs().sum(1)
+
+
+def may_wait(tensor: Tensor) -> bool:
+    """May the host ask for a number? Of a GPU it would wait until all that was asked before is done."""
+    return not tensor.is_cuda
+
+
+def _ended(done: Tensor, trial: int) -> bool:
+    """Are all rows done; on a GPU, have there been :data:`ROUNDS`?"""
+    return bool(done.all()) if may_wait(done) else trial == ROUNDS
+
+
+def _projected(
+    norm: L1 | L2,
+    point: Tensor,
+    centre: Tensor,
+    eps: Tensor,
+    low: Tensor,
+    high: Tensor,
+    moved: Callable[[Tensor | slice], Tensor],
+) -> Tensor:
+    """The points clamped, and those that are still too far out at ``moved(rows)`` (float64).
+
+    On a GPU ``moved`` gets all rows: to choose some the host would wait for it.
+    """
+    found = torch.clamp(point, low, high)
+    far = norm.size(found.double() - centre) > eps[:, 0]
+    if not may_wait(far):
+        inside = round_towards(centre, moved(slice(None))).clamp_(low, high)
+        return torch.where(far[:, None], inside, found)
+    if far.any():
+        found[far] = round_towards(centre[far], moved(far)).clamp_(low[far], high[far])
+    return found
 
 
 def _some(size: Tensor) -> Tensor:
@@ -221,7 +255,7 @@ def _threshold(change: Tensor, room: Tensor, eps: Tensor) -> Tensor:
         excess = _clip(left, room).sum(1, keepdim=True) - eps
         low, high = torch.where(excess > 0, theta, low), torch.where(excess > 0, high, theta)
         found = (excess.abs() <= 1e-13 * eps) | (high - low <= 1e-16)
-        if found.all():
+        if _ended(found, trial):
             break
         slope = ((left > 0) & (left < room)).sum(1, keepdim=True)
         newton, middle = theta + excess / slope, (low + high) / 2  # 0/0 is NaN, which fails the test
