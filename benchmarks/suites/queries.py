@@ -30,8 +30,8 @@ from vidrobust.threats import Linf, Threat
 from vidrobust.types import PIXEL
 
 MODELS = ("motion-standard", "motion-at")
-THREAT = Threat(Linf(), 8 * PIXEL)
-CLIPS, QUERIES = 48, 500
+THREAT = Threat(Linf(), 16 * PIXEL)
+CLIPS, QUERIES = 32, 300
 SHOWN = (20, 50, 100, 200, QUERIES)
 """Queries at which the table gives the share of broken clips."""
 
