@@ -33,7 +33,7 @@ from pyautoattack.square import SquareAttack  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SLACK = 0.005
-"""By how much our robust accuracy may lie above theirs: half a point, and the noise of the random starts."""
+"""By how much our robust accuracy may lie above theirs: half a point, and twice the standard error."""
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_pgd_is_that_of_foolbox_bit_by_bit(clips: tuple[nn.Module, Tensor, Tenso
 
 IMAGES = [
     *((name, norm, eps) for name in ("apgd-ce", "apgd-dlr", "apgd-t", "fab") for norm, eps in
-      ((Linf(), 15 / 255), (L2(), 1.15), (L1(), 14.0))),
-    ("square", Linf(), 26 / 255), ("square", L2(), 2.4), ("square", L1(), 28.0),
+      ((Linf(), 15 / 255), (L2(), 1.15), (L1(), 10.5))),
+    ("square", Linf(), 26 / 255), ("square", L2(), 2.8), ("square", L1(), 25.0),
 ]  # fmt: skip
 CLIPS = [
     (name, norm, eps) for name in ("apgd-ce", "apgd-t", "fab") for norm, eps in
@@ -117,30 +117,28 @@ def ours(name: str, threat: Threat, seed: int) -> Any:
 def compare(
     name: str, norm: Norm, eps: float, model: nn.Module, x: Tensor, y: Tensor, seeds: int
 ) -> tuple[float, float]:
-    """How much larger our mean robust accuracy is, with its standard error over the seeds.
+    """How much larger our mean robust accuracy is, with its standard error over the inputs, paired.
 
     What leaves the budget does not count as broken.
     """
     whole, clip_model = (x, model) if x.ndim == 5 else (x[:, :, None], Frame(model))
-    found = []
+    ours_held, theirs_held = [], []
     for seed in range(1 if name == "fab" else seeds):  # FAB starts at the clip: no seed
-        broken = ours(name, Threat(norm, eps), seed)(clip_model, whole, y).success
+        ours_held.append(~ours(name, Threat(norm, eps), seed)(clip_model, whole, y).success)
         moved = theirs(name, model, norm, eps, seed).perturb(x, y)
         with torch.no_grad():
             held = model(moved).argmax(1) == y
-        held |= norm.size((moved - x).flatten(1)) > eps * (1 + 1e-4)
-        found.append([(~broken).double().mean().item(), held.double().mean().item()])
-    table = torch.tensor(found)
-    error = (table[:, 0] - table[:, 1]).std().item() / len(table) ** 0.5 if len(table) > 1 else 0.0
-    mine, peers = table.mean(0).tolist()
-    print(f"{name} {norm} ε={eps:.3g} {tuple(x.shape)}: ours {mine:.4f}, theirs {peers:.4f} ± {error:.4f}")  # noqa: T201
-    assert 0 < peers < 0.97  # the budget matters
-    return mine - peers, error
+        theirs_held.append(held | (norm.size((moved - x).flatten(1)) > eps * (1 + 1e-4)))
+    mine, peers = (torch.stack(each).double().mean(0) for each in (ours_held, theirs_held))
+    more, error = (mine - peers).mean().item(), (mine - peers).std().item() / len(y) ** 0.5
+    print(f"{name} {norm} ε={eps:.3g} {tuple(x.shape)}: ours {mine.mean():.4f}, more by {more:.4f} ± {error:.4f}")  # noqa: T201
+    assert 0 < peers.mean() < 0.97  # the budget matters
+    return more, error
 
 
 @pytest.mark.parametrize(("name", "norm", "eps"), IMAGES, ids=str)
 def test_no_weaker_on_images(name: str, norm: Norm, eps: float, images: tuple[nn.Module, Tensor, Tensor]) -> None:
-    more, error = compare(name, norm, eps, *images, seeds=2 if name == "square" else 6)
+    more, error = compare(name, norm, eps, *images, seeds=2 if name == "square" else 4)
     assert more <= SLACK + 2 * error
 
 
