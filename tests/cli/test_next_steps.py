@@ -153,7 +153,7 @@ def test_wrong_command_lines(
 
 
 def test_types_are_told_by_their_names(vidrobust: Command) -> None:
-    assert 'Parser key "lr": Expected a float. Got value: fast.' in vidrobust("train", "--lr", "fast")[2]
+    assert "--lr must be a number, but is 'fast'." in vidrobust("train", "--lr", "fast")[2]
 
 
 def test_a_verb_that_is_nearly_right_is_recognised(vidrobust: Command) -> None:

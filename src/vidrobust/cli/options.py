@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
 from vidrobust.cli.config_files import check_config_files
 from vidrobust.cli.next_steps import Step, suggestions
+from vidrobust.cli.parser_errors import in_words
 from vidrobust.errors import UsageError
 from vidrobust.notation.calls import read_levels
 from vidrobust.notation.units import Levels, Over255
@@ -107,7 +108,8 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
             parser.set_defaults(defaults)
         values = parser.parse_args(arguments)
     except ArgumentError as error:
-        raise UsageError(_types_by_name(" ".join(f"{error}.".split()))) from error
+        positional = [of.name for of in fields(kind) if of.metadata.get("positional")]  # type: ignore[arg-type]
+        raise UsageError(f"{in_words(_types_by_name(' '.join(str(error).split())), positional)}.") from error
     return _instance(kind, dict(vars(parser.instantiate(values))))
 
 
