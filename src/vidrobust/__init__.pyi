@@ -39,6 +39,7 @@ from .evaluation.sweeps import step_sizes as step_sizes
 from .evaluation.sweeps import sweep as sweep
 from .evaluation.transfer import transfer as transfer
 from .evaluation.videos import evaluate_views as evaluate_views
+from .fast.spilled import spill as spill
 from .models.adapters import adapt as adapt
 from .models.checkpoints import load_model as load_model
 from .results import figures as figures

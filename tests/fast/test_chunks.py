@@ -128,3 +128,14 @@ def test_attacks_on_wrapped_models_are_the_same_in_chunks(name: str, monkeypatch
     assert torch.allclose(found[0].loss, found[1].loss, atol=1e-4)
     assert ((found[0].clips - found[1].clips).abs() < 1e-6).float().mean() > 0.99
     assert not torch.equal(found[0].clips, clips)
+
+
+def test_the_first_check_of_a_copy_takes_a_long_clip_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, clips = network(), torch.rand(1, 3, 200, 8, 8)
+    seen: list[int] = []
+    convolve = nn.Conv3d._conv_forward
+    monkeypatch.setattr(
+        nn.Conv3d, "_conv_forward", lambda self, x, *more: (seen.append(x.shape[2]), convolve(self, x, *more))[1]
+    )
+    assert inference_view(model, clips).copied
+    assert 0 < max(seen) < 100

@@ -25,6 +25,7 @@ from vidrobust.evaluation.defences import TRANSFORMS
 from vidrobust.evaluation.examples import examples
 from vidrobust.evaluation.fields import attack_budget
 from vidrobust.evaluation.video_files import FileAttack, adversarial_files
+from vidrobust.fast.spilled import spill
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_new, check_writable
 from vidrobust.runs.rows import Row
@@ -55,6 +56,7 @@ class AttackClips(Verb):
         codec: of these files; png writes folders of frames, without loss.
         crf: their quality, from 0 (best) to 51.
         target: the class that a targeted attack is to reach, by name; clips of that class are left out.
+        spill: a folder on a disk for what an attack holds of long clips, of which memory then holds little.
     """
 
     NEXT = (
@@ -72,6 +74,7 @@ class AttackClips(Verb):
     codec: Codec = "h264"
     crf: int = 18
     target: str = ""
+    spill: Path | None = None
 
     def __post_init__(self) -> None:
         check_count("--clips", self.clips)
@@ -80,6 +83,10 @@ class AttackClips(Verb):
 
     def run(self, console: Console) -> None:
         """Attack, store, and print the path of the page."""
+        with spill(self.spill):
+            self._attack(console)
+
+    def _attack(self, console: Console) -> None:
         from vidrobust.results.pages.report import report
 
         checked(self.attack, aimed=bool(self.target))

@@ -26,6 +26,7 @@ from vidrobust.evaluation.defences import DRAWS, TRANSFORMS, Defended, adaptive,
 from vidrobust.evaluation.fields import spelled
 from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.videos import Average, Level, evaluate_views
+from vidrobust.fast.spilled import spill
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
@@ -65,6 +66,7 @@ class Evaluate(Verb):
         views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
         level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.
         average: of the logits, or of the probabilities.
+        spill: a folder on a disk for what attacks hold of long videos, of which memory then holds little.
     """
 
     NEXT = (
@@ -85,6 +87,7 @@ class Evaluate(Verb):
     views: int | Literal["sliding"] = 1
     level: Level = "clip"
     average: Average = "logits"
+    spill: Path | None = None
 
     def __post_init__(self) -> None:
         check_count("--clips", self.clips, 0)
@@ -99,6 +102,10 @@ class Evaluate(Verb):
 
     def run(self, console: Console) -> None:
         """Evaluate, and print a table."""
+        with spill(self.spill):
+            self._evaluate(console)
+
+    def _evaluate(self, console: Console) -> None:
         texts = ["".join(text.split()) for text in self.attack or ()]
         wanted = listed_corruptions(self.corruption or ())
         steps = sum(attack_cost(checked(text)) for text in texts) + len(wanted) * (2 if self.reference else 1)

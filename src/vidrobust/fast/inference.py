@@ -15,7 +15,7 @@ import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import fx, nn
@@ -313,21 +313,27 @@ def are_probabilities(logits: Logits) -> bool:
     return logits.shape[1] > 1 and close and bool((logits >= 0).all())
 
 
-def current_copy(model: nn.Module, clips: ClipTensor) -> InferenceCopy | None:
-    """The model's copy, up to date, or None where it has none."""
+Asked: TypeAlias = "Callable[[Callable[[ClipTensor], Logits], ClipTensor], Logits]"
+"""How a model is asked about clips: as a whole, or chunk by chunk."""
+
+
+def current_copy(
+    model: nn.Module, clips: ClipTensor, ask: Asked = lambda call, clips: call(clips)
+) -> InferenceCopy | None:
+    """The model's copy, up to date, or None where it has none; ``ask`` says how both are held against each other."""
     bf16 = has_bf16(clips.device)
     copies = _copies.setdefault(model, {})
     found = copies.get(bf16)
     if bf16 not in copies or (found is not None and not found.is_of(model)):
         # Within, a copy draws otherwise than the model, and is refused; what follows draws as if nothing had been.
         with random_states_kept() if draws(model) else contextlib.nullcontext():
-            copies[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16)  # a model may write into them
+            copies[bf16] = found = _faithful_copy(model, clips[:2].clone(), bf16, ask)  # a model may write into them
     if found is not None:
         found.refresh(model)
     return found
 
 
-def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> InferenceCopy | None:
+def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool, ask: Asked) -> InferenceCopy | None:
     """A copy that answers as the model does, or None."""
     if has_hooks(model):
         return None  # tracing would lose them
@@ -335,7 +341,7 @@ def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> Inference
         with torch.no_grad():
             version = clips._version
             with drawing_watched(model):
-                wanted = model(clips).float()  # first, so that its activations and the copy are not held at once
+                wanted = ask(model, clips).float()  # first, so that its activations and the copy are not held at once
             if clips._version != version:
                 return None  # to be refused: a copy would write into clips of its own, the verdict into the caller's
     except Exception:  # noqa: BLE001 - any error comes again in the attack, which reports it
@@ -343,15 +349,18 @@ def _faithful_copy(model: nn.Module, clips: ClipTensor, bf16: bool) -> Inference
     if are_probabilities(wanted):
         return None  # to be refused, which the rounding of a copy would hide
     ways = (True, False) if bf16 and clips.is_cuda else (False,)
-    return next((twin for fused in ways if (twin := _copy_like(wanted, model, clips, bf16, fused)) is not None), None)
+    twins = (_copy_like(wanted, model, clips, bf16, fused, ask) for fused in ways)
+    return next((twin for twin in twins if twin is not None), None)
 
 
-def _copy_like(wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, fused: bool) -> InferenceCopy | None:
+def _copy_like(
+    wanted: Logits, model: nn.Module, clips: ClipTensor, bf16: bool, fused: bool, ask: Asked
+) -> InferenceCopy | None:
     """A copy of the model, if it can be made and gives the wanted logits."""
     try:
         with torch.no_grad():
             view = InferenceCopy(model, bf16, fused)
-            got = view(clips)
+            got = ask(view, clips)
     except Exception:  # noqa: BLE001 - if tracing fails, the model itself still works
         return None
     if got.shape != wanted.shape or wanted.ndim != 2:  # what is no logits is refused later, by its shape

@@ -263,7 +263,7 @@ def inference_view(model: Callable[[ClipTensor], Logits], clips: ClipTensor, pre
         view = View(partial(model.one_by_one, of_pieces), torch.contiguous_format, of_pieces.exact, model)
         view.lossy = of_pieces.lossy
         return view
-    copied = current_copy(model, clips) if precision == "auto" and isinstance(model, nn.Module) else None
+    copied = current_copy(model, clips, ask) if precision == "auto" and isinstance(model, nn.Module) else None
     if copied is None:
         return View(_in_float32(model), torch.contiguous_format, precision == "exact", model)
     return View(copied, torch.contiguous_format if is_long(clips) else copied.layout, model=model)
