@@ -125,7 +125,8 @@ def _threat(threat: dict[str, Any], record: dict[str, Any]) -> Html:
     name, clips = _name(threat), record["clean"]["clips"]
     only, fell = threat.get("only", {}), threat.get("fell", {})
     attacks = [
-        (attack, left, fell.get(attack, 0), only.get(attack, "")) for attack, left in threat.get("standing", {}).items()
+        (attack, left, fell.get(attack, 0), only.get(attack, "–"))
+        for attack, left in threat.get("standing", {}).items()
     ]
     parts = [tag("h2", name), curve(threat, clips)]
     standing = f"of {counted(clips, 'clip')} stand after it"
