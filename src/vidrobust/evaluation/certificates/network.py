@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -52,7 +52,7 @@ class Affine:
     size: Linear
     offset: Tensor | float = 0.0
     offset_size: Tensor | float = 0.0
-    roundings: Callable[[Tensor], int] = no_rounding
+    roundings: Callable[[Tensor], int] = field(default_factory=lambda: no_rounding)
 
 
 @dataclass(frozen=True)
