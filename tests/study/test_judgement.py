@@ -245,8 +245,9 @@ def test_minutes_buy_clips_and_sources_make_intervals() -> None:
 
 @pytest.mark.parametrize("text", ["Linf", "Linf()", "Linf(x)", "Linf(-8)", "Linf(0)", "8", "Linf(8", "Linf(inf)"])
 def test_a_threat_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="units of 1/255"):
+    with pytest.raises(InputError, match="units of 1/255") as error:
         parse_threat(text)
+    assert "PGD" not in str(error.value)  # the example is a threat, no attack
 
 
 def test_shared_clips_are_exact_bit_for_bit(judgement: Judgement, pool: tuple[Tensor, Tensor, list[str]]) -> None:

@@ -50,6 +50,8 @@ from vidrobust.runs.code import refuse_code
 from vidrobust.threats import Linf, Threat, WholeClip, norms, supports
 from vidrobust.types import PIXEL
 
+THREAT_EXAMPLE = "Linf(8, Border(ratio=0.1))"
+
 _FIELDS = {"ε": "eps", "α": "alpha", "i": "steps", "σ": "sigma"}
 """The names that Python knows the terms of the notation by."""
 
@@ -94,8 +96,8 @@ def threat_from_call(text: str) -> Threat:
     Raises:
         NotationError: it does not parse, has no ε above 0, or there is no such norm or support.
     """
-    call = read_call(text, "Linf(8, Border(ratio=0.1))", ("ε", "support"))
-    builder, norm = _Builder(text, None, {}), Word(call.at, call.path)
+    call = read_call(text, THREAT_EXAMPLE, ("ε", "support"))
+    builder, norm = _Builder(text, None, {}, THREAT_EXAMPLE), Word(call.at, call.path)
     if unknown := [name for name in call.fields if name not in ("ε", "support")]:
         raise builder._error(call.places[unknown[0]], "a threat has ε and a support")
     eps = builder._eps(call.fields.get("ε"), norm)
@@ -140,6 +142,7 @@ class _Builder:
     text: str
     alpha_star: AlphaStar | None
     names: Mapping[str, Any]
+    example: str = EXAMPLE
 
     def attack(self, call: Call) -> Any:
         """The attack, its threat made of ε, the norm and the support."""
@@ -166,7 +169,7 @@ class _Builder:
         if node is None:
             return None
         measure = getattr(norm, "path", "Linf")
-        eps = levels(node, "ε", self.text, norm=measure)
+        eps = levels(node, "ε", self.text, self.example, measure)
         wide = measure.lower() != "linf"  # may exceed the pixels' range
         if not 0 <= eps <= (1e9 if wide else 255):
             raise self._error(node.at, f"ε must lie in 0…{1e9 if wide else 255:g}, but is {eps:g}")
@@ -332,7 +335,7 @@ class _Builder:
         return next((at for given, at in places.items() if _FIELDS.get(given, given) == name), call.at)
 
     def _error(self, position: int, reason: str) -> NotationError:
-        return ParseError(self.text, position, reason, EXAMPLE)
+        return ParseError(self.text, position, reason, self.example)
 
 
 def _named(path: str, known: Mapping[str, Any]) -> str | None:
