@@ -59,9 +59,9 @@ class Evaluate(Verb):
         reference: the run directory of a model that is measured under the same corruptions, as the unit of mCE.
         clips: the most clips to attack; 0 attacks all.
         alpha_star: the run directory of a study or a sweep whose α* is used.
-        defence: an input transform before the model, such as "Recompress(quality=20)", "RandomCrop(share=0.8)" or
-            "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made twice: through it, and on
-            the classifier alone (blind).
+        defence: an input transform before the model, such as "JPEG(quality=50)", "Recompress(quality=20)",
+            "RandomCrop(share=0.8)" or "FrameShuffle(window=4)". Behind a transform or a purifier, each attack is made
+            twice: through it, and on the classifier alone (blind).
         out: a run directory of its own for the rows, with a page.
         views: clips of each video, evenly over it, or sliding, one behind the other over all of it.
         level: count clips, or videos by the average over their clips, each clip attacked or the video's answer.

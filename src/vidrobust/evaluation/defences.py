@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vidrobust.attacks.wrappers import EOT
 from vidrobust.errors import InputError
+from vidrobust.evaluation.jpeg import JPEG
 from vidrobust.fast.view import answers
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class FrameShuffle:
         return torch.stack([clip[:, order.to(clips.device)] for clip, order in zip(clips, orders, strict=True)])
 
 
-TRANSFORMS = {"Recompress": Recompress, "RandomCrop": RandomCrop, "FrameShuffle": FrameShuffle}
+TRANSFORMS = {"JPEG": JPEG, "Recompress": Recompress, "RandomCrop": RandomCrop, "FrameShuffle": FrameShuffle}
 """By the names that texts call them by."""
 
 
