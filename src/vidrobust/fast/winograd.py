@@ -56,7 +56,7 @@ def winograd_conv3d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) 
 
     >>> inputs, weight = torch.randn(1, 2, 3, 9, 8), torch.randn(4, 2, 3, 3, 3)
     >>> plain = torch.nn.functional.conv3d(inputs, weight, padding=1)
-    >>> torch.allclose(winograd_conv3d(inputs, weight), plain, atol=1e-4)
+    >>> torch.allclose(winograd_conv3d(inputs, weight), plain, atol=1e-3)
     True
     """
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
