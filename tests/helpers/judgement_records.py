@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.results.judgements.record import Judgement, accuracy_record, write_judgement
+from vidrobust.runs.keys import content_key
 
 
 def record(distance: Sequence[float | None], *, weights: str = "a", eps: float = 8.0, **changed: Any) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def record(distance: Sequence[float | None], *, weights: str = "a", eps: float =
         "reasons": [],
         "model": {"name": f"model {weights}", "weights": weights * 16},
         "data": {"name": "given", "split": "test"},
-        "clips": {"hash": "c" * 16, "shape": [3, 2, 8, 8], "list": listed},
+        "clips": {"hash": content_key(listed), "shape": [3, 2, 8, 8], "list": listed},
         "clean": {**accuracy_record(right, of), "right": "".join(map(str, right))},
         "threats": [threat],
         "checks": [],
@@ -41,6 +42,12 @@ def record(distance: Sequence[float | None], *, weights: str = "a", eps: float =
         "gradients": 1000,
     }
     return made | changed
+
+
+def with_its_hash(made: dict[str, Any]) -> dict[str, Any]:
+    """The record, once its list of clips has been changed."""
+    made["clips"]["hash"] = content_key(made["clips"]["list"])
+    return made
 
 
 def stored(folder: Path, made: dict[str, Any]) -> Judgement:

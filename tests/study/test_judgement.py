@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.judged import QUICK, conv, made, robust_model, sourced_clips
+from helpers.judgement_records import with_its_hash
 from torch import Tensor, nn
 
 from vidrobust.data.dataset import VideoClips
@@ -109,6 +110,7 @@ def _nearer(record: dict) -> None:
 
 def _closer_to_clean(record: dict) -> None:
     record["clips"]["list"][0]["sha256"] = "0" * 64
+    with_its_hash(record)
 
 
 def test_what_does_not_hold_is_told(
@@ -162,6 +164,12 @@ def test_a_damaged_record_is_refused_with_the_reason(text: str, told: str, tmp_p
         (lambda record: record["threats"][0]["distance"].pop(), "distances of 30 clips"),
         (lambda record: record["clean"].update(right="1" * 29), "digits of 30 clips"),
         (lambda record: record["model"].update(weights="x" * 16), "does not match"),
+        (lambda record: record["clips"].update(hash="0" * 16), "clips.hash is 0000000000000000, but the hash of"),
+        (lambda record: record["clips"]["list"][0].update(sha256="0" * 64), "but the hash of clips.list is"),
+        (lambda record: record["clips"]["list"][0].update(video="\ud800"), "clips.list is that of no text"),
+        (lambda record: record["threats"][0].update(norm="L3"), "threats.0..norm is 'L3': there are Linf, L2, L1"),
+        (lambda record: record["threats"][0].update(norm="L2("), "norm is 'L2.', which does not parse"),
+        (lambda record: record["threats"][0].update(support="Border(0.1"), "'Border.0.1', which does not parse"),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(

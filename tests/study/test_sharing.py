@@ -73,7 +73,8 @@ def test_the_card_has_the_numbers_of_the_judgement_in_the_hubs_format(weights: P
     assert (robust.metric_name, robust.metric_value) == ("accuracy under Linf(8), worst case", 0.7)
     worst = judgement.record["threats"][0]["worst_case"]
     assert robust.metric_args == {
-        "norm": "Linf", "eps_255": 8.0, "support": "WholeClip", "verdict": "trust", "clips_sha256": "c" * 16,
+        "norm": "Linf", "eps_255": 8.0, "support": "WholeClip", "verdict": "trust",
+        "clips_sha256": judgement.record["clips"]["hash"],
         "clips": 10, "sources": 10, "low_95": worst["low"], "high_95": worst["high"],
     }  # fmt: skip
     assert (card.data.model_name, card.data.library_name) == ("at-motion", "vidrobust")

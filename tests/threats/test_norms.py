@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from vidrobust.attacks.text import classes_in
 from vidrobust.errors import InputError
+from vidrobust.notation import calls
 from vidrobust.threats import L1, L2, Linf, Threat, norms, round_down
 
 NORMS = {"linf": (Linf(), 8 / 255), "l2": (L2(), 0.7), "l1": (L1(), 2.5)}
@@ -268,3 +270,7 @@ def test_without_asking_how_far_it_is_a_projection_is_the_same_and_in_the_ball(
     assert (norm.size(found.double() - centre) <= eps[:, 0]).all()
     assert (found >= low).all() and (found <= high).all()
     assert (found - wanted).abs().max() <= 1e-6
+
+
+def test_the_notation_knows_all_norms() -> None:
+    assert set(calls.NORMS) == set(classes_in(norms))

@@ -23,7 +23,8 @@ class Report(Verb):
         out: the page, the zip, or the folder of figures and tables; by default in the run directory.
         figures: draw the figures for a paper instead.
         tables: write the tables for a paper instead.
-        bundle: make one zip instead: page, deck, rows, record and provenance; the same run gives the same bytes.
+        bundle: make one zip instead: page, deck, rows, record and provenance, of a judgement also its adversarial
+            clips; the same run gives the same bytes.
     """
 
     NEXT = (

@@ -31,6 +31,9 @@ from vidrobust.notation.units import (
 )
 
 EXAMPLE = "PGD(ε=8,α=α*,i=20)"
+NORMS = ("Linf", "L2", "L1")
+"""The norms of the package; somebody's own is written as a dotted path."""
+
 LONGEST, DEEPEST = 4000, 20
 """Characters of a text, and brackets within brackets."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vidrobust.notation.attack_text import ATTACK_NAMES
-from vidrobust.notation.calls import SYMBOLS
+from vidrobust.notation.calls import NORMS, SYMBOLS
 from vidrobust.notation.families import FAMILIES, MODIFIERS, Option
 from vidrobust.notation.policies import Modifier, Policy, check_range
 from vidrobust.notation.scanner import Scanner
@@ -36,7 +36,7 @@ LEGEND = {"u": "ε", "ru": "ε", "lu": "ε", "αu": "α", "alphau": "α", "iu": 
 DRAWN = {word: symbol for word, symbol in SYMBOLS.items() if word != "steps"}
 """What the slides' legend says to be drawn, ``α~U(2ε,α*)``."""
 _LARGEST = ("ε_max", "eps_max", "epsilon_max", "εmax", "epsmax")
-WORDS = {word.lower(): word for word in ("Linf", "L2", "L1", "epoch", "step")}
+WORDS = {word.lower(): word for word in (*NORMS, "epoch", "step")}
 """Words that options take, however they are typed."""
 EXAMPLES = {
     **{name: family.example for name, family in FAMILIES.items()},

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.judgement_records import record, stored
+from helpers.judgement_records import record, stored, with_its_hash
 
 from vidrobust.errors import InputError
 from vidrobust.results.judgements.pairs import compared
@@ -36,7 +36,7 @@ def test_only_common_clips_count_whatever_their_order(tmp_path: Path) -> None:
     turned = record([None] * 10 + [1.0] * 10, weights="b")
     turned["clips"]["list"].reverse()
     few = record([None] * 12)
-    first, second = stored(tmp_path / "a", few), stored(tmp_path / "b", turned)
+    first, second = stored(tmp_path / "a", few), stored(tmp_path / "b", with_its_hash(turned))
     _, robust = compared(first, second)
     # clips 0 … 11 are the last of the other record, whose last ten are broken
     assert (robust.found.clips, robust.first, robust.second) == (12, 12, 2)
@@ -50,7 +50,7 @@ def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
     for clip in other["clips"]["list"]:
         clip["sha256"] = clip["sha256"][::-1]
     with pytest.raises(InputError, match="no clip in common"):
-        compared(first, stored(tmp_path / "c", other))
+        compared(first, stored(tmp_path / "c", with_its_hash(other)))
 
 
 def test_the_verb_tells_whom_not_to_trust(tmp_path: Path, vidrobust: Command) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers.judgement_records import record, stored
+from helpers.judgement_records import record, stored, with_its_hash
 
 from vidrobust.errors import InputError
 from vidrobust.results.judgements.ranking import ranked, read_judgements
@@ -15,11 +16,16 @@ from vidrobust.results.pages.leaderboard import leaderboard
 Command = Callable[..., tuple[int, str, str]]
 
 
+def _with_clip(made: dict[str, Any], sha256: str) -> dict[str, Any]:
+    """A record whose first clip has other pixels."""
+    made["clips"]["list"][0]["sha256"] = sha256
+    return made
+
+
 def test_somebody_elses_attacks_lower_a_number_clip_by_clip(tmp_path: Path) -> None:
     stored(tmp_path / "ours", record([None, None, None, 2.0] * 3))
     stored(tmp_path / "theirs", record([3.0, None, None, None] * 3, gradients=10))
-    (standing,), refused = ranked(read_judgements(tmp_path)[0], tmp_path)
-    assert refused == []
+    (standing,) = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert (standing.worst["correct"], standing.worst["clips"]) == (6, 12)
     assert (standing.first, standing.lowered) == ("ours", {"theirs": 3})
     assert not standing.trust and standing.reasons == ["another record lowered the number"]
@@ -28,29 +34,25 @@ def test_somebody_elses_attacks_lower_a_number_clip_by_clip(tmp_path: Path) -> N
 def test_a_record_that_lowers_nothing_changes_nothing(tmp_path: Path) -> None:
     stored(tmp_path / "ours", record([None, 2.0] * 6))
     stored(tmp_path / "theirs", record([None, None] * 6, gradients=10))
-    (standing,), _ = ranked(read_judgements(tmp_path)[0], tmp_path)
+    (standing,) = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert (standing.worst["correct"], standing.lowered, standing.trust) == (6, {}, True)
 
 
 def test_other_weights_and_other_clips_are_other_lines(tmp_path: Path) -> None:
     stored(tmp_path / "a", record([None] * 12))
     stored(tmp_path / "b", record([1.0] * 12, weights="b"))
-    others = record([1.0] * 12)
-    others["clips"]["hash"] = "d" * 16
-    stored(tmp_path / "c", others)
-    standings, _ = ranked(read_judgements(tmp_path)[0], tmp_path)
+    stored(tmp_path / "c", with_its_hash(_with_clip(record([1.0] * 12), "0" * 64)))
+    standings = ranked(read_judgements(tmp_path)[0], tmp_path)
     assert [one.worst["correct"] for one in standings] == [12, 0, 0]
 
 
 def test_who_lies_about_clips_and_what_is_damaged_do_not_count(tmp_path: Path) -> None:
     stored(tmp_path / "ours", record([None] * 12))
-    liar = record([1.0] * 12, gradients=10)
-    liar["clips"]["list"][0]["sha256"] = "0" * 64
-    stored(tmp_path / "liar", liar)
+    stored(tmp_path / "liar", _with_clip(record([1.0] * 12, gradients=10), "0" * 64))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "judgement.json").write_text('{"schema": "vidrobust.judgement/1", "verd')
     path, refused = leaderboard(tmp_path)
-    assert len(refused) == 2 and "no JSON" in refused[0] and "but they are not" in refused[1]
+    assert len(refused) == 2 and "the hash of clips.list is" in refused[0] and "no JSON" in refused[1]
     html = path.read_text()
     assert "Records that do not count: 2" in html and "12 clips" in html and ">0.0 %" not in html
 

@@ -7,11 +7,13 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.judgement_records import record, stored
 
 from vidrobust.cli.entry import main
 from vidrobust.errors import RunError
+from vidrobust.results.judgements.record import read_adversarial, read_judgement, write_adversarial
 from vidrobust.results.pages.bundle import bundle
 from vidrobust.runs.directory import Run
 
@@ -51,13 +53,35 @@ def test_the_same_run_gives_the_same_bytes_in_another_place_at_another_time(run:
     assert bundle(tmp_path / "there" / "my run", tmp_path / "second.zip").read_bytes() == first
 
 
-def test_a_judgement_is_bundled_with_its_own_page(tmp_path: Path) -> None:
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """A judgement with an adversarial clip."""
     folder = tmp_path / "judged"
     Run.start(folder, "judge", {}, 0)
-    stored(folder, record([None, 3.0]))
-    with zipfile.ZipFile(bundle(folder)) as archive:
-        held = {Path(name).name for name in archive.namelist()}
-    assert held == {"judgement.html", "judgement.json", "run.json", "config.json", "provenance.json"}
+    made = record([None, 3.0])
+    made["threats"][0]["adversarial"] = "adversarial-0.npz"
+    stored(folder, made)
+    clean = np.full((1, *made["clips"]["shape"]), 0.5, np.float32)
+    write_adversarial(folder / "adversarial-0.npz", clean, clean + np.float32(3 / 255), [1])
+    return folder
+
+
+def test_a_judgement_is_bundled_with_its_own_page_and_what_verifying_it_needs(judged: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle(judged)) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    held = {file.name for file in (tmp_path / "elsewhere" / "judged").iterdir()}
+    record_files = {"judgement.json", "run.json", "config.json", "provenance.json"}
+    assert held == {"judgement.html", "adversarial-0.npz", *record_files}
+    received = read_judgement(tmp_path / "elsewhere" / "judged")
+    index, bits = read_adversarial(received, received.record["threats"][0])
+    assert index.tolist() == [1] and bits.shape == (1, *received.record["clips"]["shape"])
+
+
+def test_adversarial_clips_that_lie_elsewhere_are_refused(judged: Path, tmp_path: Path) -> None:
+    (judged / "adversarial-0.npz").rename(tmp_path / "secret.npz")
+    (judged / "adversarial-0.npz").symlink_to(tmp_path / "secret.npz")
+    with pytest.raises(RunError, match=r"adversarial-0\.npz is a link"):
+        bundle(judged)
 
 
 def test_a_file_that_leads_out_of_the_run_is_refused(run: Path, tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def read_judgements(folder: str | Path) -> tuple[list[Judgement], list[str]]:
     return found, refused
 
 
-def ranked(judgements: Iterable[Judgement], root: Path) -> tuple[list[Standing], list[str]]:
-    """The worst-case accuracy of each model under each threat, the most robust first, and why records are left out.
+def ranked(judgements: Iterable[Judgement], root: Path) -> list[Standing]:
+    """The worst-case accuracy of each model under each threat, the most robust first.
 
     Args:
         judgements: the records.
@@ -84,22 +84,13 @@ def ranked(judgements: Iterable[Judgement], root: Path) -> tuple[list[Standing],
         for threat in record["threats"]:
             key = (record["model"]["weights"], record["clips"]["hash"], key_of(threat))
             groups.setdefault(key, []).append(judgement)
-    found, refused = [], []
+    found = []
     for (_, _, threat), members in groups.items():
         members.sort(key=lambda one: (-one.record.get("gradients", 0), str(one.path)))
-        first = members[0]
-        strange = [one for one in members if not _same_clips(one, first)]
-        refused += [f"{one.path} says that its clips are those of {first.path}, but they are not." for one in strange]
-        found.append(_standing([one for one in members if one not in strange], threat, root))
-    found.sort(key=lambda one: (one.track, one.threat[1], -one.worst["correct"] / one.worst["clips"], one.model))
-    return found, list(dict.fromkeys(refused))
-
-
-def _same_clips(one: Judgement, other: Judgement) -> bool:
-    def listed(judgement: Judgement) -> list[tuple[str, int]]:
-        return [(clip["sha256"], clip["label"]) for clip in judgement.record["clips"]["list"]]
-
-    return listed(one) == listed(other)
+        found.append(_standing(members, threat, root))
+    return sorted(
+        found, key=lambda one: (one.track, one.threat[1], -one.worst["correct"] / one.worst["clips"], one.model)
+    )
 
 
 def _standing(members: Sequence[Judgement], threat: tuple[str, float, str], root: Path) -> Standing:

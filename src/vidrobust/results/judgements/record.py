@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from vidrobust.errors import RunError
+from vidrobust.notation.calls import NORMS, read_call
+from vidrobust.notation.scanner import ParseError
 from vidrobust.results.judgements.schema import VERSION, faults
 from vidrobust.results.numbers.rules import RULES, Measured
 from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
 from vidrobust.runs.arrays import DAMAGE, read_array
 from vidrobust.runs.files import refuse_irregular, write_atomic
+from vidrobust.runs.keys import content_key
 from vidrobust.runs.once import each_once
 
 NAME = "judgement.json"
@@ -143,10 +146,13 @@ def _contradictions(record: dict[str, Any]) -> Any:
         yield f"clean.right has {len(right)} digits of {clips} clips, or other counts"
     if len({json.dumps(clip, sort_keys=True) for clip in listed}) != clips:
         yield "clips.list has a clip twice"
+    if (hash_of_list := _hash(listed)) != record["clips"]["hash"]:
+        yield f"clips.hash is {record['clips']['hash']}, but the hash of clips.list is {hash_of_list}"
     if len({key_of(threat) for threat in record["threats"]}) != len(record["threats"]):
         yield "threats has a threat twice"
     yield from _verdict(record)
     for index, threat in enumerate(record["threats"]):
+        yield from _threat(f"threats[{index}]", threat)
         yield from _distances(f"threats[{index}]", threat, right)
         yield from _interval(f"threats[{index}].worst_case", threat["worst_case"], sources)
     yield from _interval("clean", record["clean"], sources)
@@ -179,6 +185,26 @@ def _interval(where: str, found: dict[str, Any], sources: int) -> Any:
     if found["clips"] and not found["low"] - 1e-6 <= found["correct"] / found["clips"] <= found["high"] + 1e-6:
         interval = f"{found['low']} … {found['high']}"
         yield f"{where} has {found['correct']} of {found['clips']}, outside its interval {interval}"
+
+
+def _hash(listed: list[dict[str, Any]]) -> str:
+    """The hash of a list of clips, by which measurements refer to it."""
+    try:
+        return content_key(listed)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can escape
+        return "that of no text"
+
+
+def _threat(where: str, threat: dict[str, Any]) -> Any:
+    """Norm and support are written as in a threat's text. A dotted path is somebody's own, which is not looked up."""
+    for name in ("norm", "support"):
+        try:
+            path = read_call(threat[name], NORMS[0] if name == "norm" else "WholeClip").path
+        except ParseError as error:
+            yield f"{where}.{name} is {threat[name][:60]!r}, which does not parse: {error.reason}"
+            continue
+        if name == "norm" and "." not in path and path not in NORMS:
+            yield f"{where}.norm is {path[:60]!r}: there are {', '.join(NORMS)}"
 
 
 def _distances(where: str, threat: dict[str, Any], right: str) -> Any:
@@ -214,6 +240,11 @@ def write_adversarial(file: Path, clean: np.ndarray, adversarial: np.ndarray, in
     out = io.BytesIO()
     np.savez_compressed(out, index=np.array(index, dtype=np.int32), bits=bits.reshape(-1, *shape))
     write_atomic(file, out.getvalue())
+
+
+def adversarial_files(judgement: Judgement) -> list[str]:
+    """The names of the files with its adversarial clips, which lie beside the record."""
+    return sorted({threat["adversarial"] for threat in judgement.record["threats"] if "adversarial" in threat})
 
 
 def read_adversarial(judgement: Judgement, threat: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

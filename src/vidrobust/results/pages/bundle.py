@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from vidrobust.errors import RunError
-from vidrobust.results.judgements.record import NAME, read_judgement
+from vidrobust.results.judgements.record import NAME, Judgement, adversarial_files, read_judgement
 from vidrobust.results.pages.deck import deck
 from vidrobust.results.pages.judgement import page
 from vidrobust.results.pages.report import report
@@ -16,7 +16,7 @@ from vidrobust.runs.directory import Run
 from vidrobust.runs.files import refuse_irregular, write_atomic
 
 RECORD = ("run.json", "config.json", "provenance.json", "rows.jsonl", NAME)
-"""What is taken from a run directory as it is, where it is there."""
+"""What is taken from a run directory as it is, where it is there; of a judgement also its adversarial clips."""
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The date of every file in the zip: the format knows none before."""
@@ -24,6 +24,8 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 def bundle(run_dir: str | Path, out: str | Path | None = None) -> Path:
     """Write the zip of a run: ``report.html`` and ``deck.html``, or the page of a judgement, with rows and record.
+
+    Whoever gets the zip of a judgement can ``verify`` it, because its adversarial clips are in it.
 
     Made again of the same run by the same version it has the same bytes.
 
@@ -40,9 +42,11 @@ def bundle(run_dir: str | Path, out: str | Path | None = None) -> Path:
     """
     run = Run.open(run_dir)
     name = run.path.resolve().name
-    files = {f"{name}/{one}": _content(run.path / one) for one in RECORD if (run.path / one).exists()}
+    judgement = read_judgement(run.path) if (run.path / NAME).exists() else None
+    taken = (*RECORD, *(adversarial_files(judgement) if judgement else ()))
+    files = {f"{name}/{one}": _content(run.path / one) for one in taken if (run.path / one).exists()}
     with tempfile.TemporaryDirectory() as folder:
-        files |= {f"{name}/{file.name}": file.read_bytes() for file in _pages(run, Path(folder))}
+        files |= {f"{name}/{file.name}": file.read_bytes() for file in _pages(run, judgement, Path(folder))}
     target = Path(out) if out is not None else run.path / "bundle.zip"
     write_atomic(target, zipped(files))
     return target
@@ -63,9 +67,9 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _pages(run: Run, folder: Path) -> list[Path]:
-    if (run.path / NAME).exists():
-        return [page(read_judgement(run.path), folder / "judgement.html")]
+def _pages(run: Run, judgement: Judgement | None, folder: Path) -> list[Path]:
+    if judgement:
+        return [page(judgement, folder / "judgement.html")]
     return [report(run.path, folder / "report.html"), deck(run.path, folder / "deck.html")]
 
 

@@ -31,8 +31,7 @@ def leaderboard(folder: str | Path, out: str | Path | None = None) -> tuple[Path
     """
     root = Path(folder)
     judgements, refused = read_judgements(root)
-    standings, strange = ranked(judgements, root)
-    refused = refused + strange
+    standings = ranked(judgements, root)
     target = Path(out) if out is not None else root / "leaderboard.html"
     write_atomic(target, document("Leaderboard", _body(standings, refused), scripts("leaderboard.js")).encode())
     return target, refused
