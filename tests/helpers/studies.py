@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,18 @@ TINY = Path(__file__).parent / "tiny.yaml"
 
 def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vidrobust", "study", "--config", str(TINY), "--data", str(data), *more]
-    return subprocess.Popen(
-        [*command, "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONWARNINGS": "error", "NO_COLOR": "1"},
-        start_new_session=True,
-    )
+    heeded = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and pass that on
+    try:
+        return subprocess.Popen(
+            [*command, "--out", str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONWARNINGS": "error", "NO_COLOR": "1"},
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, heeded)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
