@@ -1,4 +1,4 @@
-"""Every kind of page but the deck under axe-core in a browser, light and dark: no serious or critical finding.
+"""Every kind of page, the deck too, under axe-core in a browser, light and dark: no serious or critical finding.
 
 axe-core comes from npm: ``npm ci --prefix tests/tools``, which CI and ``make test-long`` run.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from helpers.judgement_records import record, stored
 
+from vidrobust.results.pages.deck import deck
 from vidrobust.results.pages.judgement import page as judgement_page
 from vidrobust.results.pages.leaderboard import leaderboard
 from vidrobust.results.pages.report import report
@@ -31,6 +32,9 @@ DRAWN = """async () => {
     while (!drawn()) await new Promise(requestAnimationFrame);
   }
 }"""
+
+SHOWN = 'getComputedStyle(document.querySelector("section.present")).opacity === "1"'
+"""Has the slide been faded in? Its contrast can only be measured then."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,7 @@ def pages(synthetic, tmp_path_factory) -> dict[str, str]:
         "judgement": judgement_page(judged[0]),
         "judgement that doubts": judgement_page(judged[1]),
         "leaderboard": leaderboard(folder / "board")[0],
+        "deck": deck(runs[0]),
     }
     return {name: file.as_uri() for name, file in made.items()}
 
@@ -94,6 +99,19 @@ def test_a_report(name: str, pages: dict[str, str], page: Any) -> None:
 def test_a_judgement_and_a_leaderboard(name: str, pages: dict[str, str], page: Any) -> None:
     page.goto(pages[name])
     assert findings(page) == []
+
+
+def test_every_slide_of_the_deck(pages: dict[str, str], page: Any) -> None:
+    page.goto(pages["deck"])
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    found = []
+    for number in range(page.evaluate("Reveal.getTotalSlides()")):
+        page.evaluate(f"Reveal.slide({number})")
+        for figure in page.locator("section.present figure").all():
+            figure.locator(".plot.js-plotly-plot").wait_for()
+        page.wait_for_function(SHOWN)
+        found += [f"slide {number + 1}: {one}" for one in findings(page)]
+    assert found == []
 
 
 @pytest.mark.parametrize("name", ["index", "judge"])
