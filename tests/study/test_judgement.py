@@ -48,6 +48,9 @@ def test_the_record_says_what_was_measured_and_whether_to_believe_it(judgement: 
     record = read_judgement(judgement.path.parent).record
     assert record == judgement.record
     assert (record["verdict"], record["reasons"]) == ("trust", [])
+    assert list(record)[:3] == ["schema", "verdict", "reasons"]
+    assert next(iter(record["threats"][0]["standing"])) == "FMN"  # in the order in which attacks ran
+    assert " at 0x" not in judgement.path.read_text()
     low, high = record["threats"]
     assert [threat["eps"] for threat in (low, high)] == [6.0, 12.0]
     assert low["worst_case"]["correct"] > high["worst_case"]["correct"] > 0

@@ -144,8 +144,19 @@ def _is_levels(value: object, _: type) -> bool:
 
 
 def _types_by_name(text: str) -> str:
-    """What the parser says, with ``Path`` instead of ``<class 'Path'>``."""
-    return re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace(f"{Levels.__module__}.Levels", "Levels")
+    """What the parser says, types as they are written in Python, whatever the lines that they are broken into.
+
+    >>> _types_by_name("Optional[Literal['pdf', 'svg']], <class 'pathlib.Path'>, Union[int, Literal['sliding']]")
+    'pdf | svg | null, Path, int | sliding'
+    """
+    text = re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace(f"{Levels.__module__}.Levels", "float")
+    text = re.sub(r"Literal\[([^\]]*)\]", lambda found: _any_of(found[1].replace("'", "")), text)
+    text = re.sub(r"Optional\[([^\[\]]*(?:\[[^\]]*\][^\[\]]*)*)\]", r"\1 | null", text)
+    return re.sub(r"Union\[([^\[\]]*)\]", lambda found: _any_of(found[1]), text)
+
+
+def _any_of(listed: str) -> str:
+    return re.sub(r",(\s)", r" |\1", listed)
 
 
 def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

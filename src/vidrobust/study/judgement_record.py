@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 CURVE = tuple(number / 8 for number in range(0, 17))
 """Shares of the largest ε at which the curve is recorded."""
 
+FUNCTION = re.compile(r"<function (\w+) at 0x[0-9a-f]+>")
+"""A loss in the text of an attack, whose address differs from process to process."""
+
 
 def recorded(plan: JudgementPlan, run: Run) -> Judgement:
     """The record of a judgement whose jobs are done."""
@@ -189,7 +192,7 @@ def _attacks(plan: JudgementPlan, region: Region, eps: float) -> dict[str, str]:
     searches = plan.ensemble.attacks(threat, 10, eps / 255 / 4)
     found = {"FMN": repr(plan.ensemble.nearest(threat))} | {name: repr(attack) for name, attack in searches.items()}
     found["PGD"] = re.sub(r"alpha=[\d.e-]+", "alpha=calibrated", found["PGD"])
-    return {name: text[:4000] for name, text in found.items()}
+    return {name: FUNCTION.sub(r"\1", text)[:4000] for name, text in found.items()}
 
 
 def _rule_text(measured: Measured) -> dict[str, Any]:

@@ -96,11 +96,11 @@ def accuracy_record(correct: list[int], sources: list[str]) -> dict[str, Any]:
 
 
 def write_judgement(folder: Path, record: dict[str, Any]) -> Judgement:
-    """Write a record, atomically; what does not keep the schema is a fault of ours."""
+    """Write a record, atomically, in its order; what does not keep the schema is a fault of ours."""
     wrong = next(faults(record), None)
     if wrong is not None:
         raise ValueError(f"not a judgement: {wrong}")
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+    text = json.dumps(record, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
     write_atomic(folder / NAME, text.encode())
     return Judgement(folder / NAME, record)
 
