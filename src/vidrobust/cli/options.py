@@ -121,7 +121,7 @@ def parser_of(kind: type[Verb], name: str) -> ArgumentParser:
     class VerbParser(ArgumentParser):
         def format_help(self, formatter: Any = None) -> str:
             help_text = super().format_help() if formatter is None else super().format_help(formatter)
-            return f"{_types_by_name(help_text)}\n{suggestions(kind.NEXT)}"
+            return f"{_plain_types(help_text)}\n{suggestions(kind.NEXT)}"
 
     set_dumper("yaml", _as_yaml)
     register_type(Levels, _levels_as_written, read_levels, type_check=_is_levels, fail_already_registered=False)
@@ -144,12 +144,17 @@ def _is_levels(value: object, _: type) -> bool:
 
 
 def _types_by_name(text: str) -> str:
-    """What the parser says, types as they are written in Python, whatever the lines that they are broken into.
+    """What the parser says, with ``Path`` instead of ``<class 'Path'>``."""
+    return re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace(f"{Levels.__module__}.Levels", "Levels")
 
-    >>> _types_by_name("Optional[Literal['pdf', 'svg']], <class 'pathlib.Path'>, Union[int, Literal['sliding']]")
+
+def _plain_types(text: str) -> str:
+    """Help in which types are alternatives, as they are typed; lines may break within a type.
+
+    >>> _plain_types("Optional[Literal['pdf', 'svg']], <class 'pathlib.Path'>, Union[int, Literal['sliding']]")
     'pdf | svg | null, Path, int | sliding'
     """
-    text = re.sub(r"<class\s+'(?:[\w.]+\.)?(\w+)'>", r"\1", text).replace(f"{Levels.__module__}.Levels", "float")
+    text = re.sub(r"\bLevels\b", "float", _types_by_name(text))
     text = re.sub(r"Literal\[([^\]]*)\]", lambda found: _any_of(found[1].replace("'", "")), text)
     text = re.sub(r"Optional\[([^\[\]]*(?:\[[^\]]*\][^\[\]]*)*)\]", r"\1 | null", text)
     return re.sub(r"Union\[([^\[\]]*)\]", lambda found: _any_of(found[1]), text)
