@@ -247,7 +247,7 @@ def _strip(curve: Curve, eps: float) -> str:
 def _trust(content: RunContent) -> Html:
     rows, claims, lead = content.rows, content.claims, []
     if content.run.kind == "study":
-        chips = "".join(
+        chips = " ".join(
             tag(
                 "span",
                 f"{sum(one.verdict == verdict for one in claims)} {verdict}",
