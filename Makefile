@@ -2,7 +2,8 @@
 #   make study   the quick study, from nothing to the page
 #   make page    page and deck of the committed full study, from its rows
 #   make test    the same set-up with the development tools, then the checks of ten minutes
-#   make test-long   what takes longer: kills, several processes and engines, whole studies, models of other libraries
+#   make test-long   what takes longer: kills, several processes and engines, whole studies, decks and sliders in a browser,
+#                    models of other libraries
 #   make test-ecosystem   of these the models of torchvision, transformers, pytorchvideo and exported ones, by themselves
 #   make test-wheel   the built wheel and sdist, at the lowest and the newest versions of dependencies
 #   make test-peers   the attacks against those of other libraries, in an environment of their own

@@ -10,6 +10,8 @@ import pytest
 
 from vidrobust.results.pages.deck import deck, standard_script
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def url(synthetic, tmp_path_factory) -> str:

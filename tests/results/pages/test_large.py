@@ -17,6 +17,8 @@ from vidrobust.results.pages.show import show
 from vidrobust.runs.directory import Run
 from vidrobust.runs.rows import append_lines
 
+pytestmark = pytest.mark.long
+
 
 def accuracy_row(**more):
     return {

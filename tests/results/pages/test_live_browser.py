@@ -11,6 +11,8 @@ import pytest
 from vidrobust.results.pages.report import PAGE, VERSION_FILE, Live, live_report, report
 from vidrobust.runs.directory import Run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def run(synthetic, tmp_path) -> Run:

@@ -11,6 +11,8 @@ import pytest
 
 from vidrobust.results.pages.report import report
 
+pytestmark = pytest.mark.long
+
 SECTIONS = ("accuracy", "schedules", "training", "watched", "gap", "views", "difficulty")
 
 
