@@ -7,14 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from helpers.linear_models import distance, linear
+from helpers.row_fields import unknown
 from torch import Tensor, nn
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.data.given import Given
 from vidrobust.evaluation import sweeps
-from vidrobust.evaluation.clips import pgd
+from vidrobust.evaluation.clips import digits, pgd
 from vidrobust.evaluation.sweeps import StepSizes, step_sizes, trajectory
 from vidrobust.models.resnet3d import ResNet3d
+from vidrobust.threats import Linf
 
 
 def test_one_trajectory_holds_every_shorter_attack(trained: ResNet3d, small_data: VideoClips) -> None:
@@ -110,3 +113,15 @@ def test_the_model_is_left_as_it_was(trained: ResNet3d, small_data: VideoClips) 
     before = tensors()
     trajectory(trained, small_data.test.subset(range(4)), 8.0, 1.0, 2)
     assert all(torch.equal(a, b) for a, b in zip(before, tensors(), strict=True))
+
+
+def test_a_trajectory_keeps_the_outcome_of_each_clip_at_the_steps_asked_for() -> None:
+    """Against the distance to a linear model's boundary, which the sign of the gradient covers in each step."""
+    model, clips, labels = linear()
+    far = distance(model, clips, labels, Linf())
+    eps = 255 * far.median().item() * 1.01
+    row = trajectory(model, Given(clips, labels.tolist()), eps, eps / 4, 6, at=(0, 2, 6))
+    stands = {"0": far > 0, "2": far > eps / 2 / 255, "6": far > eps / 255}
+    assert row["survived"] == {step: digits(mask) for step, mask in stands.items()}
+    assert 0 < row["correct"][6] == row["survived"]["6"].count("1") < row["correct"][2] < 8
+    assert unknown([{**row, "model": "m", "seed": 0}]) == set()

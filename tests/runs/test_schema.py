@@ -97,6 +97,14 @@ def test_disagreeing_fields_are_a_fault() -> None:
     assert "equally long" in str(fault({**curve, "loss": [], "correct": []}))
     assert "clip_loss" in str(fault({**curve, "clip_loss": {"5": [1.0]}}))
     assert "clip_loss" in str(fault({**curve, "clip_loss": {"five": curve["clip_loss"]["5"]}}))
+    right = "1" * curve["correct"][5] + "0" * (curve["clips"] - curve["correct"][5])
+    assert fault({**curve, "survived": {"5": right}}) is None
+    for wrong in ({"five": right}, {"5": right[1:]}, {"5": "0" * len(right)}, {"31": right}, {"5": [1]}, right):
+        assert "survived" in str(fault({**curve, "survived": wrong}))
+    look = ONE_OF_EACH["watch"]
+    assert fault({**look, "survived": {"clean": "1" * look["clean"] + "0" * (look["clips"] - look["clean"])}}) is None
+    for wrong in ({"clean": ""}, {"loss": "1"}, {"robust": "1" * look["clips"]}):
+        assert "survived" in str(fault({**look, "survived": wrong}))
 
 
 @pytest.mark.parametrize(

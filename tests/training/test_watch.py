@@ -9,15 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.linear_models import distance, linear
 from helpers.row_fields import unknown
 
 from vidrobust.data.dataset import VideoClips
+from vidrobust.data.given import Given
 from vidrobust.errors import InputError
+from vidrobust.evaluation.clips import digits
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.models.building import build
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.notation import parse_policy
 from vidrobust.study.progress import Display, sparkline
+from vidrobust.threats import Linf
 from vidrobust.training import fitting
 from vidrobust.training.fitting import fit
 from vidrobust.training.stopping import multi_step
@@ -49,6 +53,20 @@ def test_a_look_counts_what_withstands_the_attacks(trained: ResNet3d, small_data
     assert row["robust_loss"] > row["loss"]
     assert (row["epoch"], row["split"], row["alpha"]) == (3, "val", 2.0)
     assert row["clips_of"] == clips_of(clips)
+
+
+def test_a_look_keeps_the_outcome_of_each_clip() -> None:
+    """Against the distance to a linear model's boundary, which one step of ε covers as well as several do."""
+    model, clips, labels = linear()
+    far = distance(model, clips, labels, Linf())
+    labels[0] = 1 - labels[0]  # wrong without an attack
+    eps = 255 * far.median().item() * 1.01
+    (row,) = watch_rows(model, Given(clips, labels.tolist()), "val", 1, Watch(every=1, eps=eps, steps=5))
+    clean = torch.arange(8) > 0
+    stands = digits(clean & (far > eps / 255))
+    assert row["survived"] == {"clean": digits(clean), "single": stands, "robust": stands}
+    assert 0 < row["robust"] == stands.count("1") < row["clean"] == 7
+    assert unknown([{**row, "model": "m", "seed": 0}]) == set()
 
 
 def test_train_and_validation_are_watched_and_test_never_is(

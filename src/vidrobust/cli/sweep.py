@@ -24,7 +24,8 @@ from vidrobust.evaluation.manifest import manifest_rows
 from vidrobust.evaluation.sweeps import step_sizes, sweep
 from vidrobust.models.fingerprint import fingerprint
 from vidrobust.notation.units import Levels, too_small, too_small_text
-from vidrobust.results.numbers.accuracy import Point, intervals_of
+from vidrobust.results.numbers.accuracy import intervals_of, trajectory_point
+from vidrobust.results.numbers.selection import of_kind
 from vidrobust.runs.code import typed_code
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import check_writable
@@ -205,11 +206,11 @@ def _lost(job: AsTyped) -> list[Row]:
 
 def print_trajectory(name: str, rows: Sequence[Row], counts: Sequence[int], console: Console) -> None:
     """A table for each ε, and α*."""
-    swept = [row for row in rows if row["kind"] == "trajectory"]
+    swept = of_kind(rows, "trajectory")
     for eps in dict.fromkeys(row["eps"] for row in swept):
         here = [row for row in swept if row["eps"] == eps]
         title = f"{name} at ε={eps:g}, {counted(here[0]['clips'], 'clip')}"
-        points = [Point(steps, row["correct"][steps], row["clips"], ()) for row in here for steps in counts]
+        points = [trajectory_point([row], steps) for row in here for steps in counts]
         table = Table("α", "i", "mean loss", "accuracy", title=title, caption=intervals_of(points))
         for (row, steps), point in zip(product(here, counts), points, strict=True):
             table.add_row(f"{row['alpha']:g}", str(steps), f"{row['loss'][steps]:.3f}", rate(point))

@@ -11,7 +11,7 @@ import torch
 from vidrobust.attacks.base import counting, warn_of_no_gradient
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.step_size import RATIO, explore
-from vidrobust.evaluation.clips import batches, device_of, silent
+from vidrobust.evaluation.clips import batches, device_of, digits, silent
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.notation.alpha_star import best_step
 from vidrobust.notation.units import check_eps
@@ -42,7 +42,7 @@ def trajectory(
         clips: the clips to attack, all of them (the loss is a mean over all clips).
         eps, alpha: in units of 1/255.
         steps: iterations.
-        at: steps whose per-clip losses are kept, for intervals.
+        at: steps whose outcomes and losses of each clip are kept, for intervals.
         progress: called with the gradients spent.
 
     Returns:
@@ -50,12 +50,12 @@ def trajectory(
     """
     attack = PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps, keep="last")
     losses, lacking = np.zeros((steps + 1, len(clips))), torch.zeros(len(clips), dtype=torch.bool)
-    correct = np.zeros(steps + 1, dtype=int)
+    right = torch.zeros(steps + 1, len(clips), dtype=torch.bool)
     with counting():
         for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
             for iterate in attack.trajectory(model, x, y):
                 losses[iterate.step, part.numpy()] = iterate.loss.cpu().numpy()
-                correct[iterate.step] += int((iterate.predicted == y).sum())
+                right[iterate.step, part] = (iterate.predicted == y).cpu()
                 lacking[part] = iterate.no_gradient.cpu()
             progress(len(part) * steps)
     warn_of_no_gradient(int(lacking.sum()), len(clips), attack.loss)
@@ -64,7 +64,8 @@ def trajectory(
         "eps": eps,
         "alpha": alpha,
         "loss": [round(value, 5) for value in losses.mean(1).tolist()],
-        "correct": correct.tolist(),
+        "correct": right.sum(1).tolist(),
+        "survived": {str(step): digits(right[step]) for step in at},
         "clips": len(clips),
         "no_gradient": int(lacking.sum()),
         "clip_loss": {str(step): [round(value, 4) for value in losses[step].tolist()] for step in at},

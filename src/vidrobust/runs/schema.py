@@ -95,9 +95,23 @@ def _examples(row: dict[str, Any]) -> str | None:
     return "answers has not one answer for each severity"
 
 
+def _watched(row: dict[str, Any]) -> str | None:
+    return _survivors_of(row, {name: row[name] for name in ("clean", "single", "robust")})
+
+
+def _survivors_of(row: dict[str, Any], counts: dict[str, int]) -> str | None:
+    for name, digits in row.get("survived", {}).items():
+        if name not in counts or len(digits) != row["clips"] or digits.count("1") != counts[name]:
+            return f"survived has not one digit for each clip, and a 1 for each correct one, at {name[:20]!r}"
+    return None
+
+
 def _steps(row: dict[str, Any]) -> str | None:
     if not row["loss"] or len(row["loss"]) != len(row["correct"]):
         return "loss and correct are not equally long lists, one entry for each step from 0"
+    wrong = _survivors_of(row, {str(step): count for step, count in enumerate(row["correct"])})
+    if wrong is not None:
+        return wrong
     for step, losses in row.get("clip_loss", {}).items():
         if not step.isdecimal() or len(losses) != row["clips"]:
             return "clip_loss has not a list of one loss for each clip, by the step"
@@ -173,10 +187,11 @@ KINDS: dict[str, Kind] = {
         {
             "loss": list_of(is_number),
             "correct": list_of(is_count),
+            "survived": table_of(is_digits),
             "clip_loss": table_of(list_of(is_number)),
             "no_gradient": is_count,
         },
-        frozenset(("split", "surface", "clip_loss", "no_gradient", "clips_of")),
+        frozenset(("split", "surface", "survived", "clip_loss", "no_gradient", "clips_of")),
         lengths=("loss",),
         at_most=(("no_gradient", "clips"),),
         agree=_steps,
@@ -202,9 +217,17 @@ KINDS: dict[str, Kind] = {
     ),
     "watch": Kind(
         {**_MODEL, "epoch": is_count, "split": is_text, **_BUDGET, "clips": is_count, "clips_of": is_text},
-        {"clean": is_count, "single": is_count, "robust": is_count, "loss": is_number, "robust_loss": is_number},
-        frozenset(("clips_of",)),
+        {
+            "clean": is_count,
+            "single": is_count,
+            "robust": is_count,
+            "survived": table_of(is_digits),
+            "loss": is_number,
+            "robust_loss": is_number,
+        },
+        frozenset(("survived", "clips_of")),
         at_most=(("clean", "clips"), ("single", "clips"), ("robust", "clips")),
+        agree=_watched,
     ),
     "stopped": Kind(
         {**_MODEL, "epoch": is_count},

@@ -15,7 +15,7 @@ import torch
 from vidrobust.attacks.pgd import FGSM, PGD
 from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.errors import InputError
-from vidrobust.evaluation.clips import robustness_rows
+from vidrobust.evaluation.clips import digits, robustness_rows
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.losses import cross_entropy, predicted
 from vidrobust.notation.units import Levels, check_eps
@@ -111,14 +111,15 @@ def watch_rows(model: nn.Module, clips: Clips, split: str, epoch: int, watch: Wa
             logits = model(x).float()
         clean, loss = predicted(logits) == y, cross_entropy(logits, y)
         found.append(torch.stack([clean, clean & ~single.success, clean & ~many.success, loss, many.loss], 1).cpu())
-    clean, single, robust, loss, robust_loss = torch.cat(found).double().sum(0).tolist()
+    values = torch.cat(found).double()
+    loss, robust_loss = values[:, 3:].sum(0).tolist()
+    right = {name: values[:, place].bool() for place, name in enumerate(("clean", "single", "robust"))}
     row = {
         "kind": "watch",
         "epoch": epoch,
         "split": split,
-        "clean": int(clean),
-        "single": int(single),
-        "robust": int(robust),
+        **{name: int(mask.sum()) for name, mask in right.items()},
+        "survived": {name: digits(mask) for name, mask in right.items()},
         "clips": len(clips),
         "loss": round(loss / len(clips), 6),
         "robust_loss": round(robust_loss / len(clips), 6),

@@ -6,6 +6,7 @@ import pytest
 
 from vidrobust import figures
 from vidrobust.results.numbers.selection import MissingRowsError
+from vidrobust.results.numbers.statistics import accuracy_estimate
 
 draw: Any = figures  # plotly's own types say little of what a figure holds
 ALL = ("step_size", "robustness", "gap", "difficulty", "training", "schedules")
@@ -42,3 +43,15 @@ def test_the_map_has_the_loss_of_the_surface_and_its_ridge(rows):
         assert alpha == contour.y[contour.z[:, step].argmax()]
     with pytest.raises(MissingRowsError):
         draw.sensitivity_map(rows, 5)
+
+
+def test_a_surface_tells_the_interval_over_sources_where_the_outcome_of_each_clip_is_known(synthetic):
+    clips = synthetic.manifest(24, 12)
+    digits = "".join("1" if index % 12 < 6 else "0" for index in range(24))
+    row = {"kind": "trajectory", "model": "standard", "seed": 0, "eps": 4.0, "alpha": 1.0, "loss": [1.0, 2.0],
+           "correct": [20, 12], "clips": 24, "surface": True, "clips_of": clips["clips_of"],
+           "survived": {"1": digits}}  # fmt: skip
+    sure = accuracy_estimate([int(digit) for digit in digits], [clip["source"] for clip in clips["list"]])
+    start, end = draw.sensitivity([clips, row], 4).data[0].text[0]
+    assert start.startswith("83.3 %") and start.endswith("over clips; 24 clips)")
+    assert end == f"50.0 % ({100 * sure.low:.1f} to {100 * sure.high:.1f} over 12 sources; 24 clips)"

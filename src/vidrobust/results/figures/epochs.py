@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from vidrobust.results.figures.plots import (
     slide,
     style,
 )
-from vidrobust.results.numbers.accuracy import Curve, Point, gap_curves, intervals_of
+from vidrobust.results.numbers.accuracy import Curve, Point, counted_point, gap_curves, intervals_of
 from vidrobust.results.numbers.selection import MissingRowsError, grouped, model_order, of_kind
 from vidrobust.results.published import numbers as published
 
@@ -208,10 +209,13 @@ def watched(rows: Iterable[Row]) -> go.Figure:
     attack = attacks[0] if len(attacks) == 1 else "PGD, of each training its own,"
     stops = {}
     for name, (label, axis, what) in _WATCHED.items():
-        data = [_watched_data(lines[pair], name) for pair in pairs]
+        points = [] if name.endswith("loss") else [_watched_points(lines[pair], name) for pair in pairs]
+        data = [_watched_shares(some) for some in points] or [_watched_losses(lines[pair], name) for pair in pairs]
+        bars = f"; bars: {intervals_of(chain(*points))}" if points else ""
         ends = zip(pairs, data, strict=True)
         last = " ".join(f"{model}, {split}: {one['text'][-1]}." for (model, split), one in ends if one["text"])
-        stops[label] = Stop(data, f"{left}{what.format(attack=attack)} by epoch. {last}", {"yaxis.title.text": axis})
+        alt = f"{left}{what.format(attack=attack)} by epoch{bars}. {last}"
+        stops[label] = Stop(data, alt, {"yaxis.title.text": axis})
     figure = new_figure(f"Watched under {attack}", "", "epoch", _WATCHED["robust"][1])
     slide(figure, _pair_traces(pairs, lambda model, split: f"{model}, {split}"), "showing ", stops, 0)
     return figure
@@ -227,26 +231,32 @@ _WATCHED = {
 """What the slider moves between: its label, the axis, and how the caption calls it."""
 
 
-def _watched_data(by_epoch: Mapping[int, Sequence[Row]], name: str) -> Trace:
-    """Counts of all seeds with their Wilson interval, or mean losses, epoch by epoch."""
+def _watched_losses(by_epoch: Mapping[int, Sequence[Row]], name: str) -> Trace:
+    """Mean losses of all seeds, epoch by epoch."""
     epochs = sorted(by_epoch)
-    if name.endswith("loss"):
-        means = [float(np.mean([row[name] for row in by_epoch[epoch]])) for epoch in epochs]
-        texts = [f"epoch {epoch}: {mean:.3f}" for epoch, mean in zip(epochs, means, strict=True)]
-        none = [0.0] * len(epochs)
-        return {"x": epochs, "y": means, "error_y.array": none, "error_y.arrayminus": none, "text": texts}
-    points = []
-    for epoch in epochs:
-        correct, clips = (sum(row[what] for row in by_epoch[epoch]) for what in (name, "clips"))
-        points.append(Point(epoch, correct, clips, ()))
+    means = [float(np.mean([row[name] for row in by_epoch[epoch]])) for epoch in epochs]
+    texts = [f"epoch {epoch}: {mean:.3f}" for epoch, mean in zip(epochs, means, strict=True)]
+    none = [0.0] * len(epochs)
+    return {"x": epochs, "y": means, "error_y.array": none, "error_y.arrayminus": none, "text": texts}
+
+
+def _watched_points(by_epoch: Mapping[int, Sequence[Row]], name: str) -> list[Point]:
+    """One of the counts of all seeds, epoch by epoch."""
+    return [
+        counted_point(epoch, by_epoch[epoch], [row[name] for row in by_epoch[epoch]], name)
+        for epoch in sorted(by_epoch)
+    ]
+
+
+def _watched_shares(points: Sequence[Point]) -> Trace:
     bounds = [(100 * low, 100 * high) for low, high in (point.interval for point in points)]
     shares = [100 * point.accuracy for point in points]
     return {
-        "x": epochs, "y": shares,
+        "x": [point.x for point in points], "y": shares,
         "error_y.array": [high - one for (_, high), one in zip(bounds, shares, strict=True)],
         "error_y.arrayminus": [one - low for (low, _), one in zip(bounds, shares, strict=True)],
         "text": [
-            f"epoch {point.x}: {one:.1f} % ({low:.1f} to {high:.1f}), {point.clips} clips"
+            f"epoch {point.x:g}: {one:.1f} % ({low:.1f} to {high:.1f} over {point.over}), {point.clips} clips"
             for point, one, (low, high) in zip(points, shares, bounds, strict=True)
         ],
     }  # fmt: skip
@@ -273,7 +283,7 @@ WATCHED_FIGURE = Figure(
     "Watched",
     "watch",
     "After each epoch, in evaluation mode, on the same centre clips of train and validation, under the same attack. "
-    "Bars: 95 % Wilson intervals over the clips, each as if of a source of its own. Test clips are not looked at.",
+    "Bars: 95 % intervals, clustered by source and seed where the rows tell the sources. Test clips are not looked at.",
     lambda rows: [Panel("watched", watched(rows))],
     notes=_endings,
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
 
 RIDGE = COLOURS[5]
-_CELL = "α = %{y:.3g}<br>iterations = %{x}<br>mean loss = %{z:.3f}<br>accuracy = %{customdata:.1%}<extra></extra>"
+_CELL = "α = %{y:.3g}<br>iterations = %{x}<br>mean loss = %{z:.3f}<br>accuracy = %{text}<extra></extra>"
 
 
 def sensitivity(rows: Iterable[Row], eps: float) -> go.Figure:
@@ -43,7 +43,8 @@ def _solid(data: Surface) -> go.Figure:
     figure = new_figure(title, f"Surface of {_alt_text(data)}", "", "")
     figure.add_traces([
         go.Surface(
-            x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis",
+            x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, text=_accuracies(data),
+            colorscale="Viridis",
             colorbar=_colour_bar("mean loss"), hovertemplate=_CELL, name="mean loss",
         ),
         go.Scatter3d(
@@ -71,7 +72,8 @@ def _map(data: Surface) -> go.Figure:
     figure = new_figure(title, alt, "iterations i", "step size α (1/255)", yaxis_type="log", showlegend=False)
     figure.add_trace(
         go.Contour(
-            x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, colorscale="Viridis",
+            x=data.steps, y=data.alphas, z=data.loss, customdata=data.accuracy, text=_accuracies(data),
+            colorscale="Viridis",
             contours={"coloring": "heatmap", "showlabels": True, "labelfont": {"color": "white", "size": 11}},
             line={"color": "rgba(255,255,255,.6)", "width": 1}, colorbar=_colour_bar("mean loss"),
             hovertemplate=_CELL, name="mean loss",
@@ -85,6 +87,10 @@ def _map(data: Surface) -> go.Figure:
     return figure.update_layout(
         yaxis={"tickvals": values, "ticktext": [f"{value:g}" for value in values]}, xaxis_range=[0, int(data.steps[-1])]
     )
+
+
+def _accuracies(data: Surface) -> np.ndarray:
+    return np.array([[str(point) for point in line] for line in data.points])  # plotly makes one text of a list
 
 
 def _alt_text(data: Surface) -> str:

@@ -139,9 +139,24 @@ def _range(counts: set[int], what: str) -> str:
 
 def pooled(x: float, rows: Sequence[Row]) -> Point:
     """Pool rows of several seeds into one point."""
-    per_seed = tuple(sorted((row["seed"], row["correct"] / row["clips"]) for row in rows))
+    per_seed = tuple(sorted((row.get("seed", 0), row["correct"] / row["clips"]) for row in rows))
     correct, clips = sum(row["correct"] for row in rows), sum(row["clips"] for row in rows)
     return Point(x, correct, clips, per_seed, sum(row.get("no_gradient", 0) for row in rows), tuple(rows))
+
+
+def counted_point(x: float, rows: Sequence[Row], counts: Sequence[int], name: str) -> Point:
+    """Pool one of several counts of rows, whose digits per clip are those that ``survived`` has under a name."""
+    found = []
+    for row, correct in zip(rows, counts, strict=True):
+        digits = row.get("survived", {}).get(name)
+        one = {key: value for key, value in row.items() if key != "survived"} | {"correct": correct}
+        found.append(one if digits is None else one | {"survived": digits})
+    return pooled(x, found)
+
+
+def trajectory_point(rows: Sequence[Row], steps: int) -> Point:
+    """Pool ``trajectory`` rows of one ε and α into the accuracy after so many steps."""
+    return counted_point(steps, rows, [row["correct"][steps] for row in rows], str(steps))
 
 
 TOPS = {"top1": "right", "top5": "within"}

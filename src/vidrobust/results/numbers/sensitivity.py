@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidrobust.results.numbers.accuracy import Point, trajectory_point
 from vidrobust.results.numbers.selection import MissingRowsError, derived, grouped, of_kind
 from vidrobust.runs.rows import Row
 
@@ -25,10 +26,15 @@ class Surface:
     """0 … n."""
     loss: np.ndarray
     """``A × (n + 1)``: mean loss after each step."""
-    accuracy: np.ndarray
-    """``A × (n + 1)``, in [0, 1]."""
+    points: Sequence[Sequence[Point]]
+    """``A × (n + 1)`` accuracies."""
     clips: int
     """Clips behind each cell."""
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """``A × (n + 1)``, in [0, 1]."""
+        return np.array([[point.accuracy for point in line] for line in self.points])
 
     @property
     def ridge(self) -> np.ndarray:
@@ -89,6 +95,5 @@ def _surface(rows: Sequence[Row], eps: float) -> Surface:
     groups = [by_alpha[alpha] for alpha in alphas]
     clips = [sum(row["clips"] for row in group) for group in groups]
     loss = [np.average([r["loss"][:length] for r in g], axis=0, weights=[r["clips"] for r in g]) for g in groups]
-    correct = [np.sum([row["correct"][:length] for row in group], axis=0) for group in groups]
-    accuracy = np.array(correct) / np.array(clips)[:, None]
-    return Surface(eps, np.array(alphas), np.arange(length), np.array(loss), accuracy, min(clips))
+    points = [[trajectory_point(group, steps) for steps in range(length)] for group in groups]
+    return Surface(eps, np.array(alphas), np.arange(length), np.array(loss), points, min(clips))
