@@ -74,14 +74,29 @@ def undisturbed(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return {processes: folder / str(processes) for processes in (1, 2)}
 
 
-def test_two_processes_give_the_losses_of_one(small_motion: Path, tmp_path: Path) -> None:
-    """In float32 and at a small learning rate, where rounding stays rounding; ε is drawn alike on both."""
-    exact = ("--method", "AAT(ε_max=8,α=ε,i=1)", "--epochs", "2", "--fit.precision", "float32")
-    exact = (*exact, "--fit.optimiser", "sgd", "--lr", "0.0001")
-    here(small_motion, tmp_path / "1", *exact)
-    code, err = ended(launched(small_motion, tmp_path / "2", *exact, processes=2))
-    assert code == 0, err
-    found = [[row for row in rows_of(tmp_path / name) if row["kind"] == "epoch"] for name in ("1", "2")]
+@pytest.fixture(scope="module")
+def exact(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs of one process, of two that share the batch, and of two that share the model too.
+
+    In float32 and at a small learning rate, where rounding stays rounding; ε is drawn alike on all.
+    """
+    folder = tmp_path_factory.mktemp("exact")
+    how = ("--method", "AAT(ε_max=8,α=ε,i=1)", "--epochs", "2", "--fit.precision", "float32")
+    how = (*how, "--fit.optimiser", "sgd", "--lr", "0.0001")
+    here(small_motion, folder / "one", *how)
+    for parallel in ("ddp", "fsdp"):
+        command = launched(small_motion, folder / parallel, *how, "--fit.parallel", parallel, processes=2)
+        code, err = ended(command)
+        assert code == 0, err
+    return {name: folder / name for name in ("one", "ddp", "fsdp")}
+
+
+def epochs_of(out: Path) -> list[dict[str, Any]]:
+    return [row for row in rows_of(out) if row["kind"] == "epoch"]
+
+
+def test_two_processes_give_the_losses_of_one(exact: dict[str, Path]) -> None:
+    found = [epochs_of(exact[name]) for name in ("one", "ddp")]
     assert len(found[0]) == 2
     for one, two in zip(*found, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=2e-4)
@@ -103,17 +118,10 @@ def test_two_nodes_that_meet_by_rendezvous_are_two_processes(
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == (undisturbed[2] / "rows.jsonl").read_bytes()
 
 
-def test_shards_of_a_model_train_like_copies_of_it(small_motion: Path, tmp_path: Path) -> None:
-    exact = ("--epochs", "1", "--fit.precision", "float32", "--fit.optimiser", "sgd", "--lr", "0.0001")
-    found = []
-    for parallel in ("ddp", "fsdp"):
-        how = (*exact, "--fit.parallel", parallel)
-        code, err = ended(launched(small_motion, tmp_path / parallel, *how, processes=2))
-        assert code == 0, err
-        epoch = next(row for row in rows_of(tmp_path / parallel) if row["kind"] == "epoch")
-        found.append((epoch, load_file(tmp_path / parallel / "model.safetensors")))
-    assert found[1][0]["loss"] == pytest.approx(found[0][0]["loss"], rel=1e-4)
-    copies, shards = found[0][1], found[1][1]
+def test_shards_of_a_model_train_like_copies_of_it(exact: dict[str, Path]) -> None:
+    for one, two in zip(epochs_of(exact["ddp"]), epochs_of(exact["fsdp"]), strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    copies, shards = (load_file(exact[name] / "model.safetensors") for name in ("ddp", "fsdp"))
     assert copies.keys() == shards.keys()
     for name, tensor in copies.items():
         torch.testing.assert_close(
