@@ -150,7 +150,7 @@ def _sought(video: StoredVideo, known: Survey, wanted: list[int], fit: Fit, back
     Where a container has no index (``.mpg``), seeking to a key frame leads behind it: then it helps to aim for the one
     before it (``back`` 1).
     """
-    place = {known.times[number]: number for number in wanted}
+    place, keys = {known.times[number]: number for number in wanted}, {known.times[key] for key in known.keys}
     found: dict[int, np.ndarray] = {}
     converter = FrameConverter(fit, first=known.stored)
     with opened(video) as (container, stream):
@@ -164,6 +164,8 @@ def _sought(video: StoredVideo, known: Survey, wanted: list[int], fit: Fit, back
             for frame in stream_frames(container, stream, FrameCount()):
                 if frame.pts is None or (reached < 0 and frame.pts > known.times[key]):
                     return found  # led beyond the key frame, or times are gone
+                if frame.key_frame != (frame.pts in keys):
+                    return found  # behind a seek, frames have the times of others
                 reached = max(reached, bisect_right(known.times, frame.pts) - 1)
                 if (number := place.get(frame.pts)) is not None and number == left[0]:
                     found[number] = converter(frame)

@@ -23,6 +23,7 @@ import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
@@ -46,6 +47,9 @@ MOST_SKIPPED = 19
 
 WAITS_FOR_KEY = frozenset({"h264", "hevc", "vvc"})
 """Codecs whose decoders hold frames back until they are whole; that may be without any key frame (intra refresh)."""
+
+STRICT = {"mjpeg": {"err_detect": "explode"}}
+"""Options of decoders that pass rubbish off as a frame unless they are told not to."""
 
 INTRA = frozenset({PictureType.I, PictureType.SI, PictureType.BI})
 """Pictures that depend on no other."""
@@ -79,7 +83,7 @@ class FrameCount:
         unit = packet.time_base
         if packet.pts is not None and unit is not None:
             self.end = max(self.end, (packet.pts + (packet.duration or 0)) * unit.numerator / unit.denominator)
-        mine = packet.stream_index == stream.index
+        mine = packet.stream.index == stream.index  # a last packet, which flushes, has no stream_index of its own
         self.packets += mine and shows(packet, stream.codec_context.name)
         return mine
 
@@ -125,6 +129,7 @@ def stream_frames(container: InputContainer, stream: VideoStream, count: FrameCo
         if not count.see(packet, stream):
             continue
         keyed = keyed or packet.is_keyframe
+        whole = whole or (packet.is_keyframe and packet.is_discard)  # hidden by an edit list, and decoded all the same
         for frame in _decoded(packet):
             if frame is None:
                 bad += not packet.is_discard
@@ -195,20 +200,28 @@ def explained(video: StoredVideo) -> Generator[None]:
 
 @contextlib.contextmanager
 def opened(video: StoredVideo, **options: str) -> Generator[tuple[InputContainer, VideoStream]]:
-    """The container and its first video stream; ``options`` are those of FFmpeg's demuxer."""
+    """The container and its video stream; ``options`` are those of FFmpeg's demuxer."""
     # As an open file, because libav would read a name with a colon as a protocol; and with no protocol allowed, because
     # a list (ffconcat) or a session (SDP) within it would lead to other files, and to the network.
     with (
         video.open() as file,
         av.open(file, options={**NO_PROTOCOLS, **options}, metadata_errors="replace") as container,
     ):
-        if not container.streams.video:
+        stream = video_stream(container)
+        if stream is None:
             raise DecodeError(f"{video} has no video stream. {REMEDY}", "no video stream")
-        stream = container.streams.video[0]
         if stream.codec_context is None:  # PyAV's types deny it
             raise DecodeError(f"{video} is of a codec that FFmpeg does not know. {REMEDY}", "unknown codec")
+        stream.codec_context.options = STRICT.get(stream.codec_context.name, {})
         stream.codec_context.thread_count = 1  # workers already share the cores
         yield container, stream
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """The stream that FFmpeg takes for the video of a file: of several the default one, and never a cover picture."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    best = container.streams.best("video")
+    return next((stream for stream in streams if stream == best), next(iter(streams), None))
 
 
 def promises_time(container: InputContainer) -> bool:

@@ -1,8 +1,9 @@
 """Decoding with torchcodec, an extra, behind the signature of :func:`vidrobust.data.decoding.decode.decode_video`.
 
-torchcodec tells neither of packets that give no frame nor of frames before the first key frame. So it decodes the plain
-files alone: those whose every packet ought to show a frame, from a key frame on, each at a time of its own, upright.
-All others, bare streams, folders of frames and files that it gives up on go to PyAV.
+torchcodec tells neither of packets that give no frame or rubbish nor of frames before the first key frame. So it
+decodes the plain files alone: those whose every packet ought to show a frame, from a key frame on, at even times, so
+that none is lacking, upright, and in which PyAV has found no damage. All others, bare streams, folders of frames and
+files that it gives up on go to PyAV.
 """
 
 from __future__ import annotations
@@ -49,18 +50,18 @@ def decode_by_torchcodec(
     if not video.is_folder:
         with explained(video):
             check_size(video)
-            total = _plain_frames(video)
-        frames = _decoded(video, fit, max_frames, total) if total else None
+            plain = _plain(video)
+        frames = None if plain is None else _decoded(video, fit, max_frames, *plain)
     if frames is None:
         return with_pyav(video, fit, max_frames, damaged, buffer)
     return Decoded(frames, 0)
 
 
-def _plain_frames(video: StoredVideo) -> int:
-    """Packets of a plain file; 0 of any other."""
+def _plain(video: StoredVideo) -> tuple[int, int] | None:
+    """Packets of a plain file and the number of its video stream; None of any other file."""
     with video.open() as file:
         if not is_indexed(file):  # torchcodec's own index of a bare stream misses frames at its beginning
-            return 0
+            return None
     count, times, plain = FrameCount(), [], True
     with opened(video) as (container, stream):
         codec = stream.codec_context.name
@@ -69,23 +70,33 @@ def _plain_frames(video: StoredVideo) -> int:
                 plain = plain and shows(packet, codec) and (bool(times) or packet.is_keyframe)
                 times.append(packet.pts)
         check_promises(video, container, stream, count)
-    if not plain or not times or count.lost or None in times or len(set(times)) < len(times):
-        return 0
+    if not plain or not times or count.lost or None in times or not _even(times):
+        return None
+    count, first = FrameCount(), None
     with opened(video) as (container, stream):
-        first = next(iter(stream_frames(container, stream, FrameCount())), None)
+        for frame in stream_frames(container, stream, count):
+            first = first or (frame.pts, frame.rotation, Orientation.of(frame))
         # Frames before the first key frame are left out here, whatever the container calls their packets.
-        whole = first is not None and first.pts == min(times) and Orientation.of(first) == Orientation()
-    return len(times) if whole else 0
+        whole = not count.lost and count.frames == len(times)
+        return (len(times), stream.index) if whole and first == (min(times), 0, Orientation()) else None
 
 
-def _decoded(video: StoredVideo, fit: Fit, most: int | None, total: int) -> np.ndarray | None:
+def _even(times: list[int]) -> bool:
+    """Are times all different and equally far apart, but for rounding?"""
+    steps = {later - earlier for earlier, later in pairwise(sorted(times))}
+    return 0 not in steps and max(steps, default=0) - min(steps, default=0) <= 1
+
+
+def _decoded(video: StoredVideo, fit: Fit, most: int | None, total: int, stream: int) -> np.ndarray | None:
     """The frames around the middle; None where torchcodec finds others than there are packets."""
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
 
     try:
         with video.open() as file:
             source: Any = file  # whatever reads and seeks will do, though its types name a few classes
-            decoder = VideoDecoder(source, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact")
+            decoder = VideoDecoder(
+                source, stream_index=stream, dimension_order="NCHW", num_ffmpeg_threads=1, seek_mode="exact"
+            )
             if len(decoder) != total:
                 return None
             wanted, parts, times = middle(total, most), [], []
