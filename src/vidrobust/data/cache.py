@@ -33,7 +33,7 @@ from vidrobust.runs.keys import content_key, dumps
 if TYPE_CHECKING:
     from vidrobust.data.decoding.frames import FrameBuffer
 
-FORMAT = 4
+FORMAT = 5
 
 PROBED = 100
 """Videos whose headers are looked at to estimate the size of a cache."""

@@ -49,6 +49,20 @@ def class_order(names: Iterable[str], where: str = "the data set") -> tuple[str,
     return tuple(values[value] for value in sorted(values))
 
 
+def twins_note(classes: Iterable[str]) -> str:
+    """A note on classes whose names differ in letter case or blanks alone; empty if there are none.
+
+    >>> twins_note(["Cat", "cat", "dog"])
+    'classes whose names differ in letter case or blanks alone, and count as several: Cat/cat.'
+    """
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault("".join(name.split()).casefold(), []).append(name)
+    twins = ["/".join(names) for names in alike.values() if len(names) > 1]
+    said = ", ".join(twins[:3]) + (", …" if len(twins) > 3 else "")
+    return f"classes whose names differ in letter case or blanks alone, and count as several: {said}." if twins else ""
+
+
 def read_classes(file: Path) -> tuple[str, ...]:
     """The names of a model's classes, in the order of its outputs.
 

@@ -21,7 +21,7 @@ from vidrobust.runs.files import write_atomic
 from vidrobust.runs.keys import content_key, dumps
 from vidrobust.runs.rows import read_json_lines
 
-FORMAT = 4
+FORMAT = 5
 OK, DAMAGED = "ok", "damaged, used"
 CRASHES = "crashes the decoder"
 

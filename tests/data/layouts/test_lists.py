@@ -82,6 +82,15 @@ def backslashes(root: Path) -> None:
     (root / "list.csv").write_text(text.replace("/", "\\"))
 
 
+def without_suffixes(made: Callable[[Path], None]) -> Callable[[Path], None]:
+    def written(root: Path) -> None:
+        made(root)
+        for file in root.glob("*.csv"):
+            file.write_text(file.read_text().replace(".mp4", ""))
+
+    return written
+
+
 DIALECTS: dict[str, Callable[[Path], None]] = {
     "slowfast": each("{path} {label}"),
     "slowfast-absolute": each("{root}/{path} {label}"),
@@ -114,6 +123,8 @@ DIALECTS: dict[str, Callable[[Path], None]] = {
     "hash-blanks": one("# path label split", "{path} {label} {split}"),
     "hash-commas": one("#path,label,split", "{path},{label},{split}"),
     "backslashes": backslashes,
+    "no-suffixes": without_suffixes(each("{path},{label}")),
+    "no-suffixes-header": without_suffixes(one("path;label;split", "{path};{label};{split}")),
     "json": as_json("list.json"),
     "json-lines": as_json("list.jsonl"),
 }
@@ -133,6 +144,54 @@ def test_a_list_in_use_decides_the_splits(root: Path, dialect: str) -> None:
     assert folder.classes == (CLASSES if named else ("0", "1", "2"))
     assert all(video.path.split("/")[1] == CLASSES[video.label] for part in SPLIT for video in folder.split(part))
     assert folder.notes == ()
+
+
+@pytest.mark.parametrize("head", ["", "path,label,split"])
+def test_a_list_in_an_unknown_encoding_is_not_passed_over(root: Path, head: str) -> None:
+    one(head, "{path},d\xf6g {label},{split}", encoding="latin-1")(root)
+    with pytest.raises(DataError, match=r"list.csv cannot be read as text .* Save it as UTF-8"):
+        open_folder(root)
+
+
+def test_names_of_classes_are_no_list_of_videos(root: Path) -> None:
+    each("{path} {label}")(root)
+    (root / "labels.txt").write_text("".join(f"videos/{name}\n" for name in CLASSES))
+    folder = open_folder(root)
+    assert [len(found) for found in sides(folder).values()] == [12, 6, 9]
+    assert folder.notes == ("not used: 1 other file (labels.txt).",)
+
+
+@pytest.mark.parametrize("names", [("train", "validation", "test"), ("Train", "Val", "Test")])
+def test_folders_of_splits_may_be_called_as_in_lists(root: Path, names: tuple[str, ...]) -> None:
+    for folder, numbers in zip(names, SPLIT.values(), strict=True):
+        for name in CLASSES:
+            (root / folder / name).mkdir(parents=True)
+            for number in numbers:
+                (root / "videos" / name / f"{number}.mp4").rename(root / folder / name / f"{number}.mp4")
+    shutil.rmtree(root / "videos")
+    assert [len(found) for found in sides(open_folder(root)).values()] == [12, 6, 9]
+    shutil.copytree(root / names[0], root / "TRAIN")
+    with pytest.raises(DataError, match="are both the split train"):
+        open_folder(root)
+
+
+def test_the_official_lists_are_not_named_as_unused(root: Path) -> None:
+    names = [f"{name}/v_{name}_g{number:02d}_c01.avi" for name in CLASSES for number in range(9)]
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    shutil.rmtree(root / "videos")
+    lines = [f"{name} {n // 9 + 1}\n" for n, name in enumerate(names)]
+    (root / "classInd.txt").write_text("".join(f"{n} {name}\n" for n, name in enumerate(CLASSES, 1)))
+    (root / "trainlist01.txt").write_text("".join(line for n, line in enumerate(lines) if n % 9 < 6))
+    (root / "testlist01.txt").write_text("".join(line[:-3] + "\n" for n, line in enumerate(lines) if n % 9 >= 6))
+    folder = open_folder(root)
+    assert (folder.layout, len(folder.test), folder.notes) == ("UCF-101", 9, ())
+
+
+def test_classes_that_differ_in_letter_case_alone_are_told(root: Path) -> None:
+    (root / "videos" / "dog").rename(root / "videos" / "Cat")
+    assert "Cat/cat" in open_folder(root / "videos").notes[0]
 
 
 @pytest.mark.parametrize("dialect", ["slowfast", "header-semicolons", "commas"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from vidrobust.data.classes import class_order
 from vidrobust.data.layouts.files import by_class, folders, holds_frames
 from vidrobust.data.layouts.splitting import cut_three, cut_validation
+from vidrobust.data.layouts.tables import SPLIT_NAMES
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError
 
@@ -19,7 +20,7 @@ def is_split(folder: Path) -> bool:
 
 
 def read(root: Path, val_fraction: float, seed: int) -> VideoFolder:
-    """``CLASS/video.avi``, or ``train/CLASS/video.avi`` beside ``test`` (and ``val``).
+    """``CLASS/video.avi``, or ``train/CLASS/video.avi`` beside ``test`` (and ``val``, or as lists call them, too).
 
     Args:
         root: the folder.
@@ -29,8 +30,9 @@ def read(root: Path, val_fraction: float, seed: int) -> VideoFolder:
     Raises:
         DataError: there are no two classes, or the splits differ in theirs.
     """
-    if is_split(root / "train") or is_split(root / "test"):
-        classes, (train, val, test) = _splits(root)
+    splits = _split_folders(root)
+    if splits.keys() & {"train", "test"}:
+        classes, (train, val, test) = _splits(root, splits)
         if not val:
             train, val = cut_validation(train, val_fraction, seed, str(root))
     else:
@@ -40,18 +42,35 @@ def read(root: Path, val_fraction: float, seed: int) -> VideoFolder:
     return VideoFolder(root.resolve().name, root, classes, tuple(train), tuple(val), tuple(test), LAYOUT)
 
 
-def _splits(root: Path) -> tuple[tuple[str, ...], list[list[Video]]]:
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders of the splits, in any letter case.
+
+    Raises:
+        DataError: there are two of one split.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders(root):
+        name = SPLIT_NAMES.get(folder.name.casefold())
+        if name is None or not is_split(folder):
+            continue
+        if name in found:
+            raise DataError(f"{found[name]} and {folder} are both the split {name}. Put them together.")
+        found[name] = folder
+    return found
+
+
+def _splits(root: Path, found: dict[str, Path]) -> tuple[tuple[str, ...], list[list[Video]]]:
     for name in ("train", "test"):
-        if not is_split(root / name):
+        if name not in found:
             raise DataError(f"{root / name} is missing or holds no class folders, though {root} is cut into splits.")
-    classes = class_order((folder.name for folder in folders(root / "train")), str(root))
+    classes = class_order((folder.name for folder in folders(found["train"])), str(root))
     parts: list[list[Video]] = []
     for name in SPLITS:
-        if name == "val" and not (root / name).is_dir():
+        if name not in found:
             parts.append([])
             continue
-        differing = set(classes) ^ {folder.name for folder in folders(root / name)}
+        differing = set(classes) ^ {folder.name for folder in folders(found[name])}
         if differing:
-            raise DataError(f"{root / name} and {root / 'train'} differ in their class folders: {sorted(differing)}.")
-        parts.append([video for videos in by_class(root, root / name, classes) for video in videos])
+            raise DataError(f"{found[name]} and {found['train']} differ in their class folders: {sorted(differing)}.")
+        parts.append([video for videos in by_class(root, found[name], classes) for video in videos])
     return classes, parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from vidrobust.data.videos import CONTROL_CHARACTERS, FRAME, Video, check_link
 from vidrobust.errors import DataError
@@ -74,7 +74,7 @@ def files(base: Path) -> list[Path]:
     return [entry for entry in entries(base) if entry.is_file()]
 
 
-def is_video_file(path: Path) -> bool:
+def is_video_file(path: PurePath) -> bool:
     """Does the name say that this is a video?"""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from vidrobust.data.layouts.files import folders, holds_frames
+from vidrobust.data.layouts.files import folders, holds_frames, is_video_file
 from vidrobust.data.videos import CONTROL_CHARACTERS, check_link
 
 PROBED = 20
@@ -30,6 +30,7 @@ class ListedPaths:
         self._starts = tuple(f"{start}/" for start in {str(root.absolute()), str(root.resolve())})
         self._prefix = os.path.relpath(base.absolute(), root.absolute())
         self._real: dict[str, bool] = {}
+        self._stems: dict[str, dict[str, list[str]]] = {}
 
     @classmethod
     def of(cls, root: Path, place: Path, names: Iterable[str]) -> ListedPaths:
@@ -61,13 +62,27 @@ class ListedPaths:
         return "" if path in (".", "..") or path.startswith(("../", "/")) else path
 
     def there(self, path: str) -> str:
-        """What there is of a path: itself, or a folder of frames that stands for a video file; empty if nothing."""
+        """What there is of a path: itself, or a folder of frames that stands for a video file; empty if nothing.
+
+        A path without the suffix of a video is that of the one video file in its folder that is called so.
+        """
         if not path:
             return ""
         if os.path.exists(os.path.join(self.root, path)):  # noqa: PTH110, PTH118  (for a list of a million paths)
             return path
         folder = PurePosixPath(path).with_suffix("")
-        return folder.as_posix() if (self.root / folder).is_dir() and holds_frames(self.root / folder) else ""
+        if (self.root / folder).is_dir() and holds_frames(self.root / folder):
+            return folder.as_posix()
+        return "" if is_video_file(PurePosixPath(path)) else self._suffixed(path)
+
+    def _suffixed(self, path: str) -> str:
+        folder, name = posixpath.split(path)
+        if folder not in self._stems:
+            place, self._stems[folder] = self.root / folder, {}
+            for file in filter(is_video_file, place.iterdir() if place.is_dir() else ()):
+                self._stems[folder].setdefault(file.stem, []).append(file.name)
+        found = self._stems[folder].get(name, [])
+        return posixpath.join(folder, found[0]) if len(found) == 1 else ""
 
     def check_link(self, path: str) -> None:
         """See :func:`vidrobust.data.videos.check_link`; what lies in one folder is followed once.

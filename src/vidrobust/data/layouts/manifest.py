@@ -204,9 +204,10 @@ def _entries(file: Path, root: Path, *, alone: bool) -> list[ManifestEntry]:
 
 
 def _is_video(root: Path, place: Path, name: str) -> bool:
-    """Does a name lead to something, from a list in a folder?"""
+    """Does a name lead to a file or a folder of frames, from a list in a folder? A number alone is an index."""
     paths = ListedPaths.of(root, place, [name])
-    return bool(name) and paths.there(paths.relative(name)) != ""
+    found = paths.there(paths.relative(name)) if name and not name.isdecimal() else ""
+    return found != "" and ((root / found).is_file() or holds_frames(root / found))
 
 
 def _refuse(file: Path) -> list[ManifestEntry]:

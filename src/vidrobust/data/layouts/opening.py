@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from vidrobust.data.classes import twins_note
 from vidrobust.data.layouts import class_folders, hmdb51, kinetics, manifest, shards, ucf101
 from vidrobust.data.layouts.files import check_name
 from vidrobust.data.layouts.splitting import PART
@@ -55,7 +56,7 @@ def open_folder(
             raise DataError(f"{root} does not exist. Give a folder of videos, or `motion` for the embedded data set.")
         else:
             folder = (_read_folder if root.is_dir() else _read_file)(root, split, val_fraction, seed)
-        note = unused_note(folder)
+        notes = filter(None, (unused_note(folder), twins_note(folder.classes)))
     except OSError as error:
         name = str(error.filename or path)
         printed = name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
@@ -76,7 +77,7 @@ def open_folder(
         )
     check_sources(folder)
     check_classes(folder, complete=folder.layout != kinetics.LAYOUT)
-    return replace(folder, notes=(*folder.notes, note)) if note else folder
+    return replace(folder, notes=(*folder.notes, *notes))
 
 
 def known_data(name: str, layout: str = "") -> str:

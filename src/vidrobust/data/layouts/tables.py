@@ -113,12 +113,27 @@ _VIDEO = re.compile("|".join(rf"{re.escape(suffix)}\b" for suffix in sorted(SUFF
 
 
 def _first_lines(file: Path) -> list[str]:
-    """The first lines that are not blank, the last of which may be cut off."""
+    """The first lines that are not blank, the last of which may be cut off; none of what is no text.
+
+    Raises:
+        DataError: it is no text, but names a video.
+    """
     try:
         lines = [line for line in read_text(file, most=_SNIFFED).splitlines() if line.strip()]
     except DataError:
+        if file.is_file() and _VIDEO.search(_start(file)):
+            raise
         return []
     return lines[:-1][:_LINES] if file.stat().st_size > _SNIFFED else lines[:_LINES]
+
+
+def _start(file: Path) -> str:
+    """The beginning of a file whose encoding is not known."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_SNIFFED).decode("latin-1")
+    except OSError:
+        return ""
 
 
 def _columns(rows: Sequence[Sequence[str]], exists: Exists) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ def unused_note(folder: VideoFolder) -> str:
     videos, others = [], []
     for path in islice(_walk(root), LOOKED_AT):
         name = path.relative_to(root).as_posix()
-        if name not in used and name not in within and name not in known and os.path.dirname(name) not in known:  # noqa: PTH120
+        place = os.path.dirname(name) or "."  # noqa: PTH120
+        if name not in used and name not in within and name not in known and place not in known:
             (videos if is_video_file(path) or path.is_dir() else others).append(_printable(name))
     said = [_named(videos, "video"), _named(others, "other file")]
     return f"not used: {' and '.join(text for text in said if text)}." if videos or others else ""
