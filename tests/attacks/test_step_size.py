@@ -28,11 +28,11 @@ THREAT = Threat(Linf(), 4 / 255)
 
 @pytest.fixture
 def sweeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The step sizes of all trajectories that are run."""
-    seen, real = [], step_size.loss_trajectory
+    """The step sizes of all trajectories that are run, those that share a batch one by one."""
+    seen, real = list[float](), step_size.loss_trajectory
 
-    def spy(run: step_size.SearchState, alpha: float, steps: int) -> Tensor:
-        seen.append(alpha)
+    def spy(run: step_size.SearchState, alpha: float | Tensor, steps: int) -> Tensor:
+        seen.extend(alpha.unique().tolist() if isinstance(alpha, Tensor) else [alpha])
         return real(run, alpha, steps)
 
     monkeypatch.setattr(step_size, "loss_trajectory", spy)

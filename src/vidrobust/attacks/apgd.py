@@ -15,6 +15,7 @@ import torch
 from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, radii
+from vidrobust.attacks.side_by_side import side_by_side
 from vidrobust.attacks.stage import StageSearch
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
@@ -80,9 +81,8 @@ class APGD(StageSearch):
         """Attack the clips of a search that still stand."""
         run.aim(self.loss)
         generators = run.generators(self.seed)
-        for _ in range(self.restarts):
-            if not run.over:
-                climb(run, starting_point(run, generators, self.threat), self.threat, self.steps)
+        starts = ((starting_point(run, generators, self.threat), ()) for _ in range(self.restarts))
+        side_by_side(run, starts, lambda run, free: climb(run, free, self.threat, self.steps))
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,10 @@ class TargetedAPGD(StageSearch):
 
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""
-        generators = run.generators(self.seed)
-        for target in likeliest_wrong(run, self.targets):
-            run.aim(self.loss, target)
-            if not run.over:
-                climb(run, starting_point(run, generators, self.threat), self.threat, self.steps)
+        generators, targets = run.generators(self.seed), likeliest_wrong(run, self.targets)
+        run.aim(self.loss, targets[0])
+        starts = ((starting_point(run, generators, self.threat), (target,)) for target in targets)
+        side_by_side(run, starts, lambda run, free: climb(run, free, self.threat, self.steps))
 
 
 def likeliest_wrong(run: SearchState, count: int) -> list[Labels]:
@@ -181,7 +180,7 @@ def checkpoints(steps: int) -> set[int]:
 def _climb(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
     """Algorithm 1 of Croce & Hein, ICML 2020."""
     feasible, halving = run.feasible, checkpoints(steps)
-    step_size = (2 * radii(threat, feasible, run.subject.pixels)).clone()
+    step_size = (2 * radii(threat, run.subject)).clone()
     loss, gradient = run.gradient(free)
     top, top_loss, top_gradient, before = free, loss, gradient, free
     rises, last_check, last_top, reduced = torch.zeros_like(loss), 0, loss, torch.ones_like(run.broken)
@@ -217,7 +216,7 @@ SHARPER, SLOWEST = 1.5, 10.0
 def _climb_sparse(run: SearchState, free: Tensor, threat: Threat, steps: int) -> None:
     """Algorithm 1 of Croce & Hein, ICML 2021: signs of the k largest gradients, k following the best's sparsity."""
     feasible, every = run.feasible, max(int(0.04 * steps), 1)
-    count, radius = free[0].numel(), radii(threat, feasible, run.subject.pixels)
+    count, radius = free[0].numel(), radii(threat, run.subject)
     changed = _changed(free, feasible.start)
     share = torch.where(changed < count, changed.float() / count / SHARPER, 0.2)  # a start of no sparsity says nothing
     step_size, sparsity = radius.clone(), changed

@@ -160,6 +160,7 @@ class AttackedBatch:
         pixels: the clips in float32, laid out as the view takes them.
         labels: ``B`` int64.
         given: the clips as the caller gave them.
+        copied: of clips chosen from another batch, that batch and their rows in it.
     """
 
     model: Callable[[ClipTensor], Logits]
@@ -168,6 +169,27 @@ class AttackedBatch:
     pixels: ClipTensor
     labels: Labels
     given: ClipTensor
+    copied: tuple[AttackedBatch, Tensor] | None = None
+
+    def some(self, rows: Tensor) -> AttackedBatch:
+        """These clips alone, in this order; each may be there more than once."""
+        pixels, labels, given = self.pixels[rows], self.labels[rows], self.given[rows]
+        feasible, pixels = self.feasible.narrow(rows), pixels.contiguous(memory_format=self.view.layout)
+        return AttackedBatch(self.model, self.view, feasible, pixels, labels, given, (self, rows))
+
+    def around(self, threat: Threat) -> Feasible:
+        """What another threat allows; its masks and budgets may be one for each clip of the whole batch."""
+        if self.copied is None:
+            return threat.around(self.pixels)
+        batch, rows = self.copied
+        return batch.around(threat).narrow(rows)
+
+    def budgets(self, threat: Threat) -> Tensor:
+        """The budgets of another threat so that they broadcast over frames, as :meth:`~.Threat.over_frames`."""
+        if self.copied is None:
+            return threat.over_frames(self.pixels)
+        batch, rows = self.copied
+        return batch.budgets(threat)[rows]
 
     def judge(self, feasible: Feasible, free: Tensor, labels: Labels, goal: Goal) -> Tensor:
         """``B`` bool: do these free variables reach the goal, by the model itself in float32?"""

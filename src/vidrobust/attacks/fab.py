@@ -18,15 +18,20 @@ from vidrobust.attacks.counts import at_least_one, check_seed
 from vidrobust.attacks.nearest import MinimumNorm, exact_steps, exact_view
 from vidrobust.attacks.rows import where_rows
 from vidrobust.attacks.searching import SearchState, unbounded
+from vidrobust.attacks.side_by_side import side_by_side
 from vidrobust.errors import InputError
 from vidrobust.fast.precision import Precision
 from vidrobust.losses import margin, targeted_margin
 from vidrobust.threats import L1, L2, Linf, Threat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor
 
+    from vidrobust.attacks.side_by_side import Start
     from vidrobust.threats import Feasible, Norm
+    from vidrobust.types import Labels
 
 BIAS = 0.1
 """The most weight the clip's own projection gets (α_max of the paper)."""
@@ -39,6 +44,9 @@ PULL = 0.9
 
 EXACT = 1e-12
 """The relative change below which Newton's method has ended."""
+
+CACHED = 2**16
+"""Numbers that a CPU projects at once, so that they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +88,19 @@ class FAB(MinimumNorm):
                 "FAB looks for the smallest perturbation of each clip, but the threat shares one among all clips. "
                 "Take PGD or APGD."
             )
-        box, generators, start = Box.of(self.threat, run), run.generators(self.seed), run.feasible.start
-        for target in likeliest_wrong(run, self.targets):
-            run.aim(targeted_margin, target)
-            for restart in range(self.restarts):
-                if not run.over:
-                    begin = start + (run.random(generators) - start) / 2 if restart else start
-                    box.approach(run, begin, self.steps)
+        targets = likeliest_wrong(run, self.targets)
+        run.aim(targeted_margin, targets[0])
+        side_by_side(run, self._starts(run, targets), self._approach)
+
+    def _starts(self, run: SearchState, targets: Sequence[Labels]) -> Iterator[Start]:
+        start, generators = run.feasible.start, run.generators(self.seed)
+        for target in targets:
+            yield start, (target,)
+            for _ in range(1, self.restarts):
+                yield start + (run.random(generators) - start) / 2, (target,)
+
+    def _approach(self, run: SearchState, free: Tensor) -> None:
+        Box.of(self.threat, run).approach(run, free, self.steps)
 
 
 @dataclass(frozen=True)
@@ -109,9 +123,8 @@ class Box:
     @classmethod
     def of(cls, threat: Threat, run: SearchState) -> Box:
         """The box around the clips of a search."""
-        pixels = run.subject.pixels
-        feasible = unbounded(threat).around(pixels)
-        return cls(threat, threat.budgets(pixels)[:, 0], feasible, *ends(feasible))
+        feasible = run.subject.around(unbounded(threat))
+        return cls(threat, run.subject.budgets(threat)[:, 0], feasible, *ends(feasible))
 
     def approach(self, run: SearchState, point: Tensor, steps: int) -> None:
         """One run of FAB from ``point`` towards the targets of ``run``; the nearest crossing, projected, is offered."""
@@ -136,7 +149,8 @@ class Box:
             closer = crossed & (size < least)
             nearest, least = where_rows(closer, point, nearest), torch.where(closer, size, least)
             inside = (closer & (size <= self.eps)).nonzero().flatten()
-            run.offer(inside, run.feasible.project(point)[inside])
+            if len(inside):
+                run.offer(inside, run.feasible.project(point)[inside])
             point = where_rows(crossed, start + PULL * (point - start), point)
         run.pay(towards, judge)
         run.value(run.feasible.project(nearest))
@@ -145,7 +159,9 @@ class Box:
         """The nearest point to ``origin`` where ``value + gradient · (z - point) = 0`` within the box."""
         wanted = -value.double() - (gradient.double() * (origin - point)).flatten(1).sum(1)
         flat = [tensor.flatten(1) for tensor in (origin, gradient, self.low, self.high)]
-        return origin + shortest(self.threat.norm, wanted, *flat).view_as(origin)
+        rows = max(1, CACHED // flat[0].shape[1]) if origin.device.type == "cpu" else len(origin)
+        parts = zip(*(tensor.split(rows) for tensor in (wanted, *flat)), strict=True)
+        return origin + torch.cat([shortest(self.threat.norm, *part) for part in parts]).view_as(origin)
 
 
 def ends(feasible: Feasible) -> tuple[Tensor, Tensor]:
@@ -187,8 +203,10 @@ def shortest(norm: Norm, wanted: Tensor, origin: Tensor, slope: Tensor, low: Ten
     if isinstance(norm, L1):
         move = _greedy(needed, gain, room)
     else:
-        rate = torch.ones_like(gain) if isinstance(norm, Linf) else gain
-        move = torch.minimum(rate * _level(needed, gain * rate, room / rate.clamp(min=1e-30)), room)
+        if isinstance(norm, Linf):
+            move = torch.minimum(_level(needed, gain, room), room)
+        else:
+            move = torch.minimum(gain * _level(needed, gain * gain, room / gain.clamp(min=1e-30)), room)
     return (move * way).to(origin.dtype)
 
 
@@ -199,8 +217,8 @@ def _level(needed: Tensor, weight: Tensor, room: Tensor) -> Tensor:
     """
     largest, level = room.amax(1, keepdim=True), torch.zeros_like(needed)
     while True:
-        missing = needed - (weight * torch.minimum(level, room)).sum(1, keepdim=True)
-        slope = (weight * (room > level)).sum(1, keepdim=True)
+        missing = needed - torch.linalg.vecdot(weight, torch.minimum(level, room))[:, None]
+        slope = torch.linalg.vecdot(weight, (room > level).to(weight.dtype))[:, None]
         risen = torch.where(slope > 0, level + missing / slope, largest).minimum(largest)
         if not (risen > level * (1 + EXACT)).any():
             return level

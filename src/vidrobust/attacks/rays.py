@@ -91,7 +91,7 @@ class Rays:
         start, self.budget = box.start, threat.budgets(run.subject.pixels)[:, 0]
         movable = (self.high > self.low).flatten(1).sum(1).tolist()
         size = self.budget.new_tensor([threat.norm.largest(max(count, 1)) for count in movable])
-        self.tolerance = (tolerance * radii(threat, run.feasible, run.subject.pixels).flatten() / size).to(start.dtype)
+        self.tolerance = (tolerance * radii(threat, run.subject).flatten() / size).to(start.dtype)
         self.signs = self.trial = torch.ones_like(start)
         self.radius = torch.maximum(self.high - start, start - self.low).flatten(1).amax(1)
         self.sure = torch.zeros_like(self.radius)

@@ -89,7 +89,7 @@ class SearchState:
 
         What breaks here leaves there too. The passes are counted by the other state alone.
         """
-        subject = replace(self.subject, feasible=threat.around(self.subject.pixels))
+        subject = replace(self.subject, feasible=self.subject.around(threat))
         other = SearchState(subject, loss, self.targeted)
         other.extras, other.broken, other.exploring = extras, self.broken, True
         return other
@@ -251,9 +251,10 @@ def tensor_seed(tensor: Tensor, seed: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def radii(threat: Threat, feasible: Feasible, pixels: ClipTensor) -> Tensor:
+def radii(threat: Threat, subject: AttackedBatch) -> Tensor:
     """How far the budgets let free variables move, in their own units; broadcasts over free variables (``B …``)."""
-    free, eps = feasible.start, threat.over_frames(pixels)
+    feasible, pixels, eps = subject.feasible, subject.pixels, subject.budgets(threat)
+    free = feasible.start
     if isinstance(feasible, Scaled) and isinstance(threat.norm, Linf):
         eps = torch.full_like(eps, feasible.limit)
     if isinstance(feasible, Tied):

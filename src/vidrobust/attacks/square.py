@@ -222,7 +222,7 @@ class Bumps:
         sparse = isinstance(threat.norm, L1)
         self.power, self.steepness, self.excess = (1, 4, shape[1]) if sparse else (2, 1, 1)
         self.centre = run.feasible.start.view(shape)
-        self.eps = radii(threat, run.feasible, run.subject.pixels).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
+        self.eps = radii(threat, run.subject).flatten(1).amax(1).view(-1, 1, 1, 1, 1)
 
     def start(self, signs: Tensor) -> Tensor:
         """A bump in each of about 5 × 5 tiles, with a sign per channel and column of tiles, ``B C W``."""

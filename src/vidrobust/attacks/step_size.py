@@ -19,6 +19,7 @@ from torch import nn
 
 from vidrobust.attacks.base import Goal, warn_of_no_gradient
 from vidrobust.attacks.searching import SearchState, searching
+from vidrobust.attacks.side_by_side import Copies, together
 from vidrobust.errors import InputError
 from vidrobust.fast.state import model_state
 from vidrobust.losses import cross_entropy
@@ -107,9 +108,12 @@ def calibrate(
     with searching(model, threat, clips, labels, loss, "auto") as run:
         run.exploring = True
         run.broken[CLIPS:] = True  # left alone: the threat may be one for each of all these clips
+        first = loss_trajectories(run, [eps * RATIO**power for power in FIRST], max(counts))
+        grid = dict(zip(FIRST, first, strict=True))
 
         def measure(power: int) -> Tensor:
-            return loss_trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS]
+            known = grid.get(power)
+            return loss_trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS] if known is None else known
 
         found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
         lacking = run.unmoved[:CLIPS]
@@ -183,7 +187,19 @@ def check_alpha(alpha: Any) -> Any:
     return alpha
 
 
-def loss_trajectory(run: SearchState, alpha: float, steps: int) -> Tensor:
+def loss_trajectories(run: SearchState, alphas: Sequence[float], steps: int) -> list[Tensor]:
+    """For each step size, the loss of the standing clips after each step of steepest ascent, ``steps + 1`` × ``R``."""
+    found: list[Tensor] = []
+    while waiting := alphas[len(found) :]:
+        copies = Copies(run, min(len(waiting), together(run)))
+        size = torch.tensor(waiting[: copies.count], dtype=torch.float32).repeat_interleave(len(copies.rows))
+        each = size.to(run.best.device).view(-1, *[1] * (run.best.ndim - 1))
+        found += loss_trajectory(copies, each, steps).tensor_split(copies.count, 1)
+        copies.charge(run)
+    return found
+
+
+def loss_trajectory(run: SearchState, alpha: float | Tensor, steps: int) -> Tensor:
     """The loss of every clip after each step of steepest ascent, ``steps + 1`` × ``B``."""
     free, losses = run.feasible.start, []
     for _ in range(steps):

@@ -111,7 +111,7 @@ class VBAD(QuerySearch):
     def search(self, run: SearchState) -> None:
         """Attack the clips of a search that still stand."""
         probe, generators = run.elsewhere(unbounded(self.threat), margin), run.generators(self.seed)
-        radius = radii(self.threat, run.feasible, run.subject.pixels)
+        radius = radii(self.threat, run.subject)
         step, least, unchanged = self.alpha * radius, SMALLEST * self.alpha * radius, torch.zeros_like(run.labels)
         patch = cells(run, generators, self.patches, self.partition)
         run.limit = budget = run.forwards + self.queries
@@ -156,7 +156,7 @@ class VBAD(QuerySearch):
     ) -> Tensor:
         """The gradient of the loss in the weights of the patches, ``B M``, but for a factor a clip (section 3.4)."""
         length = self.threat.norm.size(tentative.flatten(1)).clamp(min=1).to(free.dtype)
-        reach = self.noise * radii(self.threat, run.feasible, run.subject.pixels)
+        reach = self.noise * radii(self.threat, run.subject)
         reach = reach / length.view(-1, *[1] * (free.ndim - 1))
         total = free.new_zeros(len(free), int(patch.max()) + 1)
         for _ in range(self.samples // 2):

@@ -4,7 +4,7 @@ adversarial robustness*, the checklist).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from vidrobust.results.numbers.rules import Measured
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidrobust.threats import Threat
+    from vidrobust.threats import Feasible
     from vidrobust.types import ClipTensor, Labels
 
 
@@ -30,10 +30,11 @@ def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
     eps = single_eps(case.threats[-1])
     rows = case.standing(eps)
     generator = torch.Generator().manual_seed(seed)
+    around = _same_again(case.threats[-1].around)
     for edge, count in ((False, draws - draws // 2), (True, draws // 2)):
 
         def drawn(clips: ClipTensor, labels: Labels, edge: bool = edge) -> ClipTensor:
-            return _drawn(case.threats[-1], clips, edge, generator)
+            return _drawn(around(clips), eps, edge, generator)
 
         while count and len(left := rows[case.distance[rows] > eps]):
             together = min(count, max(1, AT_ONCE // len(left)))
@@ -42,12 +43,23 @@ def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
     return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
 
 
-def _drawn(threat: Threat, clips: ClipTensor, edge: bool, generator: torch.Generator) -> ClipTensor:
-    feasible = threat.around(clips)
+def _same_again(around: Callable[[ClipTensor], Feasible]) -> Callable[[ClipTensor], Feasible]:
+    """A function that gives its last answer where it is asked about the same clips again."""
+    last: list[tuple[ClipTensor, Feasible]] = []
+
+    def answer(clips: ClipTensor) -> Feasible:
+        if not last or not torch.equal(last[0][0], clips):
+            last[:] = [(clips, around(clips))]
+        return last[0][1]
+
+    return answer
+
+
+def _drawn(feasible: Feasible, eps: float, edge: bool, generator: torch.Generator) -> ClipTensor:
     if not edge:
         return feasible.clips(feasible.random(generator))
-    direction = torch.randn(feasible.start.shape, generator=generator).to(clips.device)
-    return feasible.clips(feasible.step(feasible.start, direction, single_eps(threat)))
+    direction = torch.randn(feasible.start.shape, generator=generator).to(feasible.start.device)
+    return feasible.clips(feasible.step(feasible.start, direction, eps))
 
 
 def doubling(case: WorstCase, ensemble: Ensemble) -> list[Measured]:

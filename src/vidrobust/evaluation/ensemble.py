@@ -37,7 +37,7 @@ class Ensemble:
         queries: of Square per clip; RayS gets a tenth.
         noise: random perturbations drawn for each clip that stands in the end.
         samples: draws per pass, of a model that draws at random.
-        diagnostic: clips that all attacks are run on, also if already broken, with the indicators and the active test.
+        diagnostic: clips that are attacked until two attacks have broken them, with the indicators and the active test.
 
     Raises:
         InputError: a value is below 1.

@@ -36,22 +36,26 @@ if TYPE_CHECKING:
 ATTACKS = ("FMN", *GRADIENTS, *BLACK_BOX)
 """The pieces that are attacks, in their order."""
 
-STAGES = (*ATTACKS, "noise", "doubled", "signs")
-"""The pieces after the first look, in their order: attacks, then what is left to try, then the signs of failure."""
+CHECKS = ("noise", "doubled", "signs")
+"""What is left to try after the attacks, and the signs of failure; none waits for another."""
+
+STAGES = (*ATTACKS, *CHECKS)
+"""The pieces after the first look, in their order."""
 
 LANES = (("PGD", "APGD-T", "FAB-T"), ("APGD-CE", "APGD-DLR", *BLACK_BOX))
 """Attacks that do not wait for each other: about as long as one another, each with a cheap one first."""
 
 
 def stages_before(name: str) -> tuple[str, ...]:
-    """The stages whose results a stage takes up: all before it, but those of the other lane.
+    """The stages whose results a stage takes up: all before it, but those of other lanes.
 
     >>> stages_before("FAB-T"), stages_before("Square")
     (('FMN', 'PGD', 'APGD-T'), ('FMN', 'APGD-CE', 'APGD-DLR'))
-    >>> len(stages_before("noise"))
-    8
+    >>> [len(stages_before(name)) for name in CHECKS]
+    [8, 8, 8]
     """
-    beside = {one for lane in LANES if name not in lane for one in lane} if name in ATTACKS else set()
+    lanes = LANES if name in ATTACKS else tuple((check,) for check in CHECKS)
+    beside = {one for lane in lanes if name not in lane for one in lane}
     return tuple(one for one in STAGES[: STAGES.index(name)] if one not in beside)
 
 
@@ -123,7 +127,7 @@ def run_stage(case: WorstCase, name: str, ensemble: Ensemble, classes: int, diag
     """
     draws = ensemble.noise if not case.attacked.random else max(1, ensemble.noise // ensemble.samples)
     if name == "FMN":
-        nearest(case, ensemble)
+        nearest(case, ensemble, diagnostic)
         found = [unconstrained(case, ensemble.steps)]
         return found + _tried("gradients", lambda: gradient_indicators(case, max(diagnostic, FEW)))
     if name == "noise":

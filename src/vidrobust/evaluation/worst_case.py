@@ -46,7 +46,8 @@ class WorstCase:
             they are, ∞ where none is known.
         adversarial: ``B C T H W``, the clip that shows it (of others, the clip itself).
         found_by: the attack that found it, or an empty text.
-        broke: by attack, the clips of the diagnostic subset that it broke at the largest budget by itself.
+        broke: by attack, the clips of the diagnostic subset that it broke at the largest budget by itself. A clip that
+            two attacks have broken is not attacked again: none is the only one that breaks it.
         missing: by attack, how many clips it could not be run on, with the errors.
         alpha: PGD's step size at the largest budget, in the units of ε; 0 before it is calibrated.
         gradients, passes: what the attacks have cost.
@@ -86,8 +87,10 @@ class WorstCase:
         found = found.to(device, torch.float32)
         wrong = self.attacked.wrong(found, self.labels[rows])
         inside = ((found >= 0) & (found <= 1)).flatten(1).all(1).cpu()
-        size = self.threats[-1].around(self.clips[rows]).size(found).cpu()
-        size = torch.where(wrong & inside, size, math.inf)
+        size = torch.full((len(rows),), math.inf, dtype=torch.float64)
+        broken = (wrong & inside).nonzero().flatten()
+        if len(broken):
+            size[broken] = self.threats[-1].around(self.clips[rows[broken]]).size(found[broken]).cpu()
         better = (size < self.distance[rows]).nonzero().flatten()
         for index in better.tolist():
             row = int(rows[index])
@@ -108,11 +111,22 @@ class WorstCase:
             eps, last = single_eps(threat), threat is self.threats[-1]
             rows = self.standing(eps)
             if last and diagnostic:
-                every = self.right[:diagnostic].nonzero().flatten()
-                rows = torch.cat([rows, every]).unique()
+                rows = torch.cat([rows, self._broken_by_one(diagnostic)]).unique()
             sizes = self.attack(name, rows, partial(self.attacked.attack, search(threat)))
             if last and diagnostic:
-                self.broke[name] = [row for row, size in sizes.items() if row < diagnostic and size <= eps]
+                self.note(name, sizes, diagnostic)
+
+    def note(self, name: str, sizes: dict[int, float], diagnostic: int) -> None:
+        """Note which clips of the diagnostic subset an attack broke, from the sizes of what it found."""
+        eps = single_eps(self.threats[-1])
+        self.broke[name] = [row for row, size in sizes.items() if row < diagnostic and size <= eps]
+
+    def _broken_by_one(self, diagnostic: int) -> Tensor:
+        """The clips of the diagnostic subset that at most one attack has broken so far."""
+        times = torch.zeros(len(self.labels), dtype=torch.int64)
+        for rows in self.broke.values():
+            times[rows] += 1
+        return (self.right & (times < 2))[:diagnostic].nonzero().flatten()
 
     def attack(self, name: str, rows: Tensor, work: Callable[[ClipTensor, Labels], Any]) -> dict[int, float]:
         """Run an attack on clips, in parts where it fails on all at once, and absorb what it finds.
@@ -169,13 +183,13 @@ def refuse_shared(threat: Threat, clips: ClipTensor) -> None:
         )
 
 
-def nearest(case: WorstCase, ensemble: Ensemble) -> None:
+def nearest(case: WorstCase, ensemble: Ensemble, diagnostic: int = 0) -> None:
     """The minimum-norm search on all clips: from it comes the curve, and what no bound holds back."""
     threat = case.threats[-1]
     largest = threat.norm.largest(case.clips[0].numel())
     rows = case.right.nonzero().flatten()
     search = ensemble.nearest(replace(threat, eps=largest))
-    case.attack("FMN", rows, partial(case.attacked.attack, search))
+    case.note("FMN", case.attack("FMN", rows, partial(case.attacked.attack, search)), diagnostic)
 
 
 def calibrated_alpha(case: WorstCase, threat: Threat, steps: int) -> float:

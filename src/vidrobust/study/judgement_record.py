@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vidrobust.attacks.text import threat_from_text
-from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS
 from vidrobust.evaluation.fields import in_levels
+from vidrobust.evaluation.judging import ATTACKS
 from vidrobust.results.judgements.record import (
     Judgement,
     accuracy_record,
@@ -149,7 +149,7 @@ def _region(
             spent += row["gradients"]
             for eps in region.eps:
                 standing[f"{eps:g}"][job.name] += int((own > eps / 255).sum())
-            if row["diagnostic"] and job.name in (*GRADIENTS, *BLACK_BOX):
+            if row["diagnostic"] and job.name in ATTACKS:
                 broke.setdefault(job.name, []).extend(row["broke"])
         distance[list(rows)] = own
         for row_of_clip, name in zip(rows, names, strict=True):

@@ -268,6 +268,7 @@ class AttackStage(Job):
             rows = stored_job(place.jobs / key)
             assert rows is not None
             case.alpha = rows[0]["alpha"] / 255 or case.alpha
+            case.broke[rows[0]["name"]] = [self.rows.index(row) for row in rows[0]["broke"]]
             recall(place.jobs / key, case.distance, case.adversarial, case.found_by)
 
     def _keep(self, case: WorstCase, before: Tensor, place: Place) -> None:
