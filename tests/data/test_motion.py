@@ -16,6 +16,8 @@ from vidrobust.data.decoding import decode, encode
 from vidrobust.data.motion import CLASSES, is_photograph, motion, picture_groups
 from vidrobust.data.parallel import FEW
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
+from vidrobust.data.subset import spread
+from vidrobust.data.videos import SPLITS
 from vidrobust.errors import DataError, InputError
 from vidrobust.runs.schema import fault
 
@@ -101,6 +103,28 @@ def test_it_is_made_once(made):
         motion(made.root, replace(TINY, seed=7))
 
 
+def test_with_limits_only_the_chosen_videos_are_made_and_are_the_same(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    limits = (13, 0, 10)
+    part = motion(spec=TINY, limits=limits)
+    chosen = {split: spread(made.split(split), limit or None) for split, limit in zip(SPLITS, limits, strict=True)}
+    assert {split: part.split(split) for split in SPLITS} == chosen
+    files = {file.relative_to(part.root).as_posix(): file for file in part.root.rglob("*.avi")}
+    assert set(files) == {video.path for of in chosen.values() for video in of}
+    assert all(file.read_bytes() == (made.root / path).read_bytes() for path, file in files.items())
+    (tmp_path / "whole").symlink_to(made.root)
+    monkeypatch.setitem(
+        motion.__globals__, "_place", lambda made_of: tmp_path / "whole"
+    )  # as if it had been made before
+    assert motion(spec=TINY, limits=limits).root == motion(spec=TINY).root == tmp_path / "whole"
+
+
+def test_limits_below_the_number_of_classes_leave_no_class_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    few = replace(TINY, photographs=(2, 1, 1), rendered=(0, 0, 0), frames=2)
+    assert [len(motion(spec=few, limits=(5, 10, 10)).split(split)) for split in SPLITS] == [20, 10, 10]
+
+
 def test_the_default_place_is_named_by_content(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
     places = {motion(spec=replace(TINY, frames=2, contrast=(low, 1))).root for low in (0.2, 0.4)}
@@ -109,13 +133,13 @@ def test_the_default_place_is_named_by_content(tmp_path, monkeypatch):
 
 
 def test_the_name_motion_opens_it(monkeypatch, made):
-    monkeypatch.setattr(dataset, "motion", lambda spec, workers: (made, spec.seed, spec.contrast))
+    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits: (made, spec.seed, spec.contrast))
     assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
     assert open_videos(DataConfig(str(made.root))).classes == CLASSES
 
 
 def test_its_row_lists_the_photographs_among_the_sources(monkeypatch, made):
-    monkeypatch.setattr(dataset, "motion", lambda spec, workers: made)
+    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits: made)
     row = dataset.load(DataConfig("motion", frames=2, size=8)).row
     assert row["photographs"] == [f"g{number:04d}" for number in range(1, 17)]
     assert fault(row) is None

@@ -15,7 +15,7 @@ from vidrobust.data.dataset import VideoClips
 from vidrobust.data.given import Given
 from vidrobust.evaluation import sweeps
 from vidrobust.evaluation.clips import digits, pgd
-from vidrobust.evaluation.sweeps import StepSizes, step_sizes, trajectory
+from vidrobust.evaluation.sweeps import StepSizes, step_sizes, sweep, trajectory
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.threats import Linf
 
@@ -36,6 +36,25 @@ def test_one_trajectory_holds_every_shorter_attack(trained: ResNet3d, small_data
     assert row["loss"][6] > row["loss"][2] > row["loss"][0]
 
 
+def test_step_sizes_side_by_side_move_each_clip_by_its_own() -> None:
+    """Of a linear model the loss after i steps of α is known: every pixel has moved by min(i·α, ε)."""
+    weight = torch.linspace(-1, 1, 12).sign() * 0.5
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    model[1].weight.data = torch.stack([weight, -weight])
+    model[1].bias.data = torch.tensor([0.5, 0.0])
+    clips = Given(torch.full((30, 3, 1, 2, 2), 0.5), [0, 1] * 15)
+    eps, alphas, steps, spent = 8.0, (0.5, 1.0, 3.0, 4.0, 6.0), 5, []
+    rows = sweep(model, clips, eps, alphas, steps, (2, 5), spent.append)  # type: ignore[arg-type]
+    assert [row["alpha"] for row in rows] == list(alphas)
+    assert sum(spent) == len(alphas) * steps * 30
+    for row in rows:
+        moved = np.minimum(np.arange(steps + 1) * row["alpha"], eps) / 255 * 12  # of the difference of the logits
+        losses = np.log1p(np.exp(np.stack([moved - 0.5, moved + 0.5])))
+        assert row["loss"] == pytest.approx(losses.mean(0), abs=2e-5)
+        assert row["correct"] == [15 * int(one < 0.5) for one in moved]
+        assert row["clip_loss"]["2"] == pytest.approx([losses[0, 2], losses[1, 2]] * 15, abs=2e-4)
+
+
 def test_gradients_are_counted(trained: ResNet3d, small_data: VideoClips) -> None:
     spent: list[int] = []
     trajectory(trained, small_data.test.subset(range(10)), 8.0, 1.0, 6, progress=spent.append)
@@ -49,9 +68,12 @@ class Quadratic:
         self.best, self.asked = best, []
 
     def __call__(
-        self, model: object, clips: object, eps: float, alpha: float, steps: int, at: tuple[int, ...], progress: object
-    ) -> dict:
-        self.asked.append(alpha)
+        self, model: object, clips: object, eps: float, alphas: list[float], steps: int, at: tuple[int, ...], *_: object
+    ) -> list[dict]:
+        self.asked += alphas
+        return [self._row(alpha, at) for alpha in alphas]
+
+    def _row(self, alpha: float, at: tuple[int, ...]) -> dict:
         noise = np.random.default_rng(0).normal(0, 0.05, 50)  # the same clips at every α
         losses = {step: 3 - np.log(alpha / self.best) ** 2 + noise for step in at}
         return {
@@ -69,7 +91,7 @@ MANY = Given(torch.zeros(50, 3, 1, 1, 1), [0] * 50)
 @pytest.mark.parametrize("best", [0.05, 0.9, 4.0, 20.0])
 def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = Quadratic(best)
-    monkeypatch.setattr(sweeps, "trajectory", measured)
+    monkeypatch.setattr(sweeps, "sweep", measured)
     row = step_sizes(nn.Identity(), MANY, 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert row["kind"] == "step_size"
     assert row["interior"]
@@ -80,7 +102,7 @@ def test_the_grid_widens_until_the_optimum_is_interior(best: float, monkeypatch:
 
 
 def test_an_optimum_beyond_all_bounds_is_not_called_interior(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "trajectory", Quadratic(1e6))
+    monkeypatch.setattr(sweeps, "sweep", Quadratic(1e6))
     row = step_sizes(nn.Identity(), MANY, 8.0, (5,))[-1]  # type: ignore[arg-type]
     assert not row["interior"]
 

@@ -30,6 +30,17 @@ def test_r3d_18_has_the_size_of_the_paper() -> None:
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == 33.4
 
 
+def test_a_model_without_memory_draws_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A normal draw on the meta device would import PyTorch's compiler, a second of each command that loads a model."""
+    drawn: list[str] = []
+    monkeypatch.setattr(torch.nn.init, "kaiming_normal_", lambda weight, mode: drawn.append(weight.device.type))
+    with torch.device("meta"):
+        ResNet3d(ResNet3dConfig(3))
+    assert drawn == []
+    ResNet3d(ResNet3dConfig(3))
+    assert set(drawn) == {"cpu"}
+
+
 @pytest.mark.parametrize(
     "config",
     [

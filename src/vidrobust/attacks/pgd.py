@@ -137,17 +137,25 @@ class PGD(Traits):
         clips: ClipTensor,
         labels: Labels,
         loss: Loss | None = None,
+        alphas: Tensor | None = None,
     ) -> Iterator[Iterate]:
         """Every iterate from step 0 (the start) to the last: one trajectory serves all iteration counts.
 
         Costs ``steps`` gradients and one more forward pass. The losses are those of the fast copy. Between two iterates
         the model is as it was.
+
+        Args:
+            model, clips, labels: as in a call.
+            loss: maximised instead of the attack's own.
+            alphas: ``B``, a step size for each clip instead of ``alpha``, so that a batch may compare several.
         """
         check_inputs(clips, labels)
-        attack = resolved(self if loss is None else replace(self, loss=loss), model, clips, labels)
+        attack = self if loss is None else replace(self, loss=loss)
+        if alphas is None:
+            attack = resolved(attack, model, clips, labels)
         with torch.inference_mode(False):
             given, labels = steady(clips, labels)
-            iterates = attack._iterates(model, given.float(), labels)
+            iterates = attack._iterates(model, given.float(), labels, alphas)
         while True:
             with undisturbed(model), torch.inference_mode(False):
                 iterate = next(iterates, None)
@@ -155,18 +163,21 @@ class PGD(Traits):
                 return
             yield iterate
 
-    def _iterates(self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels) -> Iterator[Iterate]:
+    def _iterates(
+        self, model: Callable[[ClipTensor], Logits], clips: ClipTensor, labels: Labels, alphas: Tensor | None
+    ) -> Iterator[Iterate]:
         view = inference_view(model, clips, self.precision)
         check_first_answer(view, clips, labels)
         feasible = self.threat.around(clips.contiguous(memory_format=view.layout))
         free, memory, movable = self._start(feasible), None, feasible.movable
         lacking = may_change(feasible)
+        each = None if alphas is None else alphas.to(free).view(-1, *[1] * (free.ndim - 1))
         for step in range(self.steps):
             gains, logits, gradient, usable = uphill(view, feasible, free, labels, self._goal.gain, movable)
             lacking = lacking & ~usable
             losses = -gains if self.targeted else gains
             yield Iterate(step, feasible.clips(free), losses, predicted(logits), lacking)
-            free, memory = self._moved(feasible, free, gradient, memory)
+            free, memory = self._moved(feasible, free, gradient, memory, each)
         clips = feasible.clips(free)
         with torch.no_grad():
             logits = view(clips)
@@ -202,7 +213,7 @@ class PGD(Traits):
         return feasible.random(torch.Generator().manual_seed(self.seed + restart))
 
     def _moved(
-        self, feasible: Feasible, free: Tensor, gradient: Tensor, memory: Tensor | None
+        self, feasible: Feasible, free: Tensor, gradient: Tensor, memory: Tensor | None, alphas: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """The next free variables, maybe where the gradient was, and the accumulated gradient if there is momentum."""
         if self.momentum:
@@ -210,8 +221,11 @@ class PGD(Traits):
             gradient = gradient / each.view(-1, *[1] * (gradient.ndim - 1))
             memory = gradient if memory is None else self.momentum * memory + gradient
             gradient = memory
+        out = None if self.momentum else gradient
+        if alphas is not None:
+            return feasible.step(free, gradient, alphas, out), memory
         assert self.alpha != "auto"  # resolved before the first step
-        return feasible.step(free, gradient, self.alpha, out=None if self.momentum else gradient), memory
+        return feasible.step(free, gradient, self.alpha, out), memory
 
     def _end(self, view: View, feasible: Feasible, labels: Labels, free: Tensor) -> tuple[Tensor, Tensor]:
         """The free variables after the last step from ``free``, and which clips had a usable gradient on the way."""

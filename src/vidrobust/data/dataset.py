@@ -130,7 +130,8 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: i
         )
     elif config.name == "motion":
         check_version(config)
-        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast), workers=workers)
+        limits = (config.train, config.val, config.test)
+        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast), workers=workers, limits=limits)
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))

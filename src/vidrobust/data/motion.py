@@ -21,7 +21,8 @@ from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.parallel import in_order
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.data.storage import cache_root, made_once
-from vidrobust.data.videos import SPLITS, VideoFolder
+from vidrobust.data.subset import spread
+from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, InputError
 from vidrobust.runs.keys import content_key, dumps
 
@@ -126,13 +127,37 @@ def is_photograph(source: str) -> bool:
     return int(source[1:]) <= len(PHOTOGRAPHS)
 
 
-def motion(root: Path | None = None, spec: Motion = Motion(), workers: int = 1) -> VideoFolder:
+PlannedVideos = dict[str, tuple[Video, ...]]
+"""The videos of each split, sorted by path."""
+
+
+def planned_videos(spec: Motion, limits: SplitCounts = (0, 0, 0)) -> PlannedVideos:
+    """The videos of a data set before it is made.
+
+    Args:
+        spec: what is made.
+        limits: the most of training, validation and test, those that :func:`vidrobust.data.subset.spread` chooses of
+            all; 0 is all.
+    """
+    found = {}
+    for split, limit in zip(SPLITS, limits, strict=True):
+        groups = [group for group in picture_groups(spec) if group.split == split]
+        videos = [Video(path, label, _group(one.number)) for one in groups for label, _, path in _paths(one, spec)]
+        found[split] = spread(sorted(videos, key=lambda video: video.path), limit or None)
+    return found
+
+
+def motion(
+    root: Path | None = None, spec: Motion = Motion(), workers: int = 1, limits: SplitCounts = (0, 0, 0)
+) -> VideoFolder:
     """The embedded data set, made on first use (some seconds) and then opened like any video folder.
 
     Args:
         root: where the files lie or shall lie; None is a folder of the cache, named by its content.
         spec: what to make.
         workers: processes that render.
+        limits: the most videos of each split to make, as :func:`planned_videos` has them. All are there nevertheless if
+            a limit is below the number of classes, or if the cache has them already.
 
     Raises:
         DataError: the photographs are not there, or ``root`` holds something else, or was damaged after it was made.
@@ -140,12 +165,18 @@ def motion(root: Path | None = None, spec: Motion = Motion(), workers: int = 1) 
     """
     pictures = find_photographs()
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in pictures)).hexdigest()
-    made_of = dumps({"format": MOTION_VERSION, "photographs": digest, **asdict(spec)}) + "\n"
-    if root is None:
-        root = cache_root() / f"motion-{content_key(made_of)}"
+    about = {"format": MOTION_VERSION, "photographs": digest, **asdict(spec)}
+    videos, made_of = planned_videos(spec), f"{dumps(about)}\n"
+    lacks_classes = any(0 < limit < len(CLASSES) for limit in limits)
+    if not lacks_classes and (root is not None or not _place(made_of).exists()):
+        wanted = planned_videos(spec, limits)
+        if wanted != videos:
+            videos = wanted
+            made_of = f"{dumps({**about, 'videos': {split: len(of) for split, of in videos.items()}})}\n"
+    root = root or _place(made_of)
     with made_once(root) as part:
         if part is not None:
-            _make(part, pictures, spec, workers)
+            _make(part, pictures, spec, videos, workers)
             (part / NOTE).write_text(made_of, "utf-8")
     if not (root / NOTE).is_file() or (root / NOTE).read_text("utf-8") != made_of:
         raise DataError(
@@ -155,6 +186,10 @@ def motion(root: Path | None = None, spec: Motion = Motion(), workers: int = 1) 
         return _with_splits(open_folder(root, seed=spec.seed), spec)
     except DataError as error:
         raise DataError(f"{error} Or delete {root}: the data set is made again.") from error
+
+
+def _place(made_of: str) -> Path:
+    return cache_root() / f"motion-{content_key(made_of)}"
 
 
 def _with_splits(folder: VideoFolder, spec: Motion) -> VideoFolder:
@@ -180,34 +215,37 @@ def _paths(group: PictureGroup, spec: Motion) -> list[tuple[int, int, str]]:
     ]
 
 
-def _make(root: Path, pictures: Sequence[Path], spec: Motion, workers: int) -> None:
+def _make(root: Path, pictures: Sequence[Path], spec: Motion, videos: PlannedVideos, workers: int) -> None:
     for name in CLASSES:
         (root / name).mkdir()
-    pieces = list(picture_groups(spec))
-    for _ in in_order(partial(_film, root, tuple(pictures), spec), pieces, workers):
+    wanted = {video.path for of in videos.values() for video in of}
+    pieces = [(group, [one for one in _paths(group, spec) if one[2] in wanted]) for group in picture_groups(spec)]
+    for _ in in_order(partial(_film, root, tuple(pictures), spec), [piece for piece in pieces if piece[1]], workers):
         pass
-    videos = [(group.split == "test", path, label) for group in pieces for label, _, path in _paths(group, spec)]
     texts = {
         "classInd.txt": [f"{label} {name}" for label, name in enumerate(CLASSES, 1)],
-        "trainlist01.txt": sorted(f"{path} {label + 1}" for test, path, label in videos if not test),
-        "testlist01.txt": sorted(path for test, path, _ in videos if test),
+        "trainlist01.txt": sorted(f"{video.path} {video.label + 1}" for video in (*videos["train"], *videos["val"])),
+        "testlist01.txt": sorted(video.path for video in videos["test"]),
     }
     (root / "ucfTrainTestlist").mkdir()
     for name, lines in texts.items():
         (root / "ucfTrainTestlist" / name).write_text("\n".join(lines) + "\n", newline="\n")
 
 
-def _film(root: Path, pictures: Sequence[Path], spec: Motion, group: PictureGroup) -> None:
-    """Write the videos of a group."""
+def _film(
+    root: Path, pictures: Sequence[Path], spec: Motion, piece: tuple[PictureGroup, list[tuple[int, int, str]]]
+) -> None:
+    """Write some videos of a group: class, number and path of each."""
     from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
     from vidrobust.data.dead_leaves import dead_leaves
     from vidrobust.data.decoding.encode import write_video
 
+    group, videos = piece
     if group.photograph is None:
         levels = pyramid(dead_leaves(np.random.default_rng([spec.seed, group.number])))
     else:
         levels = pyramid(read_photograph(pictures[group.photograph]))
-    for label, clip, path in _paths(group, spec):
+    for label, clip, path in videos:
         rng = np.random.default_rng([spec.seed, group.number, label, clip])
         frames = render(levels, CLASSES[label], frames=spec.frames, size=spec.size, contrast=spec.contrast, rng=rng)
         write_video(root / path, frames)

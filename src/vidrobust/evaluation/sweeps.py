@@ -10,8 +10,8 @@ import torch
 
 from vidrobust.attacks.base import counting, warn_of_no_gradient
 from vidrobust.attacks.pgd import PGD
-from vidrobust.attacks.step_size import RATIO, explore
-from vidrobust.evaluation.clips import batches, device_of, digits, silent
+from vidrobust.attacks.step_size import FIRST, RATIO, explore
+from vidrobust.evaluation.clips import BATCH, batches, device_of, digits, silent
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.notation.alpha_star import best_step
 from vidrobust.notation.units import check_eps
@@ -48,29 +48,49 @@ def trajectory(
     Returns:
         A ``trajectory`` row.
     """
-    attack = PGD(Threat(Linf(), eps * PIXEL), alpha * PIXEL, steps, keep="last")
-    losses, lacking = np.zeros((steps + 1, len(clips))), torch.zeros(len(clips), dtype=torch.bool)
-    right = torch.zeros(steps + 1, len(clips), dtype=torch.bool)
+    return _side_by_side(model, clips, eps, (alpha,), steps, at, progress)[0]
+
+
+def _side_by_side(
+    model: nn.Module,
+    clips: Clips,
+    eps: float,
+    alphas: Sequence[float],
+    steps: int,
+    at: Sequence[int],
+    progress: GradientProgress,
+) -> list[Row]:
+    """The trajectories of several step sizes, each batch being attacked with all of them at once."""
+    attack = PGD(Threat(Linf(), eps * PIXEL), alphas[0] * PIXEL, steps, keep="last")
+    count, size = len(alphas), len(clips)
+    losses, lacking = np.zeros((count, steps + 1, size)), torch.zeros(count, size, dtype=torch.bool)
+    right = torch.zeros(count, steps + 1, size, dtype=torch.bool)
     with counting():
-        for part, x, y in batches(clips, torch.arange(len(clips)), device_of(model)):
-            for iterate in attack.trajectory(model, x, y):
-                losses[iterate.step, part.numpy()] = iterate.loss.cpu().numpy()
-                right[iterate.step, part] = (iterate.predicted == y).cpu()
-                lacking[part] = iterate.no_gradient.cpu()
-            progress(len(part) * steps)
-    warn_of_no_gradient(int(lacking.sum()), len(clips), attack.loss)
-    return {
-        "kind": "trajectory",
-        "eps": eps,
-        "alpha": alpha,
-        "loss": [round(value, 5) for value in losses.mean(1).tolist()],
-        "correct": right.sum(1).tolist(),
-        "survived": {str(step): digits(right[step]) for step in at},
-        "clips": len(clips),
-        "no_gradient": int(lacking.sum()),
-        "clip_loss": {str(step): [round(value, 4) for value in losses[step].tolist()] for step in at},
-        "clips_of": clips_of(clips),
-    }
+        for part, x, y in batches(clips, torch.arange(size), device_of(model)):
+            x, y = x.repeat(count, 1, 1, 1, 1), y.repeat(count)
+            each = (torch.tensor(alphas, dtype=torch.float64) * PIXEL).repeat_interleave(len(part))
+            for iterate in attack.trajectory(model, x, y, alphas=each):
+                losses[:, iterate.step, part.numpy()] = iterate.loss.view(count, -1).cpu().numpy()
+                right[:, iterate.step, part] = (iterate.predicted == y).view(count, -1).cpu()
+                lacking[:, part] = iterate.no_gradient.view(count, -1).cpu()
+            progress(len(x) * steps)
+    for missing in lacking.sum(1).tolist():
+        warn_of_no_gradient(missing, size, attack.loss)
+    return [
+        {
+            "kind": "trajectory",
+            "eps": eps,
+            "alpha": alpha,
+            "loss": [round(value, 5) for value in losses[one].mean(1).tolist()],
+            "correct": right[one].sum(1).tolist(),
+            "survived": {str(step): digits(right[one, step]) for step in at},
+            "clips": size,
+            "no_gradient": int(lacking[one].sum()),
+            "clip_loss": {str(step): [round(value, 4) for value in losses[one, step].tolist()] for step in at},
+            "clips_of": clips_of(clips),
+        }
+        for one, alpha in enumerate(alphas)
+    ]
 
 
 def sweep(
@@ -82,9 +102,14 @@ def sweep(
     at: Sequence[int] = (),
     progress: GradientProgress = silent,
 ) -> list[Row]:
-    """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients per clip, for all iteration counts."""
+    """A :func:`trajectory` for each step size: ``len(alphas) · steps`` gradients per clip, for all iteration counts.
+
+    Few clips are attacked with several step sizes at once, as many as fill a batch.
+    """
     check_eps("sweep", eps)
-    return [trajectory(model, clips, eps, alpha, steps, at, progress) for alpha in alphas]
+    at_once = max(1, BATCH // max(1, len(clips)))
+    parts = [alphas[start : start + at_once] for start in range(0, len(alphas), at_once)]
+    return [row for part in parts for row in _side_by_side(model, clips, eps, part, steps, at, progress)]
 
 
 def step_sizes(
@@ -101,10 +126,17 @@ def step_sizes(
     check_eps("step_sizes", eps)
     longest = max(steps)
 
-    def measure(power: int) -> Row:
-        return trajectory(model, clips, eps, round(eps * RATIO**power, 6), longest, steps, progress)
+    def measured(powers: Sequence[int]) -> dict[int, Row]:
+        alphas = [round(eps * RATIO**power, 6) for power in powers]
+        return dict(zip(powers, sweep(model, clips, eps, alphas, longest, steps, progress), strict=True))
 
-    rows = list(explore(measure, lambda row, count: row["loss"][count], steps).values())
+    first = measured(FIRST)
+    found = explore(
+        lambda power: first[power] if power in first else measured([power])[power],
+        lambda row, count: row["loss"][count],
+        steps,
+    )
+    rows = list(found.values())
     return rows + [_step_size(rows, eps, count, clips) for count in steps]
 
 

@@ -156,7 +156,7 @@ class ResNet3d(nn.Module):
 
     def _initialise(self) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Conv3d):
+            if isinstance(module, nn.Conv3d) and not module.weight.is_meta:  # a normal draw there imports a compiler
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, clips: ClipTensor) -> Logits:
