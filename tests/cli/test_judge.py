@@ -39,25 +39,48 @@ def test_a_dry_run_tells_cost_and_interval_and_leaves_nothing(
     assert not (tmp_path / "judged").exists()
 
 
-def test_a_judgement_is_verified_and_a_function_that_a_file_names_is_not_run(
-    asked: list[object], vidrobust: Command, tmp_path: Path
+OWN = """
+from dataclasses import dataclass
+from vidrobust.threats.supports import Masked
+
+@dataclass(frozen=True)
+class Left(Masked):
+    share: float = 0.2
+
+    def mask(self, clips):
+        mask = clips.new_zeros(clips.shape, dtype=bool)
+        mask[..., : int(self.share * clips.shape[-1])] = True
+        return mask
+"""
+
+
+def test_a_judgement_is_verified_and_code_that_a_file_names_is_not_run(
+    asked: list[object], vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, printed, said = vidrobust("judge", *asked, "--threat", "Linf(2)")
+    (tmp_path / "own_threats.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = "Linf(255, own_threats.Left(share=0.5))"
+    code, printed, said = vidrobust("judge", *asked, "--threat", "Linf(2)", "--threat", own)
     assert code == 0, said
     out = tmp_path / "judged"
     assert printed.strip() == str(out / "judgement.html")
     record = json.loads((out / "judgement.json").read_text())
     assert f"verdict on r3d-small model.safetensors: {record['verdict']}" in said
     assert record["threats"][0]["worst_case"]["clips"] == 12
-    code, printed, said = vidrobust("verify", out)
+    assert record["threats"][1]["support"] == "own_threats.Left(share=0.5)"
+    code, _, said = vidrobust("verify", out)
+    assert code == 1 and "files are data" in said and f'give it yourself, --threat "{own}"' in said
+    code, _, said = vidrobust("verify", out, "--threat", own.replace("255", "8"))
+    assert code == 1 and "is not that of" in said and own in said
+    code, printed, said = vidrobust("verify", out, "--threat", own)
     assert code == 0, said
-    broken = sum(size is not None and size > 0 for size in record["threats"][0]["distance"])
-    assert printed.startswith(f"{broken} of {broken} adversarial clips")
+    broken = [sum(size is not None and size > 0 for size in threat["distance"]) for threat in record["threats"]]
+    assert broken[1] and printed.startswith(f"{sum(broken)} of {sum(broken)} adversarial clips")
     config = json.loads((out / "config.json").read_text())
     config["subject"]["model"] = "os:getcwd"
     (out / "config.json").write_text(json.dumps(config))
-    code, _, said = vidrobust("verify", out)
-    assert code == 1 and "what a file names is not run" in said
+    code, _, said = vidrobust("verify", out, "--threat", own)
+    assert code == 1 and "names the function" in said and "what a file names is not run" in said
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -44,6 +45,20 @@ def coarse(clips: torch.Tensor) -> torch.Tensor:
     return (clips * 16).round() / 16
 
 
+@dataclass(frozen=True)
+class OwnPlace(Border):
+    """A user's own support."""
+
+
+@dataclass(frozen=True)
+class OwnNorm(Linf):
+    """A user's own norm."""
+
+
+def own_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return -logits.gather(1, labels[:, None])[:, 0]
+
+
 @pytest.mark.parametrize(
     ("attack", "differs"),
     [
@@ -73,7 +88,7 @@ def coarse(clips: torch.Tensor) -> torch.Tensor:
         (EOT(PLAIN), {"search": "EOT(PGD)"}),
         (FrameSaliency(PLAIN, 2), {"search": "FrameSaliency(PGD)"}),
         (EOT(FrameSaliency(PLAIN, 2)), {"search": "EOT(FrameSaliency(PGD))"}),
-        (BPDA(PLAIN, coarse), {"search": "BPDA(PGD)", "defence": "coarse"}),
+        (BPDA(PLAIN, coarse), {"search": "BPDA(PGD)", "defence": f"{__name__}.coarse"}),
         (BPDA(PLAIN, Recompress(20)), {"search": "BPDA(PGD)", "defence": "Recompress(quality=20)"}),
         (Blind(PLAIN), {"blind": True}),
         (Blind(EOT(CW(LINF))), {"blind": True, "search": "EOT(CW)", "loss": "margin"}),
@@ -128,6 +143,8 @@ def test_every_kind_of_row_has_the_fields(trained: ResNet3d, small_data: VideoCl
         EOT(FrameSaliency(PLAIN, 2, iterative=True), samples=3),
         BPDA(Square(LINF, queries=9), Recompress(20)),
         AutoAttack(LINF, steps=9),
+        PGD(Threat(OwnNorm(), 0.1, OwnPlace(0.3)), 0.01, 5, loss=own_loss),
+        BPDA(PLAIN, coarse),
     ],
     ids=attack_text,
 )
@@ -138,6 +155,17 @@ def test_the_text_of_an_attack_reads_back(attack: Any) -> None:
     read = from_text(text, None, TRANSFORMS)
     assert attack_text(read) == text
     assert attack_fields(read) == attack_fields(attack) and attack_budget(read) == pytest.approx(attack_budget(attack))
+
+
+def test_what_cannot_be_read_back_has_no_path() -> None:
+    """A class within a function, or a function without a name."""
+
+    @dataclass(frozen=True)
+    class Hidden(Border):
+        pass
+
+    attack = PGD(Threat(Linf(), 0.1, Hidden(0.3)), 0.01, 5, loss=lambda logits, labels: -logits[:, 0])
+    assert (attack_fields(attack)["support"], attack_fields(attack)["loss"]) == ("Hidden(ratio=0.3)", "<lambda>")
 
 
 @pytest.mark.parametrize(

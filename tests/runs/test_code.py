@@ -26,6 +26,15 @@ def test_what_only_looks_like_it_may_not(typed: str) -> None:
         refuse_code(TEXT, "")
 
 
+@pytest.mark.parametrize("typed", ["PGD(support=mypkg.Own(share=0.2))", "mypkg.Own(8, x)", "Linf(8, mypkg.Own)"])
+def test_a_class_may_have_been_typed_with_its_fields(typed: str) -> None:
+    with only_code_in([typed]):
+        refuse_code("mypkg.Own", "", called=True)
+        for near in ("mypkg.Ow", "pkg.Own", "mypkg.Own.Inner", "mypkg"):
+            with pytest.raises(InputError, match="files are data"):
+                refuse_code(near, "", called=True)
+
+
 def test_a_call_names_what_its_files_may_and_a_command_line_is_not_widened() -> None:
     refuse_code(TEXT, "")  # the call's own text
     with reading_files([TEXT]):

@@ -13,7 +13,7 @@ from helpers.judged import QUICK
 from safetensors.torch import save_file
 
 from vidrobust.evaluation.ensemble import Ensemble
-from vidrobust.evaluation.judging import ATTACKS, LANES, STAGES
+from vidrobust.evaluation.judging import ATTACKS, LANES
 from vidrobust.study.jobs import job_key
 from vidrobust.study.judgement_plan import CHUNK, JudgementPlan, affordable, group_threats, longest_row
 from vidrobust.study.judging import JudgementSubject, recall
@@ -47,7 +47,7 @@ def test_attacks_of_the_two_lanes_do_not_wait_for_each_other_and_what_follows_wa
         for place, name in enumerate(lane):
             assert waits_for[name] == ["FMN", *lane[:place]]
     assert waits_for["noise"] == [*ATTACKS]
-    assert waits_for["signs"] == [*STAGES[:-1]]
+    assert waits_for["doubled"] == waits_for["signs"] == [*ATTACKS]
 
 
 def test_of_two_stages_the_nearer_perturbation_is_taken_up_in_either_order(tmp_path: Path) -> None:

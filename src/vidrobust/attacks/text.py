@@ -300,7 +300,7 @@ class _Builder:
         if not module:
             known = ", ".join((*attacks.ATTACKS, *classes_in(norms), *classes_in(supports), *self.names))
             raise self._error(call.at, f"there is no {name!r}; use a dotted path for your own, or one of: {known}")
-        refuse_code(call.path, "Write the attack or the method on the command line, or in your own call.")
+        refuse_code(call.path, "Write it on the command line, or in your own call.", called=True)
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrobust.attacks.text import threat_from_text
 from vidrobust.cli.judge import is_run, tested
 from vidrobust.cli.model_under_test import Split
 from vidrobust.cli.next_steps import Step
@@ -15,8 +16,9 @@ from vidrobust.cli.terminal import printer
 from vidrobust.errors import InputError
 from vidrobust.models.conventions import Convention
 from vidrobust.models.spec import parse_spec
-from vidrobust.results.judgements.record import read_judgement
+from vidrobust.results.judgements.record import Judgement, key_of, read_judgement, threat_name
 from vidrobust.runs.directory import Run
+from vidrobust.study.judgement_plan import group_threats
 from vidrobust.study.verification import Verification, verified
 from vidrobust.study.written_files import INDEX, read_index, verified_files
 
@@ -42,6 +44,8 @@ class Verify(Verb):
         size: of its clips.
         split: the clips; by default those of the record.
         skip_bad: leave out videos that cannot be decoded.
+        threat: of the record, where its norm or support is your own, such as "Linf(8, mypackage.Own)": what a record
+            names is not run before you name it; may be given several times.
     """
 
     NEXT = (
@@ -60,6 +64,7 @@ class Verify(Verb):
     size: int | None = None
     split: Split | None = None
     skip_bad: bool = False
+    threat: list[str] | None = option(action="append", default=None)
 
     def run(self, console: Console) -> None:
         """Check, and print what holds and what does not."""
@@ -67,6 +72,7 @@ class Verify(Verb):
             self._files(console)
             return
         judgement = read_judgement(self.record)
+        self._refuse_unnamed(judgement)
         asked = self if self.subject else self._as_judged()
         found = tested(asked).found(console, strict=False)
         split = asked.split or judgement.record["data"]["split"]
@@ -74,6 +80,23 @@ class Verify(Verb):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
         _print_outcome(done, "adversarial clips break the model within the threat, clip by clip", console)
+
+    def _refuse_unnamed(self, judgement: Judgement) -> None:
+        """Refuse norms and supports that only the record names."""
+        keys = [key_of(threat) for threat in judgement.record["threats"]]
+        for norm, eps, support in keys:
+            try:
+                threat_from_text(eps, norm, support)
+            except InputError as error:
+                text = threat_name(norm, eps, support)
+                raise InputError(
+                    f"{judgement.path} is of the threat {text}, which cannot be made. Where its norm or support is "
+                    f'your own: what a file names is not run; give it yourself, --threat "{text}".\n{error}'
+                ) from None
+        for region in group_threats(self.threat) if self.threat else ():
+            if not {(region.norm, eps, region.support) for eps in region.eps} <= set(keys):
+                known = ", ".join(threat_name(*key) for key in keys)
+                raise InputError(f"--threat {self.threat} is not that of {judgement.path}, which has {known}.")
 
     def _files(self, console: Console) -> None:
         """Check adversarial video files."""

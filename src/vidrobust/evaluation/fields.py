@@ -89,7 +89,7 @@ def attack_text(attack: Any) -> str:
         elif not _same(value, default):
             rest.append(f"{field.name}={attack_text(value)}")
     rest = [text for text in rest if text not in ("norm=Linf", "support=WholeClip")]
-    return type(attack).__name__ + (f"({','.join(terms + rest)})" if terms or rest else "")
+    return written_name(type(attack)) + (f"({','.join(terms + rest)})" if terms or rest else "")
 
 
 def spelled(text: str, attack: Any) -> str:
@@ -158,7 +158,7 @@ def attack_fields(attack: Any, model: Any = None) -> Row:
 
 
 def _nested(found: Iterator[Any]) -> str:
-    names = [type(layer).__name__ for layer in found]
+    names = [written_name(type(layer)) for layer in found]
     return "(".join(names) + ")" * (len(names) - 1)
 
 
@@ -169,10 +169,23 @@ def field_text(part: Any) -> str:
     if _is_number(part):
         return spell(part)
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
-        return getattr(part, "__name__", None) or repr(part)
+        return written_name(part) if hasattr(part, "__name__") else repr(part)
     values = ((field, getattr(part, field.name)) for field in dataclasses.fields(part) if field.repr)
     given = [f"{field.name}={field_text(value)}" for field, value in values if not _same(value, field.default)]
-    return type(part).__name__ + (f"({', '.join(given)})" if given else "")
+    return written_name(type(part)) + (f"({', '.join(given)})" if given else "")
+
+
+def written_name(named: Any) -> str:
+    """What a class or a function is called in a text: its name, or the dotted path of somebody's own.
+
+    >>> from fractions import Fraction
+    >>> from vidrobust import Border
+    >>> written_name(Border), written_name(Fraction)
+    ('Border', 'fractions.Fraction')
+    """
+    module, path = getattr(named, "__module__", None) or "", getattr(named, "__qualname__", named.__name__)
+    own = module.partition(".")[0] not in ("", "vidrobust", "builtins") and path.isidentifier()
+    return f"{module}.{path}" if own else named.__name__
 
 
 def _same(value: object, default: object) -> bool:

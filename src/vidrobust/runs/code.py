@@ -40,12 +40,13 @@ def typed_code() -> tuple[str, ...] | None:
     return _TYPED.get()
 
 
-def refuse_code(text: str, remedy: str) -> None:
+def refuse_code(text: str, remedy: str, called: bool = False) -> None:
     """Refuse code that only a file names.
 
     Args:
         text: what names it, such as ``mypkg.module:factory(width=8)``.
         remedy: how to name it oneself.
+        called: is it the path of a class alone, which may have been typed with its fields?
 
     Raises:
         InputError: nobody has typed it.
@@ -58,7 +59,7 @@ def refuse_code(text: str, remedy: str) -> None:
     data. If you trust it, name it yourself. Type it.
     """
     typed = _TYPED.get()
-    whole = re.compile(rf"(?<![\w.:/\\]){re.escape(text)}(?![\w.:(/\\])")
+    whole = re.compile(rf"(?<![\w.:/\\]){re.escape(text)}(?![\w.:{'' if called else '('}/\\])")
     if typed is not None and not any(map(whole.search, typed)):
         raise InputError(
             f"{text!r} names code, which would run, and only a file says so: files are data. If you trust it, name it "
