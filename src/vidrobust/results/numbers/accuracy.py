@@ -148,9 +148,10 @@ def counted_point(x: float, rows: Sequence[Row], counts: Sequence[int], name: st
     """Pool one of several counts of rows, whose digits per clip are those that ``survived`` has under a name."""
     found = []
     for row, correct in zip(rows, counts, strict=True):
-        digits = row.get("survived", {}).get(name)
-        one = {key: value for key, value in row.items() if key != "survived"} | {"correct": correct}
-        found.append(one if digits is None else one | {"survived": digits})
+        one = {**row, "correct": correct, "survived": row.get("survived", {}).get(name)}
+        if one["survived"] is None:
+            del one["survived"]
+        found.append(one)
     return pooled(x, found)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,7 +116,7 @@ def accuracy_estimate(
     (0.5, 10, True)
     """
     values = _values(correct, sources, seeds)
-    if not np.isin(values, (0, 1)).all():
+    if not ((values == 0) | (values == 1)).all():
         raise InputError("correct must be 0 or 1 for each clip.")
     spread = _spread(values, sources, seeds)
     low, high = _wilson(spread, level)
@@ -315,6 +316,12 @@ def _spread(values: np.ndarray, sources: Sequence[Hashable], seeds: Sequence[Has
 
 def _codes(labels: Sequence[Hashable]) -> np.ndarray:
     """Labels as 0 … G−1."""
+    return _numbered(tuple(labels))
+
+
+@lru_cache(maxsize=16)
+def _numbered(labels: tuple[Hashable, ...]) -> np.ndarray:
+    """Remembered, since thousands of points of a figure have the clips, and so the sources, of one manifest."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
 
