@@ -196,3 +196,30 @@ def test_a_function_around_a_model_in_training_mode_leaves_its_statistics(kind: 
     for attack in ATTACKS.values():
         attack(functions[kind], clips, labels)
     assert_same(before, snapshot(model))
+
+
+class Counting(nn.Module):
+    """A model with a memory of its own: it counts its calls, in place or in a new tensor."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.head, self.in_place = nn.Linear(3 * 2 * 4 * 4, 3), in_place
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if self.in_place:
+            self.calls += 1
+        else:
+            self.calls = self.calls + 1
+        return self.head(clips.flatten(1)) + 0 * self.calls
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_buffer_that_moves_in_evaluation_mode_is_put_back(name: str, in_place: bool) -> None:
+    model, clips = Counting(in_place).eval(), torch.rand(3, 3, 2, 4, 4)
+    model(clips)
+    before, count = model.calls, model.calls.item()
+    ATTACKS[name](model, clips, torch.tensor([0, 1, 2]))
+    assert model.calls is before
+    assert model.calls.item() == count == 1

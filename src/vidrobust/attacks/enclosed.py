@@ -1,8 +1,9 @@
-"""The modules behind a plain function, whose buffers a forward pass in training mode moves."""
+"""Buffers that a forward pass moves: in training mode those behind a function, and always those of own modules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
 
@@ -54,6 +55,36 @@ def moving_buffers(call: Callable[..., object]) -> list[tuple[Tensor, Tensor]]:
         part: None for module in enclosed_modules(call) for part in module.modules() if getattr(part, "training", False)
     }
     return [(buffer, buffer.clone()) for part in modules for buffer in part.buffers(recurse=False)]
+
+
+@dataclass(frozen=True)
+class OwnBuffer:
+    """A buffer as it was, and whose it is."""
+
+    part: nn.Module
+    name: str
+    buffer: Tensor
+    value: Tensor
+    version: int | None
+    """Of the tensor, by which moving it in place shows; those of inference mode have none."""
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Give the module its buffer back, with the value it had."""
+        self.part._buffers[self.name] = self.buffer
+        if self.version is None or self.buffer._version != self.version:
+            self.buffer.copy_(self.value)
+
+
+def own_buffers(model: nn.Module) -> list[OwnBuffer]:
+    """The buffers of modules that are not PyTorch's: they may move in evaluation mode, too."""
+    own = (part for part in model.modules() if type(part).__module__.partition(".")[0] != "torch")
+    return [
+        OwnBuffer(part, name, buffer, buffer.detach().clone(), None if buffer.is_inference() else buffer._version)
+        for part in own
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
 
 
 @torch.no_grad()

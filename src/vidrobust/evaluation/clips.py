@@ -90,7 +90,12 @@ def steady_logits(model: nn.Module, clips: ClipTensor) -> Logits:
     if not is_random(model):
         with seeded_by_clips(0, clips):
             found = answers(model)(clips)
-        if torch.is_tensor(found) and found.is_complex():
+        if not torch.is_tensor(found):
+            raise InputError(
+                f"the model must give logits, one tensor, but gives a {type(found).__name__}: return its logits alone, "
+                "or wrap it: lambda clips: model(clips)[0]."
+            )
+        if found.is_complex():
             raise InputError("the model gives complex numbers, of which none is the largest: return real logits.")
         return found.float()
     found = []
