@@ -23,6 +23,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build", "zoo/*", "gallery/*.ipynb", "gallery/*.py"]
 html_theme = "furo"
 html_title = f"vidrobust {version}"
+html_static_path = ["_styles"]
+html_css_files = ["gallery.css"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -164,9 +166,15 @@ def setup(app: Any) -> None:
     app.connect("build-finished", accessible)
 
 
+SCROLLING = {"<pre>": '<pre tabindex="0">', '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper'}
+"""What scrolls on a narrow screen, and as what it can be reached by keyboard."""
+
+
 def accessible(app: Any, error: Exception | None) -> None:
-    """Give headings of the table of contents their level, and let code that scrolls be reached by keyboard."""
+    """Give headings of the table of contents their level, and make code and tables that scroll focusable."""
     if error is None and app.builder.format == "html":
         for file in Path(app.outdir).rglob("*.html"):
             html = file.read_text(encoding="utf-8").replace('role="heading">', 'role="heading" aria-level="2">')
-            file.write_text(html.replace("<pre>", '<pre tabindex="0">'), encoding="utf-8")
+            for scrolling, reached in SCROLLING.items():
+                html = html.replace(scrolling, reached)
+            file.write_text(html, encoding="utf-8")

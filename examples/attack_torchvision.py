@@ -41,7 +41,7 @@ print(type(model).__name__, "with", model.classes, "classes")
 # ``B C T H W``, float32 in [0, 1]. A model with random weights is right about nothing, so the labels are what it
 # answers: the attack changes its mind.
 
-data = vr.data.motion(contrast=(0.4, 1.0), size=32, train=8, val=8, test=8)
+data = vr.data.motion(contrast=(0.4, 1.0), size=32, train=10, val=10, test=10)
 clips = data.test.centre(range(4))
 labels = model(clips).argmax(1)
 print(tuple(clips.shape), labels.tolist())

@@ -36,12 +36,12 @@ print(model)
 # %%
 # The judgement
 # -------------
-# Every attack of the ensemble is made on every clip that still stands. Here are twelve clips, and attacks of a
+# Every attack of the ensemble is made on every clip that still stands. Here are six clips, and attacks of a
 # few steps, so that the page is built in seconds; leave out ``ensemble`` to have them at full strength.
 
-data = vr.data.motion(contrast=(0.4, 1.0), train=8, val=8, test=12)
-quick = Ensemble(steps=10, targets=2, queries=50, noise=10, diagnostic=4)
-judgement = vr.judge(model, data, threats=["Linf(4)"], ensemble=quick, out=folder / "judged", name="my model")
+data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=10)
+quick = Ensemble(steps=5, targets=1, queries=20, noise=5, diagnostic=2)
+judgement = vr.judge(model, data, threats=["Linf(4)"], clips=6, ensemble=quick, out=folder / "judged", name="my model")
 
 # %%
 # The verdict
@@ -61,7 +61,7 @@ clean, threat = record["clean"], record["threats"][0]
 worst = threat["worst_case"]
 print(f"clean: {clean['correct']} of {clean['clips']}")
 print(f"worst case under Linf(4): {worst['correct']} of {worst['clips']}")
-print(f"interval {worst['low']:.0%} to {worst['high']:.0%}, from {worst['sources']} sources")
+print(f"interval {worst['low']:.0%} to {worst['high']:.0%}, sources: {worst['sources']}")
 
 # %%
 # And how many clips each attack broke first:

@@ -21,10 +21,10 @@ from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.results.pages.leaderboard import leaderboard
 
 board = Path(tempfile.mkdtemp()) / "board"
-data = vr.data.motion(contrast=(0.4, 1.0), train=8, val=8, test=10)
-quick = Ensemble(steps=5, targets=1, queries=20, noise=5, diagnostic=4)
+data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=10)
+quick = Ensemble(steps=3, targets=1, queries=10, noise=2, diagnostic=1)
 for name in ("motion-standard", "motion-at"):
-    found = vr.judge(f"zoo:{name}", data, threats=["Linf(2)"], ensemble=quick, out=board / name, name=name)
+    found = vr.judge(f"zoo:{name}", data, threats=["Linf(2)"], clips=4, ensemble=quick, out=board / name, name=name)
     worst = found.record["threats"][0]["worst_case"]
     print(f"{name}: {worst['correct']} of {worst['clips']} under Linf(2), {found.record['verdict']}")
 

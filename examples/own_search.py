@@ -43,9 +43,9 @@ class SteadyPGD:
 # It works under every threat, keeps its budget exactly, and says what it cost. Here beside PGD, on a model of the
 # zoo:
 
-data = vr.data.motion(contrast=(0.4, 1.0), train=8, val=8, test=40)
+data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=24)
 model = vr.load_model("zoo:motion-standard")
-clips, labels = data.test.centre(range(40)), data.test.labels[:40]
+clips, labels = data.test.centre(range(24)), data.test.labels[:24]
 right = model(clips).argmax(1) == labels
 clips, labels = clips[right], labels[right]
 print(len(clips), "clips are classified rightly")

@@ -40,7 +40,7 @@ class Caption(Masked):
 # %%
 # The same search under three threats:
 
-data = vr.data.motion(contrast=(0.4, 1.0), train=8, val=8, test=40)
+data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=40)
 model = vr.load_model("zoo:motion-standard")
 clips, labels = data.test.centre(range(40)), data.test.labels[:40]
 right = model(clips).argmax(1) == labels

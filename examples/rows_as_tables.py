@@ -20,7 +20,7 @@ import vidrobust as vr
 from vidrobust.results.export import export
 
 folder = Path(tempfile.mkdtemp())
-data = vr.data.motion(contrast=(0.4, 1.0), train=8, val=8, test=24)
+data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=24)
 attacks = [vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=eps / 4 / 255, steps=5) for eps in (1, 2, 4)]
 run = vr.Run.start(folder / "zoo", "evaluate", {"clips": 24}, 0)
 for name in ("motion-standard", "motion-at"):

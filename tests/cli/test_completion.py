@@ -28,7 +28,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["judge", "--split", ""], {"train", "val", "test"}),
         (["data", ""], {"make", "check", "cache"}),
         (["data", "cache", "--decoder", ""], {"pyav", "torchcodec"}),
-        (["completion", ""], {"bash", "zsh", "tcsh"}),
+        (["completion", ""], {"bash", "zsh", "fish", "tcsh"}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -44,7 +44,10 @@ def test_bash_completes(typed: list[str], offered: set[str], bash: Path) -> None
         assert set(done.stdout.split()) == offered
 
 
-@pytest.mark.parametrize(("shell", "first"), [("zsh", "#compdef vidrobust"), ("tcsh", "# AUTOMATICALLY GENERATED")])
+@pytest.mark.parametrize(
+    ("shell", "first"),
+    [("zsh", "#compdef vidrobust"), ("fish", "# AUTOMATICALLY GENERATED"), ("tcsh", "# AUTOMATICALLY GENERATED")],
+)
 def test_other_shells_have_every_verb(shell: str, first: str) -> None:
     printed = script(shell)
     assert printed.startswith(first)

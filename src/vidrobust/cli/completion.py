@@ -28,9 +28,10 @@ class Completion(Verb):
     NEXT = (
         Step("vidrobust completion bash > ~/.local/share/bash-completion/completions/vidrobust", "for bash"),
         Step("vidrobust completion zsh > ~/.zfunc/_vidrobust", "for zsh, with ~/.zfunc in its fpath"),
+        Step("vidrobust completion fish > ~/.config/fish/completions/vidrobust.fish", "for fish"),
     )
 
-    shell: Literal["bash", "zsh", "tcsh"] = option(positional=True)
+    shell: Literal["bash", "zsh", "fish", "tcsh"] = option(positional=True)
 
     def run(self, console: Console) -> None:
         """Print it."""

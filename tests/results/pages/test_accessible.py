@@ -114,8 +114,9 @@ def test_every_slide_of_the_deck(pages: dict[str, str], page: Any) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["index", "judge"])
-def test_the_documentation(name: str, docs: Path, page: Any) -> None:
+@pytest.mark.parametrize(("name", "width"), [("index", 1280), ("judge", 360), ("gallery/index", 1280)])
+def test_the_documentation(name: str, width: int, docs: Path, page: Any) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
     page.goto((docs / f"{name}.html").as_uri())
     assert findings(page) == []
 

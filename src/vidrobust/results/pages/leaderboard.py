@@ -56,7 +56,7 @@ def _track(track: str, standings: Sequence[Standing]) -> Html:
     rows = "".join(_row(one) for one in standings)
     return Html(
         f'<h2>{text(track)}</h2><div class="scroll" tabindex="0" role="region" aria-label="{text(track)}">'
-        f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<table class="sortable stack"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -72,5 +72,8 @@ def _row(one: Standing) -> Html:
         (int(one.trust), "✓ trust" if one.trust else f"✗ do not trust: {'; '.join(one.reasons)}"),
         (one.first, one.first + (f"; {lowered}" if lowered else "")),
     ]
-    inside = "".join(f'<td data-sort="{text(by)}">{text(said)}</td>' for by, said in cells)
+    inside = "".join(
+        f'<td data-label="{text(label)}" data-sort="{text(by)}">{text(said)}</td>'
+        for label, (by, said) in zip(HEAD[1:], cells, strict=True)
+    )
     return Html(f'<tr><th scope="row" data-sort="{text(one.model)}">{text(one.model)}</th>{inside}</tr>')
