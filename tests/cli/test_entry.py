@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -287,3 +288,25 @@ def test_a_missing_test_list_is_named(small_motion: Path, vidrobust: Command, tm
     code, _, err = vidrobust("train", "--data", root, "--epochs", 1, *SMALL, "--out", tmp_path / "run")
     assert code == 1
     assert "testlist01.txt" in err
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does_and_is_as_it_was_afterwards(
+    vidrobust: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that workers are stopped, and no semaphore of theirs is left to the resource tracker."""
+    left: list[str] = []
+
+    def works(arguments: list[str]) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.sigtimedwait([], 60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one while it ends
+            left.append("stopped its workers")
+
+    monkeypatch.setattr("vidrobust.cli.doctor.main", works)
+    before = signal.getsignal(signal.SIGTERM)
+    code, printed, said = vidrobust("doctor")
+    assert (code, printed, left) == (143, "", ["stopped its workers"])
+    assert "stopped. What was finished is kept." in said
+    assert signal.getsignal(signal.SIGTERM) == before

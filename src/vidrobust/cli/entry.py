@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import sysconfig
+import threading
 import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from types import FrameType
 
 from vidrobust.cli.next_steps import Step, after, suggestions
 from vidrobust.errors import StoppedError, UsageError, VidrobustError
@@ -72,7 +75,7 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 if all went well, 1 for an error a user can mend, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with _errors_in_words(arguments):
+    with _errors_in_words(arguments), _ending_on_sigterm():
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             print(HELP, suggestions(NEXT), sep="\n", end="", flush=True)
             sys.exit(0 if arguments else 2)
@@ -87,6 +90,28 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UsageError(f"there is no verb {verb!r}." + (f" Is it {near}?" if near else ""))
         with only_code_in(rest):
             importlib.import_module(f"vidrobust.cli.{verb}").main(rest)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, which ends a command as Ctrl-C does: workers are stopped, and what they share is given back."""
+
+
+@contextmanager
+def _ending_on_sigterm() -> Generator[None]:
+    """Inside, SIGTERM raises :class:`Terminated`, unless somebody listens to it already."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end the stopping of workers
+    raise Terminated
 
 
 @contextmanager
@@ -108,7 +133,8 @@ def _errors_in_words(arguments: Sequence[str]) -> Generator[None]:
 def _in_words(error: BaseException) -> tuple[int, str]:
     """The exit code of an error and what to say of it."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, "stopped. What was finished is kept."
+        code = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+        return code, "stopped. What was finished is kept."
     if isinstance(error, VidrobustError):
         code = 2 if isinstance(error, UsageError) else TERMINATED if isinstance(error, StoppedError) else 1
         return code, f"error: {printable(error)}"
