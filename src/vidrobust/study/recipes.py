@@ -30,10 +30,10 @@ def quick() -> StudyConfig:
         standard=FitConfig(epochs=12),
         adversarial=FitConfig(epochs=6, lr=2e-3),
         policies=(WEAK, STRONG, RISING, FALLING),
-        sensitivity=Sensitivity(clips=20, steps=20),
-        step_sizes=StepSizeSearch(eps=(1.0, 2.0, 4.0, 8.0, 12.0), clips=20),
-        robustness=Robustness(eps=(0.0, 2.0, 4.0, 8.0, 12.0), clips=80),
-        gap=Gap(epochs=12, train=100, every=4, eps=(2.0, 8.0), clips=50),
+        sensitivity=Sensitivity(clips=16, steps=20),
+        step_sizes=StepSizeSearch(eps=(1.0, 2.0, 4.0, 8.0, 12.0), clips=16),
+        robustness=Robustness(eps=(0.0, 2.0, 4.0, 8.0, 12.0), clips=64),
+        gap=Gap(epochs=9, train=96, every=3, eps=(2.0, 8.0), clips=32),
     )
 
 
