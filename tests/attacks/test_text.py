@@ -107,6 +107,8 @@ def test_own_attacks_plug_in_by_their_path(monkeypatch: pytest.MonkeyPatch) -> N
         ("AutoAttack(ε=1e-3,norm=L2)", "1e-3", "hundredth of a grey level"),
         ("EOT(search=PGD(ε=0.001,α=2,i=3))", "0.001", "hundredth of a grey level"),
         ("PGD(α=2,i=3)", "PGD", "ε is missing"),
+        ("PGD(ε=8,α=2)", "PGD", "i is missing"),
+        ("PGD(ε=8)", "PGD", "α, i are missing"),
         ("PGD(ε=256,α=2,i=3)", "256", "0…255"),
         ("PGD(ε=-8,α=2,i=3)", "-8", "0…255"),
         ("PGD(ε=8,α=0,i=3)", "0,i", "alpha, the step size, must be above 0"),

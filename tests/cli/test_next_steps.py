@@ -70,6 +70,12 @@ def test_every_help_ends_in_what_to_type(words: list[str], vidrobust: Command) -
     assert all(command.startswith("vidrobust ") for command in commands)
 
 
+def test_data_that_cannot_be_used_ends_in_what_to_type(tmp_path: Path, vidrobust: Command) -> None:
+    code, printed, _ = vidrobust("data", "check", str(tmp_path / "none"), "--out", str(tmp_path / "check.json"))
+    assert code == 1 and "not usable" in printed
+    assert last_commands(printed)[0] == "vidrobust data check --help"
+
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "zoo.md", ROOT / "docs" / "install.md"]
 

@@ -55,6 +55,8 @@ THREAT_EXAMPLE = "Linf(8, Border(ratio=0.1))"
 _FIELDS = {"ε": "eps", "α": "alpha", "i": "steps", "σ": "sigma"}
 """The names that Python knows the terms of the notation by."""
 
+_SYMBOLS = {name: symbol for symbol, name in _FIELDS.items()}
+
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
@@ -315,6 +317,8 @@ class _Builder:
     def _instance(self, kind: Any, fields: Mapping[str, Any], call: Call) -> Any:
         if not dataclasses.is_dataclass(kind):
             raise self._error(call.at, f"{call.path} is no dataclass")
+        if missing := [_SYMBOLS.get(name, name) for name in _required(kind) if name not in fields]:
+            raise self._error(call.at, f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
         try:
             return kind(**fields)  # type: ignore[operator]
         except TypeError as error:
@@ -336,6 +340,16 @@ class _Builder:
 
     def _error(self, position: int, reason: str) -> NotationError:
         return ParseError(self.text, position, reason, self.example)
+
+
+def _required(kind: Any) -> list[str]:
+    """The fields of a dataclass that have no default."""
+    none = dataclasses.MISSING
+    return [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.init and field.default is none and field.default_factory is none
+    ]
 
 
 def _named(path: str, known: Mapping[str, Any]) -> str | None:

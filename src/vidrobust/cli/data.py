@@ -138,7 +138,9 @@ class CheckVideos(Verb):
             )
         write_atomic(self.out, (dumps(report) + "\n").encode())
         print(printable("\n".join([*summary(report), f"report: {self.out}"])))
-        sys.exit(0 if report["usable"] else 1)
+        if not report["usable"]:
+            print(suggestions([Step("vidrobust data check --help", "which videos may be left out or kept")]), end="")
+            sys.exit(1)
 
 
 @dataclass(frozen=True, kw_only=True)
