@@ -259,7 +259,7 @@ def test_a_published_checkpoint_is_judged_without_a_run(small_motion: Path, tmp_
     [
         (["--attack", "FGSM(ε=4)"], "--model SPEC"),
         (["--model", "r3d-small", "--attack", "FGSM(ε=4)"], "--data PATH"),
-        (["run", "--data", "motion", "--attack", "FGSM(ε=4)"], "leave out --data"),
+        (["run", "--data", "motion", "--attack", "FGSM(ε=4)"], "--model run --data motion"),
         (["--model", "nothing", "--data", "DATA", "--attack", "FGSM(ε=4)"], "torchvision:NAME"),
         (["--model", "r3d-18", "--weights", "no.pth", "--data", "DATA", "--attack", "FGSM(ε=4)"], "no.pth"),
     ],

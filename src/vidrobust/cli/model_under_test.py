@@ -71,6 +71,11 @@ class ModelUnderTest:
         """
         if self.run_dir is not None:
             if (self.data, self.weights, self.classes) != (None, None, None):
+                if not self.run_dir.exists():
+                    asked = f"--model {self.run_dir} --data {self.data or 'PATH'}"
+                    raise InputError(
+                        f"there is no run directory {self.run_dir}. A model without a run is given by {asked}."
+                    )
                 raise InputError(f"{self.run_dir} has its own data: leave out --data, --classes and --weights.")
             return Trained.find(self.run_dir, self.model)
         if self.model == "standard" or self.data is None:
