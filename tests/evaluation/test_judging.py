@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -338,3 +339,20 @@ def test_the_worst_case_of_a_model_without_gradients_says_that_none_was_followed
 
     row = worst_case_row(Detached(), Given(found, labels), Threat(Linf(), 1e-6), QUICK)
     assert row["correct"] == row["no_gradient"] == 4
+
+
+def test_clips_without_a_gradient_are_counted_and_not_warned_of(
+    base: nn.Module, shown: tuple[Tensor, Tensor], recwarn: pytest.WarningsRecorder
+) -> None:
+    class Rounded(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            found = base(clips)
+            return found.detach().round() + 0 * found
+
+    warnings.simplefilter("always")
+    labels = Rounded()(shown[0]).argmax(1)
+    first = clean_answers(Rounded(), shown[0], labels, QUICK)
+    case, _ = start_case(Rounded(), shown[0], labels, [Threat(Linf(), 2 / 255)], first, QUICK)
+    found = [one for name in ("FMN", "PGD", "signs") for one in run_stage(case, name, QUICK, CLASSES, 4)]
+    assert any(one.name == "unavailable gradients" and one.count for one in found)
+    assert not [str(one.message) for one in recwarn]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vidrobust.attacks.base import counting
 from vidrobust.attacks.gradients import uphill
 from vidrobust.attacks.pgd import PGD
 from vidrobust.attacks.undisturbed import undisturbed
@@ -100,7 +101,7 @@ def _path(case: WorstCase, threat: Threat, rows: Tensor, alpha: float, steps: in
     attack = PGD(threat, alpha, steps, keep="last", loss=margin)
     follow = case.attacked.mean if case.attacked.random else case.attacked.follow
     broken, losses, end = [], [], clips
-    with seeded_by_clips(0, clips):
+    with seeded_by_clips(0, clips), counting():
         for iterate in attack.trajectory(follow, clips, labels):
             broken.append((iterate.predicted != labels).cpu())
             losses.append(torch.nan_to_num(iterate.loss, -1e30).cpu())

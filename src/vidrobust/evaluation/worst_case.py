@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vidrobust.attacks.base import AttackResult
+from vidrobust.attacks.base import AttackResult, counting
 from vidrobust.attacks.step_size import calibrate
 from vidrobust.attacks.wrappers import seeded_by_clips
 from vidrobust.errors import InputError
@@ -198,7 +198,7 @@ def calibrated_alpha(case: WorstCase, threat: Threat, steps: int) -> float:
     if not len(rows) or case.attacked.random:
         return plain
     try:
-        with seeded_by_clips(0, case.clips):
+        with seeded_by_clips(0, case.clips), counting():  # a check counts clips without a gradient
             found = calibrate(case.attacked.follow, threat, steps, case.clips[rows], case.labels[rows], margin)
     except Exception:  # noqa: BLE001 - the attack itself will say what is wrong
         return plain
