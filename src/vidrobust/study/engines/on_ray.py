@@ -36,9 +36,8 @@ class OnRay:
         except ImportError as error:
             raise MissingExtraError("ray", "ray", "--engine ray") from error
         self._ray = ray
-        own: dict[str, Any] = (
-            {"num_cpus": workers, "include_dashboard": False} if address is None else {"address": address}
-        )
+        alone = {"address": "local", "num_cpus": workers, "include_dashboard": False}  # whatever cluster is running
+        own: dict[str, Any] = alone if address is None else {"address": address}
         try:
             ray.init(**own, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
