@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import printer
-from vidrobust.results.judgements.pairs import compared
+from vidrobust.results.judgements.pairs import compared, left_out
 from vidrobust.results.judgements.record import read_judgement
 from vidrobust.results.pages.console import printable
 
@@ -42,6 +42,8 @@ class Compare(Verb):
         for difference in differences:
             print(difference)
         log = printer(console)
+        for text in left_out(*judgements):
+            log(text)
         if not differences[0].found.trusted:
             log(f"only {differences[0].found.sources} sources: the intervals are not to be trusted.")
         for judgement in judgements:

@@ -9,7 +9,7 @@ import pytest
 from helpers.judgement_records import record, stored, with_its_hash
 
 from vidrobust.errors import InputError
-from vidrobust.results.judgements.pairs import compared
+from vidrobust.results.judgements.pairs import compared, left_out
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -40,6 +40,10 @@ def test_only_common_clips_count_whatever_their_order(tmp_path: Path) -> None:
     _, robust = compared(first, second)
     # clips 0 … 11 are the last of the other record, whose last ten are broken
     assert (robust.found.clips, robust.first, robust.second) == (12, 12, 2)
+    assert left_out(first, second) == [f"left out of {tmp_path / 'b'}: 8 of 20 clips."]
+    more = record([None] * 12, weights="b")
+    more["threats"] += record([None] * 12, eps=4.0)["threats"]
+    assert left_out(first, stored(tmp_path / "c", with_its_hash(more))) == [f"left out of {tmp_path / 'c'}: Linf(4)."]
 
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:

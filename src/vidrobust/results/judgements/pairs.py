@@ -69,6 +69,19 @@ def compared(first: Judgement, second: Judgement) -> list[PairedDifference]:
     ]
 
 
+def left_out(first: Judgement, second: Judgement) -> list[str]:
+    """What of either judgement :func:`compared` does not use, in words: clips and threats that the other lacks."""
+    both, texts = len(_common(first, second)), []
+    for judgement, other in ((first, second), (second, first)):
+        clips = len(judgement.record["clips"]["list"])
+        keys = [key_of(threat) for threat in judgement.record["threats"]]
+        lacking = [threat_name(*key) for key in keys if other.threat(key) is None]
+        parts = [f"{clips - both} of {clips} clips"] if clips > both else []
+        if parts or lacking:
+            texts.append(f"left out of {judgement.path.parent}: {', '.join((*parts, *lacking))}.")
+    return texts
+
+
 def _common(first: Judgement, second: Judgement) -> Sequence[tuple[int, int]]:
     """The numbers, in either record, of clips with the same pixels and label."""
     known = {(clip["sha256"], clip["label"]): number for number, clip in enumerate(second.record["clips"]["list"])}
