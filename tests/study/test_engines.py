@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from helpers.studies import TINY, finish, start
 
 from vidrobust.errors import InputError, RunError
+from vidrobust.models.checkpoints import save_model
+from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.study.engines import Where, open_engine
 
 pytestmark = pytest.mark.long
@@ -111,6 +114,25 @@ def test_a_ray_cluster_of_three_nodes_of_which_one_is_killed_gives_the_same_rows
     finally:
         cluster.kill()
         cluster.communicate()
+
+
+def test_a_judgement_on_ray_is_the_same(
+    trained: ResNet3d, small_motion: Path, vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Ray that the judgement starts itself, whatever cluster runs here."""
+    pytest.importorskip("ray")
+    monkeypatch.delenv("PYTHONWARNINGS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "weights.safetensors", trained, {"policy": "standard"})
+    model = ("r3d-small", "--weights", "weights.safetensors", "--data", small_motion, "--size", 16, "--frames", 8)
+    few = [f"--ensemble.{name}={value}" for name, value in {"steps": 2, "targets": 1, "queries": 5, "noise": 5}.items()]
+    asked = ("judge", *model, "--clips", 4, *few)
+    assert vidrobust(*asked, "--workers", 1, "--out", "here")[0] == 0
+    command = [sys.executable, "-m", "vidrobust", *map(str, asked), "--engine", "ray", "--out", "there"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    here, there = (json.loads((tmp_path / name / "judgement.json").read_text()) for name in ("here", "there"))
+    assert {**there, "seconds": here["seconds"]} == here
 
 
 UNGUARDED = """
