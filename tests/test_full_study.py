@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from vidrobust.results.pages.content import RunContent
+from vidrobust.runs.directory import Run
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "docs" / "full-study"
@@ -17,7 +21,12 @@ def test_page_and_deck_follow_from_the_committed_rows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     page, deck = map(Path, done.stdout.split())
     assert "not reproduced" in page.read_text(encoding="utf8")
-    assert deck.read_text(encoding="utf8").count("<section") > 5
+    words = deck.read_text(encoding="utf8")
+    assert words.count("<section") > 5
+    slide = words.partition("What this run found")[2].partition("</section>")[0]
+    counts = re.findall(r'class="verdict [a-z-]+">(\d*)', slide)
+    claims = RunContent(Run.open(tmp_path / "run")).claims
+    assert slide.count("<tr") - 1 <= 10 < len(claims) == sum(int(count or 1) for count in counts)
 
 
 def test_it_takes_no_more_than_8_mb() -> None:

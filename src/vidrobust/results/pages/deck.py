@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
@@ -18,6 +19,7 @@ from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, surface_panels
 from vidrobust.results.numbers.accuracy import TOPS, clean_point
+from vidrobust.results.numbers.deciding import Claim
 from vidrobust.results.numbers.selection import MissingRowsError, of_kind
 from vidrobust.results.numbers.sensitivity import surface, surface_eps
 from vidrobust.results.pages.content import RunContent
@@ -191,13 +193,37 @@ def _accuracies(rows: Sequence[Row]) -> Html:
     return Html(f"<ul>{''.join(items)}</ul>{single_frame_note(rows)}")
 
 
+MOST_LINES = 10
+"""Claims that a slide can show one by one."""
+
+
 def _claims(content: RunContent) -> Html:
-    lines = []
-    for one in content.claims:
-        verdict = tag("span", one.verdict, f"verdict {one.verdict.replace(' ', '-')}")
-        lines.append((one.statement, verdict, one.reason))
-    kind = "stack many" if len(lines) > 10 else "stack"  # all of them shall be seen, also on paper
-    return html_table(("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", kind)
+    """A line a claim; of many, a line for all comparisons that the same sentence of the slides is judged by."""
+    groups: dict[str, list[Claim]] = {}
+    for number, one in enumerate(content.claims):
+        sentence = one.statement.partition(". ")[0]
+        groups.setdefault(sentence if len(content.claims) > MOST_LINES else str(number), []).append(one)
+    lines = [_claims_line(of) for of in groups.values()]
+    return html_table(
+        ("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", "stack"
+    )
+
+
+def _claims_line(of: Sequence[Claim]) -> tuple[str, Html, str]:
+    """Statement, verdicts and reason; of several claims the reason of the first one that is decided."""
+    if len(of) == 1:
+        return of[0].statement, _verdict(of[0].verdict, of[0].verdict), of[0].reason
+    counts = Counter(one.verdict for one in of)
+    verdicts = Html("<br>".join(_verdict(verdict, f"{count} {verdict}") for verdict, count in counts.items()))
+    sentence = of[0].statement.partition(". ")[0].rstrip(".") + "."
+    decided = next((one for one in of if one.verdict != "undecided"), None)
+    if decided is None:
+        return sentence, verdicts, f"{len(of)} comparisons, none of them decided"
+    return sentence, verdicts, f"{decided.statement.removeprefix(sentence).strip()}: {decided.reason}"
+
+
+def _verdict(verdict: str, words: str) -> Html:
+    return tag("span", words, f"verdict {verdict.replace(' ', '-')}")
 
 
 # -------------------------------------------------------------------------------------------------------- the file
