@@ -90,7 +90,7 @@ def test_a_search_and_a_support_from_outside_are_evaluated_and_named_in_rows(own
     attack = search(vr.Threat(vr.Linf(), 8 / 255, support), alpha=2 / 255, steps=3)
     (row,) = [row for row in vr.evaluate(model, clips(kth).test, [attack]) if row["eps"]]
     told = [row[name] for name in ("search", "support", "norm", "eps", "steps", "clips", "sources")]
-    assert told == ["HalfPGD", "Checkerboard", "Linf", 8.0, 3, 4, 2]
+    assert told == ["my_search.HalfPGD", "my_support.Checkerboard", "Linf", 8.0, 3, 4, 2]
 
 
 # ------------------------------------------------------------------------------------------------------------ layout

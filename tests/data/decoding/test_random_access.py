@@ -71,7 +71,7 @@ def test_no_more_is_decoded_than_is_needed(tmp_path: Path, name: str, monkeypatc
 
 def test_frames_that_the_decoder_marks_as_corrupt_are_left_out_and_counted() -> None:
     frames = [SimpleNamespace(is_corrupt=n == 2, number=n, key_frame=n == 0, pict_type=1 + (n > 0)) for n in range(4)]
-    common = {"time_base": Fraction(1, 25), "duration": 1, "stream_index": 0, "size": 99}
+    common = {"time_base": Fraction(1, 25), "duration": 1, "stream": SimpleNamespace(index=0), "size": 99}
     common |= {"is_discard": False, "is_keyframe": False}
     packets = [SimpleNamespace(**common, pts=n, decode=lambda f=f: [f]) for n, f in enumerate(frames)]
     container = SimpleNamespace(format=SimpleNamespace(name="avi"), demux=lambda stream: packets)
