@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vidrobust.data.dataset import DataConfig
 from vidrobust.runs.keys import content_key
+from vidrobust.study.config import StudyConfig
 from vidrobust.study.jobs import PrepareData, job_key
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.recipes import PROFILES
@@ -14,13 +17,25 @@ SIZES = tuple((float(eps), steps, eps / 4) for eps in range(1, 13) for steps in 
 
 
 @pytest.mark.parametrize(
-    ("profile", "jobs", "hashed"), [("quick", 22, "5cabd0942cdbee9d"), ("full", 270, "259de3c30f75b994")]
+    ("profile", "jobs", "hashed"), [("quick", 22, "5cabd0942cdbee9d"), ("full", 270, "13a1b53b610936fc")]
 )
 def test_the_keys_of_a_study_stay(profile: str, jobs: int, hashed: str) -> None:
-    plan = StudyPlan(PROFILES[profile]())
-    phases = plan.data(), plan.standard(), plan.attacks(), plan.defences(SIZES), plan.evaluations(SIZES)
-    keys = sorted({job_key(job) for phase in phases for job in phase})
+    keys = keys_of(PROFILES[profile]())
     assert (len(keys), content_key(keys)) == (jobs, hashed)
+
+
+@pytest.mark.parametrize("step", ["gap", "worst_case", "difficulty"])
+def test_more_seeds_are_more_jobs_and_no_other_ones(step: str) -> None:
+    config = PROFILES["full"]()
+    asked = getattr(config, step)
+    before, after = keys_of(config), keys_of(replace(config, **{step: replace(asked, seeds=asked.seeds + 1)}))
+    assert set(before) < set(after)
+
+
+def keys_of(config: StudyConfig) -> list[str]:
+    plan = StudyPlan(config)
+    phases = plan.data(), plan.standard(), plan.attacks(), plan.defences(SIZES), plan.evaluations(SIZES)
+    return sorted({job_key(job) for phase in phases for job in phase})
 
 
 def test_a_field_that_came_later_does_not_change_the_keys_of_older_runs() -> None:

@@ -140,7 +140,7 @@ class StudyPlan:
 
     def defences(self, sizes: SizeTable) -> list[Job]:
         """Phase 4: adversarial training."""
-        config, gap = self.config, self.config.gap
+        config, gap = self.config, replace(self.config.gap, seeds=1)  # of one training: more seeds are other jobs
         jobs: list[Job] = [
             self._defence(config.clips, text, seed, sizes) for text in self.policies for seed in self.seeds
         ]
@@ -192,8 +192,9 @@ class StudyPlan:
             MeasureRobustness(config.clips, job_key(job), name, seed, sizes, config.robustness)
             for name, seed, job in trained
         ]
+        worst_case = replace(config.worst_case, seeds=1)  # as above
         jobs += [
-            MeasureWorstCase(config.clips, job_key(job), name, seed, config.worst_case)
+            MeasureWorstCase(config.clips, job_key(job), name, seed, worst_case)
             for name, seed, job in trained
             if seed in self.worst_case_seeds
         ]
