@@ -176,21 +176,21 @@ def test_sweep_attack_report_and_export(at_run: Path, vidrobust: Command, tmp_pa
     assert Path(printed.strip()).exists()
     assert len(Run.open(tmp_path / "a").rows("example")) == 2
     assert len(Run.open(tmp_path / "a").rows("dataset")) == 1
-    code, printed, err = started("report", at_run, "--out", tmp_path / "page.html")
+    code, printed, err = vidrobust("report", at_run, "--out", tmp_path / "page.html")
     assert code == 0, err
     assert (tmp_path / "page.html").exists()
-    code, printed, err = started("report", at_run, "--tables", "csv", "--out", tmp_path / "tables")
+    code, printed, err = vidrobust("report", at_run, "--tables", "csv", "--out", tmp_path / "tables")
     assert code == 0, err
     assert all(Path(line).exists() for line in printed.split())
-    code, printed, err = started("deck", at_run, "--out", tmp_path / "deck.html", "--script", tmp_path / "talk.md")
+    code, printed, err = vidrobust("deck", at_run, "--out", tmp_path / "deck.html", "--script", tmp_path / "talk.md")
     assert code == 0, err
     assert (tmp_path / "deck.html").exists()
     assert "# " in (tmp_path / "talk.md").read_text()
-    code, printed, err = started("show", at_run)
+    code, printed, err = vidrobust("show", at_run)
     assert (code, "AT(ε=8,α=8,i=3)" in printed) == (0, True), err
-    code, printed, err = started("runs", at_run.parent)
+    code, printed, err = vidrobust("runs", at_run.parent)
     assert (code, at_run.name in printed) == (0, True), err
-    code, _, err = started("export", at_run, tmp_path / "rows.parquet")
+    code, _, err = vidrobust("export", at_run, tmp_path / "rows.parquet")
     assert code == 0, err
     from pyarrow import parquet
 

@@ -12,6 +12,7 @@ from helpers import synthetic_run
 
 FLAGS = [
     "--no-sandbox", "--use-angle=swiftshader", "--ignore-gpu-blocklist",
+    "--disable-gpu-rasterization",  # WebGL alone needs the GPU, which is slow in software
     "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
