@@ -9,6 +9,7 @@ keep, their outputs; where these are large, a byte a feature does.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -114,6 +115,9 @@ def _spread(channels: Tensor) -> Tensor:
 
 
 def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvWindow) -> Tensor:
+    if _ends_the_process(inputs, inputs.shape, weight, window):
+        wide = None if bias is None else bias.double()
+        return F.conv3d(inputs.double(), weight.double(), wide, *window).to(inputs.dtype)
     if _by_onednn(inputs, weight, window, (torch.float32,)):
         if window == SAME and is_worthwhile(inputs.shape, weight):
             return winograd_conv3d(inputs, weight, bias)
@@ -124,6 +128,8 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvW
 
 def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, window: ConvWindow) -> Tensor:
     """The gradient of a convolution's input of a given shape, from that of its output."""
+    if _ends_the_process(gradient, shape, weight, window):
+        return conv3d_input(shape, weight.double(), gradient.double(), *window).to(gradient.dtype)
     again = torch.is_grad_enabled()  # it is to be differentiated again
     by_onednn = _by_onednn(gradient, weight, window, (torch.float32, torch.bfloat16))
     if again or not (by_onednn or gradient.is_cuda):
@@ -139,12 +145,32 @@ def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, windo
     return transposed(gradient, weight, None, padding, beyond, stride, dilation, groups, "none", [], "")
 
 
+def _ends_the_process(features: Tensor, shape: torch.Size, weight: Tensor, window: ConvWindow) -> bool:
+    """Has the convolution of an input of this shape outputs that see padding alone?
+
+    For these, oneDNN (in PyTorch 2.13) writes beyond its memory, also where PyTorch calls it; in float64 it does not.
+    """
+    extent = zip(shape[2:], weight.shape[2:], *window[:3], strict=True)
+    return features.device.type == "cpu" and not all(sees_input(*one) for one in extent)
+
+
+@cache
+def sees_input(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Does each output, along one dimension, see something of an input of this size?
+
+    >>> sees_input(2, kernel=3, stride=1, padding=1, dilation=1), sees_input(2, 2, stride=1, padding=1, dilation=3)
+    (True, False)
+    """
+    outputs = range(-padding, size + padding - dilation * (kernel - 1), stride)
+    return all(any(0 <= first + dilation * tap < size for tap in range(kernel)) for first in outputs)
+
+
 def _by_onednn(features: Tensor, weight: Tensor, window: ConvWindow, types: tuple[torch.dtype, ...]) -> bool:
     """Is it of one of these types on a CPU, where calling oneDNN oneself is faster?
 
     In float32 PyTorch does not call it for one small clip on one thread. In bfloat16 it does, but its gradient of the
-    input takes a fifth longer than oneDNN's transposed convolution, which gives the same numbers. Not where an output
-    may see padding alone: there, oneDNN was seen to end the process.
+    input takes a fifth longer than oneDNN's transposed convolution, which gives the same numbers. Not with more padding
+    than half a kernel, which no network here has.
     """
     if not _HAS_ONEDNN or not torch.backends.mkldnn.enabled or not (features.dtype == weight.dtype in types):
         return False
