@@ -117,7 +117,9 @@ def test_the_estimate_is_that_of_studies() -> None:
     with searching(model, THREAT, clips, labels, cross_entropy, "auto") as run:
         run.exploring = True
         runs = explore(
-            lambda power: loss_trajectory(run, THREAT.eps * RATIO**power, 3), lambda run, n: run[n].mean(), [3]
+            lambda powers: [loss_trajectory(run, THREAT.eps * RATIO**power, 3) for power in powers],
+            lambda run, n: run[n].mean(),
+            [3],
         )
     alphas = np.array([THREAT.eps * RATIO**power for power in runs])
     wanted = best_step(alphas * 255, [losses[3].tolist() for losses in runs.values()])
@@ -126,8 +128,8 @@ def test_the_estimate_is_that_of_studies() -> None:
 
 
 def test_the_grid_stops_at_its_limits() -> None:
-    falling = explore(lambda power: power, lambda power, count: -power, [1])
-    rising = explore(lambda power: power, lambda power, count: power, [1])
+    falling = explore(lambda powers: powers, lambda power, count: -power, [1])
+    rising = explore(lambda powers: powers, lambda power, count: power, [1])
     assert min(falling) == -13 and max(rising) == 3
 
 

@@ -49,12 +49,14 @@ AnyAttack = TypeVar("AnyAttack", bound=Any)
 
 
 def explore(
-    measure: Callable[[int], AnyRun], mean_loss: Callable[[AnyRun, int], float], steps: Sequence[int]
+    measure: Callable[[Sequence[int]], Sequence[AnyRun]],
+    mean_loss: Callable[[AnyRun, int], float],
+    steps: Sequence[int],
 ) -> dict[int, AnyRun]:
     """Measure a grid of step sizes, widened until the best of each iteration count lies inside it or a limit is met.
 
     Args:
-        measure: from a power p to a run with the step size ``ε · RATIO ** p``, long enough for all counts.
+        measure: from powers p to a run with the step size ``ε · RATIO ** p`` for each, long enough for all counts.
         mean_loss: of a run after a number of iterations.
         steps: the iteration counts.
 
@@ -62,18 +64,18 @@ def explore(
         The runs by power, ascending.
 
     >>> peak = -8  # below the first grid
-    >>> runs = explore(lambda power: power, lambda power, count: -abs(power - peak), [10])
+    >>> runs = explore(lambda powers: powers, lambda power, count: -abs(power - peak), [10])
     >>> list(runs)
     [-9, -8, -7, -6, -5, -4, -3, -2, -1, 0]
     """
-    found = {power: measure(power) for power in FIRST}
+    found = dict(zip(FIRST, measure(FIRST), strict=True))
     while True:
         tops = {max(found, key=lambda power: mean_loss(found[power], count)) for count in steps}
         low, high = min(found), max(found)
         if low in tops and low > LOWEST:
-            found[low - 1] = measure(low - 1)
+            (found[low - 1],) = measure([low - 1])
         elif high in tops and high < HIGHEST:
-            found[high + 1] = measure(high + 1)
+            (found[high + 1],) = measure([high + 1])
         else:
             return dict(sorted(found.items()))
 
@@ -108,12 +110,9 @@ def calibrate(
     with searching(model, threat, clips, labels, loss, "auto") as run:
         run.exploring = True
         run.broken[CLIPS:] = True  # left alone: the threat may be one for each of all these clips
-        first = loss_trajectories(run, [eps * RATIO**power for power in FIRST], max(counts))
-        grid = dict(zip(FIRST, first, strict=True))
 
-        def measure(power: int) -> Tensor:
-            known = grid.get(power)
-            return loss_trajectory(run, eps * RATIO**power, max(counts))[:, :CLIPS] if known is None else known
+        def measure(powers: Sequence[int]) -> list[Tensor]:
+            return loss_trajectories(run, [eps * RATIO**power for power in powers], max(counts))
 
         found = explore(measure, lambda losses, count: losses[count].mean().item(), counts)
         lacking = run.unmoved[:CLIPS]

@@ -10,7 +10,7 @@ import torch
 
 from vidrobust.attacks.base import counting, warn_of_no_gradient
 from vidrobust.attacks.pgd import PGD
-from vidrobust.attacks.step_size import FIRST, RATIO, explore
+from vidrobust.attacks.step_size import RATIO, explore
 from vidrobust.evaluation.clips import BATCH, batches, device_of, digits, silent
 from vidrobust.evaluation.manifest import clips_of
 from vidrobust.notation.alpha_star import best_step
@@ -126,16 +126,11 @@ def step_sizes(
     check_eps("step_sizes", eps)
     longest = max(steps)
 
-    def measured(powers: Sequence[int]) -> dict[int, Row]:
+    def measure(powers: Sequence[int]) -> list[Row]:
         alphas = [round(eps * RATIO**power, 6) for power in powers]
-        return dict(zip(powers, sweep(model, clips, eps, alphas, longest, steps, progress), strict=True))
+        return sweep(model, clips, eps, alphas, longest, steps, progress)
 
-    first = measured(FIRST)
-    found = explore(
-        lambda power: first[power] if power in first else measured([power])[power],
-        lambda row, count: row["loss"][count],
-        steps,
-    )
+    found = explore(measure, lambda row, count: row["loss"][count], steps)
     rows = list(found.values())
     return rows + [_step_size(rows, eps, count, clips) for count in steps]
 
