@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from vidrobust.data.given import Given
 from vidrobust.evaluation.checklist import AT_ONCE, noise
 from vidrobust.evaluation.consistency import check_consistency
-from vidrobust.evaluation.judging import clean_answers, run_stage, start_case, worst_case_row
+from vidrobust.evaluation.judging import batches_noted, clean_answers, run_stage, start_case, worst_case_row
+from vidrobust.evaluation.worst_case import WorstCase
 from vidrobust.models.diagnosis import self_test
 from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.selection import WORST_CASE
@@ -263,14 +264,57 @@ class Refusing(Wrapped):
         return self.classifier(clips)
 
 
+class Limited(Wrapped):
+    """Has memory for a few clips only: for so many in a forward pass, and for so many in a backward pass."""
+
+    forwards, backwards = 99, 99
+
+    def forward(self, clips: Tensor) -> Tensor:
+        if len(clips) > self.forwards:
+            raise RuntimeError("CUDA error: out of memory")
+        logits = self.classifier(clips)
+        if logits.requires_grad and len(clips) > self.backwards:
+            logits.register_hook(lack_of_memory)
+        return logits
+
+
+def lack_of_memory(gradient: Tensor) -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.fixture(scope="module")
+def unlimited(base: nn.Module, shown: tuple[Tensor, Tensor]) -> tuple[Verdict, WorstCase]:
+    return judged(Limited(base).eval(), *shown, EPS)
+
+
+@pytest.mark.parametrize(("forwards", "backwards"), [(3, 3), (99, 3), (1, 1)])
+def test_a_lack_of_memory_changes_no_number(
+    forwards: int,
+    backwards: int,
+    base: nn.Module,
+    shown: tuple[Tensor, Tensor],
+    unlimited: tuple[Verdict, WorstCase],
+) -> None:
+    model, measured = Limited(base).eval(), list[Measured]()
+    model.forwards, model.backwards = forwards, backwards
+    with batches_noted(measured):
+        verdict, case = judged(model, *shown, EPS)
+        assert not self_test(model, frames=2, size=8)
+        assert seconds_a_gradient(Opened(model, Given(*shown))) > 0
+    assert verdict.trust and unlimited[0].trust
+    assert case.found_by == unlimited[1].found_by
+    torch.testing.assert_close(case.distance, unlimited[1].distance, rtol=0, atol=1e-4 / 255)
+    assert [(one.name, one.count) for one in measured] == [("smaller batches", 1)]
+    assert "out of memory" in measured[0].told
+
+
 @pytest.mark.parametrize(
     ("refuses", "expected"),
     [
         (lambda clips: len(clips) == 1, {"batch"}),
         (lambda clips: clips.requires_grad, {"no gradient"}),
-        (lambda clips: len(clips) > 5, set()),
     ],
-    ids=["one clip alone", "gradients", "many clips at once"],
+    ids=["one clip alone", "gradients"],
 )
 def test_a_model_that_fails_when_asked_in_some_way_is_judged_in_the_others(
     refuses: Callable[[Tensor], bool], expected: set[str], base: nn.Module, shown: tuple[Tensor, Tensor]

@@ -10,7 +10,7 @@ from helpers.linear_models import convolutional
 from torch import Tensor, nn
 
 from vidrobust.attacks.pgd import PGD
-from vidrobust.fast.memory import MemoryWarning, in_parts
+from vidrobust.fast.memory import MemoryWarning, as_fits, in_parts
 from vidrobust.threats import Linf, Threat
 
 
@@ -28,17 +28,28 @@ class Small(nn.Module):
         return self.inner(clips)
 
 
-def test_parts_are_halved_until_they_fit() -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried"), "out of memory .CUDA"),
+        (MemoryError(), "out of memory: 10"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory .DefaultCPU"),
+        (RuntimeError("at most three"), "RuntimeError .at most three.: 10"),
+    ],
+    ids=["CUDA", "Python", "CPU", "model"],
+)
+def test_parts_are_halved_until_they_fit(error: Exception, words: str) -> None:
     sizes = []
 
     def work(part: Tensor) -> int:
         sizes.append(len(part))
         if len(part) > 3:
-            raise torch.cuda.OutOfMemoryError
+            raise error
         return int(part.sum())
 
-    with pytest.warns(MemoryWarning, match="10 clips are run in [24] parts"):
+    with pytest.warns(MemoryWarning, match=f"{words}.* clips are run in 4 parts") as told:
         found = in_parts(work, (torch.arange(10),), 1)
+    assert len(told) == 1
     assert sum(found) == 45 and len(found) == 4 and sizes == [10, 5, 3, 3, 2, 2]
 
 
@@ -46,8 +57,19 @@ def test_one_clip_that_does_not_fit_is_an_error() -> None:
     def work(part: Tensor) -> None:
         raise torch.cuda.OutOfMemoryError
 
-    with pytest.warns(MemoryWarning), pytest.raises(torch.cuda.OutOfMemoryError):
+    with pytest.raises(torch.cuda.OutOfMemoryError):
         in_parts(work, (torch.arange(3),), 1)
+
+
+def test_a_model_learns_how_many_clips_fit() -> None:
+    model, clips = Small(most=3).eval(), torch.rand(8, 3, 4, 8, 8)
+    with torch.no_grad(), pytest.warns(MemoryWarning, match="8 clips are run in 4 parts"):
+        found = as_fits(model, clips)
+    torch.testing.assert_close(found, model.inner(clips).detach(), rtol=0, atol=1e-6)
+    model.seen.clear()
+    with torch.no_grad():
+        as_fits(model, clips[:7])
+    assert model.seen == [2, 2, 2, 1]
 
 
 def test_an_attack_goes_on_in_smaller_parts_with_a_word() -> None:

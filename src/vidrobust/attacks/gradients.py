@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from vidrobust.errors import InputError
+from vidrobust.fast.memory import in_parts
 from vidrobust.fast.view import View
 from vidrobust.losses import cross_entropy
 
@@ -114,9 +115,10 @@ def _finite(gradient: Tensor, own: bool = False) -> Tensor:
 def _in_parts(
     view: Callable[[ClipTensor], Logits], point: ClipTensor, labels: Labels, loss: Loss
 ) -> tuple[Tensor, Logits, ClipTensor]:
-    if not isinstance(view, View):
-        return _input_gradient(view, point, labels, loss)
-    parts = view.in_parts(lambda clips, labels: _input_gradient(view, clips, labels, loss), point, labels)
+    def work(clips: ClipTensor, labels: Labels) -> tuple[Tensor, Logits, ClipTensor]:
+        return _input_gradient(view, clips, labels, loss)
+
+    parts = view.in_parts(work, point, labels) if isinstance(view, View) else in_parts(work, (point, labels), 1)
     if len(parts) == 1:
         return parts[0]
     losses, logits, gradients = (torch.cat(found) for found in zip(*parts, strict=True))

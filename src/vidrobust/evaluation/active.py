@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ from vidrobust.attacks.wrappers import EOT, seeded_by_clips
 from vidrobust.errors import InputError
 from vidrobust.evaluation.attacked_model import AttackedModel
 from vidrobust.evaluation.worst_case import WorstCase, single_eps
+from vidrobust.fast.memory import as_fits, in_parts
 from vidrobust.losses import margin
 from vidrobust.results.numbers.rules import Measured
 
@@ -91,6 +93,10 @@ def active(case: WorstCase, steps: int, count: int) -> list[Measured]:
 
 def last_layer(model: nn.Module, clips: ClipTensor) -> nn.Module | None:
     """The innermost linear layer that is called last with as many outputs as there are classes, one row per clip."""
+    return in_parts(partial(_last_layer, model), (clips,), 1)[0]
+
+
+def _last_layer(model: nn.Module, clips: ClipTensor) -> nn.Module | None:
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
 
     def see(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -119,6 +125,10 @@ class _ReachedError(Exception):
 
 def features(call: Callable[[ClipTensor], Logits], layer: nn.Module, clips: ClipTensor) -> Tensor:
     """``B D`` float32: what the last layer is shown of clips."""
+    return as_fits(partial(_shown, call, layer), clips)
+
+
+def _shown(call: Callable[[ClipTensor], Logits], layer: nn.Module, clips: ClipTensor) -> Tensor:
     seen: list[Tensor] = []
 
     def see(module: nn.Module, inputs: tuple[Any, ...]) -> None:

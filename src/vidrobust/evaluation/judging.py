@@ -5,7 +5,9 @@ Each piece works on a few clips and returns counts, so that pieces can run in an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from vidrobust.evaluation.fields import field_text, in_levels
 from vidrobust.evaluation.indicators import gradient_indicators, indicators, unconstrained
 from vidrobust.evaluation.straight_through import gradient_to_follow
 from vidrobust.evaluation.worst_case import WorstCase, calibrated_alpha, nearest, single_eps
+from vidrobust.fast.memory import MemoryWarning
 from vidrobust.results.numbers.rules import Measured
 from vidrobust.results.numbers.selection import WORST_CASE
 
@@ -200,6 +203,19 @@ def worst_case_row(
 def _text(ensemble: Ensemble, threat: Threat) -> str:
     tried = f"i={ensemble.steps}, targets={ensemble.targets}, queries={ensemble.queries}"
     return f"{WORST_CASE} of {len(ATTACKS)} attacks (ε={in_levels(single_eps(threat)):g}, {tried})"
+
+
+@contextlib.contextmanager
+def batches_noted(measured: list[Measured]) -> Iterator[None]:
+    """Note in ``measured`` if the model failed on a whole batch and was run on parts; other warnings go their way."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MemoryWarning)
+        yield
+    told = [str(one.message) for one in caught if issubclass(one.category, MemoryWarning)]
+    for one in caught:
+        if not issubclass(one.category, MemoryWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    measured.append(Measured("smaller batches", int(bool(told)), 1, told[0] if told else ""))
 
 
 def missing_attacks(case: WorstCase) -> list[Measured]:

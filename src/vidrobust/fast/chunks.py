@@ -19,7 +19,7 @@ from torch import fx, nn
 
 from vidrobust.fast.drawing import draws, random_states_kept
 from vidrobust.fast.inference import InferenceCopy
-from vidrobust.fast.memory import free_memory
+from vidrobust.fast.memory import as_fits, free_memory
 from vidrobust.fast.pieces import Piece, in_pieces, is_long
 from vidrobust.fast.reach import Reach, averaged_features
 from vidrobust.fast.segments import part_of, saving, storages
@@ -37,9 +37,12 @@ HELD = 128 * 2**20
 
 
 def ask(call: Callable[[ClipTensor], Logits], clips: ClipTensor) -> Logits:
-    """The logits of a model or of its copy, chunk by chunk if the clips are long and it can be run so."""
+    """The logits of a model or of its copy, chunk by chunk if the clips are long and it can be run so.
+
+    Without a gradient, it is run on parts of the clips if it fails on all at once.
+    """
     found = in_chunks(call, clips)
-    return call(clips) if found is None else found(clips)
+    return as_fits(call, clips) if found is None else found(clips)
 
 
 def in_chunks(call: Callable[[ClipTensor], Logits], clips: ClipTensor) -> Callable[[ClipTensor], Logits] | None:

@@ -17,7 +17,7 @@ from vidrobust.fast import graphs
 from vidrobust.fast.chunks import ask, in_chunks
 from vidrobust.fast.drawing import drawing_watched, draws, random_states_kept
 from vidrobust.fast.inference import InferenceCopy, current_copy
-from vidrobust.fast.memory import free_memory, in_parts
+from vidrobust.fast.memory import as_fits, free_memory, in_parts
 from vidrobust.fast.pieces import Piecewise, is_long
 from vidrobust.fast.precision import Precision, full_float32
 from vidrobust.fast.segments import is_measuring, lean, saving, storages
@@ -125,7 +125,9 @@ class View:
             return chunked(clips)
         if isinstance(call, InferenceCopy) and clips.is_cuda and not is_measuring() and self._is_small(clips):
             return call.graphs(call, clips)
-        return call(clips) if not kept or self._room(clips).one else self._leanly(clips)
+        if not kept:
+            return as_fits(call, clips)
+        return call(clips) if self._room(clips).one else self._leanly(clips)
 
     def makes_gradient(self, clips: ClipTensor) -> bool:
         """Is the gradient in such clips summed here piece by piece, in a tensor that nothing else holds?"""
@@ -177,7 +179,11 @@ class View:
     def _room(self, clips: ClipTensor) -> Room:
         known, key = self._known(clips)
         if key not in known:
-            saved = self._saved_by_one(clips)
+            try:
+                saved = self._saved_by_one(clips)
+            except (RuntimeError, MemoryError):  # of two clips, or comes again with one
+                known[key] = Room()
+                return known[key]
             if saved is None:
                 return Room()
             known[key] = self._measured(saved, clips.device)
@@ -270,8 +276,11 @@ def inference_view(model: Callable[[ClipTensor], Logits], clips: ClipTensor, pre
 
 
 def answers(model: Callable[[ClipTensor], Logits]) -> Callable[[ClipTensor], Logits]:
-    """The model as a function of float32 clips, whatever the type of its weights; of long ones in chunks."""
-    return partial(ask, _in_float32(model)) if isinstance(model, nn.Module) else model
+    """The model as a function of float32 clips, whatever the type of its weights; of long ones in chunks.
+
+    Without a gradient, it is run on parts of the clips if it fails on all at once.
+    """
+    return partial(ask, _in_float32(model))
 
 
 def _in_float32(model: Callable[[ClipTensor], Logits]) -> Callable[[ClipTensor], Logits]:

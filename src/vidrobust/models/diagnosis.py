@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from vidrobust.errors import InputError
+from vidrobust.fast.memory import as_fits
 from vidrobust.fast.turns import PROCESS, turns
 from vidrobust.fast.weights import constant_weights
 from vidrobust.models.adapters import Adapted, innermost, logits_of
@@ -79,7 +80,7 @@ def self_test(
     with _still(model, seed):
         try:
             with torch.no_grad():
-                logits = model(clips)
+                logits = as_fits(model, clips)
         except Exception as error:  # noqa: BLE001 - any error of a model is a result to report
             return [_refused(model, clips, error)]
         found = _output(logits, clips, classes)
@@ -184,7 +185,7 @@ def _answers(model: nn.Module, clips: Tensor, logits: Tensor) -> list[Finding]:
         )
         found.append(Finding("probabilities", message))
     with torch.no_grad():
-        again, alone = model(clips), model(clips[:1])
+        again, alone = as_fits(model, clips), model(clips[:1])
     if _differ(again, logits):
         message = "the same clips get other logits each time: attack it through EOT, which averages over its draws."
         return [*found, Finding("random", message, error=False)]
@@ -208,7 +209,7 @@ def _ends_affine(model: nn.Module, clips: Tensor) -> bool:
     """Is a sum the last thing it computes? Then its answers lie in [0, 1] by chance, as small logits do."""
     with torch.enable_grad():
         try:
-            node = model(clips.detach().requires_grad_(True)).grad_fn
+            node = model(clips[:1].detach().requires_grad_(True)).grad_fn
         except RuntimeError:
             return False
     return node is not None and node.name().startswith(("Addmm", "Mm", "Bmm", "Add", "Mean", "Convolution"))
@@ -218,7 +219,7 @@ def _stays_in_unit(model: nn.Module, clips: Tensor) -> bool:
     """Do answers lie in [0, 1] also for glaring clips? Small logits do so by chance, those of a sigmoid always."""
     try:
         with torch.no_grad():
-            return all(_in_unit(model(strength * (clips - 0.5))) for strength in (100.0, -100.0, 10_000.0))
+            return all(_in_unit(as_fits(model, strength * (clips - 0.5))) for strength in (100.0, -100.0, 10_000.0))
     except Exception:  # noqa: BLE001 - a model that takes pixels only cannot be asked
         return True
 
@@ -273,7 +274,7 @@ def _first_input(model: nn.Module, clips: Tensor) -> Tensor | None:
     handles = [part.register_forward_pre_hook(look) for part in model.modules() if isinstance(part, layers)]
     try:
         with torch.no_grad(), contextlib.suppress(_SeenError):
-            model(clips)
+            as_fits(model, clips)
     finally:
         for handle in handles:
             handle.remove()

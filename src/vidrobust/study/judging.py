@@ -24,6 +24,7 @@ from vidrobust.evaluation.consistency import CleanAnswers
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.judging import (
     COSTS,
+    batches_noted,
     check_drift,
     clean_answers,
     missing_attacks,
@@ -152,7 +153,9 @@ class AnswerClean(Job):
     def run(self, place: Place) -> list[Row]:
         opened = self.subject.open()
         clips, labels = part(opened, self.rows)
-        found = clean_answers(opened.model.eval(), clips, labels, self.ensemble)
+        noted: list[Measured] = []
+        with batches_noted(noted):
+            found = clean_answers(opened.model.eval(), clips, labels, self.ensemble)
         tensors = {"right": found.right, "failed": found.failed}
         if found.logits is not None:
             tensors["logits"] = found.logits
@@ -166,7 +169,7 @@ class AnswerClean(Job):
             "classes": 0 if logits is None else logits.shape[1],
             "random": found.random,
             "probabilities": found.probabilities,
-            "measured": [row_of(one) for one in found.measured],
+            "measured": [row_of(one) for one in (*found.measured, *noted)],
         }
         return [about]
 
@@ -230,16 +233,18 @@ class AttackStage(Job):
         opened = self.subject.open()
         clips, labels = part(opened, self.rows)
         seen_before = clean_answers_of(place.jobs / self.earlier[0])
-        case, first_measured = start_case(
-            opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble
-        )
-        self._recall(case, place)
-        before = case.distance.clone()
-        classes = 0 if seen_before.logits is None else seen_before.logits.shape[1]
-        measured = first_measured if self.name == "FMN" else []
-        if case.right.any():
-            measured = measured + run_stage(case, self.name, self.ensemble, classes, self.diagnostic)
-            place.progress(case.gradients + case.passes // 3)
+        measured: list[Measured] = []
+        with batches_noted(measured):
+            case, first_measured = start_case(
+                opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble
+            )
+            self._recall(case, place)
+            before = case.distance.clone()
+            classes = 0 if seen_before.logits is None else seen_before.logits.shape[1]
+            measured += first_measured if self.name == "FMN" else []
+            if case.right.any():
+                measured += run_stage(case, self.name, self.ensemble, classes, self.diagnostic)
+                place.progress(case.gradients + case.passes // 3)
         measured += missing_attacks(case) + check_drift(opened.model, clips[:DRIFT], _first(seen_before, DRIFT))
         self._keep(case, before, place)
         return [self._row(case, measured)]

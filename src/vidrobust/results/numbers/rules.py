@@ -73,6 +73,14 @@ RULES: dict[str, Rule] = {
             "take clips of more source videos (--clips)",
         ),
         Rule(
+            "smaller batches",
+            "note",
+            0.0,
+            1,
+            "the model cannot be run on a whole batch at once, and was run on parts of it; the numbers are the same",
+            "give it more memory, which makes it faster",
+        ),
+        Rule(
             "leaks",
             "model",
             0.0,
