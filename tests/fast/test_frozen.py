@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vidrobust.fast import frozen, winograd
-from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain, sees_input
+from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
+from vidrobust.fast.onednn import sees_input
 from vidrobust.fast.segments import saving, storages
 from vidrobust.fast.winograd import winograd_conv3d
 

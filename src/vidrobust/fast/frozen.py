@@ -9,7 +9,6 @@ keep, their outputs; where these are large, a byte a feature does.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.grad import conv3d_input
 
+from vidrobust.fast.onednn import right_dtype
 from vidrobust.fast.winograd import is_worthwhile, winograd_conv3d
 
 if TYPE_CHECKING:
@@ -115,9 +115,10 @@ def _spread(channels: Tensor) -> Tensor:
 
 
 def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvWindow) -> Tensor:
-    if _ends_the_process(inputs, inputs.shape, weight, window):
-        wide = None if bias is None else bias.double()
-        return F.conv3d(inputs.double(), weight.double(), wide, *window).to(inputs.dtype)
+    right = _right_dtype(inputs, inputs.shape, weight, window)
+    if right != inputs.dtype:
+        wide = None if bias is None else bias.to(right)
+        return _convolve(inputs.to(right), weight.to(right), wide, window).to(inputs.dtype)
     if _by_onednn(inputs, weight, window, (torch.float32,)):
         if window == SAME and is_worthwhile(inputs.shape, weight):
             return winograd_conv3d(inputs, weight, bias)
@@ -128,8 +129,9 @@ def _convolve(inputs: Tensor, weight: Tensor, bias: Tensor | None, window: ConvW
 
 def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, window: ConvWindow) -> Tensor:
     """The gradient of a convolution's input of a given shape, from that of its output."""
-    if _ends_the_process(gradient, shape, weight, window):
-        return conv3d_input(shape, weight.double(), gradient.double(), *window).to(gradient.dtype)
+    right = _right_dtype(gradient, shape, weight, window)
+    if right != gradient.dtype:
+        return gradient_of_input(shape, weight.to(right), gradient.to(right), window).to(gradient.dtype)
     again = torch.is_grad_enabled()  # it is to be differentiated again
     by_onednn = _by_onednn(gradient, weight, window, (torch.float32, torch.bfloat16))
     if again or not (by_onednn or gradient.is_cuda):
@@ -145,24 +147,11 @@ def gradient_of_input(shape: torch.Size, weight: Tensor, gradient: Tensor, windo
     return transposed(gradient, weight, None, padding, beyond, stride, dilation, groups, "none", [], "")
 
 
-def _ends_the_process(features: Tensor, shape: torch.Size, weight: Tensor, window: ConvWindow) -> bool:
-    """Has the convolution of an input of this shape outputs that see padding alone?
-
-    For these, oneDNN (in PyTorch 2.13) writes beyond its memory, also where PyTorch calls it; in float64 it does not.
-    """
-    extent = zip(shape[2:], weight.shape[2:], *window[:3], strict=True)
-    return features.device.type == "cpu" and not all(sees_input(*one) for one in extent)
-
-
-@cache
-def sees_input(size: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Does each output, along one dimension, see something of an input of this size?
-
-    >>> sees_input(2, kernel=3, stride=1, padding=1, dilation=1), sees_input(2, 2, stride=1, padding=1, dilation=3)
-    (True, False)
-    """
-    outputs = range(-padding, size + padding - dilation * (kernel - 1), stride)
-    return all(any(0 <= first + dilation * tap < size for tap in range(kernel)) for first in outputs)
+def _right_dtype(features: Tensor, shape: torch.Size, weight: Tensor, window: ConvWindow) -> torch.dtype:
+    """In which type the convolution of an input of this shape is right."""
+    if features.device.type != "cpu":
+        return features.dtype
+    return right_dtype(features.dtype, shape[2:], weight.shape, *window[:3])
 
 
 def _by_onednn(features: Tensor, weight: Tensor, window: ConvWindow, types: tuple[torch.dtype, ...]) -> bool:

@@ -25,6 +25,7 @@ from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, RepeatedWork
 from vidrobust.fast.groups import merge_groups
+from vidrobust.fast.onednn import lowered
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.state import has_hooks, model_state, parts_of, tensors_of
@@ -164,9 +165,9 @@ class InferenceCopy:
         with self.autocast(clips):
             return call(clips).float()
 
-    def autocast(self, clips: ClipTensor) -> torch.autocast:
+    def autocast(self, clips: ClipTensor) -> contextlib.AbstractContextManager[None]:
         """The context in which its parts are run."""
-        return torch.autocast(clips.device.type, torch.bfloat16, enabled=self.bf16)
+        return lowered(clips.device, self.bf16)
 
 
 def _pairs(graph: fx.GraphModule) -> dict[fx.Node, tuple[str, str]]:

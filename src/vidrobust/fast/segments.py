@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from vidrobust.fast.blocks import blocks_of, patched
+from vidrobust.fast.onednn import again_right
 from vidrobust.fast.tracing import traced
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ class Segmented:
     def __call__(self, clips: ClipTensor) -> Logits:
         values: tuple[Any, ...] = (clips,)
         for part in self.parts[:-1]:
-            values = checkpoint(part, *values, use_reentrant=False, preserve_rng_state=self._draws)
+            values = checkpoint(
+                part, *values, use_reentrant=False, preserve_rng_state=self._draws, context_fn=again_right
+            )
         return self.parts[-1](*values)  # the backward pass begins here: what it keeps is used at once
 
 

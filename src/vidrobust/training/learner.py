@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidrobust.errors import InputError, VidrobustWarning
 from vidrobust.fast.blocks import blocks_of, patched
+from vidrobust.fast.onednn import RightConvolutions, lowered
 from vidrobust.models.adapters import innermost, logits_of
 from vidrobust.models.multibn import MultiBN
 from vidrobust.models.purifier import Purified
@@ -119,7 +120,7 @@ class Learner:
             stack.enter_context(shared_statistics(module, self.world))
             if self.checkpointing:
                 stack.enter_context(recomputed(module, self.world))
-            stack.enter_context(torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32))
+            stack.enter_context(lowered(inputs.device, self.dtype == torch.bfloat16))
             output = self.wrapped.get(module, module)(inputs)
         if not torch.is_tensor(output):
             warnings.warn(
@@ -149,7 +150,7 @@ def shared_statistics(module: nn.Module, world: World) -> contextlib.AbstractCon
 @contextlib.contextmanager
 def again(part: nn.Module, world: World) -> Iterator[None]:
     """The context of recomputation: BatchNorm over all processes, without a second update of running statistics."""
-    with statistics_frozen(part), shared_statistics(part, world):
+    with statistics_frozen(part), shared_statistics(part, world), RightConvolutions():
         yield
 
 
