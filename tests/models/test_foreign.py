@@ -192,7 +192,7 @@ def test_a_head_of_another_size_is_replaced_only_when_asked(tmp_path: Path) -> N
     path, x = of_2018(tmp_path / "some.pth", tiny(classes=400)), clips(8, 24)
     text = "resnext3d-101(layers=[1,1,1,1],width=64,cardinality=8)"
     assert vr.load_model(text, weights=path).classes == 400
-    with pytest.raises(InputError, match=r"400 classes .* one of 7 .*new_head=True"):
+    with pytest.raises(InputError, match=r"400 classes .* one of 7 .*--classes FILE.*new_head=True"):
         vr.load_model(text, weights=path, classes=7)
     with pytest.warns(VidrobustWarning, match=r"head .* replaced"):
         model = vr.load_model(text, weights=path, classes=7, new_head=True)

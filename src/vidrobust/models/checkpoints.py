@@ -167,7 +167,8 @@ def _from_file(path: Path, classes: int | None, new_head: bool, convention: Conv
             return model
         if not isinstance(model, ResNet3d):
             raise InputError(
-                f"{path} has {getattr(model, 'classes', None)} classes, not {classes}: give its model too."
+                f"{path} has {getattr(model, 'classes', None)} classes, not {classes}: give its model too or, where "
+                "the data's are some of the model's classes, the list of those it was trained on: --classes FILE."
             )
         whole = Checkpoint(path, model.state_dict())
         other = ResNet3d(replace(model.config, classes=classes or model.classes))

@@ -152,9 +152,11 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, name: str, new_head
     if head:
         there, here = tensors[head[0]].shape[0], own[head[0]].shape[0]
         if not new_head:
+            asked = f"{name} one of" if name != str(checkpoint.path) else "the data has"
             raise InputError(
-                f"{checkpoint.path} has a head of {there} classes ({head[0]}: {_shape(tensors[head[0]])}), {name} one "
-                f"of {here} ({_shape(own[head[0]])}). To train a new head ask for one: new_head=True, or --new-head."
+                f"{checkpoint.path} has a head of {there} classes ({head[0]}: {_shape(tensors[head[0]])}), {asked} "
+                f"{here} ({_shape(own[head[0]])}). If the data's are some of the model's classes, give the list of "
+                "those it was trained on: --classes FILE. To train a new head: new_head=True, or --new-head."
             )
         for key in head:
             del tensors[key]

@@ -46,7 +46,10 @@ def build_exported(spec: Spec, classes: int | None) -> nn.Module:
     if len(model.takes) != 5:
         raise InputError(f"{spec.name} takes a tensor of {len(model.takes)} axes, not clips of five.")
     if classes is not None and model.gives is not None and classes != model.gives:
-        raise InputError(f"{spec.name} has {model.gives} classes, not {classes}: its head cannot be replaced.")
+        raise InputError(
+            f"{spec.name} gives {model.gives} classes, the data has {classes}: a program's head cannot be replaced. If "
+            "the data's are some of the model's classes, give the list of those it was trained on: --classes FILE."
+        )
     wants = with_options(spec, seen_in(model.takes))
     return Adapted(model.eval(), wants, classes=model.gives or classes, spec=spec.text)
 
