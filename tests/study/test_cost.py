@@ -15,10 +15,18 @@ from vidrobust.study.plan import StudyPlan
 from vidrobust.study.recipes import full, quick
 from vidrobust.study.trainings import TrainModel
 
+measured = cost.seconds_per_gradient
+
 
 @pytest.fixture(autouse=True)
 def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "seconds_per_gradient", lambda config: 0.002)
+
+
+def test_one_slow_measurement_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.001, 0.9, 0.002, 0.003, 0.002])
+    monkeypatch.setattr(cost, "_seconds", lambda model, clips, labels: next(seconds))
+    assert measured(quick()) == 0.002
 
 
 def test_the_single_frame_control_counts_by_its_frames() -> None:
