@@ -52,6 +52,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",  # all of them run
     "within_subsection_order": ExplicitOrder([f"{name}.py" for name in EXAMPLES]),
     "abort_on_example_error": True,
+    "capture_repr": (),  # only what is printed: a legend's address tells nobody anything
     "backreferences_dir": "gallery/names",
     "doc_module": ("vidrobust",),
     "reset_modules": ("matplotlib",),

@@ -57,7 +57,8 @@ attack = vr.PGD(threat, alpha=0.5 / 255, steps=10)
 result = attack(model, clips, labels)
 print("changed:", result.success.tolist())
 print(
-    "largest change, in grey levels:", [round(float(size) * 255, 3) for size in threat.around(clips).size(result.clips)]
+    "largest change, in grey levels:",
+    [round(float(size) * 255, 3) for size in threat.around(clips).size(result.clips)],
 )
 print("gradients per clip:", result.backwards.tolist())
 
@@ -70,7 +71,9 @@ print("gradients per clip:", result.backwards.tolist())
 frame = clips.shape[2] // 2
 added = 0.5 + 64 * (result.clips - clips)
 fig, axes = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
-for axis, shown, title in zip(axes, (clips, added, result.clips), ("clean", "added × 64", "attacked"), strict=True):
+for axis, shown, title in zip(
+    axes, (clips, added, result.clips), ("clean", "added × 64", "attacked"), strict=True
+):
     axis.imshow(shown[0, :, frame].permute(1, 2, 0).clamp(0, 1).numpy())
     axis.set_title(title)
     axis.axis("off")

@@ -14,7 +14,12 @@ import matplotlib.pyplot as plt
 from vidrobust.notation import parse_policy
 from vidrobust.notation.schedules import Clock
 
-texts = ["AT(ε=8,α=2,i=10)", "CAL(ε~U(0,12),α=ε,i=5)", "CAL(ε~rU(12,0),α=ε,i=5)", "CAL(ε~lU(0,12),α=ε,i=5)"]
+texts = [
+    "AT(ε=8,α=2,i=10)",
+    "CAL(ε~U(0,12),α=ε,i=5)",
+    "CAL(ε~rU(12,0),α=ε,i=5)",
+    "CAL(ε~lU(0,12),α=ε,i=5)",
+]
 policies = [parse_policy(text) for text in texts]
 
 # %%
@@ -28,17 +33,27 @@ EPOCHS = 12
 
 def settings(policy):
     """The setting of each epoch."""
-    return [policy.at(Clock(epoch, EPOCHS), alpha_star=lambda eps, steps: eps / 4) for epoch in range(EPOCHS)]
+    return [
+        policy.at(Clock(epoch, EPOCHS), alpha_star=lambda eps, steps: eps / 4)
+        for epoch in range(EPOCHS)
+    ]
 
 
 for policy in policies:
     first, last = settings(policy)[0], settings(policy)[-1]
-    print(f"{policy}: ε from {first.eps:g} to {last.eps:g}, α to {last.alpha:g}, {last.steps} steps")
+    print(
+        f"{policy}: ε from {first.eps:g} to {last.eps:g}, α to {last.alpha:g}, {last.steps} steps"
+    )
 
 # %%
 fig, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for policy in policies:
-    axis.plot(range(1, EPOCHS + 1), [setting.eps for setting in settings(policy)], marker=".", label=str(policy))
+    axis.plot(
+        range(1, EPOCHS + 1),
+        [setting.eps for setting in settings(policy)],
+        marker=".",
+        label=str(policy),
+    )
 axis.set(xlabel="epoch", ylabel="ε in 1/255")
 axis.legend()
 

@@ -20,7 +20,10 @@ from vidrobust.training.config import FitConfig
 data = vr.data.motion(contrast=(0.4, 1.0), train=240, val=10, test=40)
 before = vr.load_model("zoo:motion-standard")
 sizes = (2, 4, 8)
-attacks = [vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=eps / 4 / 255, steps=5) for eps in sizes]
+attacks = [
+    vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=eps / 4 / 255, steps=5)
+    for eps in sizes
+]
 rows_before = vr.evaluate(before, data.test, attacks)
 
 # %%
@@ -44,11 +47,19 @@ rows_after = vr.evaluate(run.model, data.test, attacks)
 # The same clips and the same attacks, made anew on each model.
 
 for name, rows in (("before", rows_before), ("after", rows_after)):
-    print(f"{name:>6}: " + ", ".join(f"ε={row['eps']:g}: {row['correct']} of {row['clips']}" for row in rows))
+    print(
+        f"{name:>6}: "
+        + ", ".join(f"ε={row['eps']:g}: {row['correct']} of {row['clips']}" for row in rows)
+    )
 
 fig, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
 for name, rows in (("before", rows_before), ("after", rows_after)):
-    axis.plot([row["eps"] for row in rows], [row["correct"] / row["clips"] for row in rows], marker="o", label=name)
+    axis.plot(
+        [row["eps"] for row in rows],
+        [row["correct"] / row["clips"] for row in rows],
+        marker="o",
+        label=name,
+    )
 axis.set(xlabel="ε in 1/255", ylabel="accuracy under PGD", ylim=(0, 1))
 axis.legend()
 

@@ -23,8 +23,15 @@ folder = Path(tempfile.mkdtemp())
 if find_spec("transformers"):
     import transformers
 
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = transformers.VivitConfig(**sizes, image_size=24, tubelet_size=[2, 8, 8], num_frames=8, num_labels=10)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    config = transformers.VivitConfig(
+        **sizes, image_size=24, tubelet_size=[2, 8, 8], num_frames=8, num_labels=10
+    )
     transformers.VivitForVideoClassification(config).save_pretrained(folder / "vivit")
     pixels = {"size": {"shortest_edge": 24}, "crop_size": {"height": 24, "width": 24}}
     transformers.VivitImageProcessor(**pixels).save_pretrained(folder / "vivit")
@@ -41,7 +48,15 @@ print(model)
 
 data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=10)
 quick = Ensemble(steps=5, targets=1, queries=20, noise=5, diagnostic=2)
-judgement = vr.judge(model, data, threats=["Linf(4)"], clips=6, ensemble=quick, out=folder / "judged", name="my model")
+judgement = vr.judge(
+    model,
+    data,
+    threats=["Linf(4)"],
+    clips=6,
+    ensemble=quick,
+    out=folder / "judged",
+    name="my model",
+)
 
 # %%
 # The verdict
@@ -55,7 +70,8 @@ print(*record["reasons"], sep="\n")
 
 # %%
 # Then the numbers: clean accuracy, and the worst case over all attacks, with its 95 % interval. The interval
-# counts sources (here photographs), not clips: clips of one source are alike.
+# counts sources (here photographs), not clips: clips of one source are alike. These six are all over one
+# photograph, so that the interval is as wide as it can be.
 
 clean, threat = record["clean"], record["threats"][0]
 worst = threat["worst_case"]

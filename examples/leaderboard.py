@@ -24,9 +24,19 @@ board = Path(tempfile.mkdtemp()) / "board"
 data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=10)
 quick = Ensemble(steps=3, targets=1, queries=10, noise=2, diagnostic=1)
 for name in ("motion-standard", "motion-at"):
-    found = vr.judge(f"zoo:{name}", data, threats=["Linf(2)"], clips=4, ensemble=quick, out=board / name, name=name)
+    found = vr.judge(
+        f"zoo:{name}",
+        data,
+        threats=["Linf(2)"],
+        clips=4,
+        ensemble=quick,
+        out=board / name,
+        name=name,
+    )
     worst = found.record["threats"][0]["worst_case"]
-    print(f"{name}: {worst['correct']} of {worst['clips']} under Linf(2), {found.record['verdict']}")
+    print(
+        f"{name}: {worst['correct']} of {worst['clips']} under Linf(2), {found.record['verdict']}"
+    )
 
 # %%
 # The page

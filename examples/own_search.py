@@ -26,7 +26,9 @@ class SteadyPGD:
     alpha: float
     steps: int
 
-    def __call__(self, model: torch.nn.Module, clips: torch.Tensor, labels: torch.Tensor) -> vr.AttackResult:
+    def __call__(
+        self, model: torch.nn.Module, clips: torch.Tensor, labels: torch.Tensor
+    ) -> vr.AttackResult:
         """Attack clips ``B C T H W``."""
         with searching(model, self.threat, clips, labels, margin, "auto") as run:
             free = run.feasible.start
@@ -34,7 +36,9 @@ class SteadyPGD:
                 if run.over:  # no clip stands any more
                     break
                 _, gradient = run.gradient(free)
-                free = run.feasible.step(free, gradient.mean(2, keepdim=True).expand_as(gradient), self.alpha)
+                free = run.feasible.step(
+                    free, gradient.mean(2, keepdim=True).expand_as(gradient), self.alpha
+                )
             run.value(free)
             return run.result()
 
@@ -52,11 +56,16 @@ print(len(clips), "clips are classified rightly")
 
 for eps in (1, 2, 4):
     threat = vr.Threat(vr.Linf(), eps=eps / 255)
-    for attack in (vr.PGD(threat, alpha=eps / 4 / 255, steps=10), SteadyPGD(threat, alpha=eps / 4 / 255, steps=10)):
+    for attack in (
+        vr.PGD(threat, alpha=eps / 4 / 255, steps=10),
+        SteadyPGD(threat, alpha=eps / 4 / 255, steps=10),
+    ):
         result = attack(model, clips, labels)
         size = threat.around(clips).size(result.clips).max()
         assert size <= threat.eps
-        print(f"ε={eps}: {type(attack).__name__:>9} breaks {int(result.success.sum())} of {len(clips)}")
+        print(
+            f"ε={eps}: {type(attack).__name__:>9} breaks {int(result.success.sum())} of {len(clips)}"
+        )
 
 # %%
 # On the command line a search is named by its dotted path, without any registration: ``vidrobust evaluate

@@ -56,7 +56,9 @@ for support in (vr.WholeClip(), vr.Border(0.3), Caption()):
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
 for axis, (support, result) in zip(axes, found.items(), strict=True):
-    axis.imshow((0.5 + 7 * (result.clips - clips))[0, :, -1].permute(1, 2, 0).clamp(0, 1).numpy())
+    axis.imshow(
+        (0.5 + 7 * (result.clips - clips))[0, :, -1].permute(1, 2, 0).clamp(0, 1).numpy()
+    )
     axis.set_title(type(support).__name__)
     axis.axis("off")
 

@@ -21,7 +21,10 @@ from vidrobust.results.export import export
 
 folder = Path(tempfile.mkdtemp())
 data = vr.data.motion(contrast=(0.4, 1.0), train=10, val=10, test=24)
-attacks = [vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=eps / 4 / 255, steps=5) for eps in (1, 2, 4)]
+attacks = [
+    vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=eps / 4 / 255, steps=5)
+    for eps in (1, 2, 4)
+]
 run = vr.Run.start(folder / "zoo", "evaluate", {"clips": 24}, 0)
 for name in ("motion-standard", "motion-at"):
     rows = vr.evaluate(vr.load_model(f"zoo:{name}"), data.test, attacks)
@@ -46,4 +49,6 @@ print(duckdb.sql(question, params={"file": str(lines)}))
 
 export(run.path, folder / "rows.parquet")
 table = polars.read_parquet(folder / "rows.parquet")
-table.group_by("model").agg(polars.col("correct").min(), polars.col("clips").first()).sort("model")
+table.group_by("model").agg(polars.col("correct").min(), polars.col("clips").first()).sort(
+    "model"
+)

@@ -20,7 +20,12 @@ from vidrobust.training.config import FitConfig
 
 folder = Path(tempfile.mkdtemp())
 root = folder / "UCF-101"
-motion(root, vr.data.Motion(clips_per_group=1, rendered=(2, 1, 1), frames=10, size=32, contrast=(0.6, 1.0)))
+motion(
+    root,
+    vr.data.Motion(
+        clips_per_group=1, rendered=(2, 1, 1), frames=10, size=32, contrast=(0.6, 1.0)
+    ),
+)
 print(*sorted(path.name for path in root.iterdir())[:4], "…")
 
 # %%
@@ -38,8 +43,16 @@ for line in summary(check_data(root)):
 
 data = vr.data.videos(str(root), frames=8, size=16, max_frames=10)
 model = vr.models.build("r3d-small", classes=len(data.classes))
-run = vr.fit(model, data, "AT(ε=2,α=1,i=2)", settings=FitConfig(epochs=3, batch=16), out=folder / "at")
-attacks = [vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=0.5 / 255, steps=5) for eps in (1, 2)]
+run = vr.fit(
+    model,
+    data,
+    "AT(ε=2,α=1,i=2)",
+    settings=FitConfig(epochs=3, batch=16),
+    out=folder / "at",
+)
+attacks = [
+    vr.PGD(vr.Threat(vr.Linf(), eps=eps / 255), alpha=0.5 / 255, steps=5) for eps in (1, 2)
+]
 for row in vr.evaluate(run.model, data.test, attacks):
     print(f"ε={row['eps']:g}: {row['correct']} of {row['clips']}")
 
