@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidrobust.fast.frozen import FrozenConv
+from vidrobust.fast.inference import InferenceCopy
 from vidrobust.fast.onednn import lowered, right_dtype
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.tracing import traced
@@ -158,3 +159,25 @@ def test_the_segments_of_a_copy_repeat_what_they_gave() -> None:
     (gradient,) = torch.autograd.grad(found.float().square().sum(), clips)
     assert is_close(found, wanted)
     assert is_close(gradient, slope)
+
+
+class Functional(OneColumn):
+    """The same, called as functions, after a two-dimensional one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        frames = self.first(clips.transpose(1, 2).flatten(0, 1)).unflatten(0, (-1, clips.shape[2])).transpose(1, 2)
+        conv = self.body[2]
+        features = F.conv3d(self.body[0](frames).tanh(), conv.weight, conv.bias, (1, 1, 2), 1)
+        return self.head(features.tanh().mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("kind", [OneColumn, Functional])
+def test_a_whole_copy_is_right_on_clips_it_was_not_checked_on(kind: type[nn.Module]) -> None:
+    model = kind().eval().requires_grad_(False)
+    copied = InferenceCopy(model, bf16=True)  # whatever the processor
+    clips = torch.randn(2, 3, 6, 8, 2)
+    assert is_close(copied(clips), model(clips))

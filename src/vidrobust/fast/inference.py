@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.conv import _ConvNd
 
 from vidrobust.fast.drawing import drawing_watched, draws, random_states_kept
 from vidrobust.fast.frozen import FrozenConv, FrozenReLU, is_plain
 from vidrobust.fast.fused import fuse
 from vidrobust.fast.graphs import Graphs, RepeatedWork
 from vidrobust.fast.groups import merge_groups
-from vidrobust.fast.onednn import lowered
+from vidrobust.fast.onednn import CONVOLUTIONS, lowered
 from vidrobust.fast.precision import has_bf16
 from vidrobust.fast.segments import Segmented
 from vidrobust.fast.state import has_hooks, model_state, parts_of, tensors_of
@@ -111,6 +112,7 @@ class InferenceCopy:
         self._stems = _unshuffle(graph)
         self._merged = merge_groups(graph) if bf16 and on_gpu else []
         _freeze(graph, self._folded)
+        self._watched = _convolves_otherwise(graph)
         if fused:
             fuse(graph)
         self.graph = graph
@@ -167,7 +169,7 @@ class InferenceCopy:
 
     def autocast(self, clips: ClipTensor) -> contextlib.AbstractContextManager[None]:
         """The context in which its parts are run."""
-        return lowered(clips.device, self.bf16)
+        return lowered(clips.device, self.bf16, self._watched)
 
 
 def _pairs(graph: fx.GraphModule) -> dict[fx.Node, tuple[str, str]]:
@@ -300,6 +302,13 @@ def _freeze(graph: fx.GraphModule, folded: list[Folded]) -> None:
                 part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             if is_plain(part):
                 graph.set_submodule(name, FrozenConv(part, scale))
+
+
+def _convolves_otherwise(graph: fx.GraphModule) -> bool:
+    """Has it convolutions besides the frozen ones?"""
+    parts = (graph.get_submodule(name) for name in _called(graph))
+    called = (node.target for node in graph.graph.nodes if node.op == "call_function")
+    return any(isinstance(part, _ConvNd) for part in parts) or any(target in CONVOLUTIONS for target in called)
 
 
 _copies: weakref.WeakKeyDictionary[nn.Module, dict[bool, InferenceCopy | None]] = weakref.WeakKeyDictionary()
