@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers.judged import QUICK, conv, made, robust_model, sourced_clips
 from helpers.judgement_records import with_its_hash
+from helpers.planted import Rounded
 from torch import Tensor, nn
 
 from vidrobust.data.dataset import VideoClips
 from vidrobust.data.given import Given
 from vidrobust.errors import InputError, RunError
+from vidrobust.evaluation import judging
+from vidrobust.evaluation.ensemble import Ensemble
+from vidrobust.evaluation.straight_through import gradient_to_follow
 from vidrobust.models.resnet3d import ResNet3d
 from vidrobust.results.judgements.record import Judgement, accuracy_record, read_judgement, stands
 from vidrobust.results.pages.judgement import lines, page
 from vidrobust.study.judgement import judge
 from vidrobust.study.judgement_plan import affordable, group_threats, half_width, parse_threat
+from vidrobust.study.judging import AttackStage
 from vidrobust.study.verification import verified
 
 THREATS = ("Linf(6)", "Linf(12)")
@@ -78,6 +84,31 @@ def test_the_page_and_the_terminal_say_the_verdict_first_and_escape_names(judgem
     assert html.index("Trust these numbers") < html.index("How robust it is") < html.index("Linf(12)")
     assert "<script" not in html and "\x1b" not in html
     assert lines(judgement)[0].endswith("trust")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_which_gradient_is_followed_is_found_once(
+    known: bool, model: nn.Module, pool: tuple[Tensor, Tensor, list[str]], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """All attacks go straight through the rounding, also where they ask anew, as after an earlier version's."""
+    asked: list[int] = []
+
+    def counted(*given: Any) -> tuple[str, bool]:
+        asked.append(len(given[2]))
+        return gradient_to_follow(*given)
+
+    monkeypatch.setattr(judging, "gradient_to_follow", counted)
+    if not known:
+        monkeypatch.setattr(AttackStage, "_followed", lambda self, place: None)
+    few = [part[:6] for part in pool]
+    brief = Ensemble(steps=2, targets=1, queries=4, noise=2, diagnostic=1)
+    judge(Rounded(model).eval(), tuple(few), threats=THREATS[:1], ensemble=brief, out=tmp_path)
+    rows = [
+        row for file in tmp_path.glob("jobs/*/rows.jsonl") for row in map(json.loads, file.read_text().splitlines())
+    ]
+    stages = [row for row in rows if row["kind"] == "judge stage"]
+    assert len(asked) == (1 if known else len(judging.STAGES)) and len(stages) == len(judging.STAGES)
+    assert {row["straight_to"] for row in stages} == {"classifier"}
 
 
 def test_every_adversarial_clip_breaks_the_model_when_it_is_scored_anew(

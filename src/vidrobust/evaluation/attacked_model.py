@@ -65,12 +65,14 @@ class AttackedModel:
         follow: what attacks call and differentiate: the model, or a stand-in that gives the same classes.
         samples: draws per pass of a model that draws at random; 1 for one that does not.
         gradients: has ``follow`` any?
+        layer: the name of the layer whose input gradient is used, empty for the model's own gradient.
     """
 
     model: nn.Module
     follow: Callable[[ClipTensor], Logits]
     samples: int = 1
     gradients: bool = True
+    layer: str = ""
 
     @property
     def random(self) -> bool:

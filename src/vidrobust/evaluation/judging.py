@@ -22,7 +22,7 @@ from vidrobust.evaluation.consistency import CleanAnswers, check_consistency, dr
 from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
 from vidrobust.evaluation.fields import field_text, in_levels
 from vidrobust.evaluation.indicators import gradient_indicators, indicators, unconstrained
-from vidrobust.evaluation.straight_through import gradient_to_follow
+from vidrobust.evaluation.straight_through import StraightThrough, gradient_to_follow
 from vidrobust.evaluation.worst_case import WorstCase, calibrated_alpha, nearest, single_eps
 from vidrobust.fast.memory import MemoryWarning
 from vidrobust.results.numbers.rules import Measured
@@ -93,6 +93,7 @@ def start_case(
     threats: Sequence[Threat],
     first: CleanAnswers,
     ensemble: Ensemble,
+    followed: tuple[str, bool] | None = None,
 ) -> tuple[WorstCase, list[Measured]]:
     """The worst case before any attack, and what gradient the attacks follow.
 
@@ -102,17 +103,20 @@ def start_case(
         threats: of one norm and support, with budgets ascending.
         first: what it says of the clips.
         ensemble: how hard attacks try.
+        followed: which gradient that is, if it is known: :attr:`~.AttackedModel.layer` and
+            :attr:`~.AttackedModel.gradients`.
     """
     attacked, measured = AttackedModel(model, model, ensemble.samples if first.random else 1), []
     rows = first.right.nonzero().flatten()
     if len(rows):
         assert first.logits is not None
         ordinary = with_ordinary_logits(model, first.logits[rows], first.probabilities)
-        first_rows = rows[:FEW]
-        follow, layer, any_gradient = gradient_to_follow(
-            ordinary, threats[-1], clips[first_rows], labels[first_rows], attacked.samples
-        )
-        attacked = replace(attacked, follow=follow, gradients=any_gradient)
+        if followed is None:
+            few = rows[:FEW]
+            followed = gradient_to_follow(ordinary, threats[-1], clips[few], labels[few], attacked.samples)
+        layer, any_gradient = followed
+        follow = StraightThrough(ordinary, ordinary.get_submodule(layer)) if layer else ordinary
+        attacked = replace(attacked, follow=follow, gradients=any_gradient, layer=layer)
         measured = [Measured("no gradient", int(not any_gradient), 1)]
         measured.append(Measured("masked gradient", int(bool(layer)), 1, f"straight to {layer}" if layer else ""))
     return WorstCase(attacked, clips, labels, threats, first.right), measured

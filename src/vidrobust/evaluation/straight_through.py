@@ -71,7 +71,7 @@ class StraightThrough:
 
 def gradient_to_follow(
     model: nn.Module, threat: Threat, clips: ClipTensor, labels: Labels, samples: int = 1
-) -> tuple[Callable[[ClipTensor], Logits], str, bool]:
+) -> tuple[str, bool]:
     """What attacks should differentiate.
 
     Args:
@@ -81,17 +81,17 @@ def gradient_to_follow(
         samples: draws per pass, of a model that draws at random.
 
     Returns:
-        The model, or a :class:`StraightThrough` wrapper of it; the name of the layer whose input gradient is used
-        (empty for the model's own gradient); and whether there is any gradient at all.
+        The name of the layer whose input gradient is used, by :class:`StraightThrough` (empty for the model's own
+        gradient), and whether there is any gradient at all.
     """
     own = _rise(model, threat, clips, labels, samples)
-    best, height, name = model, own, ""
+    height, name = own, ""
     for path, layer in _layers_shown_clips(model, clips):
         straight = StraightThrough(model, layer)
         rise = _rise(straight, threat, clips, labels, samples)
         if rise is not None and rise > max(FURTHER * max(own or 0.0, 0.0), 1e-6) and (height is None or rise > height):
-            best, height, name = straight, rise, path
-    return best, name, height is not None
+            height, name = rise, path
+    return name, height is not None
 
 
 def _rise(

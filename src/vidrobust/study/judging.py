@@ -23,6 +23,7 @@ from vidrobust.evaluation.clips import device_of
 from vidrobust.evaluation.consistency import CleanAnswers
 from vidrobust.evaluation.ensemble import Ensemble
 from vidrobust.evaluation.judging import (
+    ATTACKS,
     COSTS,
     batches_noted,
     check_drift,
@@ -236,7 +237,7 @@ class AttackStage(Job):
         measured: list[Measured] = []
         with batches_noted(measured):
             case, first_measured = start_case(
-                opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble
+                opened.model.eval(), clips, labels, self.threats(), seen_before, self.ensemble, self._followed(place)
             )
             self._recall(case, place)
             before = case.distance.clone()
@@ -265,7 +266,13 @@ class AttackStage(Job):
             "gradients": case.gradients,
             "passes": case.passes,
             "has_gradient": case.attacked.gradients,
+            "straight_to": case.attacked.layer,
         }
+
+    def _followed(self, place: Place) -> tuple[str, bool] | None:
+        """Which gradient the first attack followed; None if this is it, or an earlier version ran it."""
+        rows = None if self.name == ATTACKS[0] else stored_job(place.jobs / self.earlier[1])
+        return (rows[0]["straight_to"], rows[0]["has_gradient"]) if rows and "straight_to" in rows[0] else None
 
     def _recall(self, case: WorstCase, place: Place) -> None:
         """Take up what the earlier attacks found."""

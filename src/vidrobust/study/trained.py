@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vidrobust.attacks.traits import needs_gradients
 from vidrobust.data.classes import read_classes, with_classes
 from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
+from vidrobust.data.parallel import cores
 from vidrobust.data.storage import cache_root
 from vidrobust.errors import DataError, InputError, NotationError, RunError, VidrobustWarning
 from vidrobust.evaluation.clips import BATCH
@@ -129,7 +130,7 @@ class Trained:
         model, about = load_described(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
-        data = load(DataConfig.from_json(about["data"]))
+        data = load(DataConfig.from_json(about["data"]), workers=cores())
         seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
         origin = str(path) if in_zoo(path) else str(file)
         return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, origin)
@@ -159,10 +160,10 @@ class Trained:
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
-        folder, config = with_published_classes(source, open_videos(config), config, log)
+        folder, config = with_published_classes(source, open_videos(config, workers=cores()), config, log)
         source = replace(source, model=pinned(source.model)) if source.weights is None else source
         model = source.load(len(folder.classes), log).to(device())
-        data = load(sized(model, config, frames, size))
+        data = load(sized(model, config, frames, size), workers=cores())
         check_class_count(model, data)
         log(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
         for finding in self_tested(model, data, strict):
