@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Row, Stage
+from vidrobust.fast.precision import has_bf16
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +47,7 @@ def machine(device: torch.device) -> Row:
         "cudnn": None,
         "driver": None,
         "memory": None,
+        "bfloat16": has_bf16(device),
     }
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
@@ -127,9 +129,10 @@ def check(found: Any) -> None:
 
 
 def file_for(found: dict[str, Any]) -> Path:
-    """Where a result is committed: named after suite and device."""
+    """Where a result is committed: named after suite and device, and after what a processor lacks."""
     name = re.sub(r"[^a-z0-9]+", "-", found["machine"]["device"].lower()).strip("-")
-    return RESULTS / f"{found['suite']}--{name}.json"
+    lacks = "" if found["machine"].get("bfloat16", True) else "--without-bfloat16"
+    return RESULTS / f"{found['suite']}--{name}{lacks}.json"
 
 
 def write(found: dict[str, Any], file: Path) -> None:
