@@ -343,7 +343,7 @@ def test_an_exported_program_is_attacked_as_the_model_it_came_from(free: bool, t
     attack = vr.PGD(vr.Threat(vr.Linf(), 8 / 255), 2 / 255, 3, precision="exact")
     labels = model(x).argmax(1)
     assert torch.allclose(attack(program, x, labels).clips, attack(model, x, labels).clips, atol=1e-6)
-    with pytest.raises(InputError, match="5 classes, not 3"):
+    with pytest.raises(InputError, match="gives 5 classes, the data has 3"):
         load_model(tmp_path / "m.pt2", classes=3)
     with pytest.raises(InputError, match="its own weights"):
         load_model(tmp_path / "m.pt2", weights=tmp_path / "m.pt2")
