@@ -259,7 +259,7 @@ def test_an_onnx_file_is_a_black_box(free: bool, tmp_path: Path) -> None:
     assert vr.RayS(vr.Threat(vr.Linf(), EPS), queries=5)(program, x, labels).clips.shape == x.shape
     with pytest.raises(InputError, match="its own weights"):
         vr.load_model(path, weights=path)
-    with pytest.raises(InputError, match="5 classes, not 3"):
+    with pytest.raises(InputError, match="gives 5 classes, the data has 3"):
         vr.load_model(path, classes=3)
 
 
