@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from vidrobust.cli.model_under_test import ModelUnderTest
 from vidrobust.data.dataset import VideoClips
+from vidrobust.evaluation.manifest import manifest
 from vidrobust.models.checkpoints import save_model
 from vidrobust.models.resnet3d import ResNet3d
 
@@ -101,3 +104,12 @@ def test_bad_options_are_told_before_anything_is_loaded(
 def test_a_model_without_data_is_refused(vidrobust: Command) -> None:
     code, _, said = vidrobust("judge", "r3d-small")
     assert code == 1 and "--data" in said
+
+
+def test_of_splits_that_are_not_judged_few_videos_are_decoded(
+    weights: Path, small_motion: Path, small_data: VideoClips
+) -> None:
+    subject = ModelUnderTest(model="r3d-small", weights=str(weights), data=str(small_motion), size=16, frames=8)
+    found = subject.found(Console(quiet=True), only="test").data
+    assert (len(found.train), len(found.val), len(found.test)) == (10, 10, 40)
+    assert manifest(found.test) == manifest(small_data.test)

@@ -12,6 +12,7 @@ import torch
 
 import vidrobust as vr
 from vidrobust.cli.judge import Judge
+from vidrobust.data.config import DataConfig
 from vidrobust.data.dataset import VideoClips
 from vidrobust.errors import InputError, RunError
 from vidrobust.models import zoo
@@ -87,10 +88,17 @@ def test_its_weights_are_taken_by_another_model() -> None:
 
 
 @pytest.fixture
-def on_small_data(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The zoo's models on few small clips: their own data takes a minute to make."""
-    monkeypatch.setattr("vidrobust.study.trained.load", lambda config: small_data)
+def on_small_data(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[DataConfig]:
+    """The zoo's models on few small clips, as their own data takes half a minute to make; what was asked for."""
+    asked: list[DataConfig] = []
+
+    def load(config: DataConfig, **_: object) -> VideoClips:
+        asked.append(config)
+        return small_data
+
+    monkeypatch.setattr("vidrobust.study.trained.load", load)
     monkeypatch.chdir(tmp_path)
+    return asked
 
 
 @pytest.mark.usefixtures("on_small_data")
@@ -103,18 +111,18 @@ def test_attack_needs_a_name_alone(vidrobust: Command) -> None:
     assert len(run.rows("example")) == 2
 
 
-@pytest.mark.usefixtures("on_small_data")
-def test_judge_takes_few_clips_of_it(vidrobust: Command) -> None:
+def test_judge_takes_few_clips_of_it(on_small_data: list[DataConfig], vidrobust: Command) -> None:
     code, _, err = vidrobust("judge", "zoo:motion-at", "--dry-run")
     assert code == 0, err
     assert "10 of 40 clips" in err
+    assert [(config.train, config.val, config.test) for config in on_small_data] == [(10, 10, 0)]
 
 
-@pytest.mark.usefixtures("on_small_data")
-def test_any_process_opens_it_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_process_opens_it_by_its_name(on_small_data: list[DataConfig], monkeypatch: pytest.MonkeyPatch) -> None:
     found = Trained.find(Path("zoo:motion-at"))
     subject = Judge(subject="zoo:motion-at")._subject(found)
     assert subject == {"split": "test", "run": "zoo:motion-at", "model": "standard"}
     monkeypatch.setattr("vidrobust.study.judging.HELD", {})
     opened = JudgementSubject(fingerprint(found.model), "", count=3, **subject).open()
     assert len(opened.clips) == 3
+    assert on_small_data[-1] == on_small_data[0].mainly("test")

@@ -108,7 +108,7 @@ class Judge(Verb):
         """Tell the cost, judge, and print the path of the page."""
         self.where.check()
         log = printer(console)
-        found = tested(self).found(console, strict=False)
+        found = tested(self).found(console, strict=False, only=self.split)
         pool = found.clips(self.split, 0)
         if len(pool) == 0:
             raise InputError(f"the split {self.split} has no clips.")

@@ -59,12 +59,13 @@ class ModelUnderTest:
             if getattr(self, name) is not None:
                 check_count(f"--{name}", getattr(self, name))
 
-    def found(self, console: Console, strict: bool = True) -> Trained:
+    def found(self, console: Console, strict: bool = True, only: str | None = None) -> Trained:
         """The model and its data.
 
         Args:
             console: where warnings for the user are printed.
             strict: refuse a model of which the self-test says that it cannot be used; a judgement says so itself.
+            only: the one split that is used; of the others, few videos are decoded.
 
         Raises:
             InputError: neither a run nor a model with data is given, or both.
@@ -77,11 +78,12 @@ class ModelUnderTest:
                         f"there is no run directory {self.run_dir}. A model without a run is given by {asked}."
                     )
                 raise InputError(f"{self.run_dir} has its own data: leave out --data, --classes and --weights.")
-            return Trained.find(self.run_dir, self.model)
+            return Trained.find(self.run_dir, self.model, only)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
         listed = None if self.classes is None else str(self.classes)
         config = DataConfig(name=self.data, skip_bad=self.skip_bad, classes=listed)
+        config = config.mainly(only) if only else config
         source = ModelSource(self.model, self.weights, convention=self.convention)
         return Trained.bring(source, config, printer(console), frames=self.frames, size=self.size, strict=strict)
 

@@ -74,10 +74,10 @@ class Verify(Verb):
         judgement = read_judgement(self.record)
         self._refuse_unnamed(judgement)
         asked = self if self.subject else self._as_judged()
-        found = tested(asked).found(console, strict=False)
         split = asked.split or judgement.record["data"]["split"]
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
+        found = tested(asked).found(console, strict=False, only=split)
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
         _print_outcome(done, "adversarial clips break the model within the threat, clip by clip", console)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from vidrobust.data.decoding.geometry import Fit
@@ -26,6 +26,10 @@ def span(frames: int, stride: int) -> int:
     31
     """
     return (frames - 1) * stride + 1
+
+
+FEW = 10
+"""Videos of a split that is not used: one of each class of ``motion``, which is made whole below that."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,16 @@ class DataConfig:
     def limit(self, split: str) -> int | None:
         """The most videos to use of a split; None for all."""
         return {"train": self.train, "val": self.val, "test": self.test}[split] or None
+
+    def mainly(self, split: str) -> DataConfig:
+        """The same data for one who uses this split alone: of the others, at most ten videos are made and decoded.
+
+        >>> config = DataConfig().mainly("test")
+        >>> config.train, config.val, config.test
+        (10, 10, 0)
+        """
+        others = [name for name in ("train", "val", "test") if name != split]
+        return replace(self, **{name: min(self.limit(name) or FEW, FEW) for name in others})
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> DataConfig:

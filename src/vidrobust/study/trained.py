@@ -118,8 +118,14 @@ class Trained:
     origin: str
 
     @classmethod
-    def find(cls, path: Path, name: str = "standard") -> Trained:
+    def find(cls, path: Path, name: str = "standard", only: str | None = None) -> Trained:
         """The model of a training run, the named model of a study, a bare weights file, or a model of the zoo.
+
+        Args:
+            path: of the run directory or the file, or ``zoo:NAME``.
+            name: of a study's model.
+            only: the one split that is used: of the others of the zoo's data, which a new machine has yet to make, few
+                videos are made.
 
         Raises:
             InputError: the zoo has no such model.
@@ -130,7 +136,8 @@ class Trained:
         model, about = load_described(file)
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
-        data = load(DataConfig.from_json(about["data"]), workers=cores())
+        config = DataConfig.from_json(about["data"])
+        data = load(config.mainly(only) if only and in_zoo(path) else config, workers=cores())
         seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
         origin = str(path) if in_zoo(path) else str(file)
         return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, origin)
