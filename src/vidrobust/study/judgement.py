@@ -209,7 +209,7 @@ def _pool(data: Any, split: str) -> tuple[Any, str, int]:
     if isinstance(data, (str, Path)):
         data = DataConfig(name=str(data))
     if isinstance(data, DataConfig):
-        data = load(data)
+        data = load(data.mainly(split))
     if isinstance(data, VideoClips):
         return getattr(data, split), data.folder.name, len(data.classes)
     return data, "given clips", len(data.classes)
