@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -28,5 +30,12 @@ def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=280)
+    out, err = process.communicate()
     return process.returncode, out, err
+
+
+def wait_until(process: subprocess.Popen[str], reached: Callable[[], object]) -> None:
+    """Wait for a state of a running study; one that ends before it says why."""
+    while not reached():
+        assert process.poll() is None or reached(), finish(process)
+        time.sleep(0.05)

@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.studies import TINY, finish, start
+from helpers.studies import TINY, finish, start, wait_until
 
 from vidrobust.errors import InputError, RunError
 from vidrobust.models.checkpoints import save_model
@@ -36,24 +35,24 @@ def rows(small_motion: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (out / "rows.jsonl").read_bytes()
 
 
-def children(parent: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of its pool; there is none for a moment after one was killed."""
+    listed = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)]
+    found = subprocess.run(listed, capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if "spawn_main" in line]
 
 
-def wait_for_jobs(out: Path, count: int) -> None:
-    while len(list(out.glob("jobs/*/rows.jsonl"))) < count:
-        time.sleep(0.05)
+def wait_for_jobs(process: subprocess.Popen[str], out: Path, count: int) -> None:
+    wait_until(process, lambda: len(list(out.glob("jobs/*/rows.jsonl"))) >= count)
 
 
 def test_killed_workers_are_replaced_and_the_rows_are_the_same(rows: bytes, small_motion: Path, tmp_path: Path) -> None:
     """One is killed when they have just begun, and one of their successors in the middle of the study."""
     process = start(small_motion, tmp_path / "run", *SMALLER, "--workers", "2")
     for finished in (1, 3):  # an idle one, and one at work
-        wait_for_jobs(tmp_path / "run", finished)
-        workers = [pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert workers
-        os.kill(workers[0], signal.SIGKILL)
+        wait_for_jobs(process, tmp_path / "run", finished)
+        wait_until(process, lambda: workers_of(process))
+        os.kill(workers_of(process)[0], signal.SIGKILL)
     code, _, err = finish(process)
     assert code == 0, err
     assert (tmp_path / "run" / "rows.jsonl").read_bytes() == rows
@@ -104,7 +103,7 @@ def test_a_ray_cluster_of_three_nodes_of_which_one_is_killed_gives_the_same_rows
     try:
         address = cluster.stdout.readline().strip()
         process = start(small_motion, tmp_path / "run", *SMALLER, "--engine", "ray", "--address", address)
-        wait_for_jobs(tmp_path / "run", 3)
+        wait_for_jobs(process, tmp_path / "run", 3)
         print(file=cluster.stdin, flush=True)
         assert cluster.stdout.readline().strip() == "killed"
         assert process.poll() is None, "the study was over before a node was lost"

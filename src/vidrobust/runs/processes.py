@@ -67,6 +67,13 @@ class WorkerProcess(SpawnProcess):
             finally:
                 sys.modules["__main__"] = main
 
+    def terminate(self) -> None:
+        """Kill it: one that trains takes SIGTERM as a request to save and go on to its next task.
+
+        A pool that has lost a worker ends the others so and waits for them, for ever if they go on.
+        """
+        self.kill()
+
 
 class WorkerContext(SpawnContext):
     """A context whose processes are :class:`WorkerProcess`."""

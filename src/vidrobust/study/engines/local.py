@@ -43,12 +43,14 @@ class Local:
 
     def __init__(self, workers: int) -> None:
         self._workers, self._context = workers, WorkerContext()
-        self._counter = self._context.Value("q", 0)
+        self._spent_before = 0
         self._pool = self._new_pool()
         self._futures: dict[Future[None], tuple[str, Job, Path]] = {}
         self._lost: Counter[str] = Counter()
 
     def _new_pool(self) -> ProcessPoolExecutor:
+        """With a counter of its own: a killed worker may have held the lock of the one before."""
+        self._counter = self._context.Value("q", 0)
         return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
 
     def submit(self, key: str, job: Job, jobs: Path) -> None:
@@ -84,12 +86,13 @@ class Local:
                 f"a worker process died {worst} times while at one of: {names}. It was killed, perhaps for want of "
                 "memory. What was finished is kept: run the same command again, with fewer --workers if it recurs."
             )
+        self._spent_before = self.spent()
         self._pool, self._futures = self._new_pool(), {}
         for item in running:
             self.submit(*item)
 
     def spent(self) -> int:
-        return self._counter.value
+        return self._spent_before + self._counter.get_obj().value  # read without the lock, which may never come free
 
     def close(self, at_once: bool) -> None:
         if at_once:
