@@ -37,6 +37,9 @@ class Meta(Base):
     def __init__(self):
         super().__init__("meta")
     forward = Base.logits
+class Coupled(Base):
+    def forward(self, clips):
+        return self.logits(clips) - self.logits(clips).mean(0)
 def factory():
     raise ValueError("no weights here")
 """
@@ -51,10 +54,9 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("name", WORDS)
-def test_what_a_model_of_ones_own_does_wrong_is_said(
-    name: str, tmp_path: Path, vidrobust: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[object]]:
+    """The options that name a model of CODE and a few films."""
     (tmp_path / "odd_models.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "odd_models", raising=False)
@@ -62,8 +64,28 @@ def test_what_a_model_of_ones_own_does_wrong_is_said(
         folder = tmp_path / "data" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / f"{number}.avi", film(9 + number, 16, 16), "mjpeg", pixels="yuvj420p")
-    asked = ("--model", f"odd_models:{name}", "--data", tmp_path / "data", "--frames", 4, "--size", 16)
-    code, _, err = vidrobust("evaluate", *asked, "--attack", "PGD(ε=8,α=2,i=2)")
+    size = ("--data", tmp_path / "data", "--frames", 4, "--size", 16)
+    return lambda name: ["evaluate", "--model", f"odd_models:{name}", *size, "--attack", "PGD(ε=8,α=2,i=2)"]
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_a_model_of_ones_own_does_wrong_is_said(
+    name: str, asked: Callable[[str], list[object]], vidrobust: Command
+) -> None:
+    code, _, err = vidrobust(*asked(name))
     assert code == 1
     assert WORDS[name] in err
     assert "Traceback" not in err and "fault of vidrobust" not in err
+
+
+def test_what_the_self_test_finds_wrong_stands_on_the_page(
+    asked: Callable[[str], list[object]], vidrobust: Command, tmp_path: Path
+) -> None:
+    code, _, err = vidrobust(*asked("Coupled"), "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "self-test of odd_models:Coupled: batch: a clip's logits depend on the other clips" in err
+    assert "gradient mode" not in err  # the gradient of a clip alone is of another function
+    assert "Of odd_models:Coupled: batch: a clip" in (tmp_path / "run" / "report.html").read_text()
+    code, shown, err = vidrobust("show", tmp_path / "run")
+    assert code == 0, err
+    assert "self-test" in shown

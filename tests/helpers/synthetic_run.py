@@ -70,6 +70,7 @@ def every_kind() -> list[Row]:
             "kind": "watch", "model": "AT(ε=8,α=8,i=3)", "seed": 0, "epoch": 1, "split": "val", "clean": 9, "single": 5,
             "robust": 3, "clips": 16, "loss": 1.5, "robust_loss": 2.5, "eps": 8.0, "alpha": 2.0, "steps": 10,
         },
+        {"kind": "self_test", "model": "theirs", "seed": 0, "found": ["batch: logits depend on the other clips."]},
         {"kind": "stopped", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "stop": True},
         {"kind": "fallback", "model": "m", "seed": 0, "epoch": 9, "best_epoch": 3, "reason": "r", "policy": "p"},
         certificate(),

@@ -115,7 +115,7 @@ class AttackClips(Verb):
         chosen = right.spread(self.clips)
         recorded = partial(recorded_frames, found.data, chosen)
         rows = examples(found.model, chosen, aimed, folder, setting, recorded)
-        run.append([found.data.row, *rows])
+        run.append([*found.rows(), *rows])
         for row in rows:
             before, after = row["clean_top"][0], row["adversarial_top"][0]
             console.print(f"{row['video']}: {before[0]} ({before[1]:.2f}) → {after[0]} ({after[1]:.2f})", markup=False)

@@ -85,7 +85,7 @@ class Certify(Verb):
     def _started(self, out: Path, found: Trained) -> Run:
         asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
         run = Run.start(out, "certify", {**asked, "certificates": self.certificate}, found.seed)
-        run.append([found.data.row])
+        run.append(found.rows())
         return run
 
 

@@ -151,7 +151,7 @@ class Evaluate(Verb):
         """The run directory of its own, refused before anything is measured."""
         asked = {"of": found.origin, "model": found.name, "data": asdict(found.data.config)}
         run = Run.start(out, "evaluate", asked, found.seed)
-        run.append([found.data.row])
+        run.append(found.rows())
         return run
 
     def _reference(

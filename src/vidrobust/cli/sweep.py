@@ -177,7 +177,7 @@ class Sweep(Verb):
         engine = open_engine(self.where, run.path)
         with Display(sum(job.gradients for job in jobs), console) as display, Workers(run, engine, display) as pool:
             rows = pool.do(jobs)
-        run.append([found.data.row])
+        run.append(found.rows())
         print(report([run.path]))
         return rows
 

@@ -94,7 +94,7 @@ class Transfer(Verb):
         first = next(iter(models.values()))
         asked = {"of": {name: found.origin for name, found in models.items()}, "data": asdict(first.data.config)}
         run = Run.start(out, "transfer", asked, first.seed)
-        run.append([first.data.row])
+        run.append(first.rows())
         return run
 
 

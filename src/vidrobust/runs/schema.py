@@ -280,6 +280,7 @@ KINDS: dict[str, Kind] = {
         at_most=(("correct", "clips"), ("abstained", "clips")),
         agree=_radii,
     ),
+    "self_test": Kind(_MODEL, {"found": list_of(is_text)}),
     "masking": Kind(
         {**_MODEL, "clips": is_count, "noise_eps": is_size, "huge_eps": is_size, "clips_of": is_text},
         {"zero_gradient": is_count, "noise_correct": is_count, "pgd_correct": is_count, "huge_correct": is_count},

@@ -19,6 +19,7 @@ from vidrobust.evaluation.sweeps import calibrated
 from vidrobust.models.adapters import innermost
 from vidrobust.models.checkpoints import load_described, load_model
 from vidrobust.models.diagnosis import Finding, self_test
+from vidrobust.models.fingerprint import fingerprint
 from vidrobust.models.libraries.class_lists import published_classes
 from vidrobust.models.libraries.hub import pinned
 from vidrobust.models.spec import names_code, parse_spec
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from vidrobust.data.videos import VideoFolder
     from vidrobust.models.conventions import Convention
     from vidrobust.notation.policies import AlphaStar
+    from vidrobust.runs.rows import Row
     from vidrobust.study.trainings import TrainModel
 
 
@@ -108,6 +110,7 @@ class Trained:
         data: its data set, as clips.
         run: the run directory that rows about it go to, or None for a bare file.
         origin: the file of its weights.
+        findings: of the self-test of a model that was not trained here; None of one that was.
     """
 
     model: nn.Module
@@ -116,6 +119,7 @@ class Trained:
     data: VideoClips
     run: Run | None
     origin: str
+    findings: tuple[Finding, ...] | None = None
 
     @classmethod
     def find(cls, path: Path, name: str = "standard", only: str | None = None) -> Trained:
@@ -173,10 +177,20 @@ class Trained:
         data = load(sized(model, config, frames, size), workers=cores())
         check_class_count(model, data)
         log(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
-        for finding in self_tested(model, data, strict):
+        findings = tuple(self_tested(model, data, strict))
+        for finding in findings:
             log(f"self-test of {source.model}: {finding}")
         weights = "" if source.weights is None else f" {Path(source.weights).name}"
-        return cls(model, source.model + weights, source.seed, data, None, source.weights or source.model)
+        origin = source.weights or source.model
+        return cls(model, source.model + weights, source.seed, data, None, origin, findings)
+
+    def rows(self) -> list[Row]:
+        """What a run says of its data, and of a model that was not trained here."""
+        if self.findings is None:
+            return [self.data.row]
+        errors = [str(finding) for finding in self.findings if finding.error]
+        about: Row = {"kind": "self_test", "model": self.name, "seed": self.seed, "found": errors}
+        return [self.data.row, {**about, "weights": fingerprint(self.model)}]
 
     def clips(self, split: str, limit: int) -> Clips:
         """At most ``limit`` clips of a split, spread evenly over it; 0 takes all."""

@@ -65,3 +65,12 @@ def test_few_clips_are_not_held_against_many():
         row(eps=8, survived="1" * 80 + "0" * 20),
     ]
     assert all(flag.passed for flag in masking_flags(rows))
+
+
+def test_what_the_self_test_says_is_wrong_is_a_check_that_does_not_pass():
+    found = flags(
+        [{"kind": "self_test", "model": "m", "seed": 0, "found": ["batch: a clip's logits depend on others."]}]
+    )
+    assert not found["self-test"].passed
+    assert found["self-test"].sentence == "batch: a clip's logits depend on others"
+    assert flags([{"kind": "self_test", "model": "m", "seed": 0, "found": []}])["self-test"].passed

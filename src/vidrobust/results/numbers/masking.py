@@ -37,8 +37,11 @@ def masking_flags(rows: Iterable[Row]) -> list[Flag]:
     curves = grouped((row for row in measured if row.get("split", "test") == split and plain(row)), "model")
     attacked = grouped((row for row in rows if row["kind"] in ATTACKED and "no_gradient" in row), "model")
     extra = grouped(of_kind(rows, "masking"), "model")
+    tested = grouped(of_kind(rows, "self_test"), "model")
     flags = []
-    for model in model_order([*curves, *attacked, *extra]):
+    for model in model_order([*curves, *attacked, *extra, *tested]):
+        if model in tested:
+            flags.append(_self_test_flag(model, tested[model]))
         if model in curves:
             flags += _table_flags(model, curves[model], split)
         if model in attacked:
@@ -51,6 +54,16 @@ def masking_flags(rows: Iterable[Row]) -> list[Flag]:
 ATTACKED_CHECK = "every clip attacked"
 ATTACKED = ("robustness", "difficulty", "views")
 """Kinds of rows that count the clips which survived without having been attacked."""
+
+
+SELF_TEST_CHECK = "self-test"
+
+
+def _self_test_flag(model: str, rows: Sequence[Row]) -> Flag:
+    """Does the self-test find that numbers measured with the model are wrong?"""
+    found = list(dict.fromkeys(text for row in rows for text in row["found"]))
+    sentence = " ".join(found) or "no fault found on random clips"
+    return Flag(model, SELF_TEST_CHECK, not found, sentence.removesuffix("."))
 
 
 def _attacked_flag(model: str, rows: Sequence[Row]) -> Flag:

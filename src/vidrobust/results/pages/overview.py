@@ -18,7 +18,7 @@ from vidrobust.results.numbers.accuracy import (
 )
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.certificates import contradictions
-from vidrobust.results.numbers.masking import ATTACKED_CHECK, masking_flags
+from vidrobust.results.numbers.masking import ATTACKED_CHECK, SELF_TEST_CHECK, masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.markup import Html, folded, missing_note, policy, tag, text
@@ -263,9 +263,9 @@ def _trust(content: RunContent) -> Html:
         chip = tag("span", f"{passed} of {len(flags)} passed", f"chip {kind}")
         lead.append(tag("p", Html(f'Checks for masked gradients: {chip} <a href="#checks">which</a>')))
         lead += [
-            missing_note(f"{one.model}: {one.sentence}.")
+            missing_note(f"of {one.model}: {one.sentence}.")
             for one in flags
-            if one.check == ATTACKED_CHECK and not one.passed
+            if one.check in (ATTACKED_CHECK, SELF_TEST_CHECK) and not one.passed
         ]
     lead += map(missing_note, contradictions(rows))
     lead.append(single_frame_note(rows))
