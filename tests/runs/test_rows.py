@@ -153,3 +153,14 @@ def test_a_row_nested_too_deeply_is_a_damaged_line(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("[" * 200_000 + "\n")
     with pytest.raises(RunError, match="line 1 is damaged"):
         read_rows(tmp_path / "rows.jsonl")
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(
+        b'\xef\xbb\xbf{"kind":"a"}\n{"kind":"\xff"}\n{"kind":"\xed\xa0\x80"}\n{"kind":"b"}\n'
+    )  # as saved by an editor
+    reading = read_rows(file, strict=False)
+    assert [row["kind"] for row in reading.rows] == ["a", "b"] and [line for line, _ in reading.faults] == [2, 3]
+    with pytest.raises(RunError, match=r"rows\.jsonl, line 2"):
+        read_rows(file)

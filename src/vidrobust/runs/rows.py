@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
+from vidrobust.runs.collector import collector_paused
 from vidrobust.runs.files import disk_error, refuse_irregular
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.lock import BRIEFLY, folder_lock
@@ -64,10 +66,10 @@ def numbered(path: Path, faults: list[tuple[int, str]] | None = None) -> Iterato
     if not path.exists():
         return
     refuse_irregular(path, LARGEST_ROWS)
-    lines = path.read_bytes().split(b"\n")
+    lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):  # whole lines end in a newline: the last piece is torn or empty
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())
             if b"\\ud" in line.lower():
                 dumps(row).encode()  # half of a surrogate pair is no text
         except (ValueError, RecursionError) as error:
@@ -103,7 +105,8 @@ class Reading:
 
         Earlier versions did not say which clips a row is of: one that says so counts in its place.
         """
-        key, older = row_identity(row), _nameless(row)
+        key = row_identity(row)
+        older = _nameless(row, key)
         if key in self._named:
             self.replaced.append((line, self._lines[self._named[key]]))
             return
@@ -150,10 +153,12 @@ class Reading:
         return sorted(self.faults + again + stale)
 
 
-def _nameless(row: Row) -> Hashable:
-    """The identity of a row, had it not named its clips; None of one that does not."""
+def _nameless(row: Row, key: Hashable) -> Hashable:
+    """The identity that a row with this one had, if it did not name its clips; None of one that does not."""
     if "clips_of" not in row or row["kind"] == "manifest":
         return None
+    if isinstance(key, frozenset):
+        return frozenset(field for field in key if field[0] != "clips_of")
     return row_identity({name: value for name, value in row.items() if name != "clips_of"})
 
 
@@ -172,12 +177,13 @@ def read_rows(path: Path, strict: bool = True) -> Reading:
         RunError: a line before the last is not JSON, and ``strict``.
     """
     reading = Reading()
-    for number, row in numbered(path, None if strict else reading.faults):
-        wrong = fault(row)
-        if wrong is None:
-            reading.add(row, number)
-        else:
-            reading.faults.append((number, wrong))
+    with collector_paused():
+        for number, row in numbered(path, None if strict else reading.faults):
+            wrong = fault(row)
+            if wrong is None:
+                reading.add(row, number)
+            else:
+                reading.faults.append((number, wrong))
     return reading
 
 

@@ -211,17 +211,21 @@ def evaluations(
     rows: Iterable[Row], kind: str = "robustness", split: str = "test"
 ) -> tuple[list[Row], dict[int, list[Row]]]:
     """The clean rows of a split, and those under PGD by the number of iterations, ascending."""
-    found = [row for row in of_kind(rows, kind) if row.get("split", "test") == split and plain(row)]
-    by_steps = grouped((row for row in found if row["eps"] > 0), "steps")
-    return [row for row in found if row["eps"] == 0], {steps: by_steps[steps] for steps in sorted(by_steps)}
+    return clean_and_attacked([row for row in of_kind(rows, kind) if row.get("split", "test") == split and plain(row)])
+
+
+def clean_and_attacked(rows: Sequence[Row]) -> tuple[list[Row], dict[int, list[Row]]]:
+    """The clean ones of rows, and the others by the number of iterations, ascending."""
+    by_steps = grouped((row for row in rows if row["eps"] > 0), "steps")
+    return [row for row in rows if row["eps"] == 0], {steps: by_steps[steps] for steps in sorted(by_steps)}
 
 
 @derived
 def worst_case_rows(rows: Iterable[Row]) -> list[Row]:
     """Rows on test clips under all attacks of a judgement: one for each model, seed and ε."""
     found = (row for row in of_kind(rows, "robustness") if row.get("split", "test") == "test")
-    settings = ((row, attack_setting(row)) for row in found)
-    return one_each(row for row, of in settings if of == replace(PLAIN, search=WORST_CASE, loss=""))
+    worst_case = replace(PLAIN, search=WORST_CASE, loss="")
+    return one_each(row for row in found if attack_setting(row) == worst_case)
 
 
 def one_each(rows: Iterable[Row]) -> list[Row]:

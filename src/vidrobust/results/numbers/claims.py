@@ -6,7 +6,7 @@ published numbers give for the same statistic stands beside it, and takes no par
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,7 +39,7 @@ from vidrobust.results.numbers.linearity import linearity_claims
 from vidrobust.results.numbers.outcomes import ClipValues, sources, tells_sources
 from vidrobust.results.numbers.selection import Rows, grouped, of_kind
 from vidrobust.results.numbers.sensitivity import surface_rows
-from vidrobust.results.numbers.statistics import equivalent, mean
+from vidrobust.results.numbers.statistics import ClusterLabels, equivalent, mean
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
@@ -212,7 +212,7 @@ def _clip_losses(rows: Sequence[Row], steps: str) -> tuple[np.ndarray, np.ndarra
     return np.array(alphas), np.concatenate(losses, axis=1) if losses else np.zeros((len(alphas), 0)), of
 
 
-def _cross_fitted_fall(losses: np.ndarray, of: Sequence[Hashable]) -> np.ndarray:
+def _cross_fitted_fall(losses: np.ndarray, of: ClusterLabels) -> np.ndarray:
     """Per-clip loss at the best α minus at the largest; each half of the sources uses the best α of the other half.
 
     Choosing the maximum on the clips that measure it would find a fall in pure noise.

@@ -13,14 +13,14 @@ Intervals are clustered by source. Those of quotients are of their linear approx
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vidrobust.results.numbers.outcomes import sample, survived_clips
 from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind
-from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate, mean
+from vidrobust.results.numbers.statistics import ClusterLabels, Estimate, accuracy_estimate, mean
 from vidrobust.runs.rows import Row
 
 REFERENCE = "standard"
@@ -49,8 +49,8 @@ class CorruptionGrid:
     clean: np.ndarray
     cells: dict[tuple[str, int], np.ndarray]
     counted: tuple[str, ...]
-    sources: Sequence[Hashable]
-    seeds: Sequence[Hashable]
+    sources: ClusterLabels
+    seeds: ClusterLabels
     clips: tuple[object, ...] = field(default=())
     reference: bool = False
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vidrobust.results.numbers.accuracy import evaluated_split, evaluations, one_each
+from vidrobust.results.numbers.accuracy import clean_and_attacked, evaluated_split, one_each
 from vidrobust.results.numbers.attacks import attack_label
 from vidrobust.results.numbers.outcomes import survived_clips
 from vidrobust.results.numbers.selection import Rows, derived, grouped, model_order, of_kind, plain, same_clips
@@ -43,7 +43,7 @@ def masking_flags(rows: Iterable[Row]) -> list[Flag]:
         if model in tested:
             flags.append(_self_test_flag(model, tested[model]))
         if model in curves:
-            flags += _table_flags(model, curves[model], split)
+            flags += _table_flags(model, curves[model])
         if model in attacked:
             flags.append(_attacked_flag(model, attacked[model]))
         if model in extra:
@@ -86,14 +86,14 @@ NOT_ATTACKED = "was never attacked: its gradient was zero or not finite at every
 UNATTACKED = "survived without having been attacked: their gradient was zero or not finite at every step"
 
 
-def _table_flags(model: str, rows: Sequence[Row], split: str) -> list[Flag]:
+def _table_flags(model: str, rows: Sequence[Row]) -> list[Flag]:
     """Checks of the curves over ε, seed by seed; only what was measured on the same clips is compared."""
     every = [row["steps"] for row in rows if row["eps"] > 0]
     fewest, most = min(every, default=0), max(every, default=0)
     above, rising, regained = [], [], []  # (clips that go against a check, of how many)
     for mine in grouped(rows, "seed", "clips", "clips_of").values():
         clips = mine[0]["clips"]
-        clean, by_steps = evaluations(mine, split=split)
+        clean, by_steps = clean_and_attacked(mine)
         curves = {steps: {r["eps"]: r for r in one_each(clean + some)} for steps, some in by_steps.items()}
         for curve in curves.values():
             order = [curve[eps]["correct"] for eps in sorted(curve)]

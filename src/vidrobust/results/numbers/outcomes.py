@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Container, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
+from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidrobust.results.numbers.selection import CLIP_SOURCES, grouped
-from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
+from vidrobust.results.numbers.selection import CLIP_SOURCES
+from vidrobust.results.numbers.statistics import ClusterLabels, Estimate, accuracy_estimate
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row
@@ -19,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipValues:
-    """Values per clip (``N``), with the source and the training seed of each."""
+    """Values per clip (``N``), with the source and the training seed of each; numbers stand for the same labels."""
 
     values: np.ndarray
-    sources: Sequence[Hashable]
-    seeds: Sequence[Hashable]
+    sources: ClusterLabels
+    seeds: ClusterLabels
 
 
 def survived_clips(row: Row) -> np.ndarray:
     """1 for each clip that the model still classified rightly, else 0 (``N``)."""
-    return np.array([digit == "1" for digit in row["survived"]], dtype=float)
+    return (np.frombuffer(row["survived"].encode(), np.uint8) == ord("1")).astype(float)
 
 
 def sources(row: Row) -> Sequence[Any]:
@@ -43,9 +46,20 @@ def tells_sources(rows: Iterable[Row]) -> bool:
 
 def sample(rows: Sequence[Row], values: Sequence[np.ndarray]) -> ClipValues:
     """Values per clip (``N`` of each row) of several rows with the sources and the seeds of the rows."""
-    of = list(chain.from_iterable(sources(row) for row in rows))
-    seeds = [row.get("seed", 0) for row in rows for _ in range(row["clips"])]
-    return ClipValues(np.concatenate(values), of, seeds)
+    of = np.concatenate([_source_numbers(sources(row)) for row in rows])
+    seeds = [row.get("seed", 0) for row in rows]
+    whole = all(type(seed) is int and abs(seed) < 1 << 63 for seed in seeds)
+    by_clip = np.repeat(np.array(seeds, dtype=int if whole else object), [row["clips"] for row in rows])
+    return ClipValues(np.concatenate(values), of, by_clip)
+
+
+_NUMBERS: defaultdict[Hashable, int] = defaultdict(count().__next__)
+"""A number for each source that was met: of many rows, numbers are much faster to sort and to compare than names."""
+
+
+@lru_cache(maxsize=64)
+def _source_numbers(of: Sequence[Hashable]) -> np.ndarray:
+    return np.array([_NUMBERS[source] for source in of], dtype=int)
 
 
 def clustered(rows: Sequence[Row]) -> Estimate | None:
@@ -55,8 +69,11 @@ def clustered(rows: Sequence[Row]) -> Estimate | None:
     """
     if not rows or not tells_sources(rows) or any("survived" not in row for row in rows):
         return None
-    found = sample(rows, [survived_clips(row) for row in rows])
-    several = len(grouped(rows, "seed")) > 1
+    values = [survived_clips(row) for row in rows]
+    if len(rows) == 1:
+        return accuracy_estimate(values[0], sources(rows[0]))
+    found = sample(rows, values)
+    several = len({row.get("seed") for row in rows}) > 1
     return accuracy_estimate(found.values, found.sources, found.seeds if several else None)
 
 
@@ -67,20 +84,23 @@ def on_sources(rows: Iterable[Row], chosen: Container[Hashable]) -> list[Row]:
         rows: of one kind, with the sources of their clips (:func:`~vidrobust.results.numbers.selection.of_kind`).
         chosen: the sources.
     """
+    known: dict[Sequence[Any], list[int]] = {}
     found = []
     for row in rows:
         if "survived" not in row or not tells_sources([row]):
             continue
-        kept = [place for place, source in enumerate(sources(row)) if source in chosen]
-        if kept:
-            found.append(_part(row, kept))
+        of = sources(row)
+        if of not in known:
+            known[of] = [place for place, source in enumerate(of) if source in chosen]
+        if known[of]:
+            found.append(_part(row, known[of]))
     return found
 
 
 def _part(row: Row, kept: Sequence[int]) -> Row:
     """A row of some of its clips alone; what it says of all of them is left out."""
-    survived = "".join(row["survived"][place] for place in kept)
-    of = tuple(sources(row)[place] for place in kept)
+    part = itemgetter(*kept, kept[0])  # of one place alone it would give no tuple
+    survived, of = "".join(part(row["survived"])[:-1]), part(sources(row))[:-1]
     fields = {
         name: value for name, value in row.items() if name not in ("clips_of", "no_gradient", "retried", "sources")
     }

@@ -70,17 +70,15 @@ def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
 
     Those whose ``manifest`` is among the rows get the sources of their clips, under :data:`CLIP_SOURCES`.
     """
-    rows = rows if isinstance(rows, Sequence) else list(rows)
-    known = clip_sources(rows)
-    found = (row for row in rows if row["kind"] == kind and row.get("clips", 1))
+    by_kind = _by_kind(rows)
+    known = {row["clips_of"]: tuple(clip["source"] for clip in row["list"]) for row in by_kind.get("manifest", ())}
+    found = (row for row in by_kind.get(kind, ()) if row.get("clips", 1))
     return [_with_sources(row, known.get(row.get("clips_of"))) for row in found]
 
 
 @derived
-def clip_sources(rows: Iterable[Row]) -> dict[Any, tuple[str, ...]]:
-    """The sources of the clips of each manifest, by its hash."""
-    manifests = (row for row in rows if row["kind"] == "manifest")
-    return {row["clips_of"]: tuple(clip["source"] for clip in row["list"]) for row in manifests}
+def _by_kind(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    return grouped(rows, "kind")
 
 
 def _with_sources(row: Row, sources: tuple[str, ...] | None) -> Row:
@@ -101,7 +99,7 @@ def grouped(rows: Iterable[Row], *fields: str) -> dict[Any, list[Row]]:
     """
     found: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row.get(fields[0]) if len(fields) == 1 else tuple(row.get(name) for name in fields)].append(row)
+        found[row.get(fields[0]) if len(fields) == 1 else tuple(map(row.get, fields))].append(row)
     return dict(found)
 
 
@@ -151,17 +149,16 @@ def attack_setting(row: Row) -> AttackSetting:
     """
     model = row.get("model")
     behind = model.partition(" behind ")[2] if isinstance(model, str) else ""
-    return _setting(
-        row.get("attack"), behind, *(row.get(name) for name in ("search", "norm", "support", "loss", "targeted")),
-        row.get("defence"), row.get("blind"),
-    )  # fmt: skip
+    return _setting(row.get("attack"), behind, *map(row.get, _SETTING))
+
+
+_SETTING = ("search", "norm", "support", "loss", "targeted", "defence", "blind")
 
 
 @lru_cache(maxsize=4096)
 def _setting(attack: str | None, behind: str, *given: Any) -> AttackSetting:
     parsed = replace(_of_text(attack), defence=behind)
-    names = ("search", "norm", "support", "loss", "targeted", "defence", "blind")
-    fields = {name: value for name, value in zip(names, given, strict=True) if value is not None}
+    fields = {name: value for name, value in zip(_SETTING, given, strict=True) if value is not None}
     for name in ("norm", "support"):
         if name in fields:
             fields[name] = str(fields[name]).removesuffix("()")

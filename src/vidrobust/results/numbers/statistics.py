@@ -30,6 +30,9 @@ FEW = 10
 
 LEVEL = 0.95
 
+ClusterLabels = Sequence[Hashable] | np.ndarray
+"""The source, or the seed, of each value."""
+
 _RESAMPLES = 2000
 
 
@@ -98,7 +101,7 @@ class Estimate:
 
 
 def accuracy_estimate(
-    correct: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hashable] | None = None, level: float = LEVEL
+    correct: ArrayLike, sources: ClusterLabels, seeds: ClusterLabels | None = None, level: float = LEVEL
 ) -> Estimate:
     """The share of right answers with its clustered interval.
 
@@ -116,7 +119,7 @@ def accuracy_estimate(
     (0.5, 10, True)
     """
     values = _values(correct, sources, seeds)
-    if not ((values == 0) | (values == 1)).all():
+    if not (values == values.astype(bool)).all():
         raise InputError("correct must be 0 or 1 for each clip.")
     spread = _spread(values, sources, seeds)
     low, high = _wilson(spread, level)
@@ -125,8 +128,8 @@ def accuracy_estimate(
 
 def mean(
     values: ArrayLike,
-    sources: Sequence[Hashable],
-    seeds: Sequence[Hashable] | None = None,
+    sources: ClusterLabels,
+    seeds: ClusterLabels | None = None,
     bounds: tuple[float, float] = (-math.inf, math.inf),
     level: float = LEVEL,
 ) -> Estimate:
@@ -151,8 +154,8 @@ def mean(
 def paired_difference(
     first: ArrayLike,
     second: ArrayLike,
-    sources: Sequence[Hashable],
-    seeds: Sequence[Hashable] | None = None,
+    sources: ClusterLabels,
+    seeds: ClusterLabels | None = None,
     level: float = LEVEL,
 ) -> Estimate:
     """How much more often the first is right than the second, on the same clips (and seeds), paired.
@@ -283,7 +286,7 @@ class _Spread:
         return self.sources if self.sources > 1 else self.seeds
 
 
-def _values(values: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hashable] | None) -> np.ndarray:
+def _values(values: ArrayLike, sources: ClusterLabels, seeds: ClusterLabels | None) -> np.ndarray:
     found = np.asarray(values, dtype=float).reshape(-1)
     if found.size == 0:
         raise InputError("there are no clips to take a mean of.")
@@ -297,33 +300,42 @@ def _values(values: ArrayLike, sources: Sequence[Hashable], seeds: Sequence[Hash
     return found
 
 
-def _spread(values: np.ndarray, sources: Sequence[Hashable], seeds: Sequence[Hashable] | None) -> _Spread:
-    by_source = _codes(sources)
-    by_seed = _codes(seeds) if seeds is not None else np.zeros(len(values), dtype=int)
-    count, trainings = by_source.max() + 1, by_seed.max() + 1
-    residuals = values - values.mean()
+def _spread(values: np.ndarray, sources: ClusterLabels, seeds: ClusterLabels | None) -> _Spread:
+    (by_source, count), value = _codes(sources), values.mean()
+    residuals = values - value
     of_sources = _variance(residuals, by_source)
+    by_seed, trainings = _codes([0] if seeds is None else seeds)
     if trainings == 1:
-        return _Spread(values, values.mean(), math.sqrt(of_sources), count - 1, count, 1, False)
+        return _Spread(values, value, math.sqrt(of_sources), count - 1, count, 1, False)
     of_seeds = _variance(residuals, by_seed)
     if count == 1:
-        return _Spread(values, values.mean(), math.sqrt(of_seeds), trainings - 1, 1, trainings, True)
-    of_both = of_sources + of_seeds - _variance(residuals, _codes(list(zip(by_source, by_seed, strict=True))))
+        return _Spread(values, value, math.sqrt(of_seeds), trainings - 1, 1, trainings, True)
+    of_both = of_sources + of_seeds - _variance(residuals, _codes(by_source * trainings + by_seed)[0])
     variance = max(of_both, of_sources, of_seeds)  # the difference may fall below either in small samples
     freedom = min(count, trainings) - 1
-    return _Spread(values, values.mean(), math.sqrt(variance), freedom, count, trainings, of_seeds > of_sources)
+    return _Spread(values, value, math.sqrt(variance), freedom, count, trainings, of_seeds > of_sources)
 
 
-def _codes(labels: Sequence[Hashable]) -> np.ndarray:
-    """Labels as 0 … G−1."""
+def _codes(labels: ClusterLabels) -> tuple[np.ndarray, int]:
+    """ClusterLabels as 0 … G−1, numbered in the order in which they are met, and G."""
+    if isinstance(labels, np.ndarray) and labels.dtype == int:
+        return _numbered_anew(labels.tobytes())
     return _numbered(tuple(labels))
 
 
 @lru_cache(maxsize=16)
-def _numbered(labels: tuple[Hashable, ...]) -> np.ndarray:
+def _numbered_anew(whole_numbers: bytes) -> tuple[np.ndarray, int]:
+    _, first, places = np.unique(np.frombuffer(whole_numbers, int), return_index=True, return_inverse=True)
+    numbers = np.empty_like(first)
+    numbers[np.argsort(first)] = np.arange(len(first))
+    return numbers[places], len(first)
+
+
+@lru_cache(maxsize=16)
+def _numbered(labels: tuple[Hashable, ...]) -> tuple[np.ndarray, int]:
     """Remembered, since thousands of points of a figure have the clips, and so the sources, of one manifest."""
     numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels]), len(numbers)
 
 
 def _variance(residuals: np.ndarray, clusters: np.ndarray) -> float:
@@ -349,7 +361,7 @@ def _wilson(spread: _Spread, level: float) -> tuple[float, float]:
 
 def _estimate(
     spread: _Spread,
-    sources: Sequence[Hashable],
+    sources: ClusterLabels,
     low: float,
     high: float,
     bounds: tuple[float, float],
@@ -359,7 +371,7 @@ def _estimate(
         unseen = 1 - ((1 - level) / 2) ** (1 / spread.clusters)
         low, high = min(low, spread.value - unseen), max(high, spread.value + unseen)
     if 1 < spread.sources < FEW:
-        resampled = _bootstrap(spread.values, _codes(sources), level)
+        resampled = _bootstrap(spread.values, _codes(sources)[0], level)
         low, high = min(low, resampled[0]), max(high, resampled[1])
     return Estimate(
         float(spread.value),
@@ -382,6 +394,7 @@ def _bootstrap(values: np.ndarray, clusters: np.ndarray, level: float) -> tuple[
     return float(low), float(high)
 
 
+@lru_cache(maxsize=1024)
 def student_quantile(freedom: int, level: float) -> float:
     """Half-width, in standard errors, of the interval at a level by Student's t."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import

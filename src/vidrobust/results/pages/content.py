@@ -94,10 +94,12 @@ def _complete(row: Row) -> Row:
     >>> _complete({"kind": "robustness", "eps": 16.000001})
     {'kind': 'robustness', 'eps': 16.0, 'model': 'unnamed', 'seed': 0}
     """
-    lacking = {name: value for name, value in _UNNAMED.items() if name not in row} if row["kind"] in _OF_MODELS else {}
+    lacking: Row = (
+        {name: value for name, value in _UNNAMED.items() if name not in row} if row["kind"] in _OF_MODELS else {}
+    )
     eps = row.get("eps")
-    if isinstance(eps, float):  # earlier versions wrote float32's 16.000001
-        return {**row, "eps": float(f"{eps:.6g}"), **lacking}
+    if isinstance(eps, float) and (asked := float(f"{eps:.6g}")) != eps:  # earlier versions wrote float32's 16.000001
+        lacking["eps"] = asked
     return {**row, **lacking} if lacking else row
 
 

@@ -24,6 +24,7 @@ from vidrobust.results.pages.markup import Html, html_table, missing_note, polic
 from vidrobust.results.pages.overview import overview
 from vidrobust.results.pages.parts import PagePart, parts
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.collector import collector_paused
 from vidrobust.runs.directory import Run
 from vidrobust.runs.files import write_atomic
 from vidrobust.runs.provenance import package_version
@@ -92,8 +93,9 @@ def live_report(run: Run, ahead: Iterable[Row], live: Live) -> Path:
 
 def _write(contents: Sequence[RunContent], target: Path, figures: Sequence[Figure], live: Live | None = None) -> Path:
     page = Embedded()
-    body, links = _body(contents, page, parts(figures))
-    write_atomic(target, _assemble(contents, body, links, page, live).encode("utf-8", "replace"))
+    with collector_paused():
+        body, links = _body(contents, page, parts(figures))
+        write_atomic(target, _assemble(contents, body, links, page, live).encode("utf-8", "replace"))
     return target
 
 

@@ -16,6 +16,7 @@ from vidrobust.results.numbers.masking import masking_flags
 from vidrobust.results.numbers.selection import CONTROLS, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.overview import at, headline, lacks
+from vidrobust.runs.collector import collector_paused
 from vidrobust.runs.directory import Run
 from vidrobust.runs.wording import counted
 
@@ -43,7 +44,11 @@ def show(run: str | Path, console: SafeConsole | None = None, figures: Sequence[
         RunError: the folder is not a run directory, or damaged.
     """
     content, console = RunContent(Run.open(run)), console or _console()
-    figures = FIGURES if figures is None else figures
+    with collector_paused():
+        _show(content, console, FIGURES if figures is None else figures)
+
+
+def _show(content: RunContent, console: SafeConsole, figures: Sequence[Figure]) -> None:
     for line in _summary(content):
         console.print(line)
     for title, table in (*_tables(content, console, figures), *_claims(content, console), *_checks(content, console),
