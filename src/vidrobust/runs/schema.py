@@ -12,6 +12,16 @@ from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidrobust.runs.agreement import (
+    answers_agree,
+    corruption_agrees,
+    manifest_agrees,
+    radii_agree,
+    steps_agree,
+    survivors_agree,
+    top_counts_agree,
+    watched_counts_agree,
+)
 from vidrobust.runs.fields import (
     WORDS,
     FieldCheck,
@@ -31,7 +41,7 @@ from vidrobust.runs.fields import (
     list_of,
     table_of,
 )
-from vidrobust.runs.keys import content_key, dumps
+from vidrobust.runs.keys import dumps
 
 
 @dataclass(frozen=True)
@@ -58,73 +68,6 @@ class Kind:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", {**self.identity, **self.results})
-
-
-def _survivors(row: dict[str, Any]) -> str | None:
-    digits = row.get("survived")
-    if "queries" in row and len(row["queries"]) != row["clips"]:
-        return "queries has not one count for each clip"
-    if digits is None or (len(digits) == row["clips"] and digits.count("1") == row["correct"]):
-        return None
-    return "survived has not one digit for each clip, and a 1 for each correct one"
-
-
-def _right(row: dict[str, Any]) -> str | None:
-    for name, count in {"right": "top1", "within": "top5"}.items():
-        digits = row.get(name)
-        if digits is not None and (len(digits) != row["clips"] or digits.count("1") != row[count]):
-            return f"{name} has not one digit for each clip, and a 1 for each of {count}"
-    return None
-
-
-def _of_its_clips(row: dict[str, Any]) -> str | None:
-    if len(row["list"]) != row["clips"]:
-        return "list has not as many clips as it says"
-    return None if content_key(row["list"]) == row["clips_of"] else "clips_of is not the hash of the list"
-
-
-def _corrupted(row: dict[str, Any]) -> str | None:
-    if (row["severity"] == 0) != (row["corruption"] == "none") or row["severity"] > 5:
-        return "severity is 0 of clean clips, whose corruption is none, and 1 to 5 of others"
-    return _survivors(row)
-
-
-def _examples(row: dict[str, Any]) -> str | None:
-    if len(row["answers"]) == len(row["severities"]):
-        return None
-    return "answers has not one answer for each severity"
-
-
-def _watched(row: dict[str, Any]) -> str | None:
-    return _survivors_of(row, {name: row[name] for name in ("clean", "single", "robust")})
-
-
-def _survivors_of(row: dict[str, Any], counts: dict[str, int]) -> str | None:
-    for name, digits in row.get("survived", {}).items():
-        if name not in counts or len(digits) != row["clips"] or digits.count("1") != counts[name]:
-            return f"survived has not one digit for each clip, and a 1 for each correct one, at {name[:20]!r}"
-    return None
-
-
-def _steps(row: dict[str, Any]) -> str | None:
-    if not row["loss"] or len(row["loss"]) != len(row["correct"]):
-        return "loss and correct are not equally long lists, one entry for each step from 0"
-    wrong = _survivors_of(row, {str(step): count for step, count in enumerate(row["correct"])})
-    if wrong is not None:
-        return wrong
-    for step, losses in row.get("clip_loss", {}).items():
-        if not step.isdecimal() or len(losses) != row["clips"]:
-            return "clip_loss has not a list of one loss for each clip, by the step"
-    return None
-
-
-def _radii(row: dict[str, Any]) -> str | None:
-    if len(row["radius"]) != row["clips"] or sum(map(bool, row["radius"])) > row["correct"]:
-        return "radius has not one number for each clip, 0 for each that is not certified to be right"
-    right = row.get("right")
-    if right is not None and (len(right) != row["clips"] or right.count("1") != row["correct"]):
-        return "right has not one digit for each clip, and a 1 for each of correct"
-    return None
 
 
 _MODEL: dict[str, FieldCheck] = {"model": is_text, "seed": is_whole}
@@ -179,9 +122,9 @@ KINDS: dict[str, Kind] = {
         {"top1": is_count, "top5": is_count, "k": is_count, "right": is_digits, "within": is_digits},
         frozenset(("right", "within", "clips_of")),
         at_most=(("top1", "clips"), ("top5", "clips")),
-        agree=_right,
+        agree=top_counts_agree,
     ),
-    "manifest": Kind({"clips_of": is_text}, {"clips": is_count, "list": is_clips}, agree=_of_its_clips),
+    "manifest": Kind({"clips_of": is_text}, {"clips": is_count, "list": is_clips}, agree=manifest_agrees),
     "trajectory": Kind(
         {**_SWEPT, "alpha": is_size},
         {
@@ -194,7 +137,7 @@ KINDS: dict[str, Kind] = {
         frozenset(("split", "surface", "survived", "clip_loss", "no_gradient", "clips_of")),
         lengths=("loss",),
         at_most=(("no_gradient", "clips"),),
-        agree=_steps,
+        agree=steps_agree,
     ),
     "step_size": Kind(
         {**_SWEPT, "steps": is_count},
@@ -227,7 +170,7 @@ KINDS: dict[str, Kind] = {
         },
         frozenset(("survived", "clips_of")),
         at_most=(("clean", "clips"), ("single", "clips"), ("robust", "clips")),
-        agree=_watched,
+        agree=watched_counts_agree,
     ),
     "stopped": Kind(
         {**_MODEL, "epoch": is_count},
@@ -238,8 +181,8 @@ KINDS: dict[str, Kind] = {
         {**_MODEL, "epoch": is_count},
         {"best_epoch": is_count, "reason": is_text, "policy": is_text},
     ),
-    "robustness": Kind(_MEASURED, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
-    "difficulty": Kind({**_MEASURED, "contrast": is_number}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
+    "robustness": Kind(_MEASURED, _OUTCOME, _LACKED, at_most=_WITHIN, agree=survivors_agree),
+    "difficulty": Kind({**_MEASURED, "contrast": is_number}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=survivors_agree),
     "views": Kind(
         {
             **_MEASURED,
@@ -252,10 +195,10 @@ KINDS: dict[str, Kind] = {
         _OUTCOME,
         _LACKED,
         at_most=_WITHIN,
-        agree=_survivors,
+        agree=survivors_agree,
     ),
-    "transfer": Kind({**_MEASURED, "surrogate": is_text}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
-    "gap": Kind({"epoch": is_count, **_MEASURED}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=_survivors),
+    "transfer": Kind({**_MEASURED, "surrogate": is_text}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=survivors_agree),
+    "gap": Kind({"epoch": is_count, **_MEASURED}, _OUTCOME, _LACKED, at_most=_WITHIN, agree=survivors_agree),
     "certificate": Kind(
         {
             **_MODEL,
@@ -278,7 +221,7 @@ KINDS: dict[str, Kind] = {
         },
         frozenset(("right",)),
         at_most=(("correct", "clips"), ("abstained", "clips")),
-        agree=_radii,
+        agree=radii_agree,
     ),
     "self_test": Kind(_MODEL, {"found": list_of(is_text)}),
     "masking": Kind(
@@ -308,7 +251,7 @@ KINDS: dict[str, Kind] = {
         },
         frozenset(("clips_of", "reference")),
         at_most=(("correct", "clips"),),
-        agree=_corrupted,
+        agree=corruption_agrees,
     ),
     "corruption_example": Kind(
         {"file": is_text},
@@ -321,7 +264,7 @@ KINDS: dict[str, Kind] = {
             "label": is_text,
             "answers": is_ranking,
         },
-        agree=_examples,
+        agree=answers_agree,
     ),
     "example": Kind(
         {"file": is_text},
