@@ -119,6 +119,20 @@ def test_with_limits_only_the_chosen_videos_are_made_and_are_the_same(made, tmp_
     assert motion(spec=TINY, limits=limits).root == motion(spec=TINY).root == tmp_path / "whole"
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_of_one_split_only_the_clips_that_spread_takes_are_made(split, made, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    monkeypatch.setattr(dataset, "Motion", lambda seed, contrast: replace(TINY, seed=seed, contrast=contrast))
+    config = DataConfig("motion", seed=TINY.seed, contrast=TINY.contrast, frames=2, size=8)
+    of_all = getattr(dataset.load(config, given=made), split)
+    part = dataset.load_spread(config, split, 11)
+    made_of, clips = part.folder.split(split), getattr(part, split)
+    assert len(made_of) == 11 and clips.videos == of_all.spread(11).videos
+    assert torch.equal(clips.centre(range(11)), of_all.spread(11).centre(range(11)))
+    assert all(len(part.folder.split(other)) == 10 for other in SPLITS if other != split)
+    assert len(getattr(dataset.load_spread(config, split, 3), split)) == len(of_all)  # fewer than classes: all
+
+
 def test_limits_below_the_number_of_classes_leave_no_class_out(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
     few = replace(TINY, photographs=(2, 1, 1), rendered=(0, 0, 0), frames=2)

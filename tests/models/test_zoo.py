@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,11 @@ def on_small_data(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch, tmp_p
         asked.append(config)
         return small_data
 
+    def load_spread(config: DataConfig, split: str, count: int, workers: int) -> VideoClips:
+        return load(replace(config.mainly(split), **{split: count}))
+
     monkeypatch.setattr("vidrobust.study.trained.load", load)
+    monkeypatch.setattr("vidrobust.study.trained.load_spread", load_spread)
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -115,7 +120,7 @@ def test_judge_takes_few_clips_of_it(on_small_data: list[DataConfig], vidrobust:
     code, _, err = vidrobust("judge", "zoo:motion-at", "--dry-run")
     assert code == 0, err
     assert "10 of 40 clips" in err
-    assert [(config.train, config.val, config.test) for config in on_small_data] == [(10, 10, 0)]
+    assert [(config.train, config.val, config.test) for config in on_small_data] == [(10, 10, 10)]
 
 
 def test_any_process_opens_it_by_its_name(on_small_data: list[DataConfig], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,4 +130,4 @@ def test_any_process_opens_it_by_its_name(on_small_data: list[DataConfig], monke
     monkeypatch.setattr("vidrobust.study.judging.HELD", {})
     opened = JudgementSubject(fingerprint(found.model), "", count=3, **subject).open()
     assert len(opened.clips) == 3
-    assert on_small_data[-1] == on_small_data[0].mainly("test")
+    assert on_small_data[-1] == replace(on_small_data[0].mainly("test"), test=3)

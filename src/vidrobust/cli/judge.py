@@ -108,7 +108,7 @@ class Judge(Verb):
         """Tell the cost, judge, and print the path of the page."""
         self.where.check()
         log = printer(console)
-        found = tested(self).found(console, strict=False, only=self.split)
+        found = tested(self).found(console, strict=False, only=self.split, count=0 if self.minutes else self._asked)
         pool = found.clips(self.split, 0)
         if len(pool) == 0:
             raise InputError(f"the split {self.split} has no clips.")
@@ -116,9 +116,10 @@ class Judge(Verb):
         count = self._count(len(pool), speed)
         chosen = pool.spread(count)
         a_clip = count_gradients(self.ensemble, threats)
+        of_all = f"{len(chosen)} of " if len(chosen) < len(pool) else ""
         minutes = a_clip * longest_row(len(chosen), self.where.processes) * speed / 60
         log(
-            f"{len(chosen)} of {counted(len(pool), 'clip')} of {counted(len(set(chosen.sources)), 'source')}, "
+            f"{of_all}{counted(max(len(chosen), len(pool)), 'clip')} of {counted(len(set(chosen.sources)), 'source')}, "
             f"about {a_clip * len(chosen):,} gradients, "
             f"about {minutes:.1f} min; an accuracy of 50 % gets an interval of ±{half_width(chosen.sources):.1%}"
         )
@@ -141,10 +142,15 @@ class Judge(Verb):
             log(line)
         print(page(judgement))
 
+    @property
+    def _asked(self) -> int:
+        """Clips, where minutes do not decide; 0 is all."""
+        usual = CLIPS_OF_ZOO if in_zoo(self.subject) else CLIPS
+        return usual if self.clips is None else self.clips
+
     def _count(self, there: int, speed: float) -> int:
         if self.minutes is None:
-            usual = CLIPS_OF_ZOO if in_zoo(self.subject) else CLIPS
-            return there if self.clips == 0 else self.clips or usual
+            return self._asked or there
         found = affordable(
             self.minutes, speed, self.where.processes, self.ensemble, group_threats(self.threat or [THREAT])
         )

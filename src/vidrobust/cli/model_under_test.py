@@ -59,13 +59,14 @@ class ModelUnderTest:
             if getattr(self, name) is not None:
                 check_count(f"--{name}", getattr(self, name))
 
-    def found(self, console: Console, strict: bool = True, only: str | None = None) -> Trained:
+    def found(self, console: Console, strict: bool = True, only: str | None = None, count: int = 0) -> Trained:
         """The model and its data.
 
         Args:
             console: where warnings for the user are printed.
             strict: refuse a model of which the self-test says that it cannot be used; a judgement says so itself.
             only: the one split that is used; of the others, few videos are decoded.
+            count: clips of it that are used; of the zoo's data, others need not be there. 0 is all.
 
         Raises:
             InputError: neither a run nor a model with data is given, or both.
@@ -78,7 +79,7 @@ class ModelUnderTest:
                         f"there is no run directory {self.run_dir}. A model without a run is given by {asked}."
                     )
                 raise InputError(f"{self.run_dir} has its own data: leave out --data, --classes and --weights.")
-            return Trained.find(self.run_dir, self.model, only)
+            return Trained.find(self.run_dir, self.model, only, count)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
         listed = None if self.classes is None else str(self.classes)

@@ -77,7 +77,8 @@ class Verify(Verb):
         split = asked.split or judgement.record["data"]["split"]
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
-        found = tested(asked).found(console, strict=False, only=split)
+        count = 0 if self.subject else len(judgement.record["clips"]["list"])
+        found = tested(asked).found(console, strict=False, only=split, count=count)
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
         _print_outcome(done, "adversarial clips break the model within the threat, clip by clip", console)
 

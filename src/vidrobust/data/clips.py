@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from vidrobust.data import sampling
 from vidrobust.data.config import Crop, span
 from vidrobust.data.sampling import Views
+from vidrobust.data.subset import even_places
 from vidrobust.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Clips:
         """At most ``count`` of the clips, evenly from the first to the last (a split lists class after class)."""
         if len(self) <= count:
             return self
-        return self.subset(torch.linspace(0, len(self) - 1, count).round().long())
+        return self.subset(torch.tensor(even_places(len(self), count)))
 
     def viewed(self, views: Views) -> Clips:
         """Several clips of each video for evaluation, video after video.

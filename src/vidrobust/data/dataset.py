@@ -17,7 +17,7 @@ from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import Motion, is_photograph, motion
 from vidrobust.data.sampling import mirror_swaps
-from vidrobust.data.videos import VideoFolder, check_given
+from vidrobust.data.videos import SPLITS, VideoFolder, check_given
 from vidrobust.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,6 +135,23 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: i
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
+
+
+def load_spread(config: DataConfig, split: str, count: int, workers: int = 1) -> VideoClips:
+    """Of the embedded data set the clips of a split that :meth:`Clips.spread` takes, without making the others.
+
+    Args:
+        config: the embedded data set, as clips.
+        split: ``train``, ``val`` or ``test``; of the others, few videos are made.
+        count: clips of the split. Below the number of classes, or where the cache has all, all are there.
+        workers: as :func:`load` takes them.
+    """
+    check_version(config)
+    few = config.mainly(split)
+    train, val, test = (count if name == split else few.limit(name) or 0 for name in SPLITS)
+    spec = Motion(seed=config.seed, contrast=config.contrast)
+    folder = motion(spec=spec, workers=workers, limits=(train, val, test), evenly=split)
+    return load(few, workers=workers, given=folder)
 
 
 def load(

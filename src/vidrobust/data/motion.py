@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.parallel import in_order
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.data.storage import cache_root, made_once
-from vidrobust.data.subset import spread
+from vidrobust.data.subset import even_places, spread
 from vidrobust.data.videos import SPLITS, Video, VideoFolder
 from vidrobust.errors import DataError, InputError
 from vidrobust.runs.keys import content_key, dumps
@@ -131,24 +132,35 @@ PlannedVideos = dict[str, tuple[Video, ...]]
 """The videos of each split, sorted by path."""
 
 
-def planned_videos(spec: Motion, limits: SplitCounts = (0, 0, 0)) -> PlannedVideos:
+def planned_videos(spec: Motion, limits: SplitCounts = (0, 0, 0), evenly: str = "") -> PlannedVideos:
     """The videos of a data set before it is made.
 
     Args:
         spec: what is made.
         limits: the most of training, validation and test, those that :func:`vidrobust.data.subset.spread` chooses of
             all; 0 is all.
+        evenly: a split of which they are instead those that :meth:`vidrobust.data.clips.Clips.spread` takes.
     """
     found = {}
     for split, limit in zip(SPLITS, limits, strict=True):
         groups = [group for group in picture_groups(spec) if group.split == split]
         videos = [Video(path, label, _group(one.number)) for one in groups for label, _, path in _paths(one, spec)]
-        found[split] = spread(sorted(videos, key=lambda video: video.path), limit or None)
+        found[split] = _limited(sorted(videos, key=lambda video: video.path), limit, split == evenly)
     return found
 
 
+def _limited(videos: Sequence[Video], limit: int, evenly: bool) -> tuple[Video, ...]:
+    if evenly and limit:
+        return tuple(videos[place] for place in even_places(len(videos), limit))
+    return spread(videos, limit or None)
+
+
 def motion(
-    root: Path | None = None, spec: Motion = Motion(), workers: int = 1, limits: SplitCounts = (0, 0, 0)
+    root: Path | None = None,
+    spec: Motion = Motion(),
+    workers: int = 1,
+    limits: SplitCounts = (0, 0, 0),
+    evenly: str = "",
 ) -> VideoFolder:
     """The embedded data set, made on first use (some seconds) and then opened like any video folder.
 
@@ -156,8 +168,8 @@ def motion(
         root: where the files lie or shall lie; None is a folder of the cache, named by its content.
         spec: what to make.
         workers: processes that render.
-        limits: the most videos of each split to make, as :func:`planned_videos` has them. All are there nevertheless if
-            a limit is below the number of classes, or if the cache has them already.
+        limits, evenly: the most videos of each split to make, as :func:`planned_videos` has them. All are there
+            nevertheless if a limit is below the number of classes, or if the cache has them already.
 
     Raises:
         DataError: the photographs are not there, or ``root`` holds something else, or was damaged after it was made.
@@ -169,10 +181,11 @@ def motion(
     videos, made_of = planned_videos(spec), f"{dumps(about)}\n"
     lacks_classes = any(0 < limit < len(CLASSES) for limit in limits)
     if not lacks_classes and (root is not None or not _place(made_of).exists()):
-        wanted = planned_videos(spec, limits)
+        wanted = planned_videos(spec, limits, evenly)
         if wanted != videos:
             videos = wanted
-            made_of = f"{dumps({**about, 'videos': {split: len(of) for split, of in videos.items()}})}\n"
+            part_of: dict[str, Any] = {"videos": {split: len(of) for split, of in videos.items()}}
+            made_of = f"{dumps({**about, **part_of, **({'evenly': evenly} if evenly else {})})}\n"
     root = root or _place(made_of)
     with made_once(root) as part:
         if part is not None:

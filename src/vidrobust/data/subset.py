@@ -1,4 +1,4 @@
-"""A part of a split that is spread evenly over its classes and sources."""
+"""A part of a split that is spread evenly over its classes and sources, or over its list."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def spread(videos: Sequence[Video], limit: int | None) -> tuple[Video, ...]:
     classes = [_in_turn(list(sources[label].values())) for label in sorted(sources)]
     chosen = set(_in_turn(classes)[:limit])
     return tuple(video for video in videos if video in chosen)
+
+
+def even_places(total: int, count: int) -> list[int]:
+    """At most ``count`` places of a list, evenly from the first to the last.
+
+    >>> even_places(9, 3), even_places(2, 3)
+    ([0, 4, 8], [0, 1])
+    """
+    if total <= count:
+        return list(range(total))
+    import torch  # whose rounding decides
+
+    return torch.linspace(0, total - 1, count).round().long().tolist()
 
 
 def _in_turn(piles: Sequence[Sequence[Video]]) -> list[Video]:

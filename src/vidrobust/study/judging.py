@@ -106,7 +106,7 @@ class JudgementSubject:
 
     def _found(self) -> tuple[nn.Module, Any]:
         if self.run:
-            found = Trained.find(Path(self.run), self.model, only=self.split)
+            found = Trained.find(Path(self.run), self.model, only=self.split, count=self.count)
             return found.model, found.data
         assert self.data is not None, "a model of another process's memory"
         data = open_data(self.data)

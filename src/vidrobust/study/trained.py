@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vidrobust.attacks.traits import needs_gradients
 from vidrobust.data.classes import read_classes, with_classes
-from vidrobust.data.dataset import DataConfig, VideoClips, load, open_videos
+from vidrobust.data.dataset import DataConfig, VideoClips, load, load_spread, open_videos
 from vidrobust.data.parallel import cores
 from vidrobust.data.storage import cache_root
 from vidrobust.errors import DataError, InputError, NotationError, RunError, VidrobustWarning
@@ -122,7 +122,7 @@ class Trained:
     findings: tuple[Finding, ...] | None = None
 
     @classmethod
-    def find(cls, path: Path, name: str = "standard", only: str | None = None) -> Trained:
+    def find(cls, path: Path, name: str = "standard", only: str | None = None, count: int = 0) -> Trained:
         """The model of a training run, the named model of a study, a bare weights file, or a model of the zoo.
 
         Args:
@@ -130,6 +130,8 @@ class Trained:
             name: of a study's model.
             only: the one split that is used: of the others of the zoo's data, which a new machine has yet to make, few
                 videos are made.
+            count: clips of that split that are used, those of :meth:`clips`: of the zoo's data, others need not be
+                made. 0 is all.
 
         Raises:
             InputError: the zoo has no such model.
@@ -141,7 +143,7 @@ class Trained:
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
         config = DataConfig.from_json(about["data"])
-        data = load(config.mainly(only) if only and in_zoo(path) else config, workers=cores())
+        data = _of_zoo(config, only, count) if only and in_zoo(path) else load(config, workers=cores())
         seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
         origin = str(path) if in_zoo(path) else str(file)
         return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, origin)
@@ -202,6 +204,12 @@ class Trained:
         if self.run is not None and self.run.kind == "study" and self.run.rows("step_size"):
             return study_alpha_star(self.run.path)
         return calibrated(self.model, self.data.train.spread(BATCH))
+
+
+def _of_zoo(config: DataConfig, only: str, count: int) -> VideoClips:
+    if count > 0 and config.name == "motion" and not config.limit(only):
+        return load_spread(config, only, count, cores())
+    return load(config.mainly(only), workers=cores())
 
 
 def with_published_classes(
