@@ -25,6 +25,9 @@ from vidrobust.study.trained import Trained
 from vidrobust.training.config import FitConfig
 from vidrobust.training.trainer import train
 
+BOUND = 1.5
+"""Of AutoAttack's time, what a whole judgement may take."""
+
 
 def measure(stage: Stage) -> None:
     """The model of a run, or a standard-trained network of the study, at one ε."""
@@ -67,7 +70,7 @@ def _beside(stage: Stage, row: str, model: nn.Module, clips: Clips, eps: float) 
             stood["judgement"] = stands(found.record["threats"][0])
 
     times = {"judgement": [seconds(judgement, stage.device)], "AutoAttack": [seconds(autoattack, stage.device)]}
-    stage.add_times(row, times, {("judgement", "AutoAttack"): None})
+    stage.add_times(row, times, {("judgement", "AutoAttack"): BOUND})
     right = int((clip_ranks(model, clips) == 0).sum())
     missed = sum(mine and not other for mine, other in zip(stood["judgement"], stood["AutoAttack"], strict=True))
     value = {"clips": len(clips), "right": right, **{f"stand under {name}": sum(left) for name, left in stood.items()}}

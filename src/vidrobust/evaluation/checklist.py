@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from vidrobust.types import ClipTensor, Labels
 
 
-AT_ONCE = 25
-"""Clips of noise that are asked about together."""
+AT_ONCE, NUMBERS = 64, 2**24
+"""Clips of noise that are asked about together, at most, and pixel values of them: what a pass costs beside the model
+itself is then shared by many clips, and large clips need no more memory than the attacks on them."""
 
 
 def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
     """Draw random perturbations for each clip that stands at the largest budget: half in the ball, half on its edge."""
     eps = single_eps(case.threats[-1])
     rows = case.standing(eps)
+    at_once = max(1, min(AT_ONCE, NUMBERS // case.clips[0].numel()))
     generator = torch.Generator().manual_seed(seed)
     around = _same_again(case.threats[-1].around)
     for edge, count in ((False, draws - draws // 2), (True, draws // 2)):
@@ -37,7 +39,7 @@ def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
             return _drawn(around(clips), eps, edge, generator)
 
         while count and len(left := rows[case.distance[rows] > eps]):
-            together = min(count, max(1, AT_ONCE // len(left)))
+            together = min(count, max(1, at_once // len(left)))
             case.attack("noise", left.repeat(together), drawn)
             count -= together
     return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
