@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.judgement_records import record, stored
 from rich.console import Console
 
 from vidrobust.cli.model_under_test import ModelUnderTest
@@ -16,6 +17,9 @@ from vidrobust.models.checkpoints import save_model
 from vidrobust.models.resnet3d import ResNet3d
 
 Command = Callable[..., tuple[int, str, str]]
+
+SUBJECT = {"run": "", "model": "r3d-small", "file": None, "convention": "auto", "data": None}
+DATA = {"name": "motion", "frames": 8, "size": 16, "classes": None}
 
 QUICK = [f"--ensemble.{name}={value}" for name, value in {"steps": 5, "targets": 1, "queries": 20, "noise": 5}.items()]
 
@@ -113,3 +117,38 @@ def test_of_splits_that_are_not_judged_few_videos_are_decoded(
     found = subject.found(Console(quiet=True), only="test").data
     assert (len(found.train), len(found.val), len(found.test)) == (10, 10, 40)
     assert manifest(found.test) == manifest(small_data.test)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({}, "run of the model or of its data is missing"),
+        ([1], "run of the model or of its data is missing"),
+        ({"subject": "x"}, "run of the model or of its data is missing"),
+        ({"subject": {**SUBJECT, "run": 7}}, "run of the model or of its data is 7"),
+        ({"subject": {**SUBJECT, "model": None}}, "model of the model or of its data is None"),
+        ({"subject": {**SUBJECT, "convention": "mine"}}, "convention of the model or of its data is 'mine'"),
+        ({"subject": {**SUBJECT, "data": {"frames": 8}}}, "name of the model or of its data is missing"),
+        ({"subject": {**SUBJECT, "data": {**DATA, "frames": True}}}, "frames of the model or of its data is True"),
+        ({"subject": {**SUBJECT, "data": None}}, "does not say where its model is"),
+    ],
+)
+def test_where_a_damaged_configuration_says_the_model_is_is_not_followed(
+    config: object, told: str, vidrobust: Command, tmp_path: Path
+) -> None:
+    stored(tmp_path, record([1.0, None]))
+    (tmp_path / "run.json").write_text('{"format": 1, "kind": "judge", "version": "0"}')
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, _, said = vidrobust("verify", tmp_path)
+    assert code == 1 and told in said and "--subject" in said
+
+
+@pytest.mark.parametrize(("name", "value"), [("norm", "L4"), ("support", "Border(ratio=7)"), ("support", "Masks(")])
+def test_a_threat_that_cannot_be_made_is_refused_by_the_record_that_names_it(
+    name: str, value: str, vidrobust: Command, tmp_path: Path
+) -> None:
+    made = record([1.0, None])
+    made["threats"][0][name] = value
+    stored(tmp_path, made)
+    code, _, said = vidrobust("verify", tmp_path)
+    assert code == 1 and str(tmp_path / "judgement.json") in said and value in said

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from vidrobust.attacks.text import threat_from_text
 from vidrobust.cli.judge import is_run, tested
@@ -13,7 +14,7 @@ from vidrobust.cli.model_under_test import Split
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import printer
-from vidrobust.errors import InputError
+from vidrobust.errors import InputError, NotationError, RunError
 from vidrobust.models.conventions import Convention
 from vidrobust.models.spec import parse_spec
 from vidrobust.results.judgements.record import Judgement, key_of, read_judgement, threat_name
@@ -24,6 +25,16 @@ from vidrobust.study.written_files import INDEX, read_index, verified_files
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+SUBJECT = {
+    "run": (str,),
+    "model": (str,),
+    "file": (str, None),
+    "convention": get_args(Convention),
+    "data": (dict, None),
+}
+DATA = {"name": (str,), "frames": (int,), "size": (int,), "classes": (str, None)}
+"""Fields of the configuration of a judgement that are read, and the types or values that they may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +84,12 @@ class Verify(Verb):
             return
         judgement = read_judgement(self.record)
         self._refuse_unnamed(judgement)
-        asked = self if self.subject else self._as_judged()
-        split = asked.split or judgement.record["data"]["split"]
+        split = self.split or judgement.record["data"]["split"]
         if split not in ("train", "val", "test"):
             raise InputError(f"the record is of the split {split!r}: there are train, val and test.")
+        asked = self if self.subject else self._as_judged()
         count = 0 if self.subject else len(judgement.record["clips"]["list"])
-        found = tested(asked).found(console, strict=False, only=split, count=count)
+        found = tested(replace(asked, split=split)).found(console, strict=False, only=split, count=count)
         done = verified(judgement, found.model.eval(), getattr(found.data, split))
         _print_outcome(done, "adversarial clips break the model within the threat, clip by clip", console)
 
@@ -88,7 +99,7 @@ class Verify(Verb):
         for norm, eps, support in keys:
             try:
                 threat_from_text(eps, norm, support)
-            except InputError as error:
+            except (InputError, NotationError) as error:
                 text = threat_name(norm, eps, support)
                 raise InputError(
                     f"{judgement.path} is of the threat {text}, which cannot be made. Where its norm or support is "
@@ -114,11 +125,12 @@ class Verify(Verb):
     def _as_judged(self) -> Verify:
         """The model that the judgement took, if opening it runs no code that a file names."""
         folder = self.record if self.record.is_dir() else self.record.parent
-        of = Run.open(folder).config["subject"]
+        config = Run.open(folder).config
+        of = _typed(folder, config.get("subject") if isinstance(config, dict) else config, SUBJECT)
         if of["run"]:
             subject, data = of["run"], None
         else:
-            subject, data = of["model"], of["data"]
+            subject, data = of["model"], of["data"] and _typed(folder, of["data"], DATA)
         if not data and not is_run(subject, None):
             raise InputError(f"{self.record} does not say where its model is: give it by --subject, and --data.")
         if data and parse_spec(subject).kind == "factory":
@@ -126,11 +138,29 @@ class Verify(Verb):
                 f"{self.record} names the function {subject!r}: what a file names is not run. Give it yourself: "
                 f"--subject {subject} --data {data['name']}."
             )
-        known = {"convention": of["convention"], "weights": of["file"], "split": of["split"]}
+        known = {"convention": of["convention"], "weights": of["file"]}
         if data:
             known |= {"classes": Path(data["classes"]) if data.get("classes") else None}
             known |= {"data": data["name"], "frames": data["frames"], "size": data["size"]}
         return Verify(record=self.record, subject=subject, model=of["model"], **known)
+
+
+def _typed(folder: Path, found: object, kinds: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """What the configuration of a judgement says of its model or data, whose fields may have these types or values.
+
+    Raises:
+        RunError: it lacks one of them, or has another.
+    """
+    told = found if isinstance(found, dict) else {}
+    for name, allowed in kinds.items():
+        value = told.get(name, ...)
+        if type(value) not in allowed and value not in [one for one in allowed if not isinstance(one, type)]:
+            wrong = "is missing" if value is ... else f"is {ascii(value)[:60]}"
+            raise RunError(
+                f"{folder / 'config.json'} is damaged: {name} of the model or of its data {wrong}. "
+                "Say which model it is by --subject, and --data."
+            )
+    return told
 
 
 def _print_outcome(done: Verification, what: str, console: Console) -> None:

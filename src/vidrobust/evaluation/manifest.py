@@ -63,13 +63,21 @@ def _listed(clips: Clips) -> list[dict[str, Any]]:
     found = []
     for start in range(0, len(clips), BATCH):
         indices = range(start, min(start + BATCH, len(clips)))
-        for index, pixels in zip(indices, clips.centre(list(indices)), strict=True):
-            frames, crop = clips.place(index)
-            place = {"frames": list(frames), "crop": list(crop), "label": int(clips.labels[index])}
-            found.append(
-                {"video": clips.videos[index], "source": clips.sources[index], **place, "sha256": pixel_hash(pixels)}
-            )
+        found += [manifest_entry(clips, *each) for each in zip(indices, clips.centre(list(indices)), strict=True)]
     return found
+
+
+def manifest_entry(clips: Clips, index: int, pixels: Tensor) -> dict[str, Any]:
+    """What a manifest says of one clip.
+
+    Args:
+        clips: it is one of these.
+        index: its place among them.
+        pixels: ``C T H W``, its own.
+    """
+    frames, crop = clips.place(index)
+    place = {"frames": list(frames), "crop": list(crop), "label": int(clips.labels[index])}
+    return {"video": clips.videos[index], "source": clips.sources[index], **place, "sha256": pixel_hash(pixels)}
 
 
 def pixel_hash(clip: Tensor) -> str:

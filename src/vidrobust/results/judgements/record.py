@@ -144,7 +144,10 @@ def _contradictions(record: dict[str, Any]) -> Any:
     clips, sources = len(listed), len({clip["source"] for clip in listed})
     if len(right) != clips or record["clean"]["clips"] != clips or record["clean"]["correct"] != right.count("1"):
         yield f"clean.right has {len(right)} digits of {clips} clips, or other counts"
-    if len({json.dumps(clip, sort_keys=True) for clip in listed}) != clips:
+    if (
+        len({json.dumps([clip.get(name) for name in ("video", "frames", "crop", "sha256")]) for clip in listed})
+        != clips
+    ):
         yield "clips.list has a clip twice"
     if (hash_of_list := _hash(listed)) != record["clips"]["hash"]:
         yield f"clips.hash is {record['clips']['hash']}, but the hash of clips.list is {hash_of_list}"
@@ -216,6 +219,8 @@ def _distances(where: str, threat: dict[str, Any], right: str) -> Any:
         yield f"{where}.worst_case.correct is {threat['worst_case']['correct']}, but {sum(alive)} clips stand"
     elif any(stood and digit == "0" for stood, digit in zip(alive, right, strict=True)):
         yield f"in {where}, clips stand that are wrong as they are"
+    elif any(size and digit == "0" for size, digit in zip(distances, right, strict=True)):
+        yield f"in {where}, clips that are wrong as they are have a distance above 0"
     for eps, left in threat.get("curve", ()):
         standing = sum(distance is None or distance > eps for distance in distances)
         if left != standing:
