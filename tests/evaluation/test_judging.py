@@ -14,6 +14,7 @@ from helpers.planted import PLANTED, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
+from vidrobust.evaluation.attacked_model import AttackedModel
 from vidrobust.evaluation.checklist import AT_ONCE, noise
 from vidrobust.evaluation.consistency import check_consistency
 from vidrobust.evaluation.judging import batches_noted, clean_answers, run_stage, start_case, worst_case_row
@@ -92,6 +93,19 @@ def test_every_clip_that_stands_gets_its_draws_of_noise(
     assert measured == Measured("noise", 0, int(found.right.sum()))
     assert sum(asked) == draws * measured.of
     assert max(asked) <= AT_ONCE
+
+
+def test_noise_breaks_the_same_clips_where_a_fast_copy_is_asked_first(
+    base: nn.Module, shown: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> tuple[Measured, Tensor]:
+        case, _ = start_case(base, *shown, [Threat(Linf(), 60 / 255)], clean_answers(base, *shown, QUICK), QUICK)
+        return noise(case, 20), case.distance
+
+    sifted, nearest = broken()
+    monkeypatch.setattr(AttackedModel, "clearly_right", lambda self, clips, labels: torch.zeros(len(clips)) > 0)
+    assert 0 < sifted.count < sifted.of
+    assert (sifted, nearest.tolist()) == (broken()[0], broken()[1].tolist())
 
 
 class GradientMode(Wrapped):

@@ -19,8 +19,8 @@ from vidrobust.attacks.undisturbed import undisturbed
 from vidrobust.attacks.wrappers import EOT, Averaged, seeded_by_clips
 from vidrobust.evaluation.clips import device_of
 from vidrobust.fast.precision import full_float32
-from vidrobust.fast.view import answers
-from vidrobust.losses import predicted
+from vidrobust.fast.view import answers, inference_view
+from vidrobust.losses import margin, predicted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,10 @@ ORDINARY = (1e-2, 1e3)
 
 DRAWS = 4
 """So many times the draws of a gradient make the last word on a model that draws at random."""
+
+CLEAR = 0.1
+"""By what share of the range of its logits a fast copy must prefer the right class, so that the model is not asked. The
+logits change by about a tenth of that in bfloat16."""
 
 
 class RescaledLogits(nn.Module):
@@ -95,6 +99,18 @@ class AttackedModel:
         """``B`` bool: which clips the model itself misclassifies."""
         logits = mean_logits(self.model, clips, self.samples * DRAWS if self.random else 1)
         return (predicted(logits) != labels.cpu()) | ~logits.isfinite().all(1)
+
+    @torch.no_grad()
+    def clearly_right(self, clips: ClipTensor, labels: Labels) -> Tensor:
+        """``B`` bool: which clips a fast copy of the model classifies so clearly that the model need not be asked.
+
+        Of a model that draws at random, none.
+        """
+        if self.random:
+            return torch.zeros(len(clips), dtype=torch.bool)
+        with undisturbed(self.model):
+            logits = inference_view(self.model, clips)(clips).float()
+        return (margin(logits, labels) < -CLEAR * (logits.amax(1) - logits.amin(1))).cpu()
 
 
 @torch.no_grad()

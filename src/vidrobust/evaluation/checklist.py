@@ -40,7 +40,7 @@ def noise(case: WorstCase, draws: int, seed: int = 0) -> Measured:
 
         while count and len(left := rows[case.distance[rows] > eps]):
             together = min(count, max(1, at_once // len(left)))
-            case.attack("noise", left.repeat(together), drawn)
+            case.attack("noise", left.repeat(together), drawn, sift=True)
             count -= together
     return Measured("noise", int((case.distance[rows] <= eps).sum()), len(rows))
 
