@@ -16,6 +16,7 @@ from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import Motion, is_photograph, motion
+from vidrobust.data.parallel import same_processes
 from vidrobust.data.sampling import mirror_swaps
 from vidrobust.data.videos import SPLITS, VideoFolder, check_given
 from vidrobust.errors import DataError
@@ -173,6 +174,16 @@ def load(
             ``skip_bad`` is not set.
         RunError: the disk lacks room for the cache.
     """
+    with same_processes(workers):
+        return _load(config, progress, workers, given)
+
+
+def _load(
+    config: DataConfig,
+    progress: Callable[[str, int, int], None] | None,
+    workers: int,
+    given: VideoFolder | None,
+) -> VideoClips:
     folder = open_videos(config, given, workers)
     if config.name != "motion":
         check_contents(folder)

@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import cache
 from typing import TypeVar
 
 from vidrobust.errors import RunError
@@ -28,6 +31,23 @@ FEW = 32
 def cores() -> int:
     """A process for each core that this process may use."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+_shared: ContextVar[Callable[[], ProcessPoolExecutor] | None] = ContextVar("_shared", default=None)
+
+
+@contextmanager
+def same_processes(workers: int) -> Iterator[None]:
+    """Inside, :func:`in_order` starts processes once for all its calls that do not expect one to crash.
+
+    Starting a process takes as long as decoding a hundred small videos.
+    """
+    with ExitStack() as stack:
+        before = _shared.set(cache(lambda: stack.enter_context(_pool(workers))))  # once there is work
+        try:
+            yield
+        finally:
+            _shared.reset(before)
 
 
 def in_order(
@@ -55,7 +75,7 @@ def in_order(
     left = deque(items)
     while left:
         try:
-            for result in _pooled(function, left, workers):
+            for result in _pooled(function, left, workers, crashed):
                 left.popleft()
                 yield result
         except BrokenProcessPool:
@@ -66,10 +86,16 @@ def in_order(
                 yield _alone(function, item, crashed)
 
 
-def _pooled(function: Callable[[Item], Result], items: Sequence[Item] | deque[Item], workers: int) -> Iterator[Result]:
+def _pooled(
+    function: Callable[[Item], Result],
+    items: Sequence[Item] | deque[Item],
+    workers: int,
+    crashed: Callable[[Item], Result] | None,
+) -> Iterator[Result]:
     waiting = deque(items)
     under_way: deque[Future[Result]] = deque()
-    with _pool(workers) as pool:
+    shared = _shared.get() if crashed is None else None
+    with _pool(workers) if shared is None else nullcontext(shared()) as pool:
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < workers * AHEAD:
