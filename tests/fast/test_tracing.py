@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from vidrobust.fast.inference import InferenceCopy
 from vidrobust.fast.segments import lean
 from vidrobust.fast.tracing import traced
+from vidrobust.fast.view import inference_view
 
 
 class Keeps(nn.Module):
@@ -59,3 +60,33 @@ class DrawsOnce(Keeps):
 def test_a_model_that_draws_while_it_is_traced_is_refused() -> None:
     with pytest.raises(RuntimeError, match="random numbers were drawn"):
         traced(DrawsOnce().eval())
+
+
+class Straight(torch.autograd.Function):
+    """Rounds, and passes gradients straight through."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.round()
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+class Quantised(Keeps):
+    """Has a gradient although it rounds."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(Straight.apply(clips * 7) / 7)
+
+
+def test_a_gradient_of_ones_own_is_not_lost() -> None:
+    model, clips = Quantised().eval().requires_grad_(False), torch.rand(2, 3, 4, 8, 8)
+    with pytest.raises(RuntimeError, match="Straight has a gradient of its own"):
+        traced(model)
+    assert "apply" in vars(torch.autograd.Function)
+    for view in (inference_view(model, clips), model):
+        asked = clips.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(view(asked)[:, 0].sum(), asked)
+        assert gradient.abs().max() > 0

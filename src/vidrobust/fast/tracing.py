@@ -25,7 +25,8 @@ def traced(model: nn.Module) -> fx.GraphModule:
 
     Raises:
         RuntimeError: the model draws random numbers otherwise than by operations on its input: the graph would hold
-            those of one draw for ever.
+            those of one draw for ever. Or it calls a ``torch.autograd.Function``, such as a straight-through estimator:
+            the graph would have its forward pass without its gradient.
 
     >>> from torch import nn
     >>> class Keeps(nn.Identity):
@@ -37,8 +38,25 @@ def traced(model: nn.Module) -> fx.GraphModule:
     >>> hasattr(model, "features")
     False
     """
-    with _attributes_kept(model), torch.enable_grad(), refusing_draws():
+    with _attributes_kept(model), torch.enable_grad(), refusing_draws(), _refusing_own_gradients():
         return fx.symbolic_trace(model)
+
+
+@contextmanager
+def _refusing_own_gradients() -> Iterator[None]:
+    """Inside, a ``torch.autograd.Function`` refuses the stand-ins of the tracer, which its forward pass would take."""
+    usual = vars(torch.autograd.Function)["apply"]
+
+    def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, fx.Proxy) for value in (*args, *kwargs.values())):
+            raise RuntimeError(f"{cls.__name__} has a gradient of its own, which cannot be traced")
+        return usual.__func__(cls, *args, **kwargs)
+
+    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = usual  # type: ignore[method-assign]
 
 
 @contextmanager
