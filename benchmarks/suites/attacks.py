@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from benchmarks.contestants import OWN, PEERS, Attack
 from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, ratios, release
 from benchmarks.problems import Problem, problems
+from vidrobust.fast.precision import has_bf16
 
 MEMORY = {"torchattacks": 0.4}
 
@@ -33,6 +34,9 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
     for name, make in (OWN | PEERS).items():
         where = f"{problem.name}: {name}"
         if problem.few and name in ("ours, exact", "bare", "foolbox", "art", "advertorch"):
+            continue
+        if name == "plain bfloat16" and not has_bf16(stage.device):
+            stage.add(kind="not run", row=where, why="the device has no bfloat16, and emulates it many times slower")
             continue
         try:
             run = make(copy.deepcopy(model), steps)
