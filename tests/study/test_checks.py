@@ -13,6 +13,7 @@ from vidrobust.errors import InputError, VidrobustError
 from vidrobust.runs.directory import Run
 from vidrobust.study.config import Gap, StudyConfig
 from vidrobust.study.engines import Where
+from vidrobust.study.engines.local import Local
 from vidrobust.study.plan import study
 from vidrobust.study.recipes import PROFILES
 
@@ -221,3 +222,15 @@ def test_profiles_are_possible() -> None:
         assert make().profile == name
     with pytest.raises(VidrobustError, match="profile must be one of"):
         replace(PROFILES["quick"](), profile="huge")  # type: ignore[arg-type]
+
+
+def test_a_refused_study_ends_the_worker_that_started_early(
+    vidrobust: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(Local, "start_one", lambda engine: seen.append("started"))
+    monkeypatch.setattr(Local, "close", lambda engine, at_once: seen.append(at_once))
+    code, _, _ = vidrobust("study", "--data", tmp_path / "nowhere", "--out", tmp_path / "x")
+    assert (code, seen) == (1, ["started", True])
+    code, _, _ = vidrobust("study", "--data", tmp_path / "nowhere", "--out", tmp_path / "x", "--dry-run")
+    assert (code, len(seen)) == (1, 2)

@@ -48,3 +48,17 @@ def test_one_killed_while_it_holds_the_counter_stops_nobody(engine: Local, tmp_p
     engine.submit("first", Counting(tmp_path, "first"), tmp_path / "jobs")  # type: ignore[arg-type]
     finish(engine, ["first"])
     assert engine.spent() == 2 + 3
+
+
+def test_a_worker_that_started_early_has_imported_and_does_the_first_job(tmp_path: Path) -> None:
+    engine = Local(1)
+    try:
+        engine.start_one()
+        (early,) = engine._pool._processes
+        (tmp_path / "go").write_text("on")
+        engine.submit("first", Training(tmp_path, "first"), tmp_path / "jobs")  # type: ignore[arg-type]
+        finish(engine, ["first"])
+        assert (tmp_path / "first.at-work").read_text() == str(early)
+        assert engine._pool.submit(eval, "'torch._dynamo' in __import__('sys').modules").result()
+    finally:
+        engine.close(at_once=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,12 +17,14 @@ from vidrobust.runs.directory import Run
 from vidrobust.study.adding_seeds import check_hours
 from vidrobust.study.config import StudyConfig
 from vidrobust.study.cost import against_estimate, study_cost
-from vidrobust.study.engines import Where
+from vidrobust.study.engines import Where, early_engine
 from vidrobust.study.plan import check_plan, study
 from vidrobust.study.recipes import PROFILES
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from vidrobust.study.engines import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,11 @@ class Study(Verb):
         """The cost, then the study, then the path of its page."""
         config, out = self._whole(), self.out or Path("runs") / self.config.profile
         check_hours(config, self.hours)
+        fresh = not (out / "jobs").exists()
+        with early_engine(self.where) if fresh and not self.dry_run else nullcontext() as engine:
+            self._checked_and_run(config, out, console, engine)
+
+    def _checked_and_run(self, config: StudyConfig, out: Path, console: Console, engine: Engine | None) -> None:
         check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
         estimate = study_cost(config, self.where.processes)
@@ -69,7 +77,7 @@ class Study(Verb):
         if self.dry_run:
             return
         begun, fresh = time.monotonic(), not (out / "jobs").exists()
-        page = study(config, out, self.where, console, self.hours)
+        page = study(config, out, self.where, console, self.hours, engine)
         if fresh and self.hours is None:  # else it is not the whole that was estimated
             comparison = against_estimate(estimate, (time.monotonic() - begun) / 60, spent_gradients(Run(out)))
             console.print(comparison, highlight=False, soft_wrap=True)

@@ -23,7 +23,7 @@ from vidrobust.runs.rows import Row
 from vidrobust.study.adding_seeds import AddedSeed, TimeLeft, added_seed, check_hours, ending
 from vidrobust.study.checks import check_study
 from vidrobust.study.config import UNTIL_DECIDED, Robustness, StudyConfig, from_json
-from vidrobust.study.engines import Where, open_engine
+from vidrobust.study.engines import Engine, Where, open_engine
 from vidrobust.study.jobs import Job, PrepareData, SizeTable, job_key, single_frame
 from vidrobust.study.live_page import LivePage
 from vidrobust.study.measurements import (
@@ -281,6 +281,7 @@ def study(
     where: Where | None = None,
     console: Console | None = None,
     hours: float | None = None,
+    engine: Engine | None = None,
 ) -> Path:
     """Run the whole study, or go on with one, and make its page.
 
@@ -290,6 +291,7 @@ def study(
         where: where jobs run; by default in a process for each core of this machine.
         console: where progress is shown; the standard error if none is given.
         hours: how long seeds are added, where ``config.seeds`` is ``until-decided``.
+        engine: one that runs already, which this ends; by default the one that ``where`` says.
 
     Returns:
         The path of ``report.html``.
@@ -305,7 +307,7 @@ def study(
     _say_what_is_mended(Run(out), config, console)
     run = Run.start(out, "study", asdict(config), config.seed)
     total = sum(job.gradients for job in plan.all())
-    engine = open_engine(where, run.path)
+    engine = engine or open_engine(where, run.path)
     with (
         reading_files([dumps(asdict(config))]),
         LivePage(run) as live,

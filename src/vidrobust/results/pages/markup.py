@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from html import escape
 
 from vidrobust.results.figures.table import Cell, Table
@@ -22,8 +23,9 @@ def packed(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
+@cache
 def packed_plotly() -> str:
-    """The one copy of plotly.js that a page carries."""
+    """The one copy of plotly.js that a page carries; packed once for all pages that this process writes."""
     from plotly.offline import get_plotlyjs
 
     return packed(get_plotlyjs().encode())

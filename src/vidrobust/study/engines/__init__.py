@@ -8,7 +8,8 @@ simply run again, elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from shutil import which
@@ -94,6 +95,29 @@ class Where:
     def processes(self) -> int:
         """Jobs at once."""
         return self.workers or cores()
+
+
+@contextmanager
+def early_engine(where: Where) -> Iterator[Engine | None]:
+    """An engine of which a worker starts while its jobs are still being checked; None if it does not run here.
+
+    It is ended where an error leaves the context; otherwise whoever gives it jobs ends it.
+
+    Args:
+        where: which engine, and how much of it.
+    """
+    if where.engine != "local":
+        yield None
+        return
+    from vidrobust.study.engines.local import Local
+
+    engine = Local(where.processes)
+    engine.start_one()
+    try:
+        yield engine
+    except BaseException:
+        engine.close(at_once=True)
+        raise
 
 
 def open_engine(where: Where, run: Path) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,12 @@ def _work(job: Job, jobs: Path, key: str) -> None:
     work(job, jobs, key, _count)
 
 
+def _import() -> None:
+    """What a training needs, which takes seconds; the optimisers of torch import its compiler when they are made."""
+    for name in ("vidrobust.study.trainings", "vidrobust.study.measurements", "torch._dynamo"):
+        import_module(name)
+
+
 class Local:
     """A pool of processes; where one is killed, the pool is made anew and what was not finished runs again.
 
@@ -52,6 +59,11 @@ class Local:
         """With a counter of its own: a killed worker may have held the lock of the one before."""
         self._counter = self._context.Value("q", 0)
         return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
+
+    def start_one(self) -> None:
+        """Start a worker before there is a job, so that it imports while this process does something else."""
+        with starting_workers():
+            self._pool.submit(_import)
 
     def submit(self, key: str, job: Job, jobs: Path) -> None:
         with starting_workers():
