@@ -6,6 +6,8 @@ what counts is the smallest perturbation of each clip that any record holds. It 
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ class Standing:
         clean, worst: counts with intervals.
         trust: does the record that started it trust its number, or one that lowered it?
         reasons: why not, if not.
-        lowered: by record, how many clips it broke that no other did.
+        lowered: by record, how many clips it broke that ``first`` did not; of several, the one that came nearest.
         first: the record that the others are held against: that of the most gradients.
     """
 
@@ -65,7 +67,7 @@ def read_judgements(folder: str | Path) -> tuple[list[Judgement], list[str]]:
         try:
             found.append(read_judgement(file))
         except RunError as error:
-            refused.append(str(error))
+            refused.append(str(error).replace(f"{root}/", ""))  # a page says nothing of its maker's folders
     if not files:
         raise InputError(f"{root} holds no {NAME}. Give a folder that holds folders of `vidrobust judge`.")
     return found, refused
@@ -96,20 +98,12 @@ def ranked(judgements: Iterable[Judgement], root: Path) -> list[Standing]:
 def _standing(members: Sequence[Judgement], threat: tuple[str, float, str], root: Path) -> Standing:
     """The minimum over records, clip by clip."""
     first, record = members[0], members[0].record
-    alive: dict[str, list[int]] = {}
-    for one in members:
-        measured = one.threat(threat)
-        assert measured is not None
-        alive[_name(one, root)] = stands(measured)
-    together = [min(digits) for digits in zip(*alive.values(), strict=True)]
-    lowered = {
-        name: sum(
-            not mine and all(other[row] for key, other in alive.items() if key != name)
-            for row, mine in enumerate(digits)
-        )
-        for name, digits in alive.items()
-        if name != _name(first, root)
-    }
+    found = {record_name(one, root): one.threat(threat) or {} for one in members}
+    nearest = {name: [math.inf if size is None else size for size in one["distance"]] for name, one in found.items()}
+    alive, mine = [stands(one) for one in found.values()], stands(found[record_name(first, root)])
+    together = [min(digits) for digits in zip(*alive, strict=True)]
+    fallen = [row for row, left in enumerate(together) if mine[row] > left]
+    lowered = Counter(min(nearest, key=lambda name: nearest[name][row]) for row in fallen)
     trusting = next((one for one in members if one.trust), None)
     norm, _, support = threat
     return Standing(
@@ -121,14 +115,14 @@ def _standing(members: Sequence[Judgement], threat: tuple[str, float, str], root
         threat,
         record["clean"],
         accuracy_record(together, first.sources),
-        trusting is not None and not any(lowered.values()),
-        [*first.record["reasons"], *(["another record lowered the number"] if any(lowered.values()) else [])],
-        {name: count for name, count in lowered.items() if count},
-        _name(first, root),
+        trusting is not None and not lowered,
+        [*first.record["reasons"], *(["another record lowered the number"] if lowered else [])],
+        dict(lowered),
+        record_name(first, root),
     )
 
 
-def _name(judgement: Judgement, root: Path) -> str:
+def record_name(judgement: Judgement, root: Path) -> str:
     """A record's folder, relative to the leaderboard's."""
     folder = judgement.path.parent
     return str(folder.relative_to(root)) if folder.is_relative_to(root) else folder.name

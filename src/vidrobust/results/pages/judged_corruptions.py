@@ -45,16 +45,26 @@ def _cell(cell: dict[str, Any] | None) -> Html:
 
 def _sums(one: dict[str, Any]) -> list[str]:
     kinds = sum(kind["counted"] for kind in one["kinds"])
-    parts = [f"over {kinds} kinds mPC {_percent(one['mpc'])}"]
-    parts += [f"rPC {_percent(one['rpc'])}"] if one["rpc"] else []
-    parts.append(f"γᵃ {_share(one['gamma_absolute'])}")
-    return parts + ([f"γʳ {_share(one['gamma_relative'])}"] if one["gamma_relative"] else [])
+    parts = [f"over {kinds} kinds mPC {mean_percent(one['mpc'])}"]
+    parts += [f"rPC {mean_percent(one['rpc'])}"] if one["rpc"] else []
+    parts.append(f"γᵃ {mean_share(one['gamma_absolute'])}")
+    return parts + ([f"γʳ {mean_share(one['gamma_relative'])}"] if one["gamma_relative"] else [])
 
 
-def _percent(found: dict[str, float]) -> str:
+def mean_percent(found: dict[str, float]) -> str:
+    """A mean over kinds in %, with its interval where it has one.
+
+    >>> mean_percent({"value": 0.5, "low": 0.4, "high": 0.6}), mean_percent({"value": 0.5})
+    ('50.0 % [40.0 %, 60.0 %]', '50.0 %')
+    """
     bounds = f" [{100 * found['low']:.1f} %, {100 * found['high']:.1f} %]" if "low" in found else ""
     return f"{100 * found['value']:.1f} %{bounds}"
 
 
-def _share(found: dict[str, float]) -> str:
+def mean_share(found: dict[str, float]) -> str:
+    """A mean with its interval where it has one.
+
+    >>> mean_share({"value": 0.25, "low": 0.2, "high": 0.3})
+    '0.25 [0.20, 0.30]'
+    """
     return f"{found['value']:.2f}" + (f" [{found['low']:.2f}, {found['high']:.2f}]" if "low" in found else "")
