@@ -301,7 +301,7 @@ def _values(values: ArrayLike, sources: ClusterLabels, seeds: ClusterLabels | No
 
 
 def _spread(values: np.ndarray, sources: ClusterLabels, seeds: ClusterLabels | None) -> _Spread:
-    (by_source, count), value = _codes(sources), values.mean()
+    (by_source, count), value = _codes(sources), float(values.mean())
     residuals = values - value
     of_sources = _variance(residuals, by_source)
     by_seed, trainings = _codes([0] if seeds is None else seeds)
