@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,24 +45,36 @@ def hold(model: Any, clips: Any, subject: JudgementSubject) -> None:
     HELD[subject] = Opened(model, clips)
 
 
+MEASURED = 0.5
+"""For how many seconds a gradient is measured again and again: beside other programs, one alone says little."""
+
+
 def seconds_a_gradient(opened: Opened, count: int = 8) -> float:
-    """How long a gradient of one clip takes here, in one thread."""
+    """How long a gradient of one clip takes here, in one thread: the mean over :data:`MEASURED` seconds."""
     clips, labels = part(opened, tuple(range(min(count, len(opened.clips)))))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+
+    def forward() -> None:
+        with undisturbed(opened.model), torch.no_grad(), suppress(Exception):  # one that fails takes its time, too
+            opened.model(clips)
+
     try:
         with undisturbed(opened.model):
             input_gradient(opened.model, clips, labels, margin)
-            begun = time.perf_counter()
-            input_gradient(opened.model, clips, labels, margin)
-            return (time.perf_counter() - begun) / len(clips)
+            return _seconds(lambda: input_gradient(opened.model, clips, labels, margin)) / len(clips)
     except Exception:  # noqa: BLE001 - without a gradient: forward passes, about a third
-        begun = time.perf_counter()
-        with undisturbed(opened.model), torch.no_grad(), suppress(Exception):  # one that fails takes its time, too
-            opened.model(clips)
-        return 3 * (time.perf_counter() - begun) / len(clips)
+        return 3 * _seconds(forward) / len(clips)
     finally:
         torch.set_num_threads(threads)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun, times = time.perf_counter(), 0
+    while not times or time.perf_counter() - begun < MEASURED:
+        work()
+        times += 1
+    return (time.perf_counter() - begun) / times
 
 
 def findings(model: Any, frames: int, size: int, classes: int) -> list[Measured]:
