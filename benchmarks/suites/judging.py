@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.measuring import Stage, seconds
+from benchmarks.measuring import Stage, interleaved
 from vidrobust import AutoAttack, Linf, Threat
 from vidrobust.attacks.base import RobustnessWarning
 from vidrobust.data.clips import Clips
@@ -69,7 +69,7 @@ def _beside(stage: Stage, row: str, model: nn.Module, clips: Clips, eps: float) 
             found = judge(model, clips, threats=[f"Linf({eps:g})"], clips=0, ensemble=ensemble, out=out)
             stood["judgement"] = stands(found.record["threats"][0])
 
-    times = {"judgement": [seconds(judgement, stage.device)], "AutoAttack": [seconds(autoattack, stage.device)]}
+    times = interleaved({"judgement": judgement, "AutoAttack": autoattack}, stage, warm=0)
     stage.add_times(row, times, {("judgement", "AutoAttack"): BOUND})
     right = int((clip_ranks(model, clips) == 0).sum())
     missed = sum(mine and not other for mine, other in zip(stood["judgement"], stood["AutoAttack"], strict=True))
