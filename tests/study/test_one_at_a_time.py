@@ -46,7 +46,7 @@ def test_rows_of_weights_that_have_changed_take_the_place_of_the_old(
     assert [(attack, alpha) for attack, alpha, _ in after] == [("none", 0), (two, 2)]  # type: ignore[misc]
     assert {weights for _, _, weights in before}.isdisjoint({weights for _, _, weights in after})  # type: ignore[misc]
     rows = list(read_json_lines(tmp_path / "R" / "rows.jsonl"))
-    assert len(rows) == 2 + 2 + 2  # data set and manifest, and two of each weights
+    assert len(rows) == 2 + 3 + 3  # data set and manifest; a self-test and two accuracies of each weights
 
 
 SPELLINGS = [
