@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.judged import QUICK, clips, conv, judged, made, trained
-from helpers.planted import Noisy, Rounded, Wrapped
+from helpers.planted import Noisy, Rounded, Turned, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.evaluation.ensemble import Ensemble
@@ -66,18 +66,6 @@ class Constant(Wrapped):
         shape = clips.flatten(1)
         known = F.one_hot(self.answers[(shape.detach() @ self.seen.T - self.seen.square().sum(1) / 2).argmax(1)])
         return 10 * known.float() + 0 * self.classifier(clips)
-
-
-class Turned(torch.autograd.Function):
-    """A gradient that leads downhill."""
-
-    @staticmethod
-    def forward(ctx: object, values: Tensor) -> Tensor:
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        return -gradients[0]
 
 
 class Downhill(Nearby):

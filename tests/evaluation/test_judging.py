@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from helpers import linear_models
 from helpers.judged import QUICK, clips, conv, judged, linear, made, trained
-from helpers.planted import PLANTED, Wrapped
+from helpers.planted import PLANTED, Turned, Wrapped
 from torch import Tensor, nn
 
 from vidrobust.data.given import Given
@@ -124,18 +124,6 @@ class OfTheBatch(Wrapped):
     def forward(self, clips: Tensor) -> Tensor:
         logits = self.classifier(clips)
         return logits - logits.mean(0)
-
-
-class Turned(torch.autograd.Function):
-    """A gradient that leads downhill."""
-
-    @staticmethod
-    def forward(ctx: object, values: Tensor) -> Tensor:
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        return -gradients[0]
 
 
 class Backwards(Wrapped):

@@ -181,3 +181,15 @@ PLANTED: dict[str, Callable[[nn.Module, Tensor, Tensor], nn.Module]] = {
     "purifier without gradient": lambda model, clips, labels: Purified(model),
     "resize without gradient": lambda model, clips, labels: Resized(model),
 }
+
+
+class Turned(torch.autograd.Function):
+    """A gradient that leads downhill."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return -gradients[0]
