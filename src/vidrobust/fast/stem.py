@@ -77,7 +77,7 @@ class UnshuffledStem(nn.Module):
 
 
 class Unshuffle(torch.autograd.Function):
-    """Pixel-unshuffled, padded, channels-last clips of another type, and the gradient back.
+    """Pixel-unshuffled, padded, channels-last clips of another type; its gradient is :class:`Shuffle`.
 
     The copies are in the order that was measured to be fastest: cast, then unshuffle, then lay out.
     """
@@ -100,8 +100,30 @@ class Unshuffle(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        top, left, bottom, right = ctx.pad  # type: ignore[attr-defined]
-        gradient = gradients[0]
-        inner = gradient[..., top : gradient.shape[3] - bottom, left : gradient.shape[4] - right].contiguous()
-        split = inner.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 5, 2, 6, 3)
-        return split.flatten(3, 4).flatten(4, 5).to(ctx.dtype), None, None  # type: ignore[attr-defined]
+        return Shuffle.apply(gradients[0], ctx.dtype, ctx.pad), None, None  # type: ignore[attr-defined]
+
+
+class Shuffle(torch.autograd.Function):
+    """Clips of another type from pixel-unshuffled, padded ones; its gradient is :class:`Unshuffle`.
+
+    Two neighbours in a row, which lie side by side before and after, are moved as one number: half the time.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, parts: Tensor, dtype: torch.dtype, pad: tuple[int, int, int, int]
+    ) -> Tensor:
+        ctx.dtype, ctx.pad = parts.dtype, pad  # type: ignore[attr-defined]
+        top, left, bottom, right = pad
+        lines = parts.permute(0, 2, 3, 4, 1).contiguous()
+        pairs = lines.view(_PAIR[lines.dtype.itemsize]).unflatten(4, (-1, 2))
+        inner = pairs[:, :, top : pairs.shape[2] - bottom, left : pairs.shape[3] - right]
+        return inner.permute(0, 4, 1, 2, 5, 3).contiguous().view(lines.dtype).flatten(3, 4).to(dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return Unshuffle.apply(gradients[0], ctx.dtype, ctx.pad), None, None  # type: ignore[attr-defined]
+
+
+_PAIR = {2: torch.int32, 4: torch.int64, 8: torch.complex128}
+"""Types of twice as many bytes as a number has."""

@@ -34,8 +34,9 @@ ROUNDS = 32
 """Newton steps of a projection on a GPU, where the host would wait to know whether fewer are enough (about ten are).
 Each step starts inside the ball, so that the budget holds after any number of them."""
 
-AT_ONCE = 2**22
-"""Pixels whose bounds are computed at once: float64 takes twice the memory, and each call of few pixels takes time."""
+IN_CACHE, AT_ONCE = 2**17, 2**22
+"""Pixels whose bounds are computed at once, on a CPU and on a GPU: float64 takes twice the memory, and each call of few
+pixels takes time. In the cache of a CPU the bounds of 32 clips of 8×24×24 take 6 ms instead of 13."""
 
 
 class Norm(Protocol):
@@ -74,7 +75,8 @@ class Linf:
         if clips[:1].numel() > FEW:
             return IntervalByFrames(clips, radius, low, high)
         near, far = torch.empty_like(clips), torch.empty_like(clips)
-        for start in range(0, len(clips), rows := max(1, AT_ONCE // max(1, clips[:1].numel()))):
+        at_once = IN_CACHE if clips.device.type == "cpu" else AT_ONCE
+        for start in range(0, len(clips), rows := max(1, at_once // max(1, clips[:1].numel()))):
             part = slice(start, start + rows)
             near[part], far[part] = bounds(clips[part], radius[part], low[part], high[part])
         return Interval(clips, near, far)
