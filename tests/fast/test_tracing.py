@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from vidrobust.fast.inference import InferenceCopy
 from vidrobust.fast.segments import lean
 from vidrobust.fast.tracing import traced
 from vidrobust.fast.view import inference_view
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 
 class Keeps(nn.Module):
@@ -74,6 +78,21 @@ class Straight(torch.autograd.Function):
         return gradients[0]
 
 
+class Scaled(torch.autograd.Function):
+    """Several inputs, of which one is a weight, one a number and one a word, and a gradient that is not the slope's."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor, weight: Tensor, power: float, word: str) -> Tensor:
+        assert word == "as given" and values.dtype == weight.dtype == torch.float32
+        ctx.save_for_backward(weight)
+        return values * weight**power
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (weight,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradients[0] * -weight, None, None, None
+
+
 class Quantised(Keeps):
     """Has a gradient although it rounds."""
 
@@ -81,12 +100,71 @@ class Quantised(Keeps):
         return super().forward(Straight.apply(clips * 7) / 7)
 
 
-def test_a_gradient_of_ones_own_is_not_lost() -> None:
-    model, clips = Quantised().eval().requires_grad_(False), torch.rand(2, 3, 4, 8, 8)
-    with pytest.raises(RuntimeError, match="Straight has a gradient of its own"):
-        traced(model)
+class Backwards(nn.Module):
+    """Has a gradient that leads downhill, between layers that a copy runs in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.again = nn.Conv3d(3, 8, 3, padding=1), nn.Conv3d(8, 8, 3, padding=1)
+        self.weight, self.head = nn.Parameter(torch.rand(8, 1, 1, 1) + 1), nn.Linear(8, 3)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        features = Scaled.apply(self.conv(clips), self.weight, 2.0, "as given")
+        features = Scaled.apply(self.again(Straight.apply(features * 16) / 16), self.weight, 1.0, "as given")
+        return self.head(features.relu().mean((2, 3, 4)))
+
+
+def gradient_of(call: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
+    asked = clips.clone().requires_grad_(True)
+    return torch.autograd.grad(call(asked)[:, 0].sum(), asked)[0]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("kind", [Quantised, Backwards])
+def test_a_gradient_of_ones_own_is_that_of_the_copy(kind: type[nn.Module], bf16: bool) -> None:
+    torch.manual_seed(0)
+    model, clips = kind().eval().requires_grad_(False), torch.rand(2, 3, 4, 8, 8)
+    copied = InferenceCopy(model, bf16)
     assert "apply" in vars(torch.autograd.Function)
-    for view in (inference_view(model, clips), model):
-        asked = clips.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(view(asked)[:, 0].sum(), asked)
-        assert gradient.abs().max() > 0
+    wanted = gradient_of(model, clips)
+    assert wanted.abs().max() > 0
+    for call in (copied, copied.lean, inference_view(model, clips)):
+        found = gradient_of(call, clips)
+        assert torch.cosine_similarity(found.flatten(), wanted.flatten(), dim=0) > 0.98
+    if not bf16:
+        torch.testing.assert_close(gradient_of(copied, clips), wanted)
+
+
+def test_a_copy_follows_weights_that_a_gradient_of_ones_own_uses() -> None:
+    torch.manual_seed(0)
+    model, clips = Backwards().eval().requires_grad_(False), torch.rand(2, 3, 4, 8, 8)
+    copied = InferenceCopy(model, bf16=False)
+    model.weight.data.mul_(3)
+    copied.refresh(model)
+    torch.testing.assert_close(gradient_of(copied, clips), gradient_of(model, clips))
+
+
+class Nested(torch.autograd.Function):
+    """Takes what no graph can hold."""
+
+    @staticmethod
+    def forward(ctx: object, values: Tensor, part: nn.Module) -> Tensor:
+        return part(values)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+class Holding(Keeps):
+    """Gives a part of itself to a gradient of its own."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(Nested.apply(clips, nn.Tanh()))
+
+
+def test_what_a_graph_cannot_hold_leaves_the_model_itself_to_be_attacked() -> None:
+    model, clips = Holding().eval().requires_grad_(False), torch.rand(2, 3, 4, 8, 8)
+    with pytest.raises(NotImplementedError):
+        traced(model)
+    torch.testing.assert_close(gradient_of(inference_view(model, clips), clips), gradient_of(model, clips))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
+from torch.fx.node import map_aggregate
 
 from vidrobust.fast.drawing import refusing_draws
 
@@ -21,12 +23,12 @@ def traced(model: nn.Module) -> fx.GraphModule:
 
     A model that keeps something of a call (its features, a mask for the next one) is not left with a stand-in of the
     tracer in its place. A model that asks whether gradients are enabled is traced as they are, since a graph is for
-    attacks: a quantised model may pass gradients straight through only then.
+    attacks: a quantised model may pass gradients straight through only then. A ``torch.autograd.Function``, such as a
+    straight-through estimator, is one node, which calls it: traced, its forward pass would be without its gradient.
 
     Raises:
         RuntimeError: the model draws random numbers otherwise than by operations on its input: the graph would hold
-            those of one draw for ever. Or it calls a ``torch.autograd.Function``, such as a straight-through estimator:
-            the graph would have its forward pass without its gradient.
+            those of one draw for ever.
 
     >>> from torch import nn
     >>> class Keeps(nn.Identity):
@@ -38,18 +40,20 @@ def traced(model: nn.Module) -> fx.GraphModule:
     >>> hasattr(model, "features")
     False
     """
-    with _attributes_kept(model), torch.enable_grad(), refusing_draws(), _refusing_own_gradients():
+    with _attributes_kept(model), torch.enable_grad(), refusing_draws(), _own_gradients_whole():
         return fx.symbolic_trace(model)
 
 
 @contextmanager
-def _refusing_own_gradients() -> Iterator[None]:
-    """Inside, a ``torch.autograd.Function`` refuses the stand-ins of the tracer, which its forward pass would take."""
+def _own_gradients_whole() -> Iterator[None]:
+    """Inside, a ``torch.autograd.Function`` that is given stand-ins of the tracer becomes a node of the graph."""
     usual = vars(torch.autograd.Function)["apply"]
 
-    def apply(cls: type, *args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, fx.Proxy) for value in (*args, *kwargs.values())):
-            raise RuntimeError(f"{cls.__name__} has a gradient of its own, which cannot be traced")
+    def apply(cls: type[torch.autograd.Function], *args: Any, **kwargs: Any) -> Any:
+        found: list[fx.Proxy] = []
+        map_aggregate((args, kwargs), lambda value: found.append(value) if isinstance(value, fx.Proxy) else None)
+        if found:
+            return found[0].tracer.create_proxy("call_function", _call_of(cls), args, kwargs)
         return usual.__func__(cls, *args, **kwargs)
 
     torch.autograd.Function.apply = classmethod(apply)  # type: ignore[method-assign, assignment]
@@ -57,6 +61,25 @@ def _refusing_own_gradients() -> Iterator[None]:
         yield
     finally:
         torch.autograd.Function.apply = usual  # type: ignore[method-assign]
+
+
+def _call_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """``function.apply`` in the numbers that its author had in mind: float32 where autocast is on."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+                    args, kwargs = map_aggregate((args, kwargs), _wide)
+            return function.apply(*args, **kwargs)
+
+    call.__name__ = function.__name__  # by which the graph's code calls it
+    return call
+
+
+def _wide(value: Any) -> Any:
+    return value.float() if torch.is_tensor(value) and value.dtype == torch.bfloat16 else value
 
 
 @contextmanager
