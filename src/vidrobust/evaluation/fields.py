@@ -12,8 +12,7 @@ from vidrobust.attacks.aimed import Aimed
 from vidrobust.attacks.blind import Blind
 from vidrobust.evaluation.defences import Defended
 from vidrobust.notation.calls import Call, Star, read_call
-from vidrobust.notation.schedules import spell
-from vidrobust.notation.units import step_with_unit, with_unit
+from vidrobust.notation.units import spell, step_with_unit, with_unit
 from vidrobust.types import PIXEL
 
 if TYPE_CHECKING:

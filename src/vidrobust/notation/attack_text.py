@@ -9,8 +9,7 @@ from vidrobust.errors import NotationError
 from vidrobust.notation.calls import EXAMPLE, Call, Multiple, Number, Star, levels, read_call, step_levels
 from vidrobust.notation.policies import check_range
 from vidrobust.notation.scanner import ParseError
-from vidrobust.notation.schedules import spell
-from vidrobust.notation.units import step_with_unit, with_unit
+from vidrobust.notation.units import spell, step_with_unit, with_unit
 
 AttackName: TypeAlias = Literal["PGD", "FGSM"]
 ATTACK_NAMES: dict[str, AttackName] = {"pgd": "PGD", "fgsm": "FGSM"}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vidrobust.errors import NotationError
-from vidrobust.notation.schedules import Adaptive, AlphaRule, EpsRule, EqualsEps, Fixed, OptimalAlpha, StepsRule, spell
+from vidrobust.notation.schedules import Adaptive, AlphaRule, EpsRule, EqualsEps, Fixed, OptimalAlpha, StepsRule
+from vidrobust.notation.units import spell
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,9 @@ from vidrobust.notation.schedules import (
     OptimalAlpha,
     Paced,
     StepsRule,
-    spell,
     warm_up,
 )
-from vidrobust.notation.units import step_with_unit, too_small, too_small_text, with_unit
+from vidrobust.notation.units import spell, step_with_unit, too_small, too_small_text, with_unit
 
 AlphaStar: TypeAlias = Callable[[float, int], float]
 """α*(ε, iterations), in units of 1/255."""

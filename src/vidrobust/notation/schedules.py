@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 from vidrobust.errors import InputError
+from vidrobust.notation.units import spell
 
 BestAlpha: TypeAlias = Callable[[float], float]
 """α*(ε), in units of 1/255 on both sides."""
@@ -87,15 +88,6 @@ def warm_up(progress: float) -> float:
     if progress < bend:
         return float(0.02 * 10 ** (-6 * (bend - progress) / (bend - begin)))
     return min(_between(0.02, 1.0, (progress - bend) / (end - bend)), 1.0)
-
-
-def spell(number: float) -> str:
-    """The shortest text that reads back as the same number.
-
-    >>> spell(8.0), spell(0.5)
-    ('8', '0.5')
-    """
-    return str(int(number)) if float(number).is_integer() else repr(float(number))
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,15 @@ def check_eps(name: str, eps: float, norm: str = "Linf") -> None:
         warn_of(eps, norm)
 
 
+def spell(number: float) -> str:
+    """The shortest text that reads back as the same number.
+
+    >>> spell(8.0), spell(0.5)
+    ('8', '0.5')
+    """
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
 def with_unit(text: str, norm: str = "Linf") -> str:
     """What is written for ε, as fractions of 255 if the largest of its numbers is :func:`doubtful`.
 

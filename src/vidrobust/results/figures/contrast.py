@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def difficulty(rows: Iterable[Row]) -> go.Figure:
-    """Advantage of a rising over a fixed ε, and of a small over a large one, against the contrast of the data."""
+    """The differences of :data:`DIFFICULTY` against the contrast of the data."""
     pairs = _pairs(rows)
     if not pairs:
         raise MissingRowsError(
@@ -107,7 +107,7 @@ CONTRAST_FIGURE = Figure(
     "Difficulty",
     "difficulty",
     "Both models on the same clips of each contrast, difference by clip and seed. Bars: 95 % intervals over sources "
-    "and seeds; of one seed over its sources alone.",
+    "and seeds; of one seed over its sources alone. Each is on its own: of many, one in twenty misses 0 by chance.",
     lambda rows: [Panel("difficulty", difficulty(rows))],
     plots=difficulty_plots,
 )

@@ -60,6 +60,7 @@ then α=α* against AT(8,8,3), then at the same iterations."""
 
 RISING_FALLING = ((RISING, FALLING),)
 DIFFICULTY = (
+    ("stronger − weaker", STRONG, WEAK),
     ("rising − fixed", RISING, WEAK),
     ("rising − falling", RISING, FALLING),
     ("small − large ε", SMALL, LARGE),
@@ -122,6 +123,7 @@ TRAINING = (
 )
 
 GAP_GROWS = "the generalisation gap grows"
+WORST = "the worst case of all attacks"
 
 
 def claims(rows: Iterable[Row], over: Estimator = fixed) -> list[Claim]:
@@ -251,7 +253,7 @@ def _comparisons(rows: Sequence[Row], family: _Family, over: Estimator) -> list[
         family, name=f"{family.name}, worst case", statement=f"{family.statement[:-1]}, in the worst case."
     )
     return _judge(by_pgd, family, f"PGD(i={steps})", over) + (
-        _judge(by_all, in_worst_case, "the worst case of all attacks", over) if by_all else []
+        _judge(by_all, in_worst_case, WORST, over) if by_all else []
     )
 
 
@@ -266,7 +268,7 @@ def _comparison(
 ) -> Claim | Comparison:
     first, second = pair
     name, statement = family.name, f"{family.statement} {first} against {second}"
-    slides_value = _published_advantage(first, second)
+    slides_value = _published_advantage(first, second) if under != WORST else "none: the slides attack by PGD alone"
     shared = common_eps(chosen)
     one, two = ([row for row in chosen if row["model"] == model and row["eps"] in shared] for model in pair)
     lacking = [model for model, found in zip(pair, (one, two), strict=True) if not found]

@@ -187,15 +187,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def not_better(found: Estimate, margin: float) -> float:
-    """P value against "the difference is at least ``margin``": small where the first is surely not better by that much.
-
-    >>> not_better(mean([0.0, 0.01] * 20, list(range(40))), margin=0.05) < 0.001
-    True
-    """
-    return found.below(margin)
-
-
 def equivalent(found: Estimate, margin: float) -> float:
     """P value of two one-sided tests (Schuirmann 1987): small where the difference surely lies within ±``margin``.
 
