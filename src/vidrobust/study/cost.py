@@ -16,6 +16,7 @@ from vidrobust.runs.wording import counted
 from vidrobust.study.adding_seeds import AddedSeed
 from vidrobust.study.config import UNTIL_DECIDED, StudyConfig
 from vidrobust.study.jobs import Job, PrepareData, device
+from vidrobust.study.measurements import MeasureRobustness, MeasureWorstCase
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.trainings import TrainModel
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 REPEATS = 5
 """Measurements of the speed, of which the median counts: single ones differ by a third and more."""
+
+SLOWER = 1.5
+"""Time of a gradient in an evaluation over that in a training: clips leave the batch as they are broken, few fill the
+processor less, and verdicts are of the model itself. In the full study, where defences keep clips for long, it was 1.6
+(2026-11-28), in the quick one 1.1."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,16 @@ class StudyCost:
     workers: int
     disk: int
     sets: int = 1
+    evaluations: int = 0
+    """Of the clip-gradients those of evaluations."""
     further: int = 0
     """Clip-gradients of each further seed of all models, where seeds are added until claims are decided."""
 
     @property
     def minutes(self) -> float:
         """Estimated wall time, with a quarter of a minute for starting and for making and decoding each data set."""
-        return (self.gradients * self.seconds_per_gradient / self.workers + 15 * (1 + self.sets)) / 60
+        work = self.gradients + (SLOWER - 1) * self.evaluations
+        return (work * self.seconds_per_gradient / self.workers + 15 * (1 + self.sets)) / 60
 
     def __str__(self) -> str:
         return (
@@ -92,11 +101,12 @@ def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     sets = sum(isinstance(job, PrepareData) for job in jobs)
     disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
     gradients = round(sum(job.gradients * _share(job, data) for job in jobs))
+    evaluations = sum(job.gradients for job in jobs if isinstance(job, MeasureRobustness | MeasureWorstCase))
     further = 0
     if config.seeds == UNTIL_DECIDED:
         added = AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0)
         further = sum(job.gradients for job in replace(plan, added=added).of_seed(()) if job not in jobs)
-    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, further)
+    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, evaluations, further)
 
 
 def _share(job: Job, data: DataConfig) -> float:
