@@ -42,3 +42,12 @@ def test_a_run_without_corruptions_says_so() -> None:
     with pytest.raises(MissingRowsError, match="under minikinetics-c"):
         corruptions(ROWS, "standard", "minikinetics-c")
     assert corruption_tables([]) == []
+
+
+def test_words_say_what_intervals_are_clustered_by() -> None:
+    (_, one, *_), (summary, several, *_) = (
+        corruption_tables([*ROWS, *({**row, "seed": seed} for row in ROWS[1:] for seed in range(1, seeds))])
+        for seeds in (1, 3)
+    )
+    assert "95 % intervals clustered by source;" in one.caption
+    assert "95 % intervals clustered by source and seed;" in several.caption and "and seed" in summary.caption

@@ -116,7 +116,9 @@ def test_one_seed_never_decides_a_training_claim_and_shows_its_interval(syntheti
         (claim,) = found[name]
         assert claim.verdict == "undecided" and claim.reason.startswith("one seed") and claim.seeds == 1
         assert ordered(claim)
-    assert by_name(synthetic.rows(seeds=2))["rising beats falling"][0].reason.startswith("2 seeds")
+    (claim,) = by_name(synthetic.with_manifests(synthetic.rows(seeds=2)))["rising beats falling"]
+    assert claim.reason == "2 seeds: 3 are needed to speak of training"  # what it is over stands in the statistic
+    assert "over 12 sources and 2 seeds" in claim.statistic
 
 
 @pytest.mark.parametrize(

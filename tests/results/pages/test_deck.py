@@ -34,6 +34,18 @@ def test_the_deck_has_the_seeds_slides_in_order(run):
     assert "Copyright (C)" in page and "MIT" in page  # of reveal.js, whose words go where it goes
 
 
+def test_the_speaker_is_told_what_the_intervals_are_over(synthetic, run, tmp_path):
+    old = deck(run, tmp_path / "old.html").read_text()
+    assert "Intervals: 95 % Wilson intervals over the clips, each as if of a source of its own" in old
+    rows = [synthetic.accuracy("standard", seed, "test", 0.9, 120) for seed in range(3)]
+    for row in rows:
+        row |= {"right": "1" * row["top1"] + "0" * (120 - row["top1"]), "within": "1" * 120, "top5": 120}
+    new = synthetic.write(tmp_path / "new", synthetic.with_manifests(rows))
+    assert "Intervals: 95 % intervals over 12 sources and 3 seeds. The single-frame control" in deck(new).read_text()
+    nothing = synthetic.write(tmp_path / "nothing", [])
+    assert "Intervals: none, for nothing was measured." in deck(nothing).read_text()
+
+
 def test_a_script_is_written_edited_and_read_back(run, tmp_path):
     script = tmp_path / "talk.md"
     deck(run, tmp_path / "deck.html", script)

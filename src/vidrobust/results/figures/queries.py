@@ -98,7 +98,8 @@ QUERIES_FIGURE = Figure(
     "Queries",
     "robustness",
     "Of the clips that are right without attack, those that an attack without gradients has broken after so many "
-    "answers of the model, confirmation included. Bars of the table: 95 % intervals, clustered by source.",
+    "answers of the model, confirmation included. Intervals of the table, of 95 %, are clustered by source and "
+    "seed where the rows tell the sources.",
     lambda rows: [Panel("queries", queries(rows))],
     query_tables,
     query_plots,

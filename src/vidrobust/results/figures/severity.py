@@ -108,7 +108,7 @@ def _summary(own: Sequence[CorruptionGrid], found: Sequence[CorruptionGrid], con
     unit = f"mCE (%) against {reference.model}" if reference else "mCE (no reference)"
     caption = (
         f"What {convention} adds up to on {own[0].split} clips, over the kinds that count and the severities measured; "
-        "95 % intervals clustered by source"
+        f"95 % intervals {_clustered(own)}"
     )
     head = ("Model", "Kinds", "Clean (%)", "mPC (%)", "rPC (%)", "γᵃ", "γʳ", unit)
     return Table(f"corruptions-{convention}", caption, head, tuple(lines))
@@ -123,10 +123,15 @@ def _cells(grid: CorruptionGrid, number: int) -> Table:
         lines.append((Cell(_words(kind) + beside), *cells, _share(absolute), _share(relative)))
     head = ("Kind", *(f"severity {severity}" for severity in grid.severities), "γᵃ", "γʳ")
     caption = (
-        f"Accuracy (%) of {grid.model} under {grid.convention}, {len(grid.clean)} clips, 95 % intervals clustered by "
-        "source; a kind beside does not count in means over kinds"
+        f"Accuracy (%) of {grid.model} under {grid.convention}, {len(grid.clean)} clips, 95 % intervals "
+        f"{_clustered([grid])}; a kind beside does not count in means over kinds"
     )
     return Table(f"corruptions-{grid.convention}-{number}", caption, head, tuple(lines))
+
+
+def _clustered(own: Sequence[CorruptionGrid]) -> str:
+    """What the intervals of some grids are clustered by, in words."""
+    return "clustered by source" + (" and seed" if any(len({*grid.seeds}) > 1 for grid in own) else "")
 
 
 def _percent(found: Estimate | None) -> Cell:
@@ -171,7 +176,7 @@ CORRUPTIONS_FIGURE = Figure(
     "Each clip is corrupted with random draws of its own, the same for all models. mPC is the mean accuracy over kinds "
     "and severities, rPC its share of the clean accuracy (Yi et al. 2021); γᵃ = 1 − (clean − corrupted) and γʳ = 1 − "
     "(clean − corrupted) / clean (Schiappa et al. 2023); mCE is the mean over kinds of the errors over those of the "
-    "reference (Hendrycks and Dietterich 2019). Intervals are clustered by source.",
+    "reference (Hendrycks and Dietterich 2019). Intervals are clustered by source and, of several trainings, by seed.",
     corruption_panels,
     corruption_tables,
     corruption_plots,

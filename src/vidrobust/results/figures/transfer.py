@@ -115,7 +115,8 @@ TRANSFER_FIGURE = Figure(
     "Transfer",
     "transfer",
     "Clips are perturbed on one model, or on the mean logits of several, and shown to all; on the model itself the "
-    "attack is white-box. What is wrong without attack counts as broken. Intervals of 95 % are clustered by source.",
+    "attack is white-box. What is wrong without attack counts as broken. Intervals of 95 % are clustered by source and "
+    "seed where the rows tell the sources.",
     lambda rows: [Panel(f"transfer {n}", drawing) for n, drawing in enumerate(transfer_maps(rows), 1)],
     transfer_tables,
     transfer_plots,

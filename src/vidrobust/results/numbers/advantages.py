@@ -19,7 +19,7 @@ from vidrobust.results.numbers.statistics import Estimate, mean
 from vidrobust.runs.rows import Row
 
 SEEDS_NEEDED = 3
-"""From so many seeds on, an interval is over training runs; below, over the clips only."""
+"""Fewer seeds decide no claim about training: of one, an interval is over sources alone, of two it is very wide."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Comparison:
         """The claim where it cannot be decided whatever the difference: too few seeds or sources."""
         if self.seeds < self.seeds_needed:
             count = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
-            reason = f"{count}: {self.seeds_needed} are needed to speak of training; the interval is over clips only"
+            reason = f"{count}: {self.seeds_needed} are needed to speak of training"
             return self.judged("undecided", reason, more=Needed(self.seeds_needed - self.seeds, "seeds"))
         if 0 < self.sources < FEW:
             reason = untrusted(self.sources).lower()

@@ -18,9 +18,9 @@ from vidrobust.errors import InputError, MissingExtraError, RunError
 from vidrobust.results.figures import FIGURES
 from vidrobust.results.figures.figure import Figure
 from vidrobust.results.figures.iterations import SENSITIVITY_FIGURE, surface_panels
-from vidrobust.results.numbers.accuracy import TOPS, clean_point
+from vidrobust.results.numbers.accuracy import TOPS, Point, clean_point, intervals_of
 from vidrobust.results.numbers.deciding import Claim
-from vidrobust.results.numbers.selection import MissingRowsError, of_kind
+from vidrobust.results.numbers.selection import MissingRowsError, grouped, of_kind
 from vidrobust.results.numbers.sensitivity import surface, surface_eps
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded, resource, scripts
@@ -161,6 +161,7 @@ def _values(content: RunContent) -> dict[str, str]:
         "data": about,
         "architecture": str(content.config.get("model", "unknown")),
         "training": _stages(content),
+        "intervals": _intervals(content.rows),
         "gap-model": ", ".join(gaps) or f"{published.GAP_MODEL} (not measured)",
         "published-model": published.MODEL,
         "published-training": published.TRAINING,
@@ -180,17 +181,29 @@ def _stages(content: RunContent) -> str:
 
 def _accuracies(rows: Sequence[Row]) -> Html:
     """Train and test accuracy of the standard-trained model, as the slides give them, beside the published ones."""
-    found = [row for row in of_kind(rows, "accuracy") if row["model"] == "standard"]
-    items = []
+    found, items = _standard_points(rows), []
     for name, theirs in published.STANDARD_ACCURACY.items():
-        mine = [row for row in found if row["split"] == name]
         ours = "not measured: step 2 (standard training) is missing"
-        if mine:
-            first, more = (clean_point(mine, top) for top in TOPS)
-            ours = Html(f"<b>top-1 = {text(first)}</b>; <i>top-{mine[0]['k']} = {text(more)}</i>")
+        if name in found:
+            first, more = found[name]
+            ours = Html(f"<b>top-1 = {text(first)}</b>; <i>top-{first.rows[0]['k']} = {text(more)}</i>")
         beside = f"published (slides): top-1 = {theirs['top1']:g} %; top-5 = {theirs['top5']:g} %"
         items.append(f"<li>{name.capitalize()} accuracy: {text(ours)}<br>{tag('span', beside, 'soft')}</li>")
     return Html(f"<ul>{''.join(items)}</ul>{single_frame_note(rows)}")
+
+
+def _standard_points(rows: Sequence[Row]) -> dict[str, list[Point]]:
+    """Top-1 and top-k accuracy of the standard-trained model by split; without the splits that were not measured."""
+    found = grouped([row for row in of_kind(rows, "accuracy") if row["model"] == "standard"], "split")
+    return {
+        name: [clean_point(found[name], top) for top in TOPS] for name in published.STANDARD_ACCURACY if name in found
+    }
+
+
+def _intervals(rows: Sequence[Row]) -> str:
+    """What the intervals of the standard-trained model's accuracies are, in words."""
+    points = [point for both in _standard_points(rows).values() for point in both]
+    return intervals_of(points) if points else "none, for nothing was measured"
 
 
 MOST_LINES = 10
