@@ -32,7 +32,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--engine": {"choices": get_args(EngineName), "default": "local", "help": "runs the jobs of the study"},
         "--profile": PROFILE,
     },
-    "study": {"--profile": PROFILE, "--workers": {"type": int, "help": "by default one for each core"}},
+    "study": {
+        "--profile": PROFILE,
+        "--workers": {"type": int, "help": "by default one for each core"},
+        "--before": {"type": Path, "metavar": "DIR", "help": "a checkout of another revision, in turn with this one"},
+    },
 }
 """Options that only one suite has."""
 

@@ -65,15 +65,15 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def revision() -> str:
-    """The commit that was measured, with a + where files differ from it; what $REVISION says comes first.
+def revision(tree: Path = ROOT) -> str:
+    """The commit of a checkout, with a + where files differ from it; of this one what $REVISION says comes first.
 
     Who copies a tree to another machine without its history says there which commit it is.
     """
-    if "REVISION" in os.environ:
+    if tree == ROOT and "REVISION" in os.environ:
         return os.environ["REVISION"]
-    commit = _said("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
-    changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    commit = _said("git", "-C", str(tree), "rev-parse", "--short=12", "HEAD")
+    changed = _said("git", "-C", str(tree), "status", "--porcelain", "--untracked-files=no")
     return (commit or "unknown") + ("+" if changed else "")
 
 

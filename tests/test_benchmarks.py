@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ sys.path.append(str(ROOT))
 
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
+from benchmarks.results import check, document  # noqa: E402
 from benchmarks.suites import judging, scaling, study  # noqa: E402
 
 
@@ -56,7 +58,8 @@ def studies(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         (run / "report.html").write_text("page")
 
     monkeypatch.setattr("subprocess.Popen", pretend)
-    monkeypatch.setattr(study, "_peak_bytes", lambda process: 2**20)
+    monkeypatch.setattr(study, "_watched", lambda process, page, started: (2**20, 1.0))
+    monkeypatch.setattr(study.StudyRun, "estimate", lambda asked: 2.0)
     return begun
 
 
@@ -70,6 +73,86 @@ def test_the_study_of_a_profile_has_a_row_of_its_own(studies: list[list[str]]) -
     assert [row["row"] for row in asked.found] == ["the full study", "the full study, from an empty cache"]
     assert [(option(one, "--profile"), option(one, "--workers")) for one in studies] == [("full", "3")] * 2
     assert all(row["value"]["peak MiB"] == 1 for row in asked.found)
+    assert all(row["value"]["first figure, seconds"] == 1.0 for row in asked.found)
+
+
+CHECKOUT = """
+import os, sys, time
+from pathlib import Path
+
+print("study: about {minutes} minutes with 2 workers", file=sys.stderr)
+if "--dry-run" not in sys.argv:
+    run = Path(sys.argv[sys.argv.index("--out") + 1])
+    run.mkdir()
+    with open({log!r}, "a") as log:
+        log.write("{name} " + ("cold" if "VIDROBUST_CACHE" in os.environ else "warm") + "\\n")
+    (run / "report.html").write_text('<figure data-figure="figure-0">')
+    sys.exit({code})
+"""
+"""A checkout whose study ends at once."""
+
+
+def checkout(folder: Path, name: str, minutes: float, code: int = 0) -> Path:
+    package = folder / name / "src" / "vidrobust"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    words = CHECKOUT.format(name=name, minutes=minutes, code=code, log=str(folder / "log"))
+    (package / "__main__.py").write_text(words)
+    return folder / name
+
+
+def test_the_study_of_another_checkout_takes_turns_with_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VIDROBUST_CACHE", raising=False)
+    monkeypatch.setattr(study, "ROOT", checkout(tmp_path, "now", 0.5))
+    monkeypatch.setattr(study, "_cpu_seconds", count(0.0, 5.0).__next__)  # these end too soon to have any
+    before = checkout(tmp_path, "before", 2.0)
+    asked = stage("study", "--before", str(before), "--rounds", "2", "--rows", "empty cache")
+    study.measure(asked)
+    assert (tmp_path / "log").read_text().splitlines() == ["before cold", "now cold"] * 2
+    check(document("study", asked))
+    costs = [row["value"] for row in asked.found if row["kind"] == "figure"]
+    assert [(cost["checkout"], cost["round"]) for cost in costs] == [
+        ("before", 1),
+        ("now", 1),
+        ("before", 2),
+        ("now", 2),
+    ]
+    assert [cost["estimated minutes"] for cost in costs] == [2.0, 0.5] * 2
+    for cost in costs:
+        assert cost["wall over estimate"] == round(cost["wall seconds"] / 60 / cost["estimated minutes"], 3)
+        assert 0 < cost["first figure, seconds"] <= cost["wall seconds"]
+    times = {row["contestant"]: row["seconds"] for row in asked.found if row["kind"] == "time"}
+    assert {name: of["rounds"] for name, of in times.items()} == {"before": 2, "now": 2}
+    assert [(row["what"], row["of"], row["to"]) for row in asked.found if row["kind"] == "ratio"] == [
+        ("time", "now", "before"), ("CPU time", "now", "before"),
+    ]  # fmt: skip
+
+
+def test_a_study_that_fails_is_not_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "ROOT", checkout(tmp_path, "now", 0.5, code=3))
+    asked = stage("study", "--rows", "empty cache")
+    study.measure(asked)
+    assert [(row["kind"], "the study ended with 3" in row["why"]) for row in asked.found] == [("not run", True)]
+
+
+def test_the_first_figure_is_when_the_page_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 3 of the looks, a second apart, there is no page, then one without figures, then one with them."""
+    page = tmp_path / "report.html"
+    looks = iter([lambda: None, lambda: page.write_text("<p>"), lambda: page.write_text("<figure data-figure=")])
+
+    class Process:
+        pid, returncode = 0, 0
+
+        def poll(self) -> int | None:
+            look = next(looks, None)
+            return 0 if look is None else look() and None
+
+    monkeypatch.setattr(study, "_family", lambda pid: [])
+    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(study.time, "perf_counter", iter(range(17, 100)).__next__)
+    assert study._watched(Process(), page, 10.0) == (0, 7.0)
 
 
 def test_a_study_is_scaled_on_the_engine_that_is_asked_for(

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.measuring import Stage
 from benchmarks.results import ROOT
-from benchmarks.suites.study import run_study
+from benchmarks.suites.study import StudyRun
 
 BOUND = round(1 / 1.8, 3)
 """The most that two processes may take of the time of one."""
@@ -61,7 +61,10 @@ def _in_turn(rounds: list[dict[str, float]]) -> dict[str, list[float]]:
 def _studies(tiny: bool, profile: str, engine: str) -> dict[str, float]:
     """Seconds of a study with one worker, and with two."""
     workers = {"one": 1, "two": 2}
-    return {name: run_study(tiny, profile, count, engine=engine)["wall seconds"] for name, count in workers.items()}
+    return {
+        name: StudyRun(tiny, profile, count, engine=engine).measured()["wall seconds"]
+        for name, count in workers.items()
+    }
 
 
 def _training(asked: dict[str, Any]) -> dict[str, float]:
