@@ -138,8 +138,8 @@ def test_a_study_that_fails_is_not_a_time(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_first_figure_is_when_the_page_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 3 of the looks, a second apart, there is no page, then one without figures, then one with them."""
-    page = tmp_path / "report.html"
+    """At looks a second apart, there is no page, then one without figures, then one with them."""
+    page, seconds = tmp_path / "report.html", [10.0]
     looks = iter([lambda: None, lambda: page.write_text("<p>"), lambda: page.write_text("<figure data-figure=")])
 
     class Process:
@@ -150,9 +150,9 @@ def test_the_first_figure_is_when_the_page_has_one(tmp_path: Path, monkeypatch: 
             return 0 if look is None else look() and None
 
     monkeypatch.setattr(study, "_family", lambda pid: [])
-    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(study.time, "perf_counter", iter(range(17, 100)).__next__)
-    assert study._watched(Process(), page, 10.0) == (0, 7.0)
+    monkeypatch.setattr(study.time, "sleep", lambda half: seconds.append(seconds[-1] + 1))
+    monkeypatch.setattr(study.time, "perf_counter", lambda: seconds[-1])
+    assert study._watched(Process(), page, 10.0) == (0, 2.0)
 
 
 def test_a_study_is_scaled_on_the_engine_that_is_asked_for(
