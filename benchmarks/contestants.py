@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidrobust import PGD, Linf, Threat
+from vidrobust.attacks.base import exact_outcome
 from vidrobust.fast.view import inference_view
 
 EPS, ALPHA = 8 / 255, 2 / 255
@@ -20,7 +21,7 @@ Attack = Callable[[Tensor, Tensor], Any]
 
 
 def ours(model: nn.Module, steps: int) -> Attack:
-    """The public call: checks, the search, the closing float32 verdict."""
+    """The public call: checks, the search, the closing verdict."""
     attack = PGD(Threat(Linf(), EPS), ALPHA, steps, keep="last")
     return lambda clips, labels: attack(model, clips, labels).clips
 
@@ -53,15 +54,12 @@ def bare(model: nn.Module, steps: int) -> Attack:
 
 
 def bare_and_verdict(model: nn.Module, steps: int) -> Attack:
-    """As many passes as our public call reports: one forward pass more, of the model itself in float32."""
-    from vidrobust.fast.precision import full_float32
-
+    """As many passes as our public call reports: its verdict as well, in the numbers that it is computed in."""
     gradients = bare(model, steps)
 
     def run(clips: Tensor, labels: Tensor) -> Tensor:
         gradients(clips, labels)
-        with torch.no_grad(), full_float32(clips.device):
-            model(clips)
+        exact_outcome(model, clips, labels)
         return clips
 
     return run

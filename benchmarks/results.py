@@ -117,6 +117,9 @@ def check(found: Any) -> None:
     }.items():
         if not isinstance(found.get(name), kind):
             raise ValueError(f"{name} must be of type {kind.__name__}, but is {found.get(name)!r}")
+    notes = found.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError(f"notes must be a list of texts, but is {notes!r}")
     for number, row in enumerate(found["rows"]):
         fields = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
         if fields is None:

@@ -39,8 +39,9 @@ class AttackResult:
 
     Attributes:
         clips: ``B C T H W`` float32 in [0, 1], the perturbed clips, within the threat with no tolerance.
-        success: ``B`` bool, is the clip misclassified (targeted: classified as the target) in float32.
-        loss: ``B`` float32, the loss of the returned clips in float32.
+        success: ``B`` bool, is the clip misclassified (targeted: classified as the target) in float32. On a GPU that is
+            the float32 PyTorch is set to, with TF32 in convolutions by default; ``precision="exact"`` is without.
+        loss: ``B`` float32, the loss of the returned clips in the same numbers.
         predicted: ``B`` int64, the class the model gives them (:func:`~vidrobust.losses.predicted`); -1 where it gives
             NaN, which counts as misclassified.
         forwards, backwards: ``B`` int64, passes spent on each clip.

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 Precision: TypeAlias = Literal["auto", "exact"]
-"""``auto``: folded, and bfloat16 where the hardware has it; ``exact``: the model itself in its own precision."""
+"""``auto``: folded, and bfloat16 where the hardware has it; ``exact``: the model itself in its own precision,
+on a GPU without TF32."""
 
 
 def has_bf16(device: torch.device) -> bool:
