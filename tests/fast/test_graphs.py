@@ -66,6 +66,27 @@ def test_two_forward_passes_before_one_backward_pass(
         torch.testing.assert_close(gradient(logits, point), asked(call, count, seed)[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [6, 5])
+def test_two_backward_passes_of_one_forward_pass(
+    fakes: type[FakeGraph], copied: tuple[nn.Module, InferenceCopy], count: int
+) -> None:
+    """The first has written over the activations, so that the second runs the forward pass again."""
+    _, call = copied
+    graphs = Graphs()
+    for _ in range(2):
+        asked(lambda point: graphs(call, point), 6)
+    point = clips(count, 1).requires_grad_(True)
+    logits, before = graphs(call, point), fakes.replays
+    plain = point.detach().clone().requires_grad_(True)
+    wanted = call(plain)
+    for row, replays in ((0, 1), (1, 2), (0, 2)):
+        (one,) = torch.autograd.grad(logits[row].square().sum(), point, retain_graph=True)
+        (other,) = torch.autograd.grad(wanted[row].square().sum(), plain, retain_graph=True)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        assert fakes.replays - before == replays
+        before = fakes.replays
+
+
 def test_what_comes_out_is_the_callers(fakes: type[FakeGraph], copied: tuple[nn.Module, InferenceCopy]) -> None:
     _, call = copied
     graphs = Graphs()

@@ -53,7 +53,8 @@ class Graphs:
         self._asked: set[object] = set()
         self._failed = False
         self.turn = 0
-        """Forward passes so far: all graphs share their memory, so only the last one's activations are still there."""
+        """Passes so far. All graphs share their memory, so only the activations of the last forward pass are still
+        there, and a backward pass writes over them."""
 
     def __call__(self, call: Classifier, clips: ClipTensor) -> Logits:
         """``call(clips)``, differentiable in the clips.
@@ -166,9 +167,10 @@ class Captured:
         return self.logits[: len(clips)].clone()
 
     def backward(self, clips: ClipTensor, slope: Tensor, turn: int) -> Tensor:
-        """The gradient in ``clips`` of logits whose gradient is ``slope``, after the forward pass number ``turn``."""
+        """The gradient in ``clips`` of logits whose gradient is ``slope``, after the forward pass that was ``turn``."""
         if turn != self.graphs.turn:  # its activations are gone
             self.forward(clips)
+        self.graphs.turn += 1
         if len(clips) < len(self.slope):
             self.slope.zero_()
         self.slope[: len(clips)].copy_(slope)
