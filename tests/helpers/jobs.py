@@ -32,6 +32,15 @@ class Meeting:
 
 
 @dataclass(frozen=True)
+class Placed(Meeting):
+    """Says which GPU it sees."""
+
+    def run(self, place: Any) -> list[dict[str, Any]]:
+        (self.folder / f"{self.name}.gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+        return super().run(place)
+
+
+@dataclass(frozen=True)
 class Training(Meeting):
     """Is asked by SIGTERM to save, as a training is, and goes on until there is a file."""
 

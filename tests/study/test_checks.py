@@ -77,6 +77,7 @@ STUDY = [
     ("--engine", "slurm", "no Slurm here"),
     ("--workers", "0", "workers must be at least 1"),
     ("--gpus", "-1", "gpus must be at least 0"),
+    ("--gpus", "2", "A job uses one GPU"),
 ]
 
 
@@ -234,3 +235,36 @@ def test_a_refused_study_ends_the_worker_that_started_early(
     assert (code, seen) == (1, ["started", True])
     code, _, _ = vidrobust("study", "--data", tmp_path / "nowhere", "--out", tmp_path / "x", "--dry-run")
     assert (code, len(seen)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus", "says"),
+    [
+        ("slurm", 0.25, "Slurm deals out whole GPUs"),
+        ("slurm", 1.5, "whole number"),
+        ("ray", 1.5, "Ray deals out whole"),
+    ],
+)
+def test_a_share_of_a_gpu_that_an_engine_does_not_deal_out_is_refused(engine: str, gpus: float, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Where(engine=engine, gpus=gpus)  # type: ignore[arg-type]
+    assert Where(engine="ray", gpus=0.25).gpus == 0.25
+    assert Where(engine=engine, gpus=2).gpus == 2  # type: ignore[arg-type]
+
+
+def test_workers_of_this_machine_fit_on_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("vidrobust.study.engines.cores", lambda: 16)
+    assert Where().processes == 16
+    assert Where(gpus=0.25).processes == 8
+    assert Where(gpus=0.4).processes == 4
+    Where(gpus=0.25, workers=8).check()
+    with pytest.raises(InputError, match=r"3 workers with 1 of a GPU each .* at most 2"):
+        Where(gpus=1, workers=3).check()
+
+
+def test_shares_of_a_gpu_that_is_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert Where(gpus=0.25).processes == 1
+    with pytest.raises(InputError, match="gpus is 0.25, but PyTorch finds no GPU here"):
+        Where(gpus=0.25, workers=4).check()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from helpers.jobs import Counting, Meeting, Training, wait_for
+from helpers.jobs import Counting, Meeting, Placed, Training, wait_for
 
 from vidrobust.study.engines.local import Local
 
@@ -62,3 +62,15 @@ def test_a_worker_that_started_early_has_imported_and_does_the_first_job(tmp_pat
         assert engine._pool.submit(eval, "'torch._dynamo' in __import__('sys').modules").result()
     finally:
         engine.close(at_once=True)
+
+
+def test_each_worker_sees_the_gpu_that_it_has_a_share_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    engine = Local(2, gpus=1.0)
+    try:
+        for name in ("first", "second"):
+            engine.submit(name, Placed(tmp_path, name), tmp_path / "jobs")  # type: ignore[arg-type]
+        finish(engine, ["first", "second"])
+    finally:
+        engine.close(at_once=True)
+    assert {(tmp_path / f"{name}.gpu").read_text() for name in ("first", "second")} == {"5", "7"}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError, MissingExtraError
+from vidrobust.study.engines.sharing import workers_of_this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +60,11 @@ class Where:
         engine: processes of this machine (local), Ray's tasks (ray, an extra) or Slurm's jobs (slurm, an extra).
         address: of a running Ray cluster, such as auto or ray://head:10001, without which one is started here; Slurm's
             partition, or local for processes instead of Slurm's jobs.
-        gpus: for each job, where the engine deals them out.
-        workers: jobs at once; by default one for each core that this process may use.
+        gpus: for each job: with ray a share of one or a whole number, with slurm a whole number, with local at most 1,
+            where a worker sees the GPU alone that it has a share of. With 0, the jobs of local share the first GPU, if
+            there is one.
+        workers: jobs at once; by default one for each core that this process may use, with local and ``gpus`` no more
+            than there is room for on the GPUs.
 
     Raises:
         InputError: a value is out of range.
@@ -78,23 +82,45 @@ class Where:
             raise InputError(f"--workers must be at least 1, but is {self.workers}.")
         if not 0 <= self.gpus < math.inf:
             raise InputError(f"--gpus must be at least 0, but is {self.gpus}.")
+        if self.engine == "slurm" and self.gpus % 1:
+            raise InputError(
+                f"Slurm deals out whole GPUs: with it, --gpus must be a whole number, but is {self.gpus:g}. Jobs share a "
+                "GPU with --engine local or ray."
+            )
+        if self.engine == "ray" and self.gpus > 1 and self.gpus % 1:
+            raise InputError(f"Ray deals out whole GPUs above 1: --gpus must be a whole number, but is {self.gpus:g}.")
+        if self.engine == "local" and self.gpus > 1:
+            raise InputError(
+                f"A job uses one GPU: with --engine local, --gpus must be at most 1, but is {self.gpus:g}."
+            )
 
     def check(self) -> None:
         """Refuse an engine that is not here, before anything is done.
 
         Raises:
-            InputError: its extra is not installed, or there is no Slurm.
+            InputError: its extra is not installed, there is no Slurm, or there are not so many GPUs.
         """
         needed = {"ray": "ray", "slurm": "submitit"}.get(self.engine)
         if needed is not None and find_spec(needed) is None:
             raise MissingExtraError(needed, self.engine, f"--engine {self.engine}")
         if self.engine == "slurm" and self.address != "local" and which("srun") is None:
             raise InputError("there is no Slurm here. Use --engine local or ray, or --address local.")
+        if self.engine == "local" and self.gpus:
+            room = workers_of_this_machine(self.gpus)
+            if not room:
+                raise InputError(f"--gpus is {self.gpus:g}, but PyTorch finds no GPU here: leave it out.")
+            if self.processes > room:
+                raise InputError(
+                    f"{self.workers} workers with {self.gpus:g} of a GPU each do not fit on the GPUs that PyTorch "
+                    f"finds here: --workers must be at most {room}, or --gpus smaller."
+                )
 
     @property
     def processes(self) -> int:
         """Jobs at once."""
-        return self.workers or cores()
+        if self.workers or self.engine != "local" or not self.gpus:
+            return self.workers or cores()
+        return max(1, min(workers_of_this_machine(self.gpus), cores()))
 
 
 @contextmanager
@@ -111,7 +137,7 @@ def early_engine(where: Where) -> Iterator[Engine | None]:
         return
     from vidrobust.study.engines.local import Local
 
-    engine = Local(where.processes)
+    engine = Local(where.processes, where.gpus)
     engine.start_one()
     try:
         yield engine
@@ -141,4 +167,4 @@ def open_engine(where: Where, run: Path) -> Engine:
         return OnSlurm(where.processes, run / "slurm", where.address, where.gpus)
     from vidrobust.study.engines.local import Local
 
-    return Local(where.processes)
+    return Local(where.processes, where.gpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import RunError
 from vidrobust.runs.processes import WorkerContext, follow_parent, starting_workers
+from vidrobust.study.engines.sharing import gpu_of_worker, workers_of_a_gpu
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
@@ -20,10 +22,21 @@ _spent: Any = None
 """In a worker: the counter of clip-gradients shared with the parent."""
 
 
-def _start_worker(spent: Any) -> None:
+def _start_worker(spent: Any, started: Any, sharing: int) -> None:
+    """What a worker does first.
+
+    Args:
+        spent: the counter of clip-gradients.
+        started: the counter of workers.
+        sharing: how many workers share a GPU, of which each is to see no other; 0: all see all GPUs.
+    """
     global _spent
     _spent = spent
     follow_parent()
+    if sharing:
+        with started.get_lock():
+            number, started.value = started.value, started.value + 1
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(number, sharing, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _count(gradients: int) -> None:
@@ -46,19 +59,22 @@ class Local:
 
     Args:
         workers: processes, at least 1.
+        gpus: the share of a GPU of each; 0: all see all GPUs.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, gpus: float = 0.0) -> None:
         self._workers, self._context = workers, WorkerContext()
+        self._sharing = workers_of_a_gpu(gpus) if gpus else 0
         self._spent_before = 0
         self._pool = self._new_pool()
         self._futures: dict[Future[None], tuple[str, Job, Path]] = {}
         self._lost: Counter[str] = Counter()
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        """With a counter of its own: a killed worker may have held the lock of the one before."""
+        """With counters of its own: a killed worker may have held the lock of those before."""
         self._counter = self._context.Value("q", 0)
-        return ProcessPoolExecutor(self._workers, self._context, _start_worker, (self._counter,))
+        given = (self._counter, self._context.Value("q", 0), self._sharing)
+        return ProcessPoolExecutor(self._workers, self._context, _start_worker, given)
 
     def start_one(self) -> None:
         """Start a worker before there is a job, so that it imports while this process does something else."""

@@ -25,7 +25,7 @@ class OnSlurm:
         workers: jobs in the queue at once.
         folder: for submitit's files; all nodes must see it.
         partition: of Slurm; ``local`` runs processes of this machine instead.
-        gpus: for each job.
+        gpus: for each job, a whole number.
 
     Raises:
         InputError: submitit is not installed, or there is no Slurm here.
