@@ -1,4 +1,4 @@
-"""The options that a suite of the benchmarks has of its own."""
+"""The options that a suite of the benchmarks has of its own, and what its rows say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sys.path.append(str(ROOT))
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
 from benchmarks.results import check, document  # noqa: E402
-from benchmarks.suites import judging, scaling, study  # noqa: E402
+from benchmarks.suites import evaluations, judging, scaling, study, training  # noqa: E402
 
 
 def stage(*arguments: str) -> Stage:
@@ -163,3 +163,31 @@ def test_a_study_is_scaled_on_the_engine_that_is_asked_for(
     scaling.measure(asked)
     assert {row["row"] for row in asked.found} == {"the quick study by two workers of ray"}
     assert [(option(one, "--engine"), option(one, "--workers")) for one in studies] == [("ray", "1"), ("ray", "2")]
+
+
+def test_trainings_have_their_losses_beside_their_times() -> None:
+    asked = stage("training", "--tiny", "--rounds", "2", "--rows", "a step")
+    training.measure(asked)
+    check(document("training", asked))
+    timed, lost = (
+        {(row["row"], row["contestant"]) for row in asked.found if row["kind"] == kind} for kind in ("time", "loss")
+    )
+    assert len(lost) == 3
+    assert {(row, who) for row, who in timed if who != "bare passes"} == lost
+    assert all(0 < row["loss"] < 20 for row in asked.found if row["kind"] == "loss")
+
+
+def test_autoattack_at_full_size_has_a_row_and_runs_in_miniature() -> None:
+    asked = stage("evaluations", "--tiny", "--rows", "AutoAttack")
+    evaluations.measure(asked)
+    check(document("evaluations", asked))
+    kinds = [row["kind"] for row in asked.found]
+    assert kinds == ["time", "memory", "loss", "figure", "figure"]
+    work, standing = (row["value"] for row in asked.found if row["kind"] == "figure")
+    assert list(standing) == ["clean", "APGD-CE", "APGD-T", "FAB-T", "Square"]
+    assert standing["clean"] == 4 > standing["Square"] >= 1, "about half of the clips stand"
+    assert work["forward passes"] > work["gradients"] > 4
+    full = stage("evaluations", "--rows", "AutoAttack")
+    evaluations.measure(full)
+    assert [(row["row"], row["why"]) for row in full.found] == [(evaluations.LARGE.name, "hours on a CPU")]
+    assert (evaluations.LARGE.clips, evaluations.LARGE.frames, evaluations.LARGE.size) == (32, 64, 112)

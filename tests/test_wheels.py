@@ -6,31 +6,15 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.planted_wheels import wheel
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks import wheels  # noqa: E402
-
-
-def wheel(folder: Path, name: str, version: str = "1.0") -> Path:
-    """A package of one module, which says its version."""
-    folder.mkdir(exist_ok=True)
-    about, file = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
-    texts = {
-        f"{name}.py": f"version = {version!r}\n",
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    texts[f"{about}/RECORD"] = "".join(f"{one},,\n" for one in (*texts, f"{about}/RECORD"))
-    with zipfile.ZipFile(file, "w") as archive:
-        for one, text in texts.items():
-            archive.writestr(one, text)
-    return file
 
 
 def test_only_what_is_lacking_is_installed_and_only_for_whom_it_is_asked(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Whole evaluations against torchattacks: the loss surface of a sensitivity study, and robust accuracy on survivors."""
+"""Whole evaluations: a loss surface and robust accuracy on survivors, against torchattacks; AutoAttack at full size."""
 
 from __future__ import annotations
 
 import copy
 import statistics
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -12,22 +13,60 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.contestants import ALPHA, EPS, torchattacks
-from benchmarks.measuring import Stage, interleaved
-from benchmarks.problems import problems
+from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, seconds
+from benchmarks.problems import Problem, problems
 from benchmarks.suites.attacks import final_loss
-from vidrobust import PGD, Linf, Threat
+from vidrobust import PGD, AutoAttack, Linf, Threat
+from vidrobust.attacks.base import RobustnessWarning
 from vidrobust.models.resnet3d import ResNet3d, ResNet3dConfig
 
 SURFACE = "loss surface, 14 step sizes × 30 iteration counts"
 ROBUST = "robust accuracy by PGD-50, about half of the clips survive"
+LARGE = Problem("AutoAttack, 3D-ResNeXt-101, 32×3×64×112×112", "resnext3d-101", 32, 64, 112, {})
+SMALL = Problem("AutoAttack, small network of the study, 4×3×8×16×16", "r3d-small", 4, 8, 16, {})
 
 
 def measure(stage: Stage) -> None:
-    """Both of them."""
+    """All three."""
     for name, work, bound in ((SURFACE, _surface, 1 / 30), (ROBUST, _robust, 0.25)):
         if stage.wants(name):
             with stage.trying(name):
                 stage.add_times(name, work(stage), {("ours", "torchattacks"): bound})
+    problem = SMALL if stage.tiny else LARGE
+    if stage.wants(problem.name):
+        with stage.trying(problem.name):
+            _autoattack(stage, problem)
+
+
+def _autoattack(stage: Stage, problem: Problem) -> None:
+    """The standard ensemble once, at an ε that about half of the clips survive under PGD-10.
+
+    What it costs depends on how many clips survive, so the row says how many did after each of its attacks. The peers'
+    Square takes no clips; the suite ``agreement`` compares the robust accuracies of small networks.
+    """
+    if stage.device.type == "cpu" and not stage.tiny:
+        stage.add(kind="not run", row=problem.name, why="hours on a CPU")
+        return
+    model, clips, labels = problem.make(stage.device)
+    eps = _survivable(model, clips, labels, 10, halvings=9)  # random weights stand less than 1/255
+    threat, found, taken = Threat(Linf(), eps), [], []
+    attack = AutoAttack(threat, 3, 1, 10) if stage.tiny else AutoAttack(threat)
+
+    def once() -> None:  # the peak is that of two calls, of which one is enough
+        if not found:
+            taken.append(seconds(lambda: found.append(attack(model, clips, labels)), stage.device))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RobustnessWarning)
+        AutoAttack(threat, 1, 1, 2)(model, clips, labels)
+        peak = peak_bytes(once, stage.device)
+    (result,) = found
+    stage.add(kind="time", row=problem.name, contestant="ours", seconds=quartiles(taken))
+    stage.add(kind="memory", row=problem.name, contestant="ours", bytes=peak)
+    stage.add(kind="loss", row=problem.name, contestant="ours", loss=round(result.loss.mean().item(), 5))
+    passes = {"forward passes": int(result.forwards.sum()), "gradients": int(result.backwards.sum())}
+    stage.add(kind="figure", row=problem.name, what="work", value={"eps": round(255 * eps, 3), **passes})
+    stage.add(kind="figure", row=problem.name, what="clips that stand", value=result.standing)
 
 
 def _surface(stage: Stage) -> dict[str, list[float]]:
@@ -61,7 +100,8 @@ def _surface(stage: Stage) -> dict[str, list[float]]:
 def _robust(stage: Stage) -> dict[str, list[float]]:
     """PGD-50, which leaves broken clips out, against torchattacks on all clips; both count the survivors."""
     model, clips, labels = _half_robust(stage)
-    eps, steps = _survivable(model, clips, labels, 5 if stage.tiny else 50)
+    steps = 5 if stage.tiny else 50
+    eps = _survivable(model, clips, labels, steps)
     attack = PGD(Threat(Linf(), eps), eps / 8, steps)
     peer = torchattacks(copy.deepcopy(model), steps, eps, eps / 8)
     survived = {}
@@ -112,11 +152,11 @@ def _gratings(count: int) -> tuple[Tensor, Tensor]:
     return (wave[:, None] + 0.03 * torch.randn(count, 3, 8, 32, 32)).clamp(0, 1), labels
 
 
-def _survivable(model: nn.Module, clips: Tensor, labels: Tensor, steps: int) -> tuple[float, int]:
-    """An ε that about half of the clips survive under PGD, and its iterations."""
+def _survivable(model: nn.Module, clips: Tensor, labels: Tensor, steps: int, halvings: int = 6) -> float:
+    """An ε that about half of the clips survive under PGD."""
     low, high = 0.0, 32 / 255
-    for _ in range(6):
+    for _ in range(halvings):
         eps = (low + high) / 2
         left = (~PGD(Threat(Linf(), eps), eps / 8, steps)(model, clips, labels).success).float().mean().item()
         low, high = (eps, high) if left > 0.5 else (low, eps)
-    return (low + high) / 2, steps
+    return (low + high) / 2

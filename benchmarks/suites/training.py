@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from benchmarks.contestants import ALPHA, EPS, torchattacks
 from benchmarks.measuring import Stage, interleaved, peak_bytes, quartiles, seconds
+from vidrobust import PGD, Linf, Threat
 from vidrobust.data.dataset import DataConfig
 from vidrobust.fast.view import inference_view
 from vidrobust.models.building import build
@@ -26,6 +27,7 @@ from vidrobust.training.trainer import new_training
 
 STEPS = 5
 POLICY = f"AT(ε=8,α=2,i={STEPS})"
+ATTACK = PGD(Threat(Linf(), EPS), ALPHA, STEPS, keep="last")
 
 
 class Noise:
@@ -74,34 +76,49 @@ def training(stage: Stage, model: str, clips: Noise, **config: Any) -> Training:
 def _epoch(stage: Stage, name: str) -> None:
     batch, clips = (4, Noise(16, 8, 16, 10)) if stage.tiny else (64, Noise(1280, 8, 24, 10))
     ours = training(stage, "r3d-small", clips, epochs=1000, batch=batch)
-    runs: dict[str, Callable[[], object]] = {"ours": lambda: ours.epoch(lambda gradients: None, lambda: None)}
+    runs: dict[str, Callable[[], float]] = {"ours": lambda: ours.epoch(lambda gradients: None, lambda: None)["loss"]}
     try:
         importlib.import_module("torchattacks")
     except ImportError as error:
         stage.add(kind="not run", row=f"{name}: torchattacks", why=f"not installed: {error}")
     else:
         runs["torchattacks"] = _plain_epoch(stage, clips, ours.config)
-    times = interleaved(runs, stage, warm=1)
+    losses: dict[str, float] = {}
+    work = {who: lambda who=who, run=run: losses.update({who: run()}) for who, run in runs.items()}
+    times = interleaved(work, stage, warm=1)
     stage.add_times(name, times, {("ours", "torchattacks"): 0.6})
+    for who, loss in losses.items():  # after as many epochs from the same weights, in another order and at other rates
+        stage.add(kind="loss", row=name, contestant=who, loss=round(loss, 5))
 
 
-def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], None]:
-    """One epoch as one would write it."""
+def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], float]:
+    """One epoch as one would write it; returns the mean loss of its batches."""
     model = build("r3d-small", len(clips.classes)).to(stage.device)
     optimiser = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
     attack = torchattacks(model, STEPS)
     generator = torch.Generator().manual_seed(0)
 
-    def epoch() -> None:
+    def epoch() -> float:
+        total = torch.zeros((), device=stage.device)
         for indices in torch.randperm(len(clips), generator=generator).split(config.batch):
             labels = clips.labels[indices].to(stage.device)
             attacked = attack(clips.augmented(indices, generator).to(stage.device), labels)
             model.train()
             optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(model(attacked), labels).backward()
+            loss = F.cross_entropy(model(attacked), labels)
+            loss.backward()
             optimiser.step()
+            total += loss.detach() * len(indices)
+        return total.item() / len(clips)
 
     return epoch
+
+
+def loss_of_a_step(running: Training, batch: Loaded) -> float:
+    """The mean loss of the attacked clips in one more step."""
+    loss, seen = running.at.loss, running.at.seen
+    running.step(batch)
+    return round((running.at.loss - loss) / (running.at.seen - seen), 5)
 
 
 def loaded(running: Training, batch: int, device: torch.device) -> Loaded:
@@ -123,13 +140,14 @@ def _step(stage: Stage, name: str) -> None:
     }
     times = interleaved(runs, stage)
     stage.add_times(name, times, {("step", "bare passes"): 1.05})
+    attacked = ATTACK(running.learner.model, there, labels).loss.mean().item()
+    stage.add(kind="loss", row=name, contestant="attack alone", loss=round(attacked, 5))
+    stage.add(kind="loss", row=name, contestant="step", loss=loss_of_a_step(running, batch_there))
 
 
 def attack_alone(running: Training, clips: Tensor, labels: Tensor) -> Tensor:
     """The attack of a step, on weights that have not changed."""
-    from vidrobust import PGD, Linf, Threat
-
-    return PGD(Threat(Linf(), EPS), ALPHA, STEPS, keep="last").perturb(running.learner.model, clips, labels)
+    return ATTACK.perturb(running.learner.model, clips, labels)
 
 
 def bare(running: Training, clips: Tensor, labels: Tensor) -> None:
@@ -167,6 +185,7 @@ def _large(stage: Stage, name: str) -> None:
     stage.add(kind="memory", row=name, contestant="ours", bytes=peak)
     taken = [seconds(step, stage.device) for _ in range(3)]
     stage.add(kind="time", row=name, contestant="ours", seconds=quartiles(taken))
+    stage.add(kind="loss", row=name, contestant="ours", loss=loss_of_a_step(running, there))
     counted = count(running.learner.model, frames, size)
     data = DataConfig(frames=frames, size=size, max_frames=frames)
     told = TrainingEstimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_named("H100"))

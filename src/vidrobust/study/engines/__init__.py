@@ -84,8 +84,8 @@ class Where:
             raise InputError(f"--gpus must be at least 0, but is {self.gpus}.")
         if self.engine == "slurm" and self.gpus % 1:
             raise InputError(
-                f"Slurm deals out whole GPUs: with it, --gpus must be a whole number, but is {self.gpus:g}. Jobs share a "
-                "GPU with --engine local or ray."
+                f"Slurm deals out whole GPUs: with it, --gpus must be a whole number, but is {self.gpus:g}. Jobs share "
+                "a GPU with --engine local or ray."
             )
         if self.engine == "ray" and self.gpus > 1 and self.gpus % 1:
             raise InputError(f"Ray deals out whole GPUs above 1: --gpus must be a whole number, but is {self.gpus:g}.")
