@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import nn
 import vidrobust as vr
 from vidrobust.cli.entry import main
 from vidrobust.cli.train import Train
-from vidrobust.data.dataset import VideoClips
+from vidrobust.data.dataset import DataConfig, VideoClips
 from vidrobust.errors import InputError
 from vidrobust.fast.blocks import blocks_of
 from vidrobust.models.building import build
@@ -26,11 +27,13 @@ from vidrobust.notation import STANDARD, parse_policy
 from vidrobust.runs.directory import Run
 from vidrobust.study.recipes import TRAININGS
 from vidrobust.training.config import FitConfig
+from vidrobust.training.dry_run import TrainingEstimate
 from vidrobust.training.learner import frozen_before, recomputed
 from vidrobust.training.rates import default_optimiser
 from vidrobust.training.trainer import train
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 SMALL = "resnext3d-101(layers=[1,1,1,1],width=32)"
 
 
@@ -140,6 +143,20 @@ def test_the_estimates_count_what_is_known_in_closed_form() -> None:
     model[0].requires_grad_(False)
     assert count(model, 2, 6).step == conv + 3 * linear
     assert gpu_named("A100").half == 312
+
+
+def test_the_shares_of_an_h100_give_back_the_two_times_that_they_are_of() -> None:
+    """Both of one revision; no other time was compared with the estimate."""
+    counted, config = count(build("resnext3d-101", 101), 64, 112), FitConfig(epochs=1, batch=8, checkpointing=True)
+    data, h100 = DataConfig(frames=64, size=112, max_frames=64), "nvidia-h100-80gb-hbm3--before"
+    for file, contestant, spent in (
+        (f"attacks--{h100}-fused-convolutions.json", "ours, search alone", (0, 10)),
+        (f"training--{h100}-merged-groups-in-training.json", "ours", (1, 5)),
+    ):
+        times = [row for row in json.loads((RESULTS / file).read_text())["rows"] if row["kind"] == "time"]
+        (taken,) = [row["seconds"] for row in times if "3D-ResNeXt" in row["row"] and row["contestant"] == contestant]
+        told = TrainingEstimate("resnext3d-101", counted, config, data, 8, (spent,), gpu_named("H100"))
+        assert told.seconds == pytest.approx(taken["median"], rel=0.05)
 
 
 def test_the_study_recipes_are_the_training_recipes() -> None:

@@ -36,8 +36,9 @@ class Gpu:
         half: peak of its tensor cores in bfloat16, or float16 where it has no bfloat16.
         single: peak in float32 without tensor cores.
         bf16: has it bfloat16 in hardware?
-        used: share of ``half`` that a step of adversarial training of 3D-ResNeXt-101 was measured to reach
-            (``benchmarks/run training``), where a GPU was available.
+        used: shares of ``half`` that 3D-ResNeXt-101 reached, where a GPU was available: in the input gradients of an
+            attack (PGD-10, ``benchmarks/run attacks``), and in the rest of a step of adversarial training
+            (``benchmarks/run training``), which is the step less the time of its input gradients at the first share.
     """
 
     name: str
@@ -45,13 +46,13 @@ class Gpu:
     half: float
     single: float
     bf16: bool = True
-    used: float | None = None
+    used: tuple[float, float] | None = None
 
 
 GPUS = {
     "A100": Gpu("NVIDIA A100 80 GB", 80, 312, 19.5),
     "A100-40GB": Gpu("NVIDIA A100 40 GB", 40, 312, 19.5),
-    "H100": Gpu("NVIDIA H100 SXM", 80, 989, 67, used=0.032),
+    "H100": Gpu("NVIDIA H100 SXM", 80, 989, 67, used=(0.058, 0.015)),
     "V100": Gpu("NVIDIA V100 SXM2 32 GB", 32, 125, 15.7, bf16=False),
     "A10G": Gpu("NVIDIA A10G", 24, 70, 35),
     "L4": Gpu("NVIDIA L4", 24, 121, 30.3),

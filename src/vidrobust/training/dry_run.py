@@ -61,18 +61,27 @@ class TrainingEstimate:
         return (kept + self.counted.passing) // (2 if self.half else 1)
 
     @property
-    def epochs(self) -> list[float]:
-        """Operations of each epoch."""
+    def operations(self) -> list[tuple[int, int]]:
+        """Operations of each epoch: in input gradients, and in what is trained."""
         again = self.counted.forward if self.config.checkpointing else 0
+        costs = self.counted.gradient, self.counted.step + again
         return [
-            self.clips * (trained * (self.counted.step + again) + gradients * self.counted.gradient)
-            for trained, gradients in self.spent
+            (self.clips * gradients * costs[0], self.clips * trained * costs[1]) for trained, gradients in self.spent
         ]
+
+    @property
+    def epochs(self) -> list[int]:
+        """Operations of each epoch."""
+        return [sum(parts) for parts in self.operations]
 
     @property
     def seconds(self) -> float:
         """Of all epochs, at the assumed utilisation."""
-        return sum(self.epochs) / (self.peak * 1e12 * self.utilisation)
+        return sum(
+            operations / (self.peak * 1e12 * share)
+            for parts in self.operations
+            for operations, share in zip(parts, self.utilisation, strict=True)
+        )
 
     @property
     def peak(self) -> float:
@@ -80,11 +89,12 @@ class TrainingEstimate:
         return self.gpu.half if self.half else self.gpu.single
 
     @property
-    def utilisation(self) -> float:
-        """The share of it that is assumed, or was measured."""
+    def utilisation(self) -> tuple[float, float]:
+        """The shares of it that are assumed, or were measured: in input gradients, and in what is trained."""
         if self.half and self.gpu.used is not None:
             return self.gpu.used
-        return UTILISATION["half" if self.half else "single"]
+        share = UTILISATION["half" if self.half else "single"]
+        return share, share
 
     def __str__(self) -> str:
         counted, data, gib = self.counted, self.data, (self.fixed + self.part * self.activations) / GIB
@@ -100,7 +110,14 @@ class TrainingEstimate:
             "memory": f"{gib:,.1f} GiB of {self.gpu.memory:g} ({fits}): {self.fixed / GIB:.1f} for weights, gradients "
             f"and optimiser, {self.activations / GIB:.2f} for each of {self.part} clips at once",
             "time": f"{mean / 60:,.1f} minutes per epoch, {self.seconds / 3600:,.1f} hours in all, without decoding",
-            "assumed": f"{self.gpu.name}, {kind}, {self.utilisation:.2g} of its published {self.peak:g} TFLOP/s"
-            f"{' (measured with 3D-ResNeXt-101)' if self.half and self.gpu.used else ''}; nothing was run: an estimate",
+            "assumed": f"{self.gpu.name}, {kind}, {self._shares} its published {self.peak:g} TFLOP/s; nothing was run: "
+            "an estimate",
         }
         return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
+
+    @property
+    def _shares(self) -> str:
+        gradients, trained = self.utilisation
+        if self.half and self.gpu.used is not None:
+            return f"{gradients:.2g} (input gradients) and {trained:.2g} (training; both from 3D-ResNeXt-101) of"
+        return f"{gradients:.2g} of"
