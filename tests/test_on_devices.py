@@ -196,6 +196,22 @@ def test_a_small_network_runs_as_graphs() -> None:
 
 
 @needs_cuda
+def test_a_second_backward_pass_through_graphs_is_as_the_first() -> None:
+    device = torch.device("cuda")
+    model, clips = network(device), Few().clips.to(device)
+    with undisturbed(model):
+        view = inference_view(model, clips)
+        for _ in range(2):  # the second is captured
+            input_gradient(view, clips, Few().labels.to(device))
+        copied = current_copy(model, clips)
+        assert copied is not None and copied.graphs._captured
+        point = clips.clone().requires_grad_(True)
+        loss = view(point).square().sum()
+        first, again = (torch.autograd.grad(loss, point, retain_graph=True)[0] for _ in range(2))
+    torch.testing.assert_close(again, first, rtol=0.02, atol=1e-3 * first.abs().max().item())
+
+
+@needs_cuda
 def test_an_attack_within_too_little_memory_goes_on_in_parts() -> None:
     device = torch.device("cuda")
     model = build("r3d-small", 10, seed=0).to(device).eval()
