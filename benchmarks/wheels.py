@@ -38,7 +38,7 @@ def needed() -> list[str]:
     return sorted({name for name, _ in seen})
 
 
-def fetch(folder: Path, python: str, more: list[str]) -> None:
+def fetch(folder: Path, python: str, more: list[str]) -> int:
     """Download the wheels of :func:`needed`, in the versions of constraints.txt.
 
     Args:
@@ -46,12 +46,13 @@ def fetch(folder: Path, python: str, more: list[str]) -> None:
         python: the version of the other machine's Python, such as 3.12.
         more: other packages, without what they need.
 
-    Raises:
-        subprocess.CalledProcessError: pip could not, and has said why.
+    Returns:
+        pip's exit status; it says itself what it could not do.
     """
     kind = ["--only-binary", ":all:", "--python-version", python, "--no-deps"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *kind, "--dest", str(folder)]
-    subprocess.run([*pip, "--constraint", str(ROOT / "constraints.txt"), *needed(), *more], check=True)
+    names = ["--constraint", str(ROOT / "constraints.txt"), *needed(), *more]
+    return subprocess.run([*pip, *names], check=False).returncode
 
 
 def install(folder: Path, target: Path) -> list[str]:

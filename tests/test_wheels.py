@@ -42,8 +42,13 @@ def test_a_broken_wheel_is_named_with_its_folder(tmp_path: Path) -> None:
 
 def test_what_is_fetched_are_the_pinned_packages_but_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **how: asked.append(command))
-    wheels.fetch(tmp_path, "3.12", ["torchattacks"])
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 7)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert wheels.fetch(tmp_path, "3.12", ["torchattacks"]) == 7
     (command,) = asked
     names = command[command.index("--constraint") + 2 :]
     pinned = {
