@@ -44,7 +44,9 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
             stage.add(kind="not run", row=where, why=f"not installed: {error}")
             continue
         with stage.trying(where):
-            if stage.device.type == "cuda":
+            if (
+                stage.device.type == "cuda" or stage.tiny
+            ):  # processes for all take longer than everything else in miniature
                 peaks[name] = peak_bytes(lambda run=run: run(clips, labels), stage.device)
             else:
                 with ProcessPoolExecutor(1, get_context("spawn")) as alone:
