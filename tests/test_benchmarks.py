@@ -19,7 +19,7 @@ sys.path.append(str(ROOT))
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
 from benchmarks.results import check, document  # noqa: E402
-from benchmarks.suites import evaluations, judging, scaling, study, training  # noqa: E402
+from benchmarks.suites import evaluations, judging, scaling, study  # noqa: E402
 
 
 def stage(*arguments: str) -> Stage:
@@ -163,18 +163,6 @@ def test_a_study_is_scaled_on_the_engine_that_is_asked_for(
     scaling.measure(asked)
     assert {row["row"] for row in asked.found} == {"the quick study by two workers of ray"}
     assert [(option(one, "--engine"), option(one, "--workers")) for one in studies] == [("ray", "1"), ("ray", "2")]
-
-
-def test_trainings_have_their_losses_beside_their_times() -> None:
-    asked = stage("training", "--tiny", "--rounds", "2", "--rows", "a step")
-    training.measure(asked)
-    check(document("training", asked))
-    timed, lost = (
-        {(row["row"], row["contestant"]) for row in asked.found if row["kind"] == kind} for kind in ("time", "loss")
-    )
-    assert len(lost) == 3
-    assert {(row, who) for row, who in timed if who != "bare passes"} == lost
-    assert all(0 < row["loss"] < 20 for row in asked.found if row["kind"] == "loss")
 
 
 def test_autoattack_at_full_size_has_a_row_and_runs_in_miniature() -> None:

@@ -16,7 +16,7 @@ sys.path.append(str(ROOT))
 
 from benchmarks.results import check  # noqa: E402
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a minute alone, as much as it takes on a busy machine
 
 
 def gpu_check(out: Path, *options: str | Path) -> tuple[int, dict]:
@@ -47,6 +47,11 @@ def test_each_part_ends_with_a_checked_result(tmp_path: Path) -> None:
         assert result["rows"]
         missing = [row["why"] for row in result["rows"] if row["kind"] == "not run"]
         assert all(any(reason in why for reason in EXPECTED) for why in missing), missing
+    trained = parts["training"]["found"]["rows"]
+    timed, lost = (
+        {(row["row"], row["contestant"]) for row in trained if row["kind"] == kind} for kind in ("time", "loss")
+    )
+    assert {(row, who) for row, who in timed if who != "bare passes"} == lost
     assert parts["tests"]["found"]["passed"] >= 5
     assert parts["tests"]["found"]["failures"] == 0
 
