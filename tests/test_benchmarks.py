@@ -12,6 +12,7 @@ import pytest
 import vidrobust as vr
 from vidrobust.data.dataset import VideoClips
 from vidrobust.models.building import build
+from vidrobust.notation.families import FAMILIES, MODIFIERS
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
@@ -19,7 +20,7 @@ sys.path.append(str(ROOT))
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
 from benchmarks.results import check, document  # noqa: E402
-from benchmarks.suites import evaluations, judging, scaling, study  # noqa: E402
+from benchmarks.suites import evaluations, judging, methods, scaling, study  # noqa: E402
 
 
 def stage(*arguments: str) -> Stage:
@@ -44,6 +45,14 @@ def test_the_judgement_of_a_run_is_compared_with_autoattack(small_data: VideoCli
     assert all(of["median"] > 0 and of["rounds"] == 2 for of in times.values())
     (counts,) = [row["value"] for row in asked.found if row["kind"] == "figure"]
     assert counts["clips"] == 2 and counts["stand under judgement"] <= counts["right"] <= 2
+
+
+def test_every_method_is_compared_or_said_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(methods, "chosen", lambda name, out: methods.with_betas(name)[0])
+    compared = {text.partition("(")[0] for text in methods.methods(tmp_path)} | {"standard"}
+    assert compared | methods.NOT_COMPARED.keys() == FAMILIES.keys()
+    assert not compared & methods.NOT_COMPARED.keys()
+    assert all(any(f"+{name}(" in text for text in methods.methods(tmp_path)) for name in MODIFIERS)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""All training methods on `motion`: clean and robust accuracy at equal training compute, three seeds each.
+"""The training methods on `motion`: clean and robust accuracy at equal training compute, three seeds each.
 
 Each model starts from the standard-trained one of its seed and trains for so many epochs that its clip-gradients (a
 training step on a clip counting two) come to those of AT(ε=8,α=2,i=5) for six. The β of TRADES and of MART is chosen
@@ -58,12 +58,22 @@ METHODS = (
     "FGSM-RS(ε=8,α=1.25ε)",
     "N-FGSM(ε=8,α=ε)",
     "AT(ε=8,α=2,i=5)+EMA(τ=0.95)",
+    "AT(ε=8,α=2,i=5)+SWA(start=0.75)",
     "AVG(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
+    "MAX(AT(ε=8,α=2,i=5),AT(ε=255,α=64,i=5,norm=L2))",
     "MultiBN(AT(ε=8,α=2,i=5),AT(ε=64,α=16,i=5,support=Border(ratio=0.1)))",
     "APE(ε=8,α=2,i=5,width=16,rate=0.002,fool=0.003)",
     "GAT(ε=8,α=2,i=5,width=16,rate=0.002,fool=0.003)",
 )
 """Beside TRADES, TRADES with AWP, and MART with the chosen β."""
+_SMOOTHING = "is trained on noise, for randomised smoothing: its measure is the certified radius"
+NOT_COMPARED = {
+    "fAT": "is the same as AT here, where every model starts from the standard-trained one",
+    "IBP": "is trained for certified bounds, and ended at chance with 250 steps; equal compute would be 91",
+    "Noise": _SMOOTHING,
+    "Denoise": _SMOOTHING,
+}
+"""Methods that equal compute says nothing about, with the reason."""
 DATA = DataConfig(train=400, val=100, test=200)
 ATTACKS = ("PGD(ε=4,α=1,i=20)", "PGD(ε=8,α=2,i=20)")
 WORST, WORST_CLIPS, ENSEMBLE = "worst case, ε=8", 40, Ensemble(steps=30, targets=2, queries=200)
@@ -203,6 +213,8 @@ def tables(stage: Stage, out: Path) -> None:
     for method in (text for text in METHODS if text.startswith(("APE", "GAT"))):
         names = ["none", *(name for attack in ATTACKS for name in (attack, f"{attack}, blind"))]
         add("through the purifier and blind to it", {"method": f"`{method}`", **cells(method, names, rows)})
+    for name, why in NOT_COMPARED.items():
+        add("not compared", {"method": f"`{name}`", "reason": why})
     for text in (*with_betas("TRADES"), *with_betas("MART")):
         add("on validation", {"method": f"`{text}`", **cells(text, ("none", *ATTACKS), rows, "val")})
 
