@@ -115,10 +115,13 @@ class Shuffle(torch.autograd.Function):
     ) -> Tensor:
         ctx.dtype, ctx.pad = parts.dtype, pad  # type: ignore[attr-defined]
         top, left, bottom, right = pad
-        lines = parts.permute(0, 2, 3, 4, 1).contiguous()
-        pairs = lines.view(_PAIR[lines.dtype.itemsize]).unflatten(4, (-1, 2))
-        inner = pairs[:, :, top : pairs.shape[2] - bottom, left : pairs.shape[3] - right]
-        return inner.permute(0, 4, 1, 2, 5, 3).contiguous().view(lines.dtype).flatten(3, 4).to(dtype)
+        batch, channels, frames, height, width = parts.shape
+        numbers = parts.permute(0, 2, 3, 4, 1).reshape(-1)  # flat: strides of empty or single dimensions mean nothing
+        pairs = numbers.view(_PAIR[parts.dtype.itemsize]).view(batch, frames, height, width, channels // 4, 2)
+        inner = pairs[:, :, top : height - bottom, left : width - right]
+        rows, columns = inner.shape[2:4]
+        shuffled = inner.permute(0, 4, 1, 2, 5, 3).reshape(-1).view(parts.dtype)
+        return shuffled.view(batch, channels // 4, frames, 2 * rows, 2 * columns).to(dtype)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
