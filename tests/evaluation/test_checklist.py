@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ EPS = 14.0
 BRIEF = replace(QUICK, diagnostic=4)
 
 
-class Nearby(Wrapped):
+class Nearby(Wrapped, ABC):
     """A classifier that answers otherwise around the clips it has seen, where :meth:`near` says what.
 
     Args:
@@ -50,9 +51,9 @@ class Nearby(Wrapped):
         inside = self.near(logits, known, flat - self.seen[nearest])
         return torch.where((distance <= 1.5 * EPS / 255)[:, None], inside, logits)
 
+    @abstractmethod
     def near(self, logits: Tensor, known: Tensor, moved: Tensor) -> Tensor:
         """Logits for clips that were ``moved`` (``B N``) from one whose answer is ``known`` (``B K``)."""
-        raise NotImplementedError
 
 
 class Constant(Wrapped):
