@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError, MissingExtraError
-from vidrobust.study.engines.sharing import workers_of_this_machine
+from vidrobust.study.engines.gpu_shares import workers_of_this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path

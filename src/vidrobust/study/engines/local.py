@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidrobust.errors import RunError
 from vidrobust.runs.processes import WorkerContext, follow_parent, starting_workers
-from vidrobust.study.engines.sharing import gpu_of_worker, workers_of_a_gpu
+from vidrobust.study.engines.gpu_shares import gpu_of_worker, workers_of_a_gpu
 from vidrobust.study.engines.work import LOSSES, work
 
 if TYPE_CHECKING:
