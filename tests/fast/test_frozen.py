@@ -97,6 +97,26 @@ def test_in_bfloat16_the_gradient_is_that_of_pytorch_bit_for_bit(
         assert frozen.gradient_of_input(leaf.shape, weight, weights, window).equal(reference)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("sizes", [(4, 6, 6), (5, 7, 3), (1, 1, 9), (2, 2, 2)], ids=str)
+@pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 3, 1)], ids=str)
+def test_the_gradient_of_a_shortcut_lies_where_it_looked(
+    stride: tuple[int, ...], sizes: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv3d(16, 32, 1, stride, bias=False).to(dtype).requires_grad_(False)  # type: ignore[arg-type]
+    inputs = torch.randn(3, 16, *sizes, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
+    found, wanted = inputs.clone().requires_grad_(True), inputs.clone().requires_grad_(True)
+    output, expected = FrozenConv(conv)(found), conv(wanted)
+    back = torch.randn_like(output)
+    (got,), (expect,) = torch.autograd.grad(output, found, back), torch.autograd.grad(expected, wanted, back)
+    torch.testing.assert_close(got, expect, rtol=0.0 if dtype == torch.bfloat16 else 1e-6, atol=1e-6)
+    frames, rows, columns = stride
+    seen = torch.zeros_like(got, dtype=torch.bool)
+    seen[:, :, ::frames, ::rows, ::columns] = True
+    assert not got[~seen].any() and got[seen].any()
+
+
 @pytest.mark.parametrize("width", [2, 64])  # more features than weights, and more weights than features
 def test_it_keeps_nothing_of_its_input(width: int) -> None:
     module = FrozenConv(nn.Conv3d(width, width, 3, padding=1).requires_grad_(False), torch.rand(width))

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-MANY = 2**20
-"""Numbers of a row from which, on a CPU, each is put in its place by itself, without copies of all."""
+MANY = 2**12
+"""Numbers of a row from which, on a CPU, each is put in its place by itself, without copies of all: a seventh to half
+of the time for clips of 3×8×24×24, and less memory."""
 
 
 def where_rows(chosen: Tensor, these: Tensor, those: Tensor) -> Tensor:

@@ -79,7 +79,8 @@ class UnshuffledStem(nn.Module):
 class Unshuffle(torch.autograd.Function):
     """Pixel-unshuffled, padded, channels-last clips of another type; its gradient is :class:`Shuffle`.
 
-    The copies are in the order that was measured to be fastest: cast, then unshuffle, then lay out.
+    First even and odd rows are set apart, then two neighbours in a row, which lie side by side before and after, are
+    moved as one number: half the time of other orders.
     """
 
     @staticmethod
@@ -87,16 +88,16 @@ class Unshuffle(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, clips: Tensor, dtype: torch.dtype, pad: tuple[int, int, int, int]
     ) -> Tensor:
         ctx.dtype, ctx.pad = clips.dtype, pad  # type: ignore[attr-defined]
-        split = clips.to(dtype).unflatten(4, (-1, 2)).unflatten(3, (-1, 2))
-        flat = split.permute(0, 1, 4, 6, 2, 3, 5).flatten(1, 3)
-        if not any(pad):
-            return flat.contiguous(memory_format=torch.channels_last_3d)
         top, left, bottom, right = pad
-        *shape, height, width = flat.shape
-        shape = (*shape, height + top + bottom, width + left + right)
-        parts = torch.empty(shape, dtype=dtype, device=clips.device, memory_format=torch.channels_last_3d).zero_()
-        parts[..., top : top + height, left : left + width] = flat
-        return parts
+        batch, channels, frames, height, width = clips.shape
+        rows, columns = height // 2 + top + bottom, width // 2 + left + right
+        make = torch.zeros if any(pad) else torch.empty
+        apart = make((batch, channels, 2, frames, rows, 2 * columns), dtype=dtype, device=clips.device)
+        inner = apart[..., top : rows - bottom, 2 * left : 2 * (columns - right)]
+        inner.copy_(clips.unflatten(3, (-1, 2)).permute(0, 1, 4, 2, 3, 5))
+        pairs = apart.view(-1).view(_PAIR[dtype.itemsize]).view(batch, 2 * channels, frames * rows * columns)
+        parts = pairs.transpose(1, 2).reshape(-1).view(dtype)
+        return parts.view(batch, frames, rows, columns, 4 * channels).permute(0, 4, 1, 2, 3)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.threats.feasible import Interval
-from vidrobust.threats.rounding import above, below
+from vidrobust.threats.rounding import sum_below
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -22,8 +22,7 @@ FEW = 2**20
 
 def bounds(clips: ClipTensor, radius: Tensor, low: ClipTensor, high: ClipTensor) -> tuple[ClipTensor, ClipTensor]:
     """The ends of ``[clips - radius, clips + radius]`` cut with ``[low, high]``, float32 and exact."""
-    exact = clips.double()
-    return torch.maximum(above(exact - radius), low), torch.minimum(below(exact + radius), high)
+    return torch.maximum(-sum_below(-clips, radius), low), torch.minimum(sum_below(clips, radius), high)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class IntervalByFrames:
 
     Attributes:
         start: ``B C T H W`` float32, the centre.
-        radius: of each clip or frame, float64, ``B 1 1 1 1`` or ``B 1 T 1 1``.
+        radius: of each clip or frame, float32, ``B 1 1 1 1`` or ``B 1 T 1 1``.
         low, high: like ``start``, what the intervals are cut with; best expanded from fewer numbers.
     """
 

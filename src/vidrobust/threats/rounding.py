@@ -28,6 +28,22 @@ def below(exact: Tensor) -> Tensor:
     return torch.where(nearest.double() > exact, torch.nextafter(nearest, nearest.new_tensor(-math.inf)), nearest)
 
 
+def sum_below(one: Tensor, other: Tensor) -> Tensor:
+    """The largest float32 numbers that are not above ``one + other`` (float32), without float64: in half its time.
+
+    What rounding added to a sum is itself a float32 number, which six operations find (Knuth, *The Art of Computer
+    Programming*, volume 2, section 4.2.2, theorem B).
+
+    >>> eps = torch.tensor(round_down(8 / 255))
+    >>> sum_below(torch.tensor(0.1), eps).double() <= torch.tensor(0.1).double() + eps.double()
+    tensor(True)
+    """
+    nearest = one + other
+    share = nearest - one
+    lost = (one - (nearest - share)) + (other - share)
+    return torch.where(lost < 0, torch.nextafter(nearest, nearest.new_tensor(-math.inf)), nearest)
+
+
 def above(exact: Tensor) -> Tensor:
     """The smallest float32 numbers that are not below ``exact`` (float64)."""
     return -below(-exact)
