@@ -20,7 +20,7 @@ sys.path.append(str(ROOT))
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
 from benchmarks.results import check, document  # noqa: E402
-from benchmarks.suites import evaluations, judging, methods, scaling, study  # noqa: E402
+from benchmarks.suites import evaluations, judging, methods, regime, scaling, study  # noqa: E402
 
 
 def stage(*arguments: str) -> Stage:
@@ -53,6 +53,25 @@ def test_every_method_is_compared_or_said_why_not(monkeypatch: pytest.MonkeyPatc
     assert compared | methods.NOT_COMPARED.keys() == FAMILIES.keys()
     assert not compared & methods.NOT_COMPARED.keys()
     assert all(any(f"+{name}(" in text for text in methods.methods(tmp_path)) for name in MODIFIERS)
+
+
+def test_each_regime_differs_from_the_chosen_one_in_its_own_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = [one.key for one in regime.VARIANTS.values()]
+    assert len(set(keys)) == len(keys)
+    once = regime.VARIANTS["6,000 training clips, one epoch each"]
+    assert once.epochs * once.data.train == regime.CHOSEN.epochs * regime.CHOSEN.data.train
+    monkeypatch.setattr(regime, "ROOT", tmp_path)
+    asked = stage("regime", "--tiny", "--rows", "half the width")
+    for _ in range(2):  # the second time all is there
+        regime.measure(asked)
+    first, second = asked.found
+    assert first == second and first["row"] == "half the width"
+    assert first["value"].keys() >= {"standard, clean", "defence, clean", "ε=8", "worst case, ε=8"}
+    assert all(found.endswith("of 10") for found in first["value"].values())
+    folder = tmp_path / "runs" / "benchmark-regime-tiny"
+    assert sum(1 for _ in folder.glob("*/assessed.jsonl")) == 2
 
 
 @pytest.fixture
