@@ -116,6 +116,17 @@ def test_a_copy_has_the_gradient_of_a_model_that_asks_whether_there_are_any(monk
     assert exact.abs().max() > 0
 
 
+def test_a_model_without_weights_has_a_copy_and_needs_no_graph() -> None:
+    class Brightness(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            mean = clips.mean((1, 2, 3, 4))
+            return torch.stack([3 * mean, mean - 2], 1)
+
+    model = Brightness()
+    assert inference_view(model, clips(2)).copied
+    torch.testing.assert_close(inference_view(model, clips(2))(clips(2)), model(clips(2)))
+
+
 def test_hooks_are_not_lost() -> None:
     model, x, labels = trained_like(), clips(2), torch.arange(2)
     ATTACK(model, x, labels)  # there is a copy now

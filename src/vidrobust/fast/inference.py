@@ -135,7 +135,7 @@ class InferenceCopy:
         if state == self._state:
             return
         tensors = tensors_of(model)
-        if all(tensor.is_cuda for tensor in tensors):
+        if tensors and all(tensor.is_cuda for tensor in tensors):
             self._taking_over(tuple(tensor.data_ptr() for tensor in tensors))
         else:
             self._take_over()
