@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from vidrobust.study.config import UNTIL_DECIDED, StudyConfig
 from vidrobust.study.jobs import Job, PrepareData, device
 from vidrobust.study.measurements import MeasureRobustness, MeasureWorstCase
 from vidrobust.study.plan import StudyPlan
+from vidrobust.study.timing import seconds
 from vidrobust.study.trainings import TrainModel
 
 if TYPE_CHECKING:
@@ -133,6 +133,5 @@ def seconds_per_gradient(config: StudyConfig) -> float:
 
 def _seconds(model: nn.Module, clips: Tensor, labels: Tensor) -> float:
     """Seconds for one clip-gradient, over some steps."""
-    started, steps = time.perf_counter(), 4
-    pgd(8, 1, steps).perturb(model, clips, labels)
-    return (time.perf_counter() - started) / steps / len(clips)
+    attack = pgd(8, 1, 4)
+    return seconds(lambda: attack.perturb(model, clips, labels), clips) / attack.steps / len(clips)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,12 +29,13 @@ from vidrobust.study.judgement_plan import THREAT, JudgementPlan, group_threats
 from vidrobust.study.judgement_record import recorded
 from vidrobust.study.judging import HELD, JudgementSubject, Opened, part
 from vidrobust.study.progress import Display
+from vidrobust.study.timing import seconds
 from vidrobust.study.trained import ModelSource
 from vidrobust.study.workers import Workers
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from torch import nn
+    from torch import Tensor, nn
 
     from vidrobust.data.clips import Clips
 
@@ -62,19 +62,18 @@ def seconds_a_gradient(opened: Opened, count: int = 8) -> float:
     try:
         with undisturbed(opened.model):
             input_gradient(opened.model, clips, labels, margin)
-            return _seconds(lambda: input_gradient(opened.model, clips, labels, margin)) / len(clips)
+            return _seconds(lambda: input_gradient(opened.model, clips, labels, margin), clips) / len(clips)
     except Exception:  # noqa: BLE001 - without a gradient: forward passes, about a third
-        return 3 * _seconds(forward) / len(clips)
+        return 3 * _seconds(forward, clips) / len(clips)
     finally:
         torch.set_num_threads(threads)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    begun, times = time.perf_counter(), 0
-    while not times or time.perf_counter() - begun < MEASURED:
-        work()
-        times += 1
-    return (time.perf_counter() - begun) / times
+def _seconds(work: Callable[[], object], clips: Tensor) -> float:
+    taken: list[float] = []
+    while sum(taken) < MEASURED:
+        taken.append(seconds(work, clips))
+    return sum(taken) / len(taken)
 
 
 def findings(model: Any, frames: int, size: int, classes: int) -> list[Measured]:
