@@ -8,7 +8,8 @@ import pytest
 
 from vidrobust.data.dataset import DataConfig
 from vidrobust.study import cost
-from vidrobust.study.config import Robustness, StudyConfig
+from vidrobust.study.adding_seeds import AddedSeed
+from vidrobust.study.config import UNTIL_DECIDED, Robustness, StudyConfig
 from vidrobust.study.cost import StudyCost, study_cost
 from vidrobust.study.measurements import MeasureRobustness, MeasureWorstCase
 from vidrobust.study.plan import StudyPlan
@@ -52,6 +53,15 @@ def test_gradients_of_evaluations_take_longer() -> None:
     config = full()
     found = [job for job in StudyPlan(config).all() if isinstance(job, MeasureRobustness | MeasureWorstCase)]
     assert study_cost(config, 2).evaluations == sum(job.gradients for job in found) > 10**6
+
+
+def test_a_further_seed_takes_no_longer_than_is_said() -> None:
+    plan = StudyPlan(config := replace(quick(), seeds=UNTIL_DECIDED))
+    later = StudyPlan(config, AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0))
+    jobs = [job for job in later.of_seed(()) if job not in plan.all()]
+    slow = [isinstance(job, MeasureRobustness | MeasureWorstCase) for job in jobs]
+    minutes = sum(job.gradients * (1.5 if late else 1) for job, late in zip(jobs, slow, strict=True)) * 0.002 / 2 / 60
+    assert any(slow) and str(study_cost(config, 2)).endswith(f"each one added takes at most {minutes:.1f} minutes more")
 
 
 @pytest.mark.parametrize(("recipe", "minutes"), [(quick, 4.0), (full, 150.0)])

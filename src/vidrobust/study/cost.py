@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -51,8 +52,9 @@ class StudyCost:
     sets: int = 1
     evaluations: int = 0
     """Of the clip-gradients those of evaluations."""
-    further: int = 0
-    """Clip-gradients of each further seed of all models, where seeds are added until claims are decided."""
+    further: float = 0
+    """The time of each further seed of all models, in gradients of a training, where seeds are added until claims are
+    decided."""
 
     @property
     def minutes(self) -> float:
@@ -101,12 +103,17 @@ def study_cost(config: StudyConfig, workers: int) -> StudyCost:
     sets = sum(isinstance(job, PrepareData) for job in jobs)
     disk = trained * weights * 4 + sets * 2 * pixels + 10_000_000
     gradients = round(sum(job.gradients * _share(job, data) for job in jobs))
-    evaluations = sum(job.gradients for job in jobs if isinstance(job, MeasureRobustness | MeasureWorstCase))
-    further = 0
+    further = 0.0
     if config.seeds == UNTIL_DECIDED:
         added = AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0)
-        further = sum(job.gradients for job in replace(plan, added=added).of_seed(()) if job not in jobs)
-    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, evaluations, further)
+        new = [job for job in replace(plan, added=added).of_seed(()) if job not in jobs]
+        further = sum(job.gradients for job in new) + (SLOWER - 1) * _of_evaluations(new)
+    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, _of_evaluations(jobs), further)
+
+
+def _of_evaluations(jobs: Iterable[Job]) -> int:
+    """The clip-gradients of those jobs that are :data:`SLOWER`."""
+    return sum(job.gradients for job in jobs if isinstance(job, MeasureRobustness | MeasureWorstCase))
 
 
 def _share(job: Job, data: DataConfig) -> float:
