@@ -165,22 +165,32 @@ def test_a_study_that_fails_is_not_a_time(tmp_path: Path, monkeypatch: pytest.Mo
     assert [(row["kind"], "the study ended with 3" in row["why"]) for row in asked.found] == [("not run", True)]
 
 
-def test_the_first_figure_is_when_the_page_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At looks a second apart, there is no page, then one without figures, then one with them."""
+FIGURE = "<figure data-figure="
+
+
+@pytest.mark.parametrize(
+    ("pages", "first"),
+    [(("", "<p>", FIGURE, FIGURE), 2.0), (("", "<p>", "<p>", FIGURE), 3.0), (("", "<p>", "<p>", "<p>"), None)],
+    ids=["during the study", "at its end", "never"],
+)
+def test_the_first_figure_is_when_the_page_has_one(
+    pages: tuple[str, ...], first: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At looks a second apart, at the last of which the study has ended."""
     page, seconds = tmp_path / "report.html", [10.0]
-    looks = iter([lambda: None, lambda: page.write_text("<p>"), lambda: page.write_text("<figure data-figure=")])
 
     class Process:
-        pid, returncode = 0, 0
+        pid, returncode, looks = 0, 0, iter(pages)
 
         def poll(self) -> int | None:
-            look = next(looks, None)
-            return 0 if look is None else look() and None
+            text, number = next(self.looks), len(seconds)
+            page.write_text(text)
+            return 0 if number == len(pages) else None
 
     monkeypatch.setattr(study, "_family", lambda pid: [])
     monkeypatch.setattr(study.time, "sleep", lambda half: seconds.append(seconds[-1] + 1))
     monkeypatch.setattr(study.time, "perf_counter", lambda: seconds[-1])
-    assert study._watched(Process(), page, 10.0) == (0, 2.0)
+    assert study._watched(Process(), page, 10.0) == (0, first)
 
 
 def test_a_study_is_scaled_on_the_engine_that_is_asked_for(

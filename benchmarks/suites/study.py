@@ -57,7 +57,7 @@ def _each(found: dict[str, list[dict[str, Any]]], what: str) -> dict[str, list[f
     return {name: [cost[what] for cost in costs] for name, costs in found.items()}
 
 
-def against(minutes: float, cost: dict[str, float]) -> dict[str, float]:
+def against(minutes: float, cost: dict[str, Any]) -> dict[str, Any]:
     """What a study took beside the minutes that its dry run had estimated.
 
     >>> against(2.0, {"wall seconds": 108.0})
@@ -114,13 +114,13 @@ class StudyRun:
             raise RuntimeError(f"the dry run ended with {said.returncode}: {(said.stderr + said.stdout)[-300:]!r}")
         return float(found[1])
 
-    def measured(self) -> dict[str, float]:
+    def measured(self) -> dict[str, Any]:
         """Run it.
 
         Returns:
             Wall and CPU seconds, the largest resident memory in MiB of the process and its workers together and the
-            seconds until the page has a figure (both looked at twice a second), the load of the machine before the
-            start, and the page's size in MB.
+            seconds until the page has a figure, None if it never has one (both looked at twice a second), the load of
+            the machine before the start, and the page's size in MB.
 
         Raises:
             RuntimeError: the study fails.
@@ -135,7 +135,7 @@ class StudyRun:
             return {
                 "workers": self.workers,
                 "wall seconds": round(time.perf_counter() - started, 1),
-                "first figure, seconds": round(first, 1),
+                "first figure, seconds": None if first is None else round(first, 1),
                 "CPU seconds": round(_cpu_seconds() - before, 1),
                 "peak MiB": round(peak / 2**20),
                 "load before": round(load, 2),
@@ -148,17 +148,20 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _watched(process: subprocess.Popen[bytes], page: Path, started: float) -> tuple[int, float]:
+def _watched(process: subprocess.Popen[bytes], page: Path, started: float) -> tuple[int, float | None]:
     """Wait for a process: the most memory that it and all below it held, the seconds until its page had a figure."""
     peak, first = 0, None
-    while process.poll() is None:
-        peak = max(peak, sum(map(_resident, _family(process.pid))))
+    while True:
+        ended = process.poll() is not None
         if first is None and has_figure(page):
             first = time.perf_counter() - started
+        if ended:
+            break
+        peak = max(peak, sum(map(_resident, _family(process.pid))))
         time.sleep(0.5)
     if process.returncode:
         raise RuntimeError(f"the study ended with {process.returncode}")
-    return peak, time.perf_counter() - started if first is None else first
+    return peak, first
 
 
 def has_figure(page: Path) -> bool:
