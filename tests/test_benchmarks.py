@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import vidrobust as vr
 from vidrobust.data.dataset import VideoClips
 from vidrobust.models.building import build
+from vidrobust.models.estimate import GPUS
 from vidrobust.notation.families import FAMILIES, MODIFIERS
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +22,7 @@ sys.path.append(str(ROOT))
 from benchmarks.command import parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
 from benchmarks.results import check, document  # noqa: E402
-from benchmarks.suites import evaluations, judging, methods, regime, scaling, study  # noqa: E402
+from benchmarks.suites import evaluations, judging, methods, regime, scaling, study, training  # noqa: E402
 
 
 def stage(*arguments: str) -> Stage:
@@ -201,6 +203,24 @@ def test_a_study_is_scaled_on_the_engine_that_is_asked_for(
     scaling.measure(asked)
     assert {row["row"] for row in asked.found} == {"the quick study by two workers of ray"}
     assert [(option(one, "--engine"), option(one, "--workers")) for one in studies] == [("ray", "1"), ("ray", "2")]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA GeForce RTX 4090", "RTX4090"),
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA B200", "H100"),
+    ],
+)
+def test_the_recipes_estimate_is_of_the_gpu_at_hand_if_it_is_known(
+    name: str, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: name)
+    assert training.gpu_like(torch.device("cuda")) is GPUS[known]
+    assert training.gpu_like(torch.device("cpu")) is GPUS["H100"]
 
 
 def test_autoattack_at_full_size_has_a_row_and_runs_in_miniature() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from vidrobust import PGD, Linf, Threat
 from vidrobust.data.dataset import DataConfig
 from vidrobust.fast.view import inference_view
 from vidrobust.models.building import build
-from vidrobust.models.estimate import count, gpu_named
+from vidrobust.models.estimate import GPUS, Gpu, count
 from vidrobust.notation import parse_policy
 from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
@@ -188,14 +189,22 @@ def _large(stage: Stage, name: str) -> None:
     stage.add(kind="loss", row=name, contestant="ours", loss=loss_of_a_step(running, there))
     counted = count(running.learner.model, frames, size)
     data = DataConfig(frames=frames, size=size, max_frames=frames)
-    told = TrainingEstimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_named("H100"))
+    told = TrainingEstimate(model, counted, running.config, data, batch, ((1, STEPS),), gpu_like(stage.device))
+    measured = statistics.median(taken)
     value = {
+        "GPU": told.gpu.name,
         "estimated seconds": round(told.seconds, 4),
         "estimated GiB": round((told.fixed + told.part * told.activations) / 2**30, 3),
         "TFLOP": round(told.epochs[0] / 1e12, 4),
-        "share of the peak": round(told.epochs[0] / (told.peak * 1e12) / taken[len(taken) // 2], 4),
-        "estimate over measured": round(told.seconds / taken[len(taken) // 2], 3),
+        "share of the peak": round(told.epochs[0] / (told.peak * 1e12) / measured, 4),
+        "estimate over measured": round(told.seconds / measured, 3),
     }
     stage.add(kind="figure", row=name, what="the estimate", value=value)
     if not math.isfinite(told.seconds):
         raise RuntimeError("no estimate")
+
+
+def gpu_like(device: torch.device) -> Gpu:
+    """The GPU that the recipe's estimate is of: this one, if it is known by its name, else an H100."""
+    name = torch.cuda.get_device_name(device).replace(" ", "") if device.type == "cuda" else ""
+    return GPUS[max((key for key in GPUS if key in name), key=len, default="H100")]
