@@ -45,11 +45,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for."""
     options = parser().parse_args(arguments)
     stage = stage_from(options)
-    stage.listener = lambda row: print(row_line(row), flush=True)
+    found = document(options.suite, stage)  # to which each row of the stage is added
+    file = options.out or (None if options.tiny else file_for(found))
+
+    def note(row: Row) -> None:
+        print(row_line(row), flush=True)
+        if options.out:  # if the suite is stopped, what it has found is there; committed results are whole
+            write(found, options.out)
+
+    stage.listener = note
     importlib.import_module(f"benchmarks.suites.{options.suite}").measure(stage)
-    found = document(options.suite, stage)
-    if options.out or not options.tiny:
-        file = options.out or file_for(found)
+    if file:
         write(found, file)
         print(file)
 

@@ -21,7 +21,7 @@ class Problem:
         model: its text, or ``r3d-18/WIDTH``: R3D-18 of that width.
         clips, frames, size: of the batch.
         bounds: of ratios, by contestant.
-        few: does it take so long that only the main contestants run?
+        few: does it take so long that only few contestants run?
     """
 
     name: str

@@ -19,9 +19,9 @@ from vidrobust.notation.families import FAMILIES, MODIFIERS
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks.command import parser, stage_from  # noqa: E402
+from benchmarks.command import main, parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
-from benchmarks.results import check, document  # noqa: E402
+from benchmarks.results import check, document, read  # noqa: E402
 from benchmarks.suites import evaluations, judging, methods, regime, scaling, study, training  # noqa: E402
 
 
@@ -47,6 +47,18 @@ def test_the_judgement_of_a_run_is_compared_with_autoattack(small_data: VideoCli
     assert all(of["median"] > 0 and of["rounds"] == 2 for of in times.values())
     (counts,) = [row["value"] for row in asked.found if row["kind"] == "figure"]
     assert counts["clips"] == 2 and counts["stand under judgement"] <= counts["right"] <= 2
+
+
+def test_what_a_stopped_suite_has_found_is_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(stage: Stage) -> None:
+        stage.add(kind="figure", row="one", what="seen", value=1)
+        stage.add(kind="figure", row="two", what="seen", value=2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "measure", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        main(["study", "--out", str(tmp_path / "result.json")])
+    assert [row["row"] for row in read(tmp_path / "result.json")["rows"]] == ["one", "two"]
 
 
 def test_every_method_is_compared_or_said_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from benchmarks.problems import Problem, problems
 from vidrobust.fast.precision import has_bf16
 
 MEMORY = {"torchattacks": 0.4}
+FEW = ("ours", "ours, search alone", "bare", "bare, and a verdict", "plain bfloat16", "torchattacks")
+"""The contestants of a large problem: those that have a bound, and what these consist of."""
 
 
 def measure(stage: Stage) -> None:
@@ -33,7 +35,7 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
     peaks: dict[str, int] = {}
     for name, make in (OWN | PEERS).items():
         where = f"{problem.name}: {name}"
-        if problem.few and name in ("ours, exact", "bare", "foolbox", "art", "advertorch"):
+        if problem.few and name not in FEW:
             continue
         if name == "plain bfloat16" and not has_bf16(stage.device):
             stage.add(kind="not run", row=where, why="the device has no bfloat16, and emulates it many times slower")
@@ -44,9 +46,7 @@ def _problem(stage: Stage, problem: Problem, steps: int = 10) -> None:
             stage.add(kind="not run", row=where, why=f"not installed: {error}")
             continue
         with stage.trying(where):
-            if (
-                stage.device.type == "cuda" or stage.tiny
-            ):  # processes for all take longer than everything else in miniature
+            if stage.device.type == "cuda" or stage.tiny:  # in miniature, processes take longer than all else
                 peaks[name] = peak_bytes(lambda run=run: run(clips, labels), stage.device)
             else:
                 with ProcessPoolExecutor(1, get_context("spawn")) as alone:
