@@ -243,7 +243,7 @@ def test_autoattack_at_full_size_has_a_row_and_runs_in_miniature() -> None:
     assert kinds == ["time", "memory", "loss", "figure", "figure"]
     work, standing = (row["value"] for row in asked.found if row["kind"] == "figure")
     assert list(standing) == ["clean", "APGD-CE", "APGD-T", "FAB-T", "Square"]
-    assert standing["clean"] == 4 > standing["Square"] >= 1, "about half of the clips stand"
+    assert standing["clean"] == 4 > standing["Square"] >= 1, "about half of the few clips of the miniature stand"
     assert work["forward passes"] > work["gradients"] > 4
     full = stage("evaluations", "--rows", "AutoAttack")
     evaluations.measure(full)
