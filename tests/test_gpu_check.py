@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -63,6 +64,15 @@ def test_a_study_is_timed_job_by_job_and_its_rows_are_kept(tmp_path: Path) -> No
     assert {"job", "seconds", "gradients"} <= part["found"]["timings"][0].keys()
     with tarfile.open(tmp_path / "quick-rows.tar.gz") as archive:
         assert "rows.jsonl" in archive.getnames()
+
+
+def test_all_rows_of_a_long_study_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "run" / "jobs" / "one").mkdir(parents=True)
+    (tmp_path / "run" / "rows.jsonl").write_bytes(b"0" * 5_000_000)
+    (tmp_path / "run" / "jobs" / "one" / "model.safetensors").touch()
+    runpy.run_path(str(ROOT / "scripts" / "gpu-check"))["pack"](tmp_path / "run", tmp_path / "rows.tar.gz")
+    with tarfile.open(tmp_path / "rows.tar.gz") as archive:
+        assert [(one.name, one.size) for one in archive] == [("rows.jsonl", 5_000_000)]
 
 
 def test_a_part_that_fails_is_named_and_the_next_one_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
