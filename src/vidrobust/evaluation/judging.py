@@ -17,7 +17,7 @@ from torch import nn
 from vidrobust.evaluation.active import active
 from vidrobust.evaluation.attacked_model import DRAWS, AttackedModel, with_ordinary_logits
 from vidrobust.evaluation.checklist import doubling, noise, rises
-from vidrobust.evaluation.clips import GradientProgress, batches, device_of, robustness_row, silent
+from vidrobust.evaluation.clips import GradientProgress, batches, device_of, many_at_once, robustness_row, silent
 from vidrobust.evaluation.consistency import CleanAnswers, check_consistency, drift
 from vidrobust.evaluation.ensemble import BLACK_BOX, GRADIENTS, Ensemble
 from vidrobust.evaluation.fields import field_text, in_levels
@@ -182,7 +182,7 @@ def worst_case_row(
     """
     where, survived = device_of(model), torch.zeros(len(clips), dtype=torch.bool)
     no_gradient = 0
-    for part, x, y in batches(clips, torch.arange(len(clips)), where):
+    for part, x, y in batches(clips, torch.arange(len(clips)), where, many_at_once(clips)):
         clean, spent = clean_answers(model, x, y, ensemble), 0
         case, _ = start_case(model, x, y, [threat], clean, ensemble)
         classes = 0 if clean.logits is None else clean.logits.shape[1]
