@@ -125,6 +125,19 @@ def test_a_table_by_contestant_has_all_that_was_found_of_each() -> None:
     assert printed[-3:] == ["- one of them is wrong", "- not run: PGD: compiled (no time left)", ""]
 
 
+@pytest.mark.parametrize(("loss", "said"), [(2.015, False), (2.03, True), (1.97, True), (None, False)])
+def test_a_ratio_of_contestants_that_did_other_work_says_so(loss: float | None, said: bool) -> None:
+    """Their final losses differ by more than 1 %."""
+    ratio = {"kind": "ratio", "row": "PGD", "what": "time", "of": "ours", "to": "peer", "bound": 0.5}
+    rows = [{"kind": "loss", "row": "PGD", "contestant": "peer", "loss": 2.0}]
+    if loss:
+        rows.append({"kind": "loss", "row": "PGD", "contestant": "ours", "loss": loss})
+    found = result(*rows, ratio | {"ratio": {"median": 0.4, **SPREAD}})
+    printed = runpy.run_path(str(ROOT / "benchmarks" / "tables"))["table"](found, by_contestant=False)
+    assert (f"(other work: losses {loss} and 2)" in printed) is said
+    assert "| 0.4 | 0.5 to 2.5 | 0.5, met |" in printed
+
+
 def test_committed_tables_are_up_to_date_with_their_results() -> None:
     """What each page shows is what each file says (`benchmarks/tables --check`)."""
     assert runpy.run_path(str(ROOT / "benchmarks" / "tables"))["main"](["--check"]) == 0
