@@ -238,5 +238,6 @@ def test_the_worst_case_is_judged_by_itself(synthetic):
     assert (claim.verdict, other.verdict) == ("reproduced", "not reproduced")
     assert "over ε=8 under the worst case of all attacks" in other.statistic and "in the worst case" in other.statement
     assert other.high < 0 < claim.low
+    assert "+11.4 points" in claim.published and other.published == "none: the slides attack by PGD alone"
     missing, *_ = found["better attacks do not make better defences, worst case"]
     assert missing.verdict == "undecided" and "no accuracy of" in missing.reason
