@@ -24,6 +24,7 @@ from vidrobust.training.config import FitConfig
 from vidrobust.training.distributed import World
 from vidrobust.training.dry_run import TrainingEstimate
 from vidrobust.training.loop import Loaded, Training
+from vidrobust.training.rates import default_optimiser, set_rate
 from vidrobust.training.trainer import new_training
 
 STEPS = 5
@@ -88,15 +89,15 @@ def _epoch(stage: Stage, name: str) -> None:
     work = {who: lambda who=who, run=run: losses.update({who: run()}) for who, run in runs.items()}
     times = interleaved(work, stage, warm=1)
     stage.add_times(name, times, {("ours", "torchattacks"): 0.6})
-    for who, loss in losses.items():  # after as many epochs from the same weights, in another order and at other rates
+    for who, loss in losses.items():  # after as many epochs from the same weights at the same rates, in another order
         stage.add(kind="loss", row=name, contestant=who, loss=round(loss, 5))
 
 
 def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], float]:
     """One epoch as one would write it; returns the mean loss of its batches."""
     model = build("r3d-small", len(clips.classes)).to(stage.device)
-    optimiser = torch.optim.AdamW(model.parameters(), config.lr, weight_decay=config.weight_decay)
-    attack = torchattacks(model, STEPS)
+    optimiser, total_steps = default_optimiser(model, config), config.epochs * (len(clips) // config.batch)
+    attack, steps = torchattacks(model, STEPS), iter(range(total_steps))
     generator = torch.Generator().manual_seed(0)
 
     def epoch() -> float:
@@ -105,6 +106,7 @@ def _plain_epoch(stage: Stage, clips: Noise, config: FitConfig) -> Callable[[], 
             labels = clips.labels[indices].to(stage.device)
             attacked = attack(clips.augmented(indices, generator).to(stage.device), labels)
             model.train()
+            set_rate([optimiser], config, next(steps), total_steps)
             optimiser.zero_grad(set_to_none=True)
             loss = F.cross_entropy(model(attacked), labels)
             loss.backward()
