@@ -124,7 +124,7 @@ def test_no_way_of_naming_a_file_goes_past_the_look_into_it(
     ):
         code, _, err = vidrobust("train", *option, "--data", small_motion, "--out", evil / "run")
         assert code in (1, 2)
-        assert any(said in err for said in ("would name a class", "no regular file", "unrecognized"))
+        assert any(said in err for said in ("would name a class", "no regular file", "no option --conf."))
         assert not (evil / "imported").exists()
 
 
@@ -147,3 +147,32 @@ def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path, vidrobust: Com
     code, _, err = vidrobust("train", "--config", tmp_path / "c.yaml")
     assert code == 1
     assert "it is no configuration" in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "text", "said"),
+    [
+        ("evaluate", "clips.size: 30", "has clips.size, which is no option. Is it size?"),
+        ("evaluate", "skip-bad: true", "has skip-bad, which is no option. Is it skip_bad?"),
+        ("evaluate", "clips: {size: 30}", '--clips must be a whole number, but is {"size": 30}.'),
+        ("evaluate", "clips: null", "has null for clips, which must have a value: write one, or leave it out."),
+        ("evaluate", "skip_bad: 3", "has 3 for skip_bad, which must be true or false."),
+        ("evaluate", "attack: PGD", "has 'PGD' for attack, which must be a list of texts: write ['PGD']."),
+        ("evaluate", "attack: {a: 3}", 'has {"a": 3} for attack, which must be a list of texts.'),
+        ("evaluate", "out: [1, 2]", "--out must be a path, but is [1, 2]."),
+        ("train", "clips: {sise: 3}", "has clips.sise, which is no option. Is it clips.size?"),
+        ("train", "fit: {epoch: 3}", "has fit.epoch, which is no option. Is it epochs?"),
+        ("train", "clips: [3]", "has [3] for clips, which is a table of options."),
+        ("data make", "contrast: [1]", "has [1] for contrast, which must be a list of 2 values."),
+        ("data make", "contrast: [1, x]", "--contrast must be a number, but is 'x'."),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "--" not in value and "has" not in value else "",
+)
+def test_what_is_wrong_in_a_file_is_told_in_words(
+    verb: str, text: str, said: str, tmp_path: Path, vidrobust: Command
+) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    code, _, err = vidrobust(*verb.split(), "--config", tmp_path / "c.yaml")
+    assert code in (1, 2)
+    assert said in err
+    assert "Traceback" not in err

@@ -32,7 +32,16 @@ Command = Callable[..., tuple[int, str, str]]
             "--eps must be a list in brackets or a number: ε and α are",
         ),
         (("train", "--watch.eps", "abc"), "--watch.eps must be a number: ε and α are in units of 1/255"),
+        (("train", "--fit", "{weight_decay: x}"), "--fit.weight_decay must be a number, but is 'x'."),
+        (("train", "--clips.size", "{a: 1}"), '--clips.size must be a whole number, but is {"a": 1}.'),
+        (("train", "--clips.size", "null"), "--clips.size must be a whole number, but is null."),
+        (("train", "--lr"), "--lr needs a value."),
+        (("train", "--clips"), "--clips takes a file in YAML: write its path behind it."),
+        (("train", "odd"), "nothing takes odd: leave it out, or write its option before it."),
+        (("train", "--skip-bad=x"), "--skip_bad takes no value, but is given 'x'."),
+        (("data", "make", "x", "--contrast", "1"), "--contrast needs 2 values."),
         (("deck",), "the following arguments are required: run_dir."),
+        (("transfer",), "the following arguments are required: runs, --attack."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -51,5 +60,5 @@ def test_what_is_no_option_is_named_as_it_is() -> None:
 
 
 def test_another_message_stays() -> None:
-    assert in_words("unrecognized arguments: --odd.") == "unrecognized arguments: --odd"
-    assert in_words('Parser key "fit": something else.') == 'Parser key "fit": something else'
+    assert in_words("something else.") == "something else"
+    assert in_words('Parser key "fit": something else.') == "--fit: something else"

@@ -7,12 +7,14 @@ expected, before it finds out that no such class is wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args
 
 import yaml
 
+from vidrobust.cli.option_names import declared, group_of, meant, option_names
+from vidrobust.cli.parser_errors import shown
 from vidrobust.errors import InputError, UsageError
 from vidrobust.runs.once import EachKeyOnce
 
@@ -26,6 +28,13 @@ MOST_BYTES = 2**22
 """Bytes of a configuration file that is read at all."""
 
 
+class _Names(NamedTuple):
+    """The names of a verb's options; fields that options of another name set, with these names."""
+
+    all: Sequence[str]
+    links: Mapping[str, str]
+
+
 def check_config_files(kind: type, arguments: Sequence[str], links: Mapping[str, str]) -> None:
     """Refuse a configuration file that names classes, that is no table, or that unfolds without end.
 
@@ -35,20 +44,23 @@ def check_config_files(kind: type, arguments: Sequence[str], links: Mapping[str,
         links: options by the nested fields that they set, which a file must not set as well: it would be passed over.
 
     Raises:
-        InputError: a file of ``--config``, or of a group of options (``--fit FILE``), is so; the message names it and
-            the key.
+        InputError: a file of ``--config``, or of a group of options (``--fit FILE``), is so, or it has what is no
+            option of the verb or a value that the parser would not check; the message names it and the key.
         UsageError: there is no such file, or it is a pipe or a device, which can be read only once.
     """
-    names = {"--config": "", **{f"--{name}": f"{name}." for name in _groups(kind)}}
+    groups = {f"--{name}": group for name, (_, hint) in declared(kind).items() if (group := group_of(hint))}
+    known = _Names([name for name in option_names(kind) if name not in links], links)
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         option, _, value = argument.partition("=")
-        if option in names:
+        if option in ("--config", *groups):
             given = value or following
+            if not given or given.startswith("--"):
+                raise UsageError(f"{option} takes a file in YAML: write its path behind it.")
             typed = option != "--config" and given.lstrip().startswith("{")
             where = option if typed else str(Path(given).expanduser())
             found = _loaded(where, given if typed else _text(option, Path(where)))
-            group = kind if option == "--config" else _groups(kind)[option[2:]]
-            _check_table(where, group, found, names[option], links)
+            prefix = "" if option == "--config" else f"{option[2:]}."
+            _check_table(where, groups.get(option, kind), found, prefix, known)
 
 
 def _text(option: str, path: Path) -> str:
@@ -93,28 +105,39 @@ def _count(where: str, found: object) -> None:
             waiting += value
 
 
-def _check_table(where: str, kind: type, found: Mapping[Any, Any], name: str, links: Mapping[str, str]) -> None:
-    """Where a group of options is expected, there must be a table, and no field that an option of its own sets."""
-    groups = _groups(kind)
+def _check_table(where: str, kind: type, found: Mapping[Any, Any], name: str, names: _Names) -> None:
+    """A table has fields that there are and that no option of its own sets; where a group is, there is a table."""
+    known = declared(kind)
     for key, value in found.items():
         first, _, rest = str(key).partition(".")
-        if f"{name}{key}" in links:
-            raise InputError(f"{where} has {name}{key}, which is given as {links[f'{name}{key}']}: write that instead.")
-        group = groups.get(first)
+        full = f"{name}{key}"
+        if full in names.links:
+            raise InputError(f"{where} has {full}, which is given as {names.links[full]}: write that instead.")
+        of, hint = known.get(first, (None, None))
+        group = group_of(hint)
+        if of is None or (rest and group is None):
+            raise InputError(f"{where} has {full}, which is no option.{meant(full.replace('-', '_'), names.all)}")
         if group is None:
+            _check_value(f"{where} has {shown(value)} for {full}", of, hint, value)
             continue
         inner = {rest: value} if rest else value
         if inner is not None and not isinstance(inner, Mapping):
-            raise InputError(f"{where} has {value!r} for {name}{key}, which is a table of options.")
-        _check_table(where, group, inner or {}, f"{name}{first}.", links)
+            raise InputError(f"{where} has {shown(value)} for {full}, which is a table of options.")
+        _check_table(where, group, inner or {}, f"{name}{first}.", names)
 
 
-def _groups(kind: type) -> dict[str, type]:
-    """The fields of a dataclass that are groups of options, those of flat dataclasses among them."""
-    found: dict[str, type] = {}
-    hints = get_type_hints(kind)
-    for of in fields(kind):  # type: ignore[arg-type]
-        inner = next((part for part in (hints[of.name], *get_args(hints[of.name])) if is_dataclass(part)), None)
-        if isinstance(inner, type):
-            found |= _groups(inner) if of.metadata.get("flat") else {of.name: inner}
-    return found
+def _check_value(place: str, of: Field[Any], hint: Any, value: object) -> None:
+    """Refuse what the parser takes from a file and not from a command line."""
+    how = of.metadata.get("how", {})
+    if hint is bool and not isinstance(value, bool):
+        raise InputError(f"{place}, which must be true or false.")
+    if value is None:
+        required = of.metadata.get("positional") or of.default is of.default_factory is MISSING
+        if type(None) not in get_args(hint) and not required:  # of those --print_config prints null
+            raise InputError(f"{place}, which must have a value: write one, or leave it out.")
+        return
+    if how.get("action") == "append" and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        remedy = f": write [{shown(value)}]" if isinstance(value, str) else ""
+        raise InputError(f"{place}, which must be a list of texts{remedy}.")
+    if isinstance(how.get("nargs"), int) and not (isinstance(value, list) and len(value) == how["nargs"]):
+        raise InputError(f"{place}, which must be a list of {how['nargs']} values.")

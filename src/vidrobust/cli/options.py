@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
 from vidrobust.cli.config_files import check_config_files
 from vidrobust.cli.next_steps import Step, suggestions
+from vidrobust.cli.option_names import check_names, declared
 from vidrobust.cli.parser_errors import in_words
 from vidrobust.errors import UsageError
 from vidrobust.notation.calls import read_levels
@@ -98,9 +99,11 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
     Raises:
         UsageError: the command line is wrong.
     """
+    links = {long: short for short, long in kind.LINKS.items()}
+    check_names(kind, arguments, links)
     parser = parser_of(kind, name)
     arguments = _spelled(arguments)
-    check_config_files(kind, arguments, {long: short for short, long in kind.LINKS.items()})
+    check_config_files(kind, arguments, links)
     try:
         if kind.PRESET:
             defaults = kind.preset(_chosen(parser, kind.PRESET, arguments))
@@ -108,7 +111,7 @@ def parsed(kind: type[Chosen], name: str, arguments: Sequence[str]) -> Chosen:
             parser.set_defaults(defaults)
         values = parser.parse_args(arguments)
     except ArgumentError as error:
-        positional = [of.name for of in fields(kind) if of.metadata.get("positional")]  # type: ignore[arg-type]
+        positional = [name for name, (of, _) in declared(kind).items() if of.metadata.get("positional")]
         raise UsageError(f"{in_words(_types_by_name(' '.join(str(error).split())), positional)}.") from error
     return _instance(kind, dict(vars(parser.instantiate(values))))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from ast import literal_eval
 from collections.abc import Collection
+from contextlib import suppress
 
 NOUNS = {
     "int": "a whole number",
@@ -15,6 +18,15 @@ NOUNS = {
 }
 """Python's types, as one calls their values where options are typed."""
 
+_PHRASES = (
+    (re.compile(r"argument (--\w[\w.]*): expected one argument"), r"\1 needs a value"),
+    (re.compile(r"argument (--\w[\w.]*): expected (\d+) arguments"), r"\1 needs \2 values"),
+    (re.compile(r"argument (--\w[\w.]*): ignored explicit argument (.*)"), r"\1 takes no value, but is given \2"),
+    (re.compile(r"unrecognized arguments: (.*)"), r"nothing takes \1: leave it out, or write its option before it"),
+)
+"""What the parser says of a command line without naming a value, and the same in other words."""
+
+_NO_PATH = re.compile(r"expected str, bytes or os\.PathLike object, not \w+")
 _KIND = re.compile(r"Expected an? (?:typing\.)?(?P<kind>Literal\[.*?\]|\w+)(?: with (?P<count>\d+) elements?)?")
 _OWN = re.compile(r"Not of type \w+: (?:expected )?(?P<text>.*?)(?= - |\.? Given value|\.$|$)")
 _VALUE = re.compile(r"(?:Got|Given) value: (?P<value>.*?)\.?$")
@@ -32,19 +44,47 @@ def in_words(message: str, positional: Collection[str] = ()) -> str:
 
     >>> in_words('Parser key "epochs": Expected a int. Got value: many.')
     "--epochs must be a whole number, but is 'many'"
-    >>> in_words('Linked "fit.lr" must be given via "lr".')
-    '--fit.lr is given as --lr'
+    >>> in_words("argument --lr: expected one argument.")
+    '--lr needs a value'
     """
-    linked = re.match(r'Linked "(?P<long>[\w.]+)" must be given via "(?P<short>[\w.]+)"', message)
-    if linked:
-        return f"--{linked['long']} is given as --{linked['short']}"
-    found = re.match(r'Parser key "(?P<name>[\w.]+)": (?P<rest>.*)', message)
-    wanted = [] if found is None else _wanted(found["rest"])
-    if found is None or not wanted:
-        return message.rstrip(".")
-    name = found["name"] if found["name"] in positional else f"--{found['name']}"
-    value = _VALUE.search(found["rest"])
-    return f"{name} must be {' or '.join(wanted)}" + (f", but is {value['value']!r}" if value else "")
+    message = message.rstrip(".")
+    missing = re.fullmatch(r"the following arguments are required: (?P<names>.*)", message)
+    if missing:
+        names = [_named(name, positional) for name in missing["names"].split(", ")]
+        return f"the following arguments are required: {', '.join(names)}"
+    for pattern, words in _PHRASES:
+        if pattern.fullmatch(message):
+            return pattern.sub(words, message)
+    found = re.match(r'(?:.* - )?Parser key "(?P<name>[\w.]+)"(?: element \d+)?: (?P<rest>.*)', message)
+    if found is None:
+        return message
+    wanted, value = _wanted(_NO_PATH.sub("expected a path", found["rest"])), _VALUE.search(found["rest"])
+    name = _named(found["name"], positional)
+    if not wanted:
+        return f"{name}: {found['rest']}"
+    return f"{name} must be {' or '.join(wanted)}" + (f", but is {_as_typed(value['value'])}" if value else "")
+
+
+def shown(value: object) -> str:
+    """A value of an option as it would be typed; text is in quotation marks.
+
+    >>> shown({"size": [1, None]}), shown("many"), shown(1.5)
+    ('{"size": [1, null]}', "'many'", '1.5')
+    """
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _as_typed(printed: str) -> str:
+    """A value that Python has printed, as it would be typed."""
+    with suppress(ValueError, SyntaxError):
+        value = literal_eval(printed)
+        if isinstance(value, dict | list | tuple | bool | None):
+            return shown(value)
+    return repr(printed)
+
+
+def _named(name: str, positional: Collection[str]) -> str:
+    return name if name in positional else f"--{name}"
 
 
 def _wanted(text: str) -> list[str]:
