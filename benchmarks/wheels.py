@@ -6,6 +6,7 @@ machine's own Python: the wheels of packages that it lacks go to a folder for ``
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata as metadata
 import re
 import subprocess
@@ -17,24 +18,30 @@ FOR_TESTS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 THERE = "torch"
 
 
-def needed() -> list[str]:
+def needed(python: str) -> list[str]:
     """The packages that vidrobust and its tests need, and what those need, by what is installed here.
 
-    Raises:
-        importlib.metadata.PackageNotFoundError: one of them is not installed here.
+    What another Python needs besides, and is not installed here, is among them without its own needs.
+
+    Args:
+        python: the version of the Python that is to have them, such as 3.12.
     """
     from packaging.requirements import Requirement  # which the machine that is to get the wheels may lack
 
+    there = {"python_version": python, "python_full_version": f"{python}.0"}
     seen: set[tuple[str, frozenset[str]]] = set()
     left = [(Requirement(text), frozenset[str]()) for text in (*(metadata.requires("vidrobust") or ()), *FOR_TESTS)]
     while left:
         found, extras = left.pop()
-        applies = found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in (*extras, ""))
+        applies = found.marker is None or any(
+            found.marker.evaluate({**there, "extra": extra}) for extra in (*extras, "")
+        )
         asked = (canonical(found.name), frozenset(found.extras))
         if not applies or asked[0] == THERE or asked in seen:
             continue
         seen.add(asked)
-        left += [(Requirement(text), asked[1]) for text in metadata.requires(found.name) or ()]
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            left += [(Requirement(text), asked[1]) for text in metadata.requires(found.name) or ()]
     return sorted({name for name, _ in seen})
 
 
@@ -51,7 +58,7 @@ def fetch(folder: Path, python: str, more: list[str]) -> int:
     """
     kind = ["--only-binary", ":all:", "--python-version", python, "--no-deps"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *kind, "--dest", str(folder)]
-    names = ["--constraint", str(ROOT / "constraints.txt"), *needed(), *more]
+    names = ["--constraint", str(ROOT / "constraints.txt"), *needed(python), *more]
     return subprocess.run([*pip, *names], check=False).returncode
 
 

@@ -60,3 +60,8 @@ def test_what_is_fetched_are_the_pinned_packages_but_pytorch(tmp_path: Path, mon
     assert {"torch", "triton", "sympy"}.isdisjoint(names)
     assert set(names) - pinned == {"torchattacks"}
     assert command[command.index("--python-version") + 1] == "3.12"
+
+
+def test_an_older_python_gets_what_it_needs_besides() -> None:
+    besides = set(wheels.needed("3.10")) - set(wheels.needed("3.12"))
+    assert {"exceptiongroup", "tomli"} <= besides
