@@ -13,7 +13,7 @@ from functools import cache
 from typing import TypeVar
 
 from vidrobust.errors import RunError
-from vidrobust.runs.processes import WorkerContext, follow_parent
+from vidrobust.runs.processes import WorkerContext, follow_parent, starting_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -99,7 +99,7 @@ def _pooled(
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < workers * AHEAD:
-                    under_way.append(pool.submit(function, waiting.popleft()))
+                    under_way.append(_submitted(pool, function, waiting.popleft()))
                 yield under_way.popleft().result()
         finally:
             for future in under_way:
@@ -109,7 +109,7 @@ def _pooled(
 def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
     with _pool(1) as pool:
         try:
-            return pool.submit(function, item).result()
+            return _submitted(pool, function, item).result()
         except BrokenProcessPool as error:
             _check_start(error)
             return crashed(item)
@@ -129,6 +129,12 @@ def _check_start(error: BrokenProcessPool) -> None:
                 "processes that decode cannot be started here: their own message stands above. Start them from another "
                 "program, or free memory."
             ) from error
+
+
+def _submitted(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """Hand over an item, for which a process may be started."""
+    with starting_workers():
+        return pool.submit(function, item)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

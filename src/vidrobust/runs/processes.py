@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Generator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
@@ -25,18 +27,40 @@ def follow_parent() -> None:
 
 @contextlib.contextmanager
 def starting_workers() -> Generator[None]:
-    """Processes that are started inside do not get Ctrl-C, also before they can say so themselves.
+    """Ctrl-C and SIGTERM that come inside come at the end, and processes that are started inside do not get Ctrl-C.
 
-    They inherit that it is blocked; for this process it comes at the end.
+    A process whose start is interrupted would be known to nobody, and could not be ended. The processes inherit that
+    Ctrl-C is blocked, so that they do not get it before they can say so themselves.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _signals_held():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Generator[None]:
+    """Where Python handles SIGINT and SIGTERM, it does so at the end; other threads do not block them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _die_with_parent() -> None:
@@ -79,3 +103,26 @@ class WorkerContext(SpawnContext):
     """A context whose processes are :class:`WorkerProcess`."""
 
     Process = WorkerProcess
+
+    def __init__(self) -> None:
+        super().__init__()
+        _start_tracker()
+
+
+@functools.cache
+def _start_tracker() -> None:
+    """Start Python's process that frees the semaphores which killed processes leave, without its warning.
+
+    Workers are killed where a command is stopped, and one that makes data has a pool of its own then.
+    """
+    if os.name != "posix":
+        return
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before

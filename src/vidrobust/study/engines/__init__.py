@@ -138,8 +138,8 @@ def early_engine(where: Where) -> Iterator[Engine | None]:
     from vidrobust.study.engines.local import Local
 
     engine = Local(where.processes, where.gpus)
-    engine.start_one()
     try:
+        engine.start_one()
         yield engine
     except BaseException:
         engine.close(at_once=True)
