@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks.contestants import OWN  # noqa: E402
+from benchmarks.problems import Problem  # noqa: E402
 from benchmarks.results import RESULTS, check, read, write  # noqa: E402
+from benchmarks.suites.attacks import bound_of  # noqa: E402
 
 SPREAD = {"q1": 0.5, "q3": 2.5, "rounds": 3}
 
@@ -63,6 +65,14 @@ def test_bare_passes_and_our_call_are_judged_in_the_same_numbers(monkeypatch: py
         OWN[name](nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 8 * 8, 3)), 2)(clips, labels)
         counts[name] = len(entered)
     assert counts["ours"] == counts["bare, and a verdict"] == 0 < counts["ours, exact"]
+
+
+def test_the_bound_over_bare_passes_is_of_as_many() -> None:
+    """Or a search without its verdict meets it by what the other pays for one."""
+    problem = Problem("PGD", "r3d-small", 4, 8, 16, {"torchattacks": 0.5, "bare": 1.05})
+    names = ("bare", "bare, and a verdict", "torchattacks", "foolbox")
+    assert [bound_of(problem, "ours", to) for to in names] == [None, 1.05, 0.5, None]
+    assert [bound_of(problem, "ours, search alone", to) for to in names] == [1.05, None, 0.5, None]
 
 
 def compare(capsys: pytest.CaptureFixture[str], one: Path, two: Path) -> str:
