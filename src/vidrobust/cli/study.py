@@ -16,7 +16,7 @@ from vidrobust.results.numbers.costs import spent_gradients
 from vidrobust.runs.directory import Run
 from vidrobust.study.adding_seeds import check_hours
 from vidrobust.study.config import StudyConfig
-from vidrobust.study.cost import against_estimate, study_cost
+from vidrobust.study.cost import against_estimate, seconds_per_gradient, study_cost
 from vidrobust.study.engines import Where, early_engine
 from vidrobust.study.plan import check_plan, study
 from vidrobust.study.recipes import PROFILES
@@ -66,13 +66,16 @@ class Study(Verb):
         config, out = self._whole(), self.out or Path("runs") / self.config.profile
         check_hours(config, self.hours)
         fresh = not (out / "jobs").exists()
+        speed = _measured(config)  # before a worker starts, which would slow it down
         with early_engine(self.where) if fresh and not self.dry_run else nullcontext() as engine:
-            self._checked_and_run(config, out, console, engine)
+            self._checked_and_run(config, out, console, engine, speed)
 
-    def _checked_and_run(self, config: StudyConfig, out: Path, console: Console, engine: Engine | None) -> None:
+    def _checked_and_run(
+        self, config: StudyConfig, out: Path, console: Console, engine: Engine | None, speed: float | None
+    ) -> None:
         check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
-        estimate = study_cost(config, self.where.processes)
+        estimate = study_cost(config, self.where.processes, speed)
         console.print(f"study, profile {config.profile}: {estimate}", highlight=False, soft_wrap=True)
         if self.dry_run:
             return
@@ -94,6 +97,14 @@ class Study(Verb):
             raise InputError(f"--clips.seed {clips.seed}: the data have the seed of the study, which is {config.seed}.")
         own = {"name": self.data or clips.name, "skip_bad": self.skip_bad or clips.skip_bad, "seed": config.seed}
         return replace(config, clips=replace(clips, **own))
+
+
+def _measured(config: StudyConfig) -> float | None:
+    """Seconds of a gradient; None of a model that does not work, which the checks of the plan tell in their words."""
+    try:
+        return seconds_per_gradient(config)
+    except Exception:  # noqa: BLE001 - a model of the user's own may raise anything
+        return None
 
 
 def main(arguments: list[str]) -> None:

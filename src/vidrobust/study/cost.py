@@ -91,8 +91,14 @@ def against_estimate(estimate: StudyCost, minutes: float, gradients: int) -> str
     )
 
 
-def study_cost(config: StudyConfig, workers: int) -> StudyCost:
-    """What a study will cost: gradients counted from its jobs, the speed from a short measurement here."""
+def study_cost(config: StudyConfig, workers: int, seconds: float | None = None) -> StudyCost:
+    """What a study will cost: gradients counted from its jobs.
+
+    Args:
+        config: the study.
+        workers: processes that share the work.
+        seconds: of a gradient, from :func:`seconds_per_gradient`; by default it is measured now.
+    """
     plan = StudyPlan(config)
     jobs = plan.all()
     model = build(config.model, 10)
@@ -108,7 +114,8 @@ def study_cost(config: StudyConfig, workers: int) -> StudyCost:
         added = AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0)
         new = [job for job in replace(plan, added=added).of_seed(()) if job not in jobs]
         further = sum(job.gradients for job in new) + (SLOWER - 1) * _of_evaluations(new)
-    return StudyCost(gradients, seconds_per_gradient(config), workers, disk, sets, _of_evaluations(jobs), further)
+    seconds = seconds_per_gradient(config) if seconds is None else seconds
+    return StudyCost(gradients, seconds, workers, disk, sets, _of_evaluations(jobs), further)
 
 
 def _of_evaluations(jobs: Iterable[Job]) -> int:
