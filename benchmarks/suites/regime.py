@@ -76,7 +76,7 @@ class Regime:
 
 
 def seen_once(chosen: Regime) -> Regime:
-    """As many steps on clips of which each is seen once: what new clips in each epoch come to."""
+    """As many steps of the defence on clips of which each is seen once: what new clips in each epoch come to."""
     return replace(chosen, data=replace(DATA, train=chosen.epochs * DATA.train), standard=1, epochs=1)
 
 

@@ -75,8 +75,8 @@ class Pool:
         self.run, self.known, self.asked, self.lines = run, known, [], []
         self.display = SimpleNamespace(more=lambda gradients: None, log=self.lines.append)
 
-    def open_gradients(self, jobs: Any) -> int:
-        return 1000
+    def more(self, jobs: Any) -> tuple[int, int]:
+        return 1000, 1000
 
     def carry_out(self, plan: StudyPlan, pool: Any) -> None:
         assert plan.added is not None and plan.added.seed < 20, "there are no more"

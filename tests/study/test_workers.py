@@ -107,3 +107,13 @@ def test_what_was_done_ahead_is_neither_done_nor_written_again(tmp_path: Path) -
         pool.do([Piece("one"), JUDGED])
     assert engine.begun == ["judged"]
     assert written(tmp_path / "run") == ["model", "one", "judged"]
+
+
+def test_what_an_earlier_run_has_done_is_not_left_to_do_but_counts_as_part_of_the_whole(tmp_path: Path) -> None:
+    more = [Piece("one", 3), Piece("two", 4), Piece("one", 3), MODEL]
+    with workers(tmp_path / "run", LastFirst()) as pool:
+        assert pool.more(more) == (8, 8)
+        pool.do([Piece("one", 3)])
+        assert pool.more(more) == (5, 5)
+    with workers(tmp_path / "run", LastFirst()) as pool:
+        assert pool.more(more) == (8, 5)

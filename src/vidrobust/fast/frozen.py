@@ -156,7 +156,7 @@ def _picks(weight: Tensor, window: ConvWindow) -> bool:
 
 def _put_back(shape: torch.Size, weight: Tensor, gradient: Tensor, stride: IntTriple) -> Tensor:
     """The gradient where an input was seen, 0 elsewhere: the transposed convolution in a fifth of its time."""
-    found = gradient.new_zeros(shape).contiguous(memory_format=torch.channels_last_3d)
+    found = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last_3d).zero_()
     frames, rows, columns = stride
     found[:, :, ::frames, ::rows, ::columns] = _convolve(gradient, weight.transpose(0, 1), None, ConvWindow())
     return found

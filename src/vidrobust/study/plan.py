@@ -339,10 +339,10 @@ def add_seeds(plan: StudyPlan, pool: Workers, left: TimeLeft) -> None:
     seed = plan.seeds.stop
     while (added := added_seed(plan.config, pool.run.rows(), seed)) is not None:
         further = replace(plan, added=added)
-        cost = pool.open_gradients(further.of_seed(size_table(pool.run.rows("step_size"))))
-        if not left.enough_for(cost):
+        all_of_it, undone = pool.more(further.of_seed(size_table(pool.run.rows("step_size"))))
+        if not left.enough_for(undone):
             break
-        pool.display.more(cost)
+        pool.display.more(all_of_it)
         carry_out(further, pool)
         seed += 1
     pool.display.log(ending(plan.config, pool.run.rows(), left.hours))

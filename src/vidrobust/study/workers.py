@@ -81,12 +81,17 @@ class Workers:
         self._waiting += sorted((key for key in new if key not in self._found), key=lambda key: -new[key].gradients)
         self._submit()
 
-    def open_gradients(self, jobs: Sequence[Job]) -> int:
-        """Clip-gradients of those of some jobs that have not ended yet, each counted once."""
+    def more(self, jobs: Sequence[Job]) -> tuple[int, int]:
+        """Clip-gradients of those of some jobs that have not been added yet, each counted once.
+
+        Returns:
+            Of all of them, and of those alone that an earlier run has not done.
+        """
         from vidrobust.study.jobs import job_key
 
-        keyed = {job_key(job): job for job in jobs}
-        return sum(job.gradients for key, job in keyed.items() if stored_job(self.run.job_path(key)) is None)
+        new = {key: job for job in jobs if (key := job_key(job)) not in self._plan}
+        left = [job.gradients for key, job in new.items() if stored_job(self.run.job_path(key)) is None]
+        return sum(job.gradients for job in new.values()), sum(left)
 
     def do(self, jobs: Sequence[Job]) -> list[Row]:
         """Add jobs if they are not there yet, wait until they are done, and append their rows in the order given.
