@@ -74,8 +74,8 @@ def test_each_regime_differs_from_the_chosen_one_in_its_own_way(
 ) -> None:
     keys = [one.key for one in regime.VARIANTS.values()]
     assert len(set(keys)) == len(keys)
-    once = regime.VARIANTS["6,000 training clips, one epoch each"]
-    assert once.epochs * once.data.train == regime.CHOSEN.epochs * regime.CHOSEN.data.train
+    once = regime.VARIANTS["7,200 training clips, one epoch each"]
+    assert once.standard * once.data.train == regime.CHOSEN.standard * regime.CHOSEN.data.train
     monkeypatch.setattr(regime, "ROOT", tmp_path)
     asked = stage("regime", "--tiny", "--rows", "half the width")
     for _ in range(2):  # the second time all is there

@@ -76,8 +76,9 @@ class Regime:
 
 
 def seen_once(chosen: Regime) -> Regime:
-    """As many steps of the defence on clips of which each is seen once: what new clips in each epoch come to."""
-    return replace(chosen, data=replace(DATA, train=chosen.epochs * DATA.train), standard=1, epochs=1)
+    """On clips of which each is seen once, as new ones in each epoch are: as many steps as the longer training."""
+    clips = max(chosen.standard, chosen.epochs) * DATA.train
+    return replace(chosen, data=replace(DATA, train=clips), standard=1, epochs=1)
 
 
 CHOSEN = Regime()
@@ -87,7 +88,7 @@ VARIANTS: dict[str, Regime] = {
     "contrast 0.4–1.0": replace(CHOSEN, data=replace(DATA, contrast=(0.4, 1.0))),
     "300 training clips": replace(CHOSEN, data=replace(DATA, train=300)),
     "1,200 training clips": replace(CHOSEN, data=replace(DATA, train=1200)),
-    "6,000 training clips, one epoch each": seen_once(CHOSEN),
+    "7,200 training clips, one epoch each": seen_once(CHOSEN),
     "5 epochs of the defence": replace(CHOSEN, epochs=5),
     "20 epochs of the defence": replace(CHOSEN, epochs=20),
     "half the width": replace(CHOSEN, width=8),

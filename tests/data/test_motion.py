@@ -13,7 +13,7 @@ from vidrobust.data import Motion, dataset
 from vidrobust.data.camera import camera_path, pyramid, render
 from vidrobust.data.dataset import DataConfig, open_videos
 from vidrobust.data.decoding import decode, encode
-from vidrobust.data.motion import CLASSES, is_photograph, motion, picture_groups
+from vidrobust.data.motion import CLASSES, is_photograph, motion, motion_of, picture_groups, planned_videos
 from vidrobust.data.parallel import FEW
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.data.subset import spread
@@ -77,6 +77,26 @@ def test_the_default_has_sources_enough_for_the_full_study():
     assert Motion().train_clips == 800
 
 
+def test_further_training_videos_leave_the_others_as_they_are(made, tmp_path):
+    more = motion(tmp_path / "more", replace(TINY, further=2))
+    assert [len(more.split(split)) - len(made.split(split)) for split in ("train", "val", "test")] == [20, 0, 0]
+    for split in ("train", "val", "test"):
+        for video in made.split(split):
+            assert video in more.split(split)
+            assert (more.root / video.path).read_bytes() == (made.root / video.path).read_bytes()
+    added = {video.group for video in more.train} - {video.group for video in made.train}
+    assert len(added) == 20 and not added & {video.group for video in (*made.val, *made.test)}
+
+
+def test_as_many_training_videos_are_planned_as_are_asked_for():
+    few, many = DataConfig(train=600), DataConfig(train=6005, contrast=(0.4, 1.0))
+    assert motion_of(few) == Motion() and motion_of(many).contrast == (0.4, 1.0)
+    limits = (many.train, 0, 0)
+    planned = {name: planned_videos(motion_of(many), limits)[name] for name in ("train", "val", "test")}
+    assert [len(planned[name]) for name in planned] == [6005, 200, 560]
+    assert planned["test"] == planned_videos(Motion())["test"]
+
+
 def test_several_processes_make_the_same_files(made, tmp_path):
     assert len(list(picture_groups(TINY))) > FEW  # fewer would be made in this process
     assert digest(motion(tmp_path / "apart", TINY, workers=2).root) == digest(made.root)
@@ -122,7 +142,7 @@ def test_with_limits_only_the_chosen_videos_are_made_and_are_the_same(made, tmp_
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_of_one_split_only_the_clips_that_spread_takes_are_made(split, made, tmp_path, monkeypatch):
     monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
-    monkeypatch.setattr(dataset, "Motion", lambda seed, contrast: replace(TINY, seed=seed, contrast=contrast))
+    monkeypatch.setattr(dataset, "motion_of", lambda config: replace(TINY, seed=config.seed, contrast=config.contrast))
     config = DataConfig("motion", seed=TINY.seed, contrast=TINY.contrast, frames=2, size=8)
     of_all = getattr(dataset.load(config, given=made), split)
     part = dataset.load_spread(config, split, 11)

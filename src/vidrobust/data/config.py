@@ -55,7 +55,8 @@ class DataConfig:
             like videos that cannot be decoded.
         contrast: of ``motion`` alone: the range of each clip's contrast, 1 being a standard deviation of a quarter of
             the pixel range. The lower it is, the harder a given ε.
-        train, val, test: the most clips to use of each split, spread evenly over classes and groups; 0 uses all.
+        train, val, test: the most clips to use of each split, spread evenly over classes and groups; 0 uses all. Of
+            ``motion`` as many training clips are rendered as are asked for, 800 if that is not said.
         skip_bad: leave out videos that cannot be decoded, or that a list names and the disk lacks, and list them,
             instead of stopping.
         seed: of the embedded data set, or of the choice of validation groups.

@@ -15,7 +15,7 @@ from vidrobust.data.config import MOTION_VERSION, DataConfig
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
-from vidrobust.data.motion import Motion, is_photograph, motion
+from vidrobust.data.motion import is_photograph, motion, motion_of
 from vidrobust.data.parallel import same_processes
 from vidrobust.data.sampling import mirror_swaps
 from vidrobust.data.videos import SPLITS, VideoFolder, check_given
@@ -132,7 +132,7 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: i
     elif config.name == "motion":
         check_version(config)
         limits = (config.train, config.val, config.test)
-        folder = motion(spec=Motion(seed=config.seed, contrast=config.contrast), workers=workers, limits=limits)
+        folder = motion(spec=motion_of(config), workers=workers, limits=limits)
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
@@ -150,8 +150,7 @@ def load_spread(config: DataConfig, split: str, count: int, workers: int = 1) ->
     check_version(config)
     few = config.mainly(split)
     train, val, test = (count if name == split else few.limit(name) or 0 for name in SPLITS)
-    spec = Motion(seed=config.seed, contrast=config.contrast)
-    folder = motion(spec=spec, workers=workers, limits=(train, val, test), evenly=split)
+    folder = motion(spec=motion_of(config), workers=workers, limits=(train, val, test), evenly=split)
     return load(few, workers=workers, given=folder)
 
 

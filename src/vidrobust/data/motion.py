@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vidrobust.data.config import MOST_CONTRAST, MOTION_VERSION
+from vidrobust.data.config import MOST_CONTRAST, MOTION_VERSION, DataConfig
 from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.parallel import in_order
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
@@ -58,6 +58,8 @@ class Motion:
         photographs: how many are for training, validation and test.
         clips_per_group: videos of each class over each photograph.
         rendered: videos of each class over a rendered picture of their own, of training, validation and test.
+        further: training videos of each class beyond these, over pictures that are numbered after all others, which
+            stay as they are.
         frames: frames of a video.
         size: side of the square videos in pixels, even.
     """
@@ -67,6 +69,7 @@ class Motion:
     photographs: SplitCounts = (6, 2, 8)
     clips_per_group: int = 4
     rendered: SplitCounts = (56, 12, 24)
+    further: int = 0
     frames: int = 16
     size: int = 64
 
@@ -76,7 +79,7 @@ class Motion:
             raise InputError(f"contrast must be a range within (0, {MOST_CONTRAST}], not {self.contrast}.")
         if self.seed < 0 or min(self.clips_per_group, self.frames) < 1 or self.size < 16 or self.size % 2:
             raise InputError(f"{self}: seed ≥ 0, clips_per_group ≥ 1, frames ≥ 1 and an even size ≥ 16 are needed.")
-        if min(*self.photographs, *self.rendered) < 0 or sum(self.photographs) > len(PHOTOGRAPHS):
+        if min(*self.photographs, *self.rendered, self.further) < 0 or sum(self.photographs) > len(PHOTOGRAPHS):
             raise InputError(f"{self}: there are {len(PHOTOGRAPHS)} photographs, and no count is below 0.")
         if min(map(sum, zip(self.photographs, self.rendered, strict=True))) < 1:
             raise InputError(f"{self}: training, validation and test need a picture each.")
@@ -84,7 +87,22 @@ class Motion:
     @property
     def train_clips(self) -> int:
         """Training videos, counted without making them."""
-        return len(CLASSES) * (self.photographs[0] * self.clips_per_group + self.rendered[0])
+        return len(CLASSES) * (self.photographs[0] * self.clips_per_group + self.rendered[0] + self.further)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the files were made of, as their note has it."""
+        return {name: value for name, value in asdict(self).items() if name != "further" or value}
+
+
+def motion_of(config: DataConfig) -> Motion:
+    """What to make for a configuration: more training videos than usual where it asks for more.
+
+    >>> [motion_of(DataConfig(train=train)).train_clips for train in (0, 600, 1200)]
+    [800, 800, 1200]
+    """
+    usual = Motion(seed=config.seed, contrast=config.contrast)
+    return replace(usual, further=max(0, -(-(config.train - usual.train_clips) // len(CLASSES))))
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,10 @@ def picture_groups(spec: Motion) -> Iterator[PictureGroup]:
             for _ in range(count):
                 number += 1
                 yield PictureGroup(number, split, None, (label,))
+    for label in range(len(CLASSES)):
+        for _ in range(spec.further):
+            number += 1
+            yield PictureGroup(number, "train", None, (label,))
 
 
 def is_photograph(source: str) -> bool:
@@ -177,7 +199,7 @@ def motion(
     """
     pictures = find_photographs()
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in pictures)).hexdigest()
-    about = {"format": MOTION_VERSION, "photographs": digest, **asdict(spec)}
+    about = {"format": MOTION_VERSION, "photographs": digest, **spec.described}
     videos, made_of = planned_videos(spec), f"{dumps(about)}\n"
     lacks_classes = any(0 < limit < len(CLASSES) for limit in limits)
     if not lacks_classes and (root is not None or not _place(made_of).exists()):

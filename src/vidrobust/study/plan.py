@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vidrobust.data.dataset import DataConfig, open_videos
-from vidrobust.data.motion import Motion
+from vidrobust.data.motion import motion_of
 from vidrobust.notation import parse_policy
 from vidrobust.results.pages.report import PAGE
 from vidrobust.runs.code import reading_files
@@ -239,8 +239,7 @@ class StudyPlan:
 def count_train(data: DataConfig) -> int:
     """Training clips of a data set, without making the embedded one just to count them."""
     if data.name == "motion":
-        rendered = Motion().train_clips
-        return min(data.train or rendered, rendered)
+        return data.train or motion_of(data).train_clips
     found = len(open_videos(data).train)
     return min(data.train or found, found)
 
