@@ -61,7 +61,8 @@ def batches(
 
 def many_at_once(clips: Clips) -> int:
     """How many clips to attack at once: more of small ones."""
-    return max(BATCH, min(SMALL_BATCH, SMALL // (3 * clips.frames * clips.size**2)))
+    pixels = clips.centre([0]).numel() if len(clips) else SMALL
+    return max(BATCH, min(SMALL_BATCH, SMALL // pixels))
 
 
 def device_of(model: nn.Module) -> torch.device:
