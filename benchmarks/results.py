@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -75,6 +76,14 @@ def revision(tree: Path = ROOT) -> str:
     commit = _said("git", "-C", str(tree), "rev-parse", "--short=12", "HEAD")
     changed = _said("git", "-C", str(tree), "status", "--porcelain", "--untracked-files=no")
     return (commit or "unknown") + ("+" if changed else "")
+
+
+def models_folder(suite: str, tiny: bool, root: Path = ROOT) -> Path:
+    """Where a suite keeps the models that it trained, so that a killed run goes on; other sources train them anew."""
+    digest = hashlib.sha256()
+    for file in sorted((root / "src").rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return root / "runs" / f"benchmark-{suite}{'-tiny' if tiny else ''}" / digest.hexdigest()[:12]
 
 
 def _said(*command: str) -> str:

@@ -21,7 +21,7 @@ sys.path.append(str(ROOT))
 
 from benchmarks.command import main, parser, stage_from  # noqa: E402
 from benchmarks.measuring import Stage  # noqa: E402
-from benchmarks.results import check, document, read  # noqa: E402
+from benchmarks.results import check, document, models_folder, read  # noqa: E402
 from benchmarks.suites import evaluations, judging, methods, regime, scaling, study, training  # noqa: E402
 
 
@@ -76,7 +76,7 @@ def test_each_regime_differs_from_the_chosen_one_in_its_own_way(
     assert len(set(keys)) == len(keys)
     once = regime.VARIANTS["7,200 training clips, one epoch each"]
     assert once.standard * once.data.train == regime.CHOSEN.standard * regime.CHOSEN.data.train
-    monkeypatch.setattr(regime, "ROOT", tmp_path)
+    monkeypatch.setattr(regime, "models_folder", lambda suite, tiny: tmp_path / suite)
     asked = stage("regime", "--tiny", "--rows", "half the width")
     for _ in range(2):  # the second time all is there
         regime.measure(asked)
@@ -84,8 +84,17 @@ def test_each_regime_differs_from_the_chosen_one_in_its_own_way(
     assert first == second and first["row"] == "half the width"
     assert first["value"].keys() >= {"standard, clean", "defence, clean", "ε=8", "worst case, ε=8"}
     assert all(found.endswith("of 10") for found in first["value"].values())
-    folder = tmp_path / "runs" / "benchmark-regime-tiny"
-    assert sum(1 for _ in folder.glob("*/assessed.jsonl")) == 2
+    assert sum(1 for _ in (tmp_path / "regime").glob("*/assessed.jsonl")) == 2
+
+
+def test_models_that_other_sources_trained_are_not_taken(tmp_path: Path) -> None:
+    module = tmp_path / "src" / "vidrobust" / "attack.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("STEPS = 1")
+    first, again = (models_folder("regime", False, tmp_path) for _ in range(2))
+    module.write_text("STEPS = 2")
+    assert first == again != models_folder("regime", False, tmp_path)
+    assert first != models_folder("regime", True, tmp_path) and first.is_relative_to(tmp_path / "runs")
 
 
 @pytest.fixture

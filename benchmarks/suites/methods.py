@@ -2,9 +2,9 @@
 
 Each model starts from the standard-trained one of its seed and trains for so many epochs that its clip-gradients (a
 training step on a clip counting two) come to those of AT(ε=8,α=2,i=5) for six. The β of TRADES and of MART is chosen
-first, on validation clips, with the first seed. Trained models are kept in runs/benchmark-methods; a killed run goes on
-where it was. Test clips are attacked by PGD with 20 iterations of α=ε/4, models with a purifier also without it, and
-the models of the first seed by all attacks of a judgement.
+first, on validation clips, with the first seed. Trained models are kept in runs/benchmark-methods; a killed run of
+the same sources goes on where it was. Test clips are attacked by PGD with 20 iterations of α=ε/4, models with a
+purifier also without it, and the models of the first seed by all attacks of a judgement.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Stage
-from benchmarks.results import ROOT
+from benchmarks.results import models_folder
 from vidrobust.attacks.blind import Blind, classifier_behind
 from vidrobust.attacks.text import from_text
 from vidrobust.data.dataset import DataConfig, VideoClips, load
@@ -96,7 +96,7 @@ class Work:
 
 def measure(stage: Stage) -> None:
     """Train and evaluate what is missing, by two processes, then take down the tables."""
-    out = ROOT / "runs" / ("benchmark-methods-tiny" if stage.tiny else "benchmark-methods")
+    out = models_folder("methods", stage.tiny)
     if stage.tiny:
         _tiny(stage, out)
         return

@@ -2,7 +2,7 @@
 
 Each variant trains a standard model and, from it, one defence; both are attacked by PGD with 20 iterations of α=ε/4,
 and the defence at ε=8 by all attacks of a judgement. The seed is that of the search, which no study uses. Trained
-models are kept in runs/benchmark-regime; a killed run goes on where it was.
+models are kept in runs/benchmark-regime; a killed run of the same sources goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measuring import Stage
-from benchmarks.results import ROOT
+from benchmarks.results import models_folder
 from benchmarks.suites.methods import accuracy
 from vidrobust.data.dataset import DataConfig, load
 from vidrobust.evaluation.clips import robustness_rows
@@ -103,7 +103,7 @@ VARIANTS: dict[str, Regime] = {
 
 def measure(stage: Stage) -> None:
     """Train and evaluate what is missing, then take down the table."""
-    out = ROOT / "runs" / ("benchmark-regime-tiny" if stage.tiny else "benchmark-regime")
+    out = models_folder("regime", stage.tiny)
     variants = {name: tiny(regime) for name, regime in VARIANTS.items()} if stage.tiny else VARIANTS
     for name, regime in variants.items():
         if stage.wants(name):

@@ -77,6 +77,22 @@ def test_the_default_has_sources_enough_for_the_full_study():
     assert Motion().train_clips == 800
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_making_and_decoding_are_told_video_by_video(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("VIDROBUST_CACHE", str(tmp_path))
+    monkeypatch.setattr(dataset, "motion_of", lambda config: TINY)
+    told: dict[str, list[tuple[int, int]]] = {}
+    config = DataConfig("motion", frames=2, size=16)
+    loaded = dataset.load(config, lambda doing, done, of: told.setdefault(doing, []).append((done, of)), workers)
+    sizes = {"making videos": 180} | {f"decoding {split}": len(getattr(loaded, split)) for split in SPLITS}
+    assert list(told) == list(sizes)
+    for doing, steps in told.items():
+        assert steps == sorted(steps) and steps[-1] == (sizes[doing], sizes[doing])
+    told.clear()
+    dataset.load(config, lambda doing, done, of: told.setdefault(doing, []), workers)
+    assert not told
+
+
 def test_further_training_videos_leave_the_others_as_they_are(made, tmp_path):
     more = motion(tmp_path / "more", replace(TINY, further=2))
     assert [len(more.split(split)) - len(made.split(split)) for split in ("train", "val", "test")] == [20, 0, 0]
@@ -167,13 +183,13 @@ def test_the_default_place_is_named_by_content(tmp_path, monkeypatch):
 
 
 def test_the_name_motion_opens_it(monkeypatch, made):
-    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits: (made, spec.seed, spec.contrast))
+    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits, progress: (made, spec.seed, spec.contrast))
     assert open_videos(DataConfig("motion", seed=3, contrast=(0.1, 0.2))) == (made, 3, (0.1, 0.2))
     assert open_videos(DataConfig(str(made.root))).classes == CLASSES
 
 
 def test_its_row_lists_the_photographs_among_the_sources(monkeypatch, made):
-    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits: made)
+    monkeypatch.setattr(dataset, "motion", lambda spec, workers, limits, progress: made)
     row = dataset.load(DataConfig("motion", frames=2, size=8)).row
     assert row["photographs"] == [f"g{number:04d}" for number in range(1, 17)]
     assert fault(row) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,24 @@ from vidrobust.data.check import check_data
 print(check_data({root!r}, workers=2)["outcomes"])
 """
 
+STOPPED = """
+import signal, sys, time
+from vidrobust.data.parallel import in_order
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("stopped"))
+for _ in in_order(time.sleep, [0.01] * 100_000, 2):
+    print("under way", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no groups of processes there")
+def test_a_group_that_is_stopped_ends_without_a_traceback() -> None:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", STOPPED], start_new_session=True, **streams) as process:
+        assert process.stdout is not None and process.stdout.readline() == "under way\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=300)
+    assert (process.returncode, said) == (1, "stopped\n")
+
 
 @pytest.mark.parametrize("start", ["script", "stdin"])
 def test_live_data_opens_without_a_main_guard(tmp_path: Path, start: str) -> None:
@@ -37,7 +56,7 @@ def test_live_data_opens_without_a_main_guard(tmp_path: Path, start: str) -> Non
 
 
 def test_no_video_is_blamed_where_no_process_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "follow_parent", dies)
+    monkeypatch.setattr(parallel, "follow_parent_alone", dies)
     with pytest.raises(RunError, match="cannot be started here"):
         list(parallel.in_order(abs, [-1, -2], 2, crashed=int))
 

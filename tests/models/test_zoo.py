@@ -93,11 +93,11 @@ def on_small_data(small_data: VideoClips, monkeypatch: pytest.MonkeyPatch, tmp_p
     """The zoo's models on few small clips, as their own data takes half a minute to make; what was asked for."""
     asked: list[DataConfig] = []
 
-    def load(config: DataConfig, **_: object) -> VideoClips:
+    def load(config: DataConfig, *_: object) -> VideoClips:
         asked.append(config)
         return small_data
 
-    def load_spread(config: DataConfig, split: str, count: int, workers: int) -> VideoClips:
+    def load_spread(config: DataConfig, split: str, count: int, *_: object) -> VideoClips:
         return load(replace(config.mainly(split), **{split: count}))
 
     monkeypatch.setattr("vidrobust.study.trained.load", load)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vidrobust.cli.next_steps import Step, suggestions
 from vidrobust.cli.options import Verb, flat, option, run
+from vidrobust.cli.video_bar import video_bar
 from vidrobust.errors import InputError, UsageError
 from vidrobust.results.pages.console import printable
 from vidrobust.runs.wording import counted
@@ -62,7 +62,8 @@ class MakeMotion(Verb):
         spec = Motion(seed=self.seed)
         if self.contrast is not None:
             spec = replace(spec, contrast=(self.contrast[0], self.contrast[1]))
-        found = motion(self.folder, spec, cores())
+        with video_bar(console) as progress:
+            found = motion(self.folder, spec, cores(), progress=partial(progress, "making videos"))
         counts = f"{len(found.train)} training, {len(found.val)} validation and {len(found.test)} test videos"
         print(f"{found.root}: {counts}")
 
@@ -126,7 +127,7 @@ class CheckVideos(Verb):
         from vidrobust.runs.keys import dumps
 
         of = self.videos
-        with _progress("checking", console) as progress:
+        with video_bar(console) as progress:
             report = check_data(
                 of.path,
                 split=of.split,
@@ -134,7 +135,7 @@ class CheckVideos(Verb):
                 damaged=of.damaged,
                 skip_bad=of.skip_bad,
                 workers=of.processes,
-                progress=progress,
+                progress=partial(progress, "checking"),
             )
         write_atomic(self.out, (dumps(report) + "\n").encode())
         print(printable("\n".join([*summary(report), f"report: {self.out}"])))
@@ -183,7 +184,9 @@ class CacheVideos(Verb):
         names = ("frames", "size", "max_frames", "resolution", "stride", "decoder")
         own = {name: getattr(self, name) for name in names}
         config = DataConfig(of.path, split=of.split, seed=of.seed, damaged=of.damaged, skip_bad=of.skip_bad, **own)
-        folder, place = open_videos(config), cache_root() / "clips"
+        with video_bar(console) as progress:
+            folder = open_videos(config, workers=of.processes, progress=progress)
+        place = cache_root() / "clips"
         videos = [video for split in SPLITS for video in folder.split(split)]
         left = uncached(folder, videos, config)
         large = in_words(estimate(folder.root, left, config))
@@ -193,21 +196,10 @@ class CacheVideos(Verb):
         )
         if self.dry_run:
             return
-        with _progress("decoding", console) as progress:
-            data = load(config, lambda split, done, of: progress(done, of), of.processes)
+        with video_bar(console) as progress:
+            data = load(config, progress, of.processes)
         print("".join(printable(f"{notice}\n") for notice in data.notices), end="")
         print(", ".join(f"{split} {counted(len(getattr(data, split)), 'clip')}" for split in SPLITS))
-
-
-@contextmanager
-def _progress(doing: str, console: Console) -> Generator[Callable[[int, int], None]]:
-    """A bar on a terminal; elsewhere silence, because what is printed is the result."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(doing, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 DATA_VERBS: dict[str, type[Verb]] = {"make": MakeMotion, "check": CheckVideos, "cache": CacheVideos}

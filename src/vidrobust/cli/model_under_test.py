@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vidrobust.attacks.text import from_text
 from vidrobust.cli.options import option
 from vidrobust.cli.terminal import printer
+from vidrobust.cli.video_bar import video_bar
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
 from vidrobust.evaluation.clips import refuse_targets
@@ -79,14 +80,17 @@ class ModelUnderTest:
                         f"there is no run directory {self.run_dir}. A model without a run is given by {asked}."
                     )
                 raise InputError(f"{self.run_dir} has its own data: leave out --data, --classes and --weights.")
-            return Trained.find(self.run_dir, self.model, only, count)
+            with video_bar(console) as progress:
+                return Trained.find(self.run_dir, self.model, only, count, progress)
         if self.model == "standard" or self.data is None:
             raise InputError("give a run directory, or a model and data: --model SPEC [--weights FILE] --data PATH.")
         listed = None if self.classes is None else str(self.classes)
         config = DataConfig(name=self.data, skip_bad=self.skip_bad, classes=listed)
         config = config.mainly(only) if only else config
         source = ModelSource(self.model, self.weights, convention=self.convention)
-        return Trained.bring(source, config, printer(console), frames=self.frames, size=self.size, strict=strict)
+        clips = {"frames": self.frames, "size": self.size}
+        with video_bar(console) as progress:
+            return Trained.bring(source, config, printer(console), **clips, strict=strict, progress=progress)
 
 
 def checked(text: str, aimed: bool = False) -> Any:

@@ -13,6 +13,7 @@ from rich.console import Console
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flattened, run
 from vidrobust.cli.terminal import printer, show_accuracy
+from vidrobust.cli.video_bar import video_bar
 from vidrobust.data.dataset import DataConfig, load, open_videos
 from vidrobust.data.parallel import cores
 from vidrobust.errors import InputError, UsageError
@@ -41,6 +42,8 @@ from vidrobust.training.watch import Watch
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from vidrobust.data.parallel import DataProgress
 
 
 NOTICES = 20
@@ -150,8 +153,9 @@ class Train(Verb):
             raise InputError("say where the data is and where the run goes: --data PATH --out DIRECTORY.")
         log = printer(console)
         config = replace(self.clips, name=self.data, skip_bad=self.skip_bad or self.clips.skip_bad)
-        model = self._model(config, log).to(device())
-        data = load(fitting_clips(model, config), workers=cores())
+        with video_bar(console) as progress:
+            model = self._model(config, log, progress).to(device())
+            data = load(fitting_clips(model, config), progress, cores())
         for notice in data.notices[:NOTICES]:
             log(notice)
         if not isinstance(model, ResNet3d):
@@ -205,7 +209,7 @@ class Train(Verb):
             about = TRAININGS[self.recipe]().about
             classes, clips = about.classes, about.clips
         else:
-            folder = open_videos(replace(self.clips, name=self.data))
+            folder = open_videos(replace(self.clips, name=self.data), workers=cores())
             classes, clips = len(folder.classes), len(folder.train)
         model, clips = build(self.model, classes), self.clips.train or clips
         data = fitting_clips(model, self.clips)
@@ -214,12 +218,13 @@ class Train(Verb):
         counted = count(model, data.frames, data.size)
         return TrainingEstimate(self.model, counted, how, data, clips, spent, gpu_named(self.gpu))
 
-    def _model(self, config: DataConfig, log: Callable[[str], None]) -> nn.Module:
+    def _model(self, config: DataConfig, log: Callable[[str], None], progress: DataProgress) -> nn.Module:
         """The model to start from."""
         if self.init is not None:
             return load_model(self.init)
         scratch = self.weights is None and parse_spec(self.model).kind in ("own", "torchvision", "pytorchvideo")
-        classes = len(open_videos(config).classes)  # after a look at the model's name: the data may have to be made
+        # After a look at the model's name: the data may have to be made.
+        classes = len(open_videos(config, workers=cores(), progress=progress).classes)
         if scratch:
             return build(self.model, classes, self.seed)  # training from scratch needs no word on random weights
         return ModelSource(self.model, self.weights, self.new_head, self.convention, self.seed).load(classes, log)

@@ -13,6 +13,7 @@ from vidrobust.cli.model_under_test import Split, checked
 from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, option, run
 from vidrobust.cli.terminal import show_tables
+from vidrobust.cli.video_bar import video_bar
 from vidrobust.errors import InputError, UsageError
 from vidrobust.evaluation.defences import TRANSFORMS
 from vidrobust.evaluation.manifest import manifest_rows
@@ -66,7 +67,8 @@ class Transfer(Verb):
         cost = sum(attack_cost(checked(text)) for text in self.attack)
         if self.out is not None:
             check_writable(self.out)
-        models = named(self.runs, [Trained.find(path) for path in self.runs])
+        with video_bar(console) as progress:
+            models = named(self.runs, [Trained.find(path, progress=progress) for path in self.runs])
         first = next(iter(models.values()))
         out = None if self.out is None else self._started(self.out, models)
         attacks = [from_text(text, first.alpha_star(), TRANSFORMS) for text in self.attack]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from vidrobust.data.layouts.opening import open_folder
 from vidrobust.data.leaks import check_contents
 from vidrobust.data.live import live_frames
 from vidrobust.data.motion import is_photograph, motion, motion_of
-from vidrobust.data.parallel import same_processes
+from vidrobust.data.parallel import DataProgress, VideoProgress, same_processes
 from vidrobust.data.sampling import mirror_swaps
 from vidrobust.data.videos import SPLITS, VideoFolder, check_given
 from vidrobust.errors import DataError
@@ -110,13 +109,16 @@ def check_version(config: DataConfig) -> None:
         )
 
 
-def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: int = 1) -> VideoFolder:
+def open_videos(
+    config: DataConfig, given: VideoFolder | None = None, workers: int = 1, progress: DataProgress | None = None
+) -> VideoFolder:
     """The videos that a configuration names; the embedded data set is made on first use.
 
     Args:
         config: which videos.
         given: the videos themselves, in a layout of one's own; they are checked like those of the known layouts.
         workers: processes that make the embedded data set.
+        progress: called as it is made.
 
     Raises:
         DataError: the folder or the list of classes is not as it must be; ``motion`` of another version is asked for.
@@ -132,31 +134,34 @@ def open_videos(config: DataConfig, given: VideoFolder | None = None, workers: i
     elif config.name == "motion":
         check_version(config)
         limits = (config.train, config.val, config.test)
-        folder = motion(spec=motion_of(config), workers=workers, limits=limits)
+        folder = motion(spec=motion_of(config), workers=workers, limits=limits, progress=_making(progress))
     else:
         folder = open_folder(config.name, split=config.split, seed=config.seed, allow_missing=config.skip_bad)
     return folder if config.classes is None else with_classes(folder, read_classes(Path(config.classes).expanduser()))
 
 
-def load_spread(config: DataConfig, split: str, count: int, workers: int = 1) -> VideoClips:
+def load_spread(
+    config: DataConfig, split: str, count: int, progress: DataProgress | None = None, workers: int = 1
+) -> VideoClips:
     """Of the embedded data set the clips of a split that :meth:`Clips.spread` takes, without making the others.
 
     Args:
         config: the embedded data set, as clips.
         split: ``train``, ``val`` or ``test``; of the others, few videos are made.
         count: clips of the split. Below the number of classes, or where the cache has all, all are there.
-        workers: as :func:`load` takes them.
+        progress, workers: as :func:`load` takes them.
     """
     check_version(config)
     few = config.mainly(split)
     train, val, test = (count if name == split else few.limit(name) or 0 for name in SPLITS)
-    folder = motion(spec=motion_of(config), workers=workers, limits=(train, val, test), evenly=split)
-    return load(few, workers=workers, given=folder)
+    limits, spec = (train, val, test), motion_of(config)
+    folder = motion(spec=spec, workers=workers, limits=limits, evenly=split, progress=_making(progress))
+    return load(few, progress, workers, given=folder)
 
 
 def load(
     config: DataConfig,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: DataProgress | None = None,
     workers: int = 1,
     given: VideoFolder | None = None,
 ) -> VideoClips:
@@ -164,7 +169,7 @@ def load(
 
     Args:
         config: which videos and how they become clips.
-        progress: called with the split, the videos decoded and the videos in all.
+        progress: called as videos are made and decoded; not at all where the cache has them.
         workers: processes that decode, and that make the embedded data set.
         given: the videos, in a layout of one's own, instead of those that the configuration names.
 
@@ -179,18 +184,19 @@ def load(
 
 def _load(
     config: DataConfig,
-    progress: Callable[[str, int, int], None] | None,
+    progress: DataProgress | None,
     workers: int,
     given: VideoFolder | None,
 ) -> VideoClips:
-    folder = open_videos(config, given, workers)
+    folder = open_videos(config, given, workers, progress)
     if config.name != "motion":
         check_contents(folder)
     flip = not mirror_swaps(folder.classes) and config.crop != "shift" if config.flip is None else config.flip
     frames = live_frames if config.live else cached_frames
 
     def clips(split: str) -> Clips:
-        store = frames(folder, split, config, workers, None if progress is None else partial(progress, split))
+        decoding = None if progress is None else partial(progress, f"decoding {split}")
+        store = frames(folder, split, config, workers, decoding)
         return Clips(
             store,
             folder.classes,
@@ -202,3 +208,7 @@ def _load(
         )
 
     return VideoClips(folder, config, clips("train"), clips("val"), clips("test"))
+
+
+def _making(progress: DataProgress | None) -> VideoProgress | None:
+    return None if progress is None else partial(progress, "making videos")

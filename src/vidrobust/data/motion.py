@@ -19,7 +19,7 @@ import numpy as np
 
 from vidrobust.data.config import MOST_CONTRAST, MOTION_VERSION, DataConfig
 from vidrobust.data.layouts.opening import open_folder
-from vidrobust.data.parallel import in_order
+from vidrobust.data.parallel import VideoProgress, in_order
 from vidrobust.data.photographs import PHOTOGRAPHS, find_photographs, read_photograph
 from vidrobust.data.storage import cache_root, made_once
 from vidrobust.data.subset import even_places, spread
@@ -183,6 +183,7 @@ def motion(
     workers: int = 1,
     limits: SplitCounts = (0, 0, 0),
     evenly: str = "",
+    progress: VideoProgress | None = None,
 ) -> VideoFolder:
     """The embedded data set, made on first use (some seconds) and then opened like any video folder.
 
@@ -192,6 +193,7 @@ def motion(
         workers: processes that render.
         limits, evenly: the most videos of each split to make, as :func:`planned_videos` has them. All are there
             nevertheless if a limit is below the number of classes, or if the cache has them already.
+        progress: called as they are made.
 
     Raises:
         DataError: the photographs are not there, or ``root`` holds something else, or was damaged after it was made.
@@ -211,7 +213,7 @@ def motion(
     root = root or _place(made_of)
     with made_once(root) as part:
         if part is not None:
-            _make(part, pictures, spec, videos, workers)
+            _make(part, pictures, spec, videos, workers, progress)
             (part / NOTE).write_text(made_of, "utf-8")
     if not (root / NOTE).is_file() or (root / NOTE).read_text("utf-8") != made_of:
         raise DataError(
@@ -250,13 +252,23 @@ def _paths(group: PictureGroup, spec: Motion) -> list[tuple[int, int, str]]:
     ]
 
 
-def _make(root: Path, pictures: Sequence[Path], spec: Motion, videos: PlannedVideos, workers: int) -> None:
+def _make(
+    root: Path,
+    pictures: Sequence[Path],
+    spec: Motion,
+    videos: PlannedVideos,
+    workers: int,
+    progress: VideoProgress | None,
+) -> None:
     for name in CLASSES:
         (root / name).mkdir()
     wanted = {video.path for of in videos.values() for video in of}
     pieces = [(group, [one for one in _paths(group, spec) if one[2] in wanted]) for group in picture_groups(spec)]
-    for _ in in_order(partial(_film, root, tuple(pictures), spec), [piece for piece in pieces if piece[1]], workers):
-        pass
+    pieces, done = [piece for piece in pieces if piece[1]], 0
+    for written in in_order(partial(_film, root, tuple(pictures), spec), pieces, workers):
+        done += written
+        if progress is not None:
+            progress(done, len(wanted))
     texts = {
         "classInd.txt": [f"{label} {name}" for label, name in enumerate(CLASSES, 1)],
         "trainlist01.txt": sorted(f"{video.path} {video.label + 1}" for video in (*videos["train"], *videos["val"])),
@@ -269,8 +281,8 @@ def _make(root: Path, pictures: Sequence[Path], spec: Motion, videos: PlannedVid
 
 def _film(
     root: Path, pictures: Sequence[Path], spec: Motion, piece: tuple[PictureGroup, list[tuple[int, int, str]]]
-) -> None:
-    """Write some videos of a group: class, number and path of each."""
+) -> int:
+    """Write some videos of a group: class, number and path of each; how many they are."""
     from vidrobust.data.camera import pyramid, render  # torch and an encoder only when there is work
     from vidrobust.data.dead_leaves import dead_leaves
     from vidrobust.data.decoding.encode import write_video
@@ -284,3 +296,4 @@ def _film(
         rng = np.random.default_rng([spec.seed, group.number, label, clip])
         frames = render(levels, CLASSES[label], frames=spec.frames, size=spec.size, contrast=spec.contrast, rng=rng)
         write_video(root / path, frames)
+    return len(videos)

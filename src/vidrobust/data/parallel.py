@@ -13,13 +13,16 @@ from functools import cache
 from typing import TypeVar
 
 from vidrobust.errors import RunError
-from vidrobust.runs.processes import WorkerContext, follow_parent, starting_workers
+from vidrobust.runs.processes import WorkerContext, follow_parent_alone, starting_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 VideoProgress = Callable[[int, int], None]
 """Called with (videos done, videos in all)."""
+
+DataProgress = Callable[[str, int, int], None]
+"""Called with what is being done, such as "decoding train", and (videos done, videos in all)."""
 
 AHEAD = 4
 """Items under way for each process: enough to keep all busy behind a slow one, few enough to hold in memory."""
@@ -138,4 +141,4 @@ def _submitted(pool: ProcessPoolExecutor, function: Callable[[Item], Result], it
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, WorkerContext(), follow_parent)
+    return ProcessPoolExecutor(workers, WorkerContext(), follow_parent_alone)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vidrobust.attacks.traits import needs_gradients
 from vidrobust.data.classes import read_classes, with_classes
 from vidrobust.data.dataset import DataConfig, VideoClips, load, load_spread, open_videos
-from vidrobust.data.parallel import cores
+from vidrobust.data.parallel import DataProgress, cores
 from vidrobust.data.storage import cache_root
 from vidrobust.errors import DataError, InputError, NotationError, RunError, VidrobustWarning
 from vidrobust.evaluation.clips import BATCH
@@ -122,7 +122,14 @@ class Trained:
     findings: tuple[Finding, ...] | None = None
 
     @classmethod
-    def find(cls, path: Path, name: str = "standard", only: str | None = None, count: int = 0) -> Trained:
+    def find(
+        cls,
+        path: Path,
+        name: str = "standard",
+        only: str | None = None,
+        count: int = 0,
+        progress: DataProgress | None = None,
+    ) -> Trained:
         """The model of a training run, the named model of a study, a bare weights file, or a model of the zoo.
 
         Args:
@@ -132,6 +139,7 @@ class Trained:
                 videos are made.
             count: clips of that split that are used, those of :meth:`clips`: of the zoo's data, others need not be
                 made. 0 is all.
+            progress: called as videos are made and decoded.
 
         Raises:
             InputError: the zoo has no such model.
@@ -143,7 +151,7 @@ class Trained:
         if "data" not in about or "name" not in about["data"]:
             raise RunError(f"{file} does not say which data it was trained on: train it with `vidrobust train`.")
         config = DataConfig.from_json(about["data"])
-        data = _of_zoo(config, only, count) if only and in_zoo(path) else load(config, workers=cores())
+        data = _clips(config, only if in_zoo(path) else None, count, progress)
         seed = training.seed if training else 0 if run is None else int(run.provenance["seed"])
         origin = str(path) if in_zoo(path) else str(file)
         return cls(model.to(device()), training.name if training else about["policy"], seed, data, run, origin)
@@ -158,6 +166,7 @@ class Trained:
         frames: int | None = None,
         size: int | None = None,
         strict: bool = True,
+        progress: DataProgress | None = None,
     ) -> Trained:
         """A model that was not trained here, with the data to judge it on.
 
@@ -169,14 +178,16 @@ class Trained:
             told: called with each warning for the user.
             frames, size: of the clips, if not those that the model expects.
             strict: refuse what the self-test says cannot be used.
+            progress: called as videos are made and decoded.
 
         Raises:
             InputError: the model cannot be loaded, or has other classes than the data.
         """
-        folder, config = with_published_classes(source, open_videos(config, workers=cores()), config, log)
+        folder = open_videos(config, workers=cores(), progress=progress)
+        folder, config = with_published_classes(source, folder, config, log)
         source = replace(source, model=pinned(source.model)) if source.weights is None else source
         model = source.load(len(folder.classes), log).to(device())
-        data = load(sized(model, config, frames, size), workers=cores())
+        data = load(sized(model, config, frames, size), progress, cores())
         check_class_count(model, data)
         log(f"{source.model}: clips of {data.config.frames}×{data.config.size}×{data.config.size}")
         findings = tuple(self_tested(model, data, strict))
@@ -206,10 +217,12 @@ class Trained:
         return calibrated(self.model, self.data.train.spread(BATCH))
 
 
-def _of_zoo(config: DataConfig, only: str, count: int) -> VideoClips:
+def _clips(config: DataConfig, only: str | None, count: int, progress: DataProgress | None) -> VideoClips:
+    if only is None:
+        return load(config, progress, cores())
     if count > 0 and config.name == "motion" and not config.limit(only):
-        return load_spread(config, only, count, cores())
-    return load(config.mainly(only), workers=cores())
+        return load_spread(config, only, count, progress, cores())
+    return load(config.mainly(only), progress, cores())
 
 
 def with_published_classes(
