@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import suites
 from benchmarks.measuring import Row, Stage
-from benchmarks.results import document, file_for, write
+from benchmarks.results import document, file_for, write_found
 from vidrobust.study.engines import EngineName
 from vidrobust.study.recipes import PROFILES
 
@@ -45,18 +45,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for."""
     options = parser().parse_args(arguments)
     stage = stage_from(options)
-    found = document(options.suite, stage)  # to which each row of the stage is added
+    found = document(options.suite, stage)
     file = options.out or (None if options.tiny else file_for(found))
 
     def note(row: Row) -> None:
         print(row_line(row), flush=True)
         if options.out:  # if the suite is stopped, what it has found is there; committed results are whole
-            write(found, options.out)
+            write_found(found, stage, options.out)
 
     stage.listener = note
     importlib.import_module(f"benchmarks.suites.{options.suite}").measure(stage)
     if file:
-        write(found, file)
+        write_found(found, stage, file)
         print(file)
 
 

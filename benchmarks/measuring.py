@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,18 @@ import torch
 
 Row = dict[str, Any]
 Work = Callable[[], object]
+
+
+@contextmanager
+def ending(*processes: subprocess.Popen[Any]) -> Iterator[None]:
+    """Inside, processes run; those that still do where an error or Ctrl-C leaves it are ended, with their workers."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
 
 
 @dataclass

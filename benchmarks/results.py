@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.measuring import Row, Stage
 from vidrobust.fast.precision import has_bf16
+from vidrobust.runs.files import write_atomic
 
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,8 +105,13 @@ def document(suite: str, stage: Stage) -> dict[str, Any]:
         "command": " ".join(sys.argv[1:]),
         "clock": stage.clock,
         "machine": machine(stage.device),
-        "rows": stage.found,
+        "rows": [],
     }
+
+
+def write_found(result: dict[str, Any], stage: Stage, file: Path) -> None:
+    """Write what a stage has found so far; which clock its seconds are of, its suite says when it begins."""
+    write({**result, "clock": stage.clock, "rows": stage.found}, file)
 
 
 def check(found: Any) -> None:
@@ -152,8 +158,8 @@ def write(found: dict[str, Any], file: Path) -> None:
     check(found)
     head = json.dumps({name: value for name, value in found.items() if name != "rows"}, indent=1, ensure_ascii=False)
     rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in found["rows"])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f'{head.removesuffix("}").rstrip()},\n "rows": [\n{rows}\n ]\n}}\n', encoding="utf8")
+    text = f'{head.removesuffix("}").rstrip()},\n "rows": [\n{rows}\n ]\n}}\n'
+    write_atomic(file, text.encode())
 
 
 def read(file: Path) -> dict[str, Any]:

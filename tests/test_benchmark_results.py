@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import runpy
 import sys
 from collections.abc import Iterator
@@ -135,7 +136,9 @@ def test_a_table_by_contestant_has_all_that_was_found_of_each() -> None:
     assert printed[-3:] == ["- one of them is wrong", "- not run: PGD: compiled (no time left)", ""]
 
 
-@pytest.mark.parametrize(("loss", "said"), [(2.015, False), (2.03, True), (1.97, True), (None, False)])
+@pytest.mark.parametrize(
+    ("loss", "said"), [(2.015, False), (2.03, True), (1.97, True), (math.nan, True), (None, False)]
+)
 def test_a_ratio_of_contestants_that_did_other_work_says_so(loss: float | None, said: bool) -> None:
     """Their final losses differ by more than 1 %."""
     ratio = {"kind": "ratio", "row": "PGD", "what": "time", "of": "ours", "to": "peer", "bound": 0.5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ def test_the_judgement_of_a_run_is_compared_with_autoattack(small_data: VideoCli
 
 def test_what_a_stopped_suite_has_found_is_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(stage: Stage) -> None:
+        stage.clock = "wall"
         stage.add(kind="figure", row="one", what="seen", value=1)
         stage.add(kind="figure", row="two", what="seen", value=2)
         raise KeyboardInterrupt
@@ -58,7 +60,8 @@ def test_what_a_stopped_suite_has_found_is_in_its_file(tmp_path: Path, monkeypat
     monkeypatch.setattr(study, "measure", stopped)
     with pytest.raises(KeyboardInterrupt):
         main(["study", "--out", str(tmp_path / "result.json")])
-    assert [row["row"] for row in read(tmp_path / "result.json")["rows"]] == ["one", "two"]
+    found = read(tmp_path / "result.json")
+    assert [row["row"] for row in found["rows"]] == ["one", "two"] and found["clock"] == "wall"
 
 
 def test_every_method_is_compared_or_said_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -102,11 +105,12 @@ def studies(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command of each study that is begun, in place of running it."""
     begun: list[list[str]] = []
 
-    def pretend(command: list[str], **how: Any) -> None:
+    def pretend(command: list[str], **how: Any) -> SimpleNamespace:
         begun.append(command)
         run = Path(command[command.index("--out") + 1])
         run.mkdir()
         (run / "report.html").write_text("page")
+        return SimpleNamespace(poll=lambda: 0, wait=lambda: 0)
 
     monkeypatch.setattr("subprocess.Popen", pretend)
     monkeypatch.setattr(study, "_watched", lambda process, page, started: (2**20, 1.0))
@@ -230,6 +234,11 @@ def test_a_study_is_scaled_on_the_engine_that_is_asked_for(
     ("name", "known"),
     [
         ("NVIDIA A100-SXM4-80GB", "A100"),
+        ("NVIDIA A100-SXM4-40GB", "A100-40GB"),
+        ("NVIDIA RTX A1000", "H100"),
+        ("NVIDIA L4", "L4"),
+        ("NVIDIA L40", "H100"),
+        ("Quadro T400", "H100"),
         ("NVIDIA L40S", "L40S"),
         ("NVIDIA GeForce RTX 4090", "RTX4090"),
         ("NVIDIA H100 80GB HBM3", "H100"),

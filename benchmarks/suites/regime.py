@@ -107,8 +107,9 @@ def measure(stage: Stage) -> None:
     variants = {name: tiny(regime) for name, regime in VARIANTS.items()} if stage.tiny else VARIANTS
     for name, regime in variants.items():
         if stage.wants(name):
-            done(regime, out)
-            stage.add(kind="figure", row=name, what="table", value=line(regime, out))
+            with stage.trying(name):
+                done(regime, out)
+                stage.add(kind="figure", row=name, what="table", value=line(regime, out))
 
 
 def tiny(regime: Regime) -> Regime:

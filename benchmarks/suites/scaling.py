@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.measuring import Stage
+from benchmarks.measuring import Stage, ending
 from benchmarks.results import ROOT
 from benchmarks.suites.study import StudyRun
 
@@ -70,11 +70,14 @@ def _studies(tiny: bool, profile: str, engine: str) -> dict[str, float]:
 def _training(asked: dict[str, Any]) -> dict[str, float]:
     """Seconds of the epochs after the first: by one process, by two, and by two that do half of it each, apart."""
     half = asked | {"batch": asked["batch"] // 2, "clips": asked["clips"] // 2}
-    return {
-        "one": _seconds(_started(asked, 1)),
-        "two": _seconds(_started(asked, 2)),
-        "apart": max(map(_seconds, [_started(half, 1) for _ in range(2)])),
-    }
+    return {"one": _seconds(_started(asked, 1)), "two": _seconds(_started(asked, 2)), "apart": _together(half, half)}
+
+
+def _together(*asked: dict[str, Any]) -> float:
+    """Seconds of the slowest of some trainings that run at once."""
+    processes = [_started(one, 1) for one in asked]
+    with ending(*processes):
+        return max(map(_seconds, processes))
 
 
 def _started(asked: dict[str, Any], processes: int) -> subprocess.Popen[str]:
@@ -88,7 +91,8 @@ def _started(asked: dict[str, Any], processes: int) -> subprocess.Popen[str]:
 
 def _seconds(process: subprocess.Popen[str]) -> float:
     """The sum of its epochs after the first."""
-    out, _ = process.communicate()
+    with ending(process):
+        out, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"a training process ended with {process.returncode}")
     return sum(json.loads(out.splitlines()[-1])[1:])

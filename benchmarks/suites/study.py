@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Stage, ratios
+from benchmarks.measuring import Stage, ending, ratios
 from benchmarks.results import ROOT, revision
 
 ROUNDS = 3
@@ -43,7 +43,8 @@ def _in_turn(stage: Stage, row: str, asked: StudyRun) -> None:
             break
         for name, tree in trees.items():
             one = replace(asked, tree=tree)
-            cost = against(one.estimate(), one.measured())
+            load = os.getloadavg()[0]  # before the dry run, which is a load itself
+            cost = against(one.estimate(), one.measured()) | {"load before": round(load, 2)}
             found[name].append(cost)
             about = {} if before is None else {"checkout": name, "revision": revision(tree), "round": number + 1}
             stage.add(kind="figure", row=row, what="cost", value=about | cost)
@@ -119,8 +120,8 @@ class StudyRun:
 
         Returns:
             Wall and CPU seconds, the largest resident memory in MiB of the process and its workers together and the
-            seconds until the page has a figure, None if it never has one (both looked at twice a second), the load of
-            the machine before the start, and the page's size in MB.
+            seconds until the page has a figure, None if it never has one (both looked at twice a second), and the
+            page's size in MB.
 
         Raises:
             RuntimeError: the study fails.
@@ -129,16 +130,16 @@ class StudyRun:
             run, environment = Path(folder) / "run", self.environment
             if self.cold:
                 environment["VIDROBUST_CACHE"] = str(Path(folder) / "cache")
-            load, before, started = os.getloadavg()[0], _cpu_seconds(), time.perf_counter()
+            before, started = _cpu_seconds(), time.perf_counter()
             process = subprocess.Popen([*self.command, "--out", str(run)], env=environment, stdout=subprocess.DEVNULL)
-            peak, first = _watched(process, run / "report.html", started)
+            with ending(process):
+                peak, first = _watched(process, run / "report.html", started)
             return {
                 "workers": self.workers,
                 "wall seconds": round(time.perf_counter() - started, 1),
                 "first figure, seconds": None if first is None else round(first, 1),
                 "CPU seconds": round(_cpu_seconds() - before, 1),
                 "peak MiB": round(peak / 2**20),
-                "load before": round(load, 2),
                 "page MB": round((run / "report.html").stat().st_size / 1e6, 2),
             }
 

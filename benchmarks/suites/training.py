@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -208,5 +209,14 @@ def _large(stage: Stage, name: str) -> None:
 
 def gpu_like(device: torch.device) -> Gpu:
     """The GPU that the recipe's estimate is of: this one, if it is known by its name, else an H100."""
-    name = torch.cuda.get_device_name(device).replace(" ", "") if device.type == "cuda" else ""
-    return GPUS[max((key for key in GPUS if key in name), key=len, default="H100")]
+    return gpu_called(torch.cuda.get_device_name(device) if device.type == "cuda" else "")
+
+
+def gpu_called(name: str) -> Gpu:
+    """The GPU of which a driver says this name.
+
+    >>> [gpu_called(name).name for name in ("NVIDIA A100-SXM4-40GB", "NVIDIA GeForce RTX 3090", "NVIDIA L40")]
+    ['NVIDIA A100 40 GB', 'NVIDIA GeForce RTX 3090', 'NVIDIA H100 SXM']
+    """
+    words = set(re.findall(r"[A-Z]*\d+[A-Z]*", name.replace("RTX ", "RTX")))
+    return GPUS[max((key for key in GPUS if set(key.split("-")) <= words), key=len, default="H100")]

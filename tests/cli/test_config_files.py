@@ -159,6 +159,8 @@ def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path, vidrobust: Com
         ("evaluate", "skip_bad: 3", "has 3 for skip_bad, which must be true or false."),
         ("evaluate", "attack: PGD", "has 'PGD' for attack, which must be a list of texts: write ['PGD']."),
         ("evaluate", "attack: {a: 3}", 'has {"a": 3} for attack, which must be a list of texts.'),
+        ("evaluate", "attack: {2020-01-01: 3}", "has {2020-01-01: 3} for attack, which must be a list of texts."),
+        ("evaluate", f"attack: 0x{'f' * 5000}", "has what is too large to be shown for attack, which must be a list"),
         ("evaluate", "out: [1, 2]", "--out must be a path, but is [1, 2]."),
         ("train", "clips: {sise: 3}", "has clips.sise, which is no option. Is it clips.size?"),
         ("train", "fit: {epoch: 3}", "has fit.epoch, which is no option. Is it epochs?"),

@@ -34,6 +34,8 @@ Command = Callable[..., tuple[int, str, str]]
         (("train", "--watch.eps", "abc"), "--watch.eps must be a number: ε and α are in units of 1/255"),
         (("train", "--fit", "{weight_decay: x}"), "--fit.weight_decay must be a number, but is 'x'."),
         (("train", "--clips.size", "{a: 1}"), '--clips.size must be a whole number, but is {"a": 1}.'),
+        (("train", "--clips.size", "{{}}"), "--clips.size must be a whole number, but is"),
+        (("train", "--config=", "other.yaml"), "--config takes a file in YAML: write its path behind it."),
         (("train", "--clips.size", "null"), "--clips.size must be a whole number, but is null."),
         (("train", "--lr"), "--lr needs a value."),
         (("train", "--clips"), "--clips takes a file in YAML: write its path behind it."),

@@ -30,7 +30,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(verb, "early_engine", early_engine)
     monkeypatch.setattr(verb, "check_plan", lambda config, where: found.append("checks"))
     monkeypatch.setattr(verb, "study", study)
-    monkeypatch.setattr(verb, "spent_gradients", lambda run: 1)
     return found
 
 

@@ -71,6 +71,7 @@ STUDY = [
     ("--clips.test", "-1", "train, val and test must be at least 0"),
     ("--clips.frames", "0", "at least 1"),
     ("--clips.contrast", "[0.7,0.2]", "contrast must be a range"),
+    ("--clips.contrast", "[0.3,0.6]", "contrast is of motion alone"),
     ("--clips.split", "9", "trainlist09.txt"),
     ("--model", "nothing", "there is no model 'nothing'"),
     ("--weights", "nowhere.pth", "nowhere.pth"),
@@ -78,6 +79,7 @@ STUDY = [
     ("--workers", "0", "workers must be at least 1"),
     ("--gpus", "-1", "gpus must be at least 0"),
     ("--gpus", "2", "A job uses one GPU"),
+    ("--address", "auto", "--address auto is for another engine"),
 ]
 
 
@@ -202,6 +204,7 @@ def test_an_impossible_training_is_refused_before_it_begins(
         (("sweep", "--alpha", "[2,2]"), "twice"),
         (("sweep", "--clips", "-1"), "--clips must be at least 0"),
         (("sweep", "--engine", "slurm"), "needs --out"),
+        (("sweep", "--gpus", "0.5"), "needs --out"),
         (("sweep", "--engine", "slurm", "--out", "run"), "no Slurm here"),
         (("sweep", "--out", "file/run"), "no folder"),
     ],

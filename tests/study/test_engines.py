@@ -164,5 +164,7 @@ def test_a_script_without_a_guard_of_its_main_module_is_not_run_again_by_workers
 def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose local, ray or slurm"):
         Where(engine="cloud")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="--address auto is for another engine"):
+        Where(address="auto")
     with pytest.raises((InputError, RunError), match="no Slurm here|submitit is not installed"):
         open_engine(Where(engine="slurm"), tmp_path)

@@ -51,9 +51,9 @@ def check_config_files(kind: type, arguments: Sequence[str], links: Mapping[str,
     groups = {f"--{name}": group for name, (_, hint) in declared(kind).items() if (group := group_of(hint))}
     known = _Names([name for name in option_names(kind) if name not in links], links)
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        option, _, value = argument.partition("=")
+        option, joined, value = argument.partition("=")
         if option in ("--config", *groups):
-            given = value or following
+            given = value if joined else following
             if not given or given.startswith("--"):
                 raise UsageError(f"{option} takes a file in YAML: write its path behind it.")
             typed = option != "--config" and given.lstrip().startswith("{")

@@ -8,6 +8,8 @@ from ast import literal_eval
 from collections.abc import Collection
 from contextlib import suppress
 
+import yaml
+
 NOUNS = {
     "int": "a whole number",
     "float": "a number",
@@ -71,12 +73,18 @@ def shown(value: object) -> str:
     >>> shown({"size": [1, None]}), shown("many"), shown(1.5)
     ('{"size": [1, null]}', "'many'", '1.5')
     """
-    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return repr(value)
+    with suppress(ValueError, RecursionError):
+        with suppress(TypeError):
+            return json.dumps(value, ensure_ascii=False, default=str)
+        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()  # keys that are no text
+    return "what is too large to be shown"
 
 
 def _as_typed(printed: str) -> str:
     """A value that Python has printed, as it would be typed."""
-    with suppress(ValueError, SyntaxError):
+    with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = literal_eval(printed)
         if isinstance(value, dict | list | tuple | bool | None):
             return shown(value)

@@ -12,7 +12,6 @@ from vidrobust.cli.next_steps import Step
 from vidrobust.cli.options import Verb, flat, flattened, run
 from vidrobust.data.dataset import DataConfig
 from vidrobust.errors import InputError
-from vidrobust.results.numbers.costs import spent_gradients
 from vidrobust.runs.directory import Run
 from vidrobust.study.adding_seeds import check_hours
 from vidrobust.study.config import StudyConfig
@@ -68,10 +67,10 @@ class Study(Verb):
         fresh = not (out / "jobs").exists()
         speed = _measured(config)  # before a worker starts, which would slow it down
         with early_engine(self.where) if fresh and not self.dry_run else nullcontext() as engine:
-            self._checked_and_run(config, out, console, engine, speed)
+            self._checked_and_run(config, out, console, engine, speed, fresh)
 
     def _checked_and_run(
-        self, config: StudyConfig, out: Path, console: Console, engine: Engine | None, speed: float | None
+        self, config: StudyConfig, out: Path, console: Console, engine: Engine | None, speed: float | None, fresh: bool
     ) -> None:
         check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
@@ -79,10 +78,10 @@ class Study(Verb):
         console.print(f"study, profile {config.profile}: {estimate}", highlight=False, soft_wrap=True)
         if self.dry_run:
             return
-        begun, fresh = time.monotonic(), not (out / "jobs").exists()
+        begun = time.monotonic()
         page = study(config, out, self.where, console, self.hours, engine)
         if fresh and self.hours is None:  # else it is not the whole that was estimated
-            comparison = against_estimate(estimate, (time.monotonic() - begun) / 60, spent_gradients(Run(out)))
+            comparison = against_estimate(estimate, (time.monotonic() - begun) / 60)
             console.print(comparison, highlight=False, soft_wrap=True)
         print(page)
 

@@ -130,6 +130,8 @@ class Sweep(Verb):
                 raise InputError(f"--alpha: {too_small_text('α', alpha)}")
         if self.where.engine != "local" and self.out is None:
             raise InputError(f"--engine {self.where.engine} needs --out DIR, on a disk that all workers see.")
+        if self.where.gpus and self.out is None:
+            raise InputError(f"--gpus {self.where.gpus:g} needs --out DIR.")
 
     @property
     def _budgets(self) -> tuple[float, ...]:

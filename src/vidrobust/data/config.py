@@ -104,6 +104,8 @@ class DataConfig:
             raise InputError(
                 f"contrast must be a range above 0 to {MOST_CONTRAST}, the lower end first, not {self.contrast}."
             )
+        if self.name != "motion" and tuple(self.contrast) != DataConfig.contrast:
+            raise InputError(f"contrast is of motion alone, and the data are {self.name}: leave it out.")
         if 0 < self.resolution < self.size:
             raise InputError(f"resolution {self.resolution} must not be below the size {self.size} of the clips.")
         if self.live and self.decoder != "pyav":

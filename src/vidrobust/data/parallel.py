@@ -126,7 +126,7 @@ def _check_start(error: BrokenProcessPool) -> None:
     """
     with _pool(1) as pool:
         try:
-            pool.submit(int).result()
+            _submitted(pool, int, 0).result()
         except BrokenProcessPool:
             raise RunError(
                 "processes that decode cannot be started here: their own message stands above. Start them from another "

@@ -74,30 +74,26 @@ class StudyCost:
         if not self.further:
             return ""
         minutes = self.further * self.seconds_per_gradient / self.workers / 60
-        return f"; that is for the first seeds, and each one added takes at most {minutes:.1f} minutes more"
+        return f"; that is for the first seeds, and each one added takes about {minutes:.1f} minutes more"
 
 
-def against_estimate(estimate: StudyCost, minutes: float, gradients: int) -> str:
+def against_estimate(estimate: StudyCost, minutes: float) -> str:
     """How the estimate of a whole study compares with what it took, for people.
 
-    >>> against_estimate(StudyCost(600_000, 0.001, 2, 0), 6.6, 660_000)
-    'took 6.6 minutes, estimated 5.5 (+20 %); 0.66 million clip-gradients, estimated 0.60 (+10 %)'
+    >>> against_estimate(StudyCost(600_000, 0.001, 2, 0), 6.6)
+    'took 6.6 minutes, estimated 5.5 (+20 %)'
     """
-    time_off, work_off = minutes / estimate.minutes - 1, gradients / estimate.gradients - 1
-    counted_before = f"estimated {estimate.gradients / 1e6:.2f} ({100 * work_off:+.0f} %)"
-    return (
-        f"took {minutes:.1f} minutes, estimated {estimate.minutes:.1f} ({100 * time_off:+.0f} %); "
-        f"{gradients / 1e6:.2f} million clip-gradients, {counted_before}"
-    )
+    off = minutes / estimate.minutes - 1
+    return f"took {minutes:.1f} minutes, estimated {estimate.minutes:.1f} ({100 * off:+.0f} %)"
 
 
-def study_cost(config: StudyConfig, workers: int, seconds: float | None = None) -> StudyCost:
+def study_cost(config: StudyConfig, workers: int, speed: float | None = None) -> StudyCost:
     """What a study will cost: gradients counted from its jobs.
 
     Args:
         config: the study.
         workers: processes that share the work.
-        seconds: of a gradient, from :func:`seconds_per_gradient`; by default it is measured now.
+        speed: seconds of a gradient, from :func:`seconds_per_gradient`; by default it is measured now.
     """
     plan = StudyPlan(config)
     jobs = plan.all()
@@ -114,8 +110,8 @@ def study_cost(config: StudyConfig, workers: int, seconds: float | None = None) 
         added = AddedSeed(plan.seeds.stop, config.policies, config.gap.seeds > 0)
         new = [job for job in replace(plan, added=added).of_seed(()) if job not in jobs]
         further = sum(job.gradients for job in new) + (SLOWER - 1) * _of_evaluations(new)
-    seconds = seconds_per_gradient(config) if seconds is None else seconds
-    return StudyCost(gradients, seconds, workers, disk, sets, _of_evaluations(jobs), further)
+    speed = seconds_per_gradient(config) if speed is None else speed
+    return StudyCost(gradients, speed, workers, disk, sets, _of_evaluations(jobs), further)
 
 
 def _of_evaluations(jobs: Iterable[Job]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.threats.feasible import Interval
-from vidrobust.threats.rounding import sum_below
+from vidrobust.threats.rounding import sum_above, sum_below
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -22,7 +22,7 @@ FEW = 2**20
 
 def bounds(clips: ClipTensor, radius: Tensor, low: ClipTensor, high: ClipTensor) -> tuple[ClipTensor, ClipTensor]:
     """The ends of ``[clips - radius, clips + radius]`` cut with ``[low, high]``, float32 and exact."""
-    return torch.maximum(-sum_below(-clips, radius), low), torch.minimum(sum_below(clips, radius), high)
+    return torch.maximum(sum_above(clips, -radius), low), torch.minimum(sum_below(clips, radius), high)
 
 
 @dataclass(frozen=True)

@@ -29,19 +29,30 @@ def below(exact: Tensor) -> Tensor:
 
 
 def sum_below(one: Tensor, other: Tensor) -> Tensor:
-    """The largest float32 numbers that are not above ``one + other`` (float32), without float64: in half its time.
-
-    What rounding added to a sum is itself a float32 number, which six operations find (Knuth, *The Art of Computer
-    Programming*, volume 2, section 4.2.2, theorem B).
+    """The largest float32 numbers that are not above ``one + other`` (float32, a finite sum): in half float64's time.
 
     >>> eps = torch.tensor(round_down(8 / 255))
     >>> sum_below(torch.tensor(0.1), eps).double() <= torch.tensor(0.1).double() + eps.double()
     tensor(True)
     """
+    nearest, lost = _rounded_sum(one, other)
+    return torch.where(lost < 0, torch.nextafter(nearest, nearest.new_tensor(-math.inf)), nearest)
+
+
+def sum_above(one: Tensor, other: Tensor) -> Tensor:
+    """The smallest float32 numbers that are not below ``one + other`` (float32, a finite sum)."""
+    nearest, lost = _rounded_sum(one, other)
+    return torch.where(lost > 0, torch.nextafter(nearest, nearest.new_tensor(math.inf)), nearest)
+
+
+def _rounded_sum(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """A sum as it is rounded, and what rounding took from it, which is a number of the same type.
+
+    Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2, theorem B.
+    """
     nearest = one + other
     share = nearest - one
-    lost = (one - (nearest - share)) + (other - share)
-    return torch.where(lost < 0, torch.nextafter(nearest, nearest.new_tensor(-math.inf)), nearest)
+    return nearest, (one - (nearest - share)) + (other - share)
 
 
 def above(exact: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class Cost:
     """The job, such as ``train AT(ε=8,α=8,i=3)``."""
     jobs: int
     gradients: int
-    """Gradients of single clips, of the weights or of the pixels."""
+    """Gradients of single clips, of the weights or of the pixels, which the runs that ended its jobs spent."""
     seconds: float
     """On the clock, with whatever else the machine did."""
     cpu_seconds: float
@@ -34,11 +34,6 @@ def costs(run: Run) -> list[Cost]:
         for what, rows in found.items()
     ]
     return sorted(table, key=lambda cost: (-cost.gradients, -cost.seconds, cost.what))
-
-
-def spent_gradients(run: Run) -> int:
-    """Clip-gradients that the jobs of a run have spent."""
-    return sum(row["gradients"] for row in read_timings(run)[0])
 
 
 def read_timings(run: Run) -> tuple[list[Row], list[str]]:

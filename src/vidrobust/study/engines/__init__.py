@@ -80,6 +80,8 @@ class Where:
             raise InputError(f"there is no engine {self.engine!r}: choose local, ray or slurm.")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers must be at least 1, but is {self.workers}.")
+        if self.engine == "local" and self.address is not None:
+            raise InputError(f"--address {self.address} is for another engine: add --engine ray or slurm.")
         if not 0 <= self.gpus < math.inf:
             raise InputError(f"--gpus must be at least 0, but is {self.gpus}.")
         if self.engine == "slurm" and self.gpus % 1:

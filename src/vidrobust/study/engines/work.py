@@ -52,7 +52,7 @@ def work(job: Job, jobs: Path, key: str, count: Callable[[int], None] = lambda g
         "title": job.title,
         "seconds": round(time.perf_counter() - wall, 3),
         "cpu_seconds": round(time.process_time() - cpu, 3),
-        "gradients": job.gradients,
+        "gradients": counted,
     }
     store_job(folder, rows, cost)
     clear_checkpoints(folder)
