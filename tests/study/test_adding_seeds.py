@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers import synthetic_run as synthetic
+from rich.console import Console
 
 from vidrobust.errors import InputError
 from vidrobust.notation.slides import FALLING, RISING, STRONG, WEAK
 from vidrobust.runs.directory import Run
 from vidrobust.study import adding_seeds, plan
-from vidrobust.study.adding_seeds import AddedSeed, TimeLeft, added_seed, check_hours, ending
+from vidrobust.study.adding_seeds import AddedSeed, TimeLeft, added_seed, check_hours, ending, open_claims
 from vidrobust.study.config import Gap, StudyConfig, from_json
 from vidrobust.study.jobs import job_key
 from vidrobust.study.plan import StudyPlan, add_seeds
@@ -35,8 +38,8 @@ CLOSE = {**synthetic.QUICK, FALLING: synthetic.QUICK[RISING]}
 
 
 def test_the_next_seed_is_of_the_models_that_undecided_claims_are_about() -> None:
-    found = added_seed(CONFIG, rows(CLOSE, 20), 20)
-    assert found == AddedSeed(20, (RISING, FALLING), gap=False)
+    found = added_seed(CONFIG, rows(CLOSE, 14, sources=120), 14)
+    assert found == AddedSeed(14, (RISING, FALLING), gap=False)
 
 
 def test_with_few_seeds_all_that_is_undecided_gets_another() -> None:
@@ -102,7 +105,9 @@ def test_seeds_are_added_until_every_claim_is_decided(pool: Pool) -> None:
     assert [one.seed for one in pool.asked] == list(range(3, 3 + len(pool.asked)))
     assert 2 <= len(pool.asked) <= 20
     assert len(pool.asked[-1].policies) <= len(pool.asked[0].policies)  # what is decided gets no more
-    assert pool.lines == ["every claim that more seeds can decide is decided."]
+    assert pool.lines[0].startswith("every claim that more seeds can decide is decided; ")
+    assert "step 7 (generalisation gap) is missing" in pool.lines[0]
+    assert pool.lines[0].endswith(", which seeds cannot decide.")
     asked = list(pool.asked)
     add_seeds(StudyPlan(CONFIG), pool, TimeLeft(1.0, lambda: 0))  # type: ignore[arg-type]
     assert pool.asked == asked  # going on does nothing more
@@ -111,9 +116,48 @@ def test_seeds_are_added_until_every_claim_is_decided(pool: Pool) -> None:
 def test_no_seed_is_begun_that_would_not_end_in_time(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10**6, 1800))
     monkeypatch.setattr(adding_seeds.time, "monotonic", lambda: next(clock))
-    add_seeds(StudyPlan(CONFIG), pool, TimeLeft(1.2, lambda: 4000))  # type: ignore[arg-type]
+    spent = chain([0], repeat(4000))
+    add_seeds(StudyPlan(CONFIG), pool, TimeLeft(1.2, lambda: next(spent)))  # type: ignore[arg-type]
     assert len(pool.asked) == 1  # after 30 minutes 4000 gradients: 1000 more fit into 72, after 60 they do not
     assert "no further seed fits into 1.2 hours" in pool.lines[0] and "undecided" in pool.lines[0]
+
+
+def test_the_hours_are_those_of_the_whole_study_and_so_is_its_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first three seeds take an hour for 3000 gradients, so that each further seed of 1000 takes 20 minutes."""
+    known, now, spent = rows(CLOSE, 20), [0.0], [0]
+    pool = Pool(Run.start(tmp_path / "known", "study", {}, 0), known)
+    pool.run.append([row for row in known if row.get("seed", 0) < 3])
+
+    def carry_out(carried: StudyPlan, _: Any) -> None:
+        seeds = 3 if carried.added is None else 1
+        now[0] += 1200 * seeds
+        spent[0] += 1000 * seeds
+        if carried.added is not None:
+            pool.carry_out(carried, pool)
+
+    monkeypatch.setattr(plan, "carry_out", carry_out)
+    monkeypatch.setattr(plan, "check_plan", lambda config, where: None)
+    monkeypatch.setattr(plan, "LivePage", nullcontext)
+    monkeypatch.setattr(plan, "Workers", lambda *_: nullcontext(pool))
+    monkeypatch.setattr(adding_seeds.time, "monotonic", lambda: now[0])
+    engine: Any = SimpleNamespace(spent=lambda: spent[0])
+    plan.study(CONFIG, tmp_path / "run", console=Console(quiet=True), hours=1.8, engine=engine)
+    assert [one.seed for one in pool.asked] == [3, 4]  # at 60, 80 and 100 of 108 minutes
+    assert "no further seed fits into 1.8 hours" in pool.lines[0]
+
+
+def test_what_sources_alone_can_decide_is_no_reason_for_a_seed_and_is_said_at_the_end() -> None:
+    """Two models that differ by source, and by seed not at all."""
+    found = [row for row in rows(CLOSE, 6) if row["kind"] != "robustness" or row["model"] in (RISING, FALLING)]
+    split = {RISING: "01" * 60, FALLING: "10" * 30 + "01" * 30}
+    told = [row | {"survived": split[row["model"]], "correct": 60} if "survived" in row else row for row in found]
+    left = open_claims(CONFIG, told)
+    assert not left.by_seeds and added_seed(CONFIG, told, 6) is None
+    said = ending(CONFIG, told, 2.0)
+    assert said.startswith("every claim that more seeds can decide is decided; ")
+    assert "more sources would decide" in said
 
 
 def test_what_is_left_undecided_is_said_with_its_reason() -> None:

@@ -1,7 +1,8 @@
 """Adding seeds to a study until all claims that seeds can decide are decided, or the time is up.
 
 The claims are judged after each seed, with intervals that hold however often one looks
-(:mod:`vidrobust.results.numbers.sequences`). A further seed trains only the models of undecided claims.
+(:mod:`vidrobust.results.numbers.sequences`). A further seed trains only the models of undecided claims that seeds may
+decide: not of those for which sources vary too much.
 """
 
 from __future__ import annotations
@@ -39,16 +40,34 @@ class AddedSeed:
     gap: bool
 
 
-def undecided_by_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Claim]:
-    """The claims that are undecided and that more seeds of the study's models may decide."""
+@dataclass(frozen=True)
+class OpenClaims:
+    """The undecided claims of a study.
+
+    Attributes:
+        by_seeds: those that more seeds of the study's models may decide.
+        others: those that no seed decides.
+    """
+
+    by_seeds: tuple[Claim, ...]
+    others: tuple[Claim, ...]
+
+
+def open_claims(config: StudyConfig, rows: Sequence[Row]) -> OpenClaims:
+    """The undecided claims, by whether seeds may decide them."""
     trained = {str(parse_policy(text)) for text in config.policies}
-    left = [one for one in claims(rows, anytime) if one.verdict == "undecided" and one.seeds_may_decide]
-    return [one for one in left if (config.gap.seeds > 0 if one.name == GAP_GROWS else trained.issuperset(one.models))]
+
+    def may(one: Claim) -> bool:
+        here = config.gap.seeds > 0 if one.name == GAP_GROWS else trained.issuperset(one.models)
+        return one.seeds_may_decide and here
+
+    left = [one for one in claims(rows, anytime) if one.verdict == "undecided"]
+    return OpenClaims(tuple(filter(may, left)), tuple(one for one in left if not may(one)))
 
 
 def added_seed(config: StudyConfig, rows: Sequence[Row], seed: int) -> AddedSeed | None:
     """What is trained with the next seed; None where no seed would decide anything more."""
-    left = undecided_by_seeds(config, rows)
+    left = open_claims(config, rows).by_seeds
     about = {model for one in left if one.name != GAP_GROWS for model in one.models}
     policies = tuple(text for text in config.policies if str(parse_policy(text)) in about)
     gap = any(one.name == GAP_GROWS for one in left)
@@ -74,25 +93,30 @@ class TimeLeft:
     """How long seeds may still be added.
 
     Args:
-        hours: from now on.
+        hours: from now on, which is the start of the study.
         spent: clip-gradients spent so far.
     """
 
     def __init__(self, hours: float, spent: Callable[[], int]) -> None:
         self.hours, self._spent = hours, spent
-        self._begun = time.monotonic()
+        self._begun, self._before = time.monotonic(), spent()
 
     def enough_for(self, gradients: int) -> bool:
         """Whether this many clip-gradients fit into the remaining time, at the speed so far."""
-        elapsed, spent = time.monotonic() - self._begun, self._spent()
+        elapsed, spent = time.monotonic() - self._begun, self._spent() - self._before
         seconds = gradients * elapsed / spent if spent else 0.0
         return elapsed + seconds <= 3600 * self.hours
 
 
 def ending(config: StudyConfig, rows: Sequence[Row], hours: float) -> str:
-    """The message when no more seeds are added."""
-    left = undecided_by_seeds(config, rows)
-    if not left:
-        return "every claim that more seeds can decide is decided."
-    reasons = "; ".join(f"{one.statement} {one.reason}" for one in left)
-    return f"no further seed fits into {hours:g} hours; {counted(len(left), 'claim')} undecided: {reasons}"
+    """The message when no more seeds are added: what is undecided, and what would decide it."""
+    left = open_claims(config, rows)
+    said = "every claim that more seeds can decide is decided"
+    if left.by_seeds:
+        said = f"no further seed fits into {hours:g} hours; {_listed(left.by_seeds)}"
+    return said + (f"; {_listed(left.others)}, which seeds cannot decide" if left.others else "") + "."
+
+
+def _listed(undecided: Sequence[Claim]) -> str:
+    reasons = "; ".join(f"{one.statement} {one.reason}" for one in undecided)
+    return f"{counted(len(undecided), 'claim')} undecided: {reasons}"

@@ -314,9 +314,10 @@ def study(
         Workers(run, engine, display, live) as pool,
         failures_noted(run.path),
     ):
+        left = None if hours is None else TimeLeft(hours, engine.spent)  # the first seeds count, too
         carry_out(plan, pool)
-        if hours is not None:
-            add_seeds(plan, pool, TimeLeft(hours, engine.spent))
+        if left is not None:
+            add_seeds(plan, pool, left)
     return run.path / PAGE
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from vidrobust.errors import InputError
 from vidrobust.results.numbers.intervals import interval
 from vidrobust.results.numbers.statistics import (
     FEW,
+    Estimate,
     accuracy_estimate,
     equivalent,
     holm,
     mean,
-    needed,
     paired_difference,
+    unseen,
 )
 
 ROUNDS = 1500
@@ -111,6 +115,41 @@ def test_no_success_of_several_seeds_leaves_no_more_room_than_a_few_do() -> None
     assert 0.01 < none.high < 0.06
 
 
+def right_in(sources: int, clips: int, whole: int, each: int) -> Estimate:
+    """The accuracy where ``each`` clips of some sources are right, and none of the others."""
+    right = np.zeros((sources, clips), int)
+    right[:whole, :each] = 1
+    return accuracy_estimate(right.ravel(), np.repeat(np.arange(sources), clips))
+
+
+@given(st.integers(FEW, 40), st.integers(1, 20), st.booleans())
+def test_the_interval_rises_with_the_sources_that_have_right_clips(sources: int, clips: int, alike: bool) -> None:
+    """One right clip in each of more and more sources, or all of them."""
+    each = clips if alike else 1
+    found = [right_in(sources, clips, whole, each) for whole in range(sources + 1)]
+    for fewer, more in pairwise(found):
+        assert fewer.low <= more.low + 1e-12 and fewer.high <= more.high + 1e-12
+
+
+@given(st.lists(st.integers(0, 10), min_size=FEW, max_size=40))
+def test_no_count_has_less_room_than_none_and_all(right: list[int]) -> None:
+    values = np.arange(10)[None, :] < np.array(right)[:, None]
+    found = accuracy_estimate(values.ravel(), np.repeat(np.arange(len(right)), 10))
+    none, every = (right_in(len(right), 10, len(right), each) for each in (0, 10))
+    assert found.high >= none.high and found.low <= every.low
+    assert none.high >= unseen(len(right))
+
+
+@pytest.mark.parametrize(("share", "alike"), [(0.02, 0.3), (0.04, 0.5), (0.05, 0.8)])
+def test_rare_right_clips_are_covered_though_alike_within_a_source(share: float, alike: float) -> None:
+    """Where the few right clips happen to be apart, the observed design effect says nothing of sources not drawn."""
+    rng, labels, covered = np.random.default_rng(11), np.repeat(np.arange(25), 8), 0
+    for _ in range(ROUNDS):
+        found = accuracy_estimate(clustered(rng, 25, 8, share, alike).ravel(), labels)
+        covered += found.low <= share <= found.high
+    assert covered / ROUNDS >= 0.95
+
+
 def test_few_sources_are_not_trusted_and_never_narrower_than_the_bootstrap() -> None:
     right = [1] * 10 + [0] * 10 + [1, 0] * 10
     found = accuracy_estimate(right, ["a"] * 10 + ["b"] * 10 + ["c"] * 20)
@@ -143,14 +182,12 @@ def test_equivalence_and_non_inferiority_against_the_books() -> None:
 def test_what_would_decide_makes_the_interval_narrow_enough() -> None:
     values = np.random.default_rng(6).normal(0, 1, size=30)
     found = mean(values, list(range(30)))
-    more = needed(found, effect=0.1)
+    more = found.more_for(0.1)
     assert more is not None
-    total = 30 + more.more
+    total = 30 + more.sources
     assert stats.t.ppf(0.975, total - 1) * found.error * math.sqrt(30 / total) <= 0.1
     assert stats.t.ppf(0.975, total - 2) * found.error * math.sqrt(30 / (total - 1)) > 0.1
-    assert needed(found, effect=10) is None
-    seeds = mean(np.tile([0.0, 1.0, 2.0], 40), np.repeat(np.arange(40), 3).tolist(), [0, 1, 2] * 40)
-    assert needed(seeds, effect=0.2).what == "seeds"  # type: ignore[union-attr]
+    assert found.more_for(10) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from vidrobust.errors import InputError
 from vidrobust.results.judgements.record import Judgement, key_of, stands, threat_name
-from vidrobust.results.numbers.statistics import Estimate, Needed, holm, needed, paired_difference
+from vidrobust.results.numbers.needed import Needed
+from vidrobust.results.numbers.statistics import Estimate, holm, paired_difference
 
 MATTERS = 0.05
 """The difference of accuracies that "undecided" is measured by."""
@@ -64,7 +65,7 @@ def compared(first: Judgement, second: Judgement) -> list[PairedDifference]:
         found.append((what, *pair, paired_difference(*pair, of)))
     adjusted = holm([estimate.p for *_, estimate in found])
     return [
-        PairedDifference(what, sum(one), sum(two), estimate, p, needed(estimate, MATTERS))
+        PairedDifference(what, sum(one), sum(two), estimate, p, estimate.more_for(MATTERS))
         for (what, one, two, estimate), p in zip(found, adjusted, strict=True)
     ]
 

@@ -39,7 +39,8 @@ from vidrobust.results.numbers.linearity import linearity_claims
 from vidrobust.results.numbers.outcomes import ClipValues, sources, tells_sources
 from vidrobust.results.numbers.selection import Rows, grouped, of_kind
 from vidrobust.results.numbers.sensitivity import surface_rows
-from vidrobust.results.numbers.statistics import ClusterLabels, equivalent, mean
+from vidrobust.results.numbers.spread import ClusterLabels
+from vidrobust.results.numbers.statistics import equivalent, mean
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
@@ -86,6 +87,11 @@ FALLS = ClaimRule(
     0.0,
     ("reproduced", "the optimum is interior and the fall is above 0"),
     ("not reproduced", "the loss does not fall towards the largest α"),
+)
+ON_AN_EDGE = ClaimRule(
+    0.0,
+    ("undecided", "the greatest mean loss is on an edge of the grid, but the loss of other clips is greater inside"),
+    ("not reproduced", "the greatest loss is on an edge of the grid"),
 )
 GROWS = ClaimRule(
     MARGIN,
@@ -171,20 +177,22 @@ def _sensitivity_claim(rows: Sequence[Row], eps: float, name: str, statement: st
         return undecided(name, statement, reason, published_text)
     best = int(losses.mean(axis=1).argmax())
     several = len(set(of.seeds)) > 1
-    found = mean(_cross_fitted_fall(losses, of.sources), of.sources, of.seeds if several else None)
-    known = tells_sources(chosen)
-    over = found.over if known else found.over.replace("source", "clip")
+    last = len(alphas) - 1
+    on_edge = best in (0, last)
+    tried, against = ([*range(1, last)], [0, last]) if on_edge else ([*range(last + 1)], [last])
+    found = mean(_cross_fitted(losses, of.sources, tried, against), of.sources, of.seeds if several else None)
+    unit = "source" if tells_sources(chosen) else "clip"
+    where = f"the best α ({alphas[best]:.3g}) minus at the largest ({alphas[last]:.3g})"
+    if on_edge:
+        where = f"the best α inside the grid minus on its better edge ({alphas[best]:.3g})"
     statistic = (
-        f"mean loss at the best α ({alphas[best]:.3g}) minus at the largest ({alphas[-1]:.3g}), ε={eps:g}, i={steps}: "
-        f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f} over {over})"
+        f"mean loss at {where}, ε={eps:g}, i={steps}: "
+        f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f} over {found.over.replace('source', unit)})"
     )
-    tested = Comparison(
-        name, statement, statistic, published_text, found, FALLS, 0, losses.shape[1], found.sources if known else 0
-    )
-    if best == 0 or best == len(alphas) - 1:
-        edge = "smallest" if best == 0 else "largest"
-        return tested.judged("not reproduced", f"the greatest loss is at the {edge} α of the grid")
-    return tested
+    return Comparison(
+        name, statement, statistic, published_text, found, ON_AN_EDGE if on_edge else FALLS, found.seeds,
+        losses.shape[1], found.sources if unit == "source" else 0, unit=unit,
+    )  # fmt: skip
 
 
 def _number(step: str) -> int:
@@ -214,8 +222,8 @@ def _clip_losses(rows: Sequence[Row], steps: str) -> tuple[np.ndarray, np.ndarra
     return np.array(alphas), np.concatenate(losses, axis=1) if losses else np.zeros((len(alphas), 0)), of
 
 
-def _cross_fitted_fall(losses: np.ndarray, of: ClusterLabels) -> np.ndarray:
-    """Per-clip loss at the best α minus at the largest; each half of the sources uses the best α of the other half.
+def _cross_fitted(losses: np.ndarray, of: ClusterLabels, tried: list[int], against: list[int]) -> np.ndarray:
+    """Per-clip loss at the best α of some minus at the best of others; each half of the sources uses the other half's.
 
     Choosing the maximum on the clips that measure it would find a fall in pure noise.
     """
@@ -224,7 +232,8 @@ def _cross_fitted_fall(losses: np.ndarray, of: ClusterLabels) -> np.ndarray:
     fall = np.empty(losses.shape[1])
     for half in (odd, ~odd):
         other = losses[:, ~half] if (~half).any() else losses
-        fall[half] = losses[other.mean(axis=1).argmax(), half] - losses[-1, half]
+        one, two = (some[int(other[some].mean(axis=1).argmax())] for some in (tried, against))
+        fall[half] = losses[one, half] - losses[two, half]
     return fall
 
 
@@ -283,12 +292,9 @@ def _comparison(
     listed = ", ".join(f"{eps:g}" for eps in found.eps)
     statistic = f"mean difference of accuracy over ε={listed} under {under}: {found}"
     if family.rule is NOT_BETTER:
-        statistic += f"; equal within {100 * MARGIN:g} points (two one-sided tests): p = {_equal(found):.2g}"
+        margin, p = f"{100 * MARGIN:g} points", equivalent(found.found, MARGIN)
+        statistic += f"; equal within {margin} (two one-sided tests, not adjusted): p = {p:.2g}"
     return _tested(name, statement, statistic, slides_value, found, family.rule, pair)
-
-
-def _equal(found: Effect) -> float:
-    return equivalent(found.found, MARGIN)
 
 
 def _tested(
@@ -302,8 +308,9 @@ def _tested(
 ) -> Comparison:
     sources, seeds = found.found.sources if found.unit == "source" else 0, len(found.per_seed)
     return Comparison(
-        name, statement, statistic, slides_value, found.found, rule, seeds, found.clips, sources, SEEDS_NEEDED, models
-    )
+        name, statement, statistic, slides_value, found.found, rule, seeds, found.clips, sources, SEEDS_NEEDED, models,
+        found.unit,
+    )  # fmt: skip
 
 
 def _published_advantage(first: str, second: str) -> str:

@@ -20,7 +20,8 @@ import numpy as np
 
 from vidrobust.results.numbers.outcomes import sample, survived_clips
 from vidrobust.results.numbers.selection import derived, grouped, model_order, of_kind
-from vidrobust.results.numbers.statistics import ClusterLabels, Estimate, accuracy_estimate, mean
+from vidrobust.results.numbers.spread import ClusterLabels, Variance
+from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate, mean
 from vidrobust.runs.rows import Row
 
 REFERENCE = "standard"
@@ -198,7 +199,7 @@ def mean_error(grid: CorruptionGrid, reference: CorruptionGrid) -> Estimate | No
     ratios = [own.mean() / theirs.mean() for own, theirs in pairs]
     value = float(np.mean(ratios))
     if grid.clips != reference.clips or len({*grid.seeds}) > 1 or len({*reference.seeds}) > 1:
-        return Estimate(value, 0.0, math.inf, math.inf, 0, len(grid.clean), len(set(grid.sources)))
+        return Estimate(value, 0.0, math.inf, Variance(math.inf), 0, len(grid.clean), len(set(grid.sources)))
     moved = [(own - ratio * theirs) / theirs.mean() for (own, theirs), ratio in zip(pairs, ratios, strict=True)]
     return mean(value + np.mean(moved, 0), grid.sources, None, (0.0, math.inf))
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vidrobust.results.numbers.accuracy import untrusted
-from vidrobust.results.numbers.statistics import FEW, Estimate, Needed, holm
+from vidrobust.results.numbers.needed import Needed
+from vidrobust.results.numbers.statistics import FEW, Estimate, holm
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided"]
 
@@ -33,7 +34,7 @@ class Claim:
     high: float | None
     """95 % interval of ``value``."""
     seeds: int
-    """Training runs behind it; 0 where no training is involved beyond the one model under attack."""
+    """Trained models of each policy behind it; 1 where one model is attacked."""
     clips: int
     verdict: ClaimVerdict
     reason: str
@@ -44,14 +45,15 @@ class Claim:
     p: float | None = None
     """Of the verdict's test, or of the nearer one, adjusted for the family."""
     more: Needed | None = None
-    """What would decide it."""
+    """What would decide it if the difference stays as it is."""
     models: tuple[str, ...] = ()
     """Whose trainings it is about; none where no training is involved."""
 
     @property
     def seeds_may_decide(self) -> bool:
-        """Could more trainings of its models decide it? Not where they are missing, or sources too few."""
-        return bool(self.models) and self.value is not None and not 0 < self.sources < FEW
+        """Could more trainings of its models decide it? Not where sources are too few, or vary too much."""
+        few = 0 < self.sources < FEW
+        return bool(self.models) and self.more is not None and not self.more.sources and not few
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Comparison:
         sources: 0 where they are not known.
         seeds_needed: to speak of training.
         models: whose trainings it is about.
+        unit: what ``found`` counts as sources: of rows of earlier versions, each clip or each seed.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Comparison:
     sources: int
     seeds_needed: int = 0
     models: tuple[str, ...] = ()
+    unit: str = "source"
 
     def judged(self, verdict: ClaimVerdict, reason: str, p: float | None = None, more: Needed | None = None) -> Claim:
         """The claim with its verdict."""
@@ -110,11 +114,17 @@ class Comparison:
         if self.seeds < self.seeds_needed:
             count = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
             reason = f"{count}: {self.seeds_needed} are needed to speak of training"
-            return self.judged("undecided", reason, more=Needed(self.seeds_needed - self.seeds, "seeds"))
+            enough = Needed(seeds=self.seeds_needed - self.seeds)
+            return self.judged("undecided", reason, more=enough)
         if 0 < self.sources < FEW:
             reason = untrusted(self.sources).lower()
-            return self.judged("undecided", reason, more=Needed(FEW - self.sources, "sources"))
+            return self.judged("undecided", reason, more=Needed(sources=FEW - self.sources))
         return None
+
+    @property
+    def distance(self) -> float:
+        """How far the difference is from that of 0 and the margin which is farther off, so is excluded first."""
+        return max(self.found.value, self.rule.margin - self.found.value)
 
 
 def decided(family: Sequence[Claim | Comparison]) -> list[Claim]:
@@ -132,12 +142,13 @@ def _judged(one: Comparison, above: float, below: float, family: int) -> Claim:
         name = one.rule.first if one.rule.first in sure else next(iter(sure))
         verdict, reason = getattr(one.rule, name)
         return one.judged(verdict, f"{reason} (p = {sure[name]:.2g}{_among(family)})", sure[name])
-    margin, value = one.rule.margin, one.found.value
+    margin = one.rule.margin
     nearer = "more than 0" if above <= below else f"less than {100 * margin:g} points" if margin else "less than 0"
     reason = f"neither sign is sure: that the difference is {nearer} has p = {min(above, below):.2g}{_among(family)}"
-    effect = max(value, margin - value)
-    more = one.found.more_for(effect, 1 - LEVEL / max(1, family)) if effect > 0 else None
-    return one.judged("undecided", reason + (f"; {more} would decide" if more else ""), min(above, below), more)
+    alpha = LEVEL / (2 * max(1, family))  # the first step of Holm's method, which is the strictest
+    more = one.found.more_for(one.distance, alpha) if one.distance > 0 else None
+    reason += f"; about {str(more).replace('source', one.unit)} would decide" if more else ""
+    return one.judged("undecided", reason, min(above, below), more)
 
 
 def _among(family: int) -> str:

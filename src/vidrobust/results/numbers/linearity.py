@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vidrobust.results.numbers.accuracy import untrusted
 from vidrobust.results.numbers.deciding import Claim, ClaimVerdict, undecided
 from vidrobust.results.numbers.fits import PowerFit, linear_fit, power_fit
 from vidrobust.results.numbers.selection import grouped
 from vidrobust.results.numbers.sensitivity import step_size_rows
+from vidrobust.results.numbers.statistics import FEW
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.rows import Row
 
@@ -47,7 +49,10 @@ def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:
         f"AICc line − power {better:+.1f}; {len(inside)} ε"
         + (f", {left_out} left out (optimum on the edge of the grid)" if left_out else "")
     )
-    if line.slope_low <= 0 <= line.slope_high:
+    seeds, sources = len({row.get("seed", 0) for row in rows}), min(row.get("sources", 0) for row in rows)
+    if 0 < sources < FEW:
+        verdict, reason = "undecided", untrusted(sources).lower()
+    elif line.slope_low <= 0 <= line.slope_high:
         verdict, reason = "not reproduced", "the slope's interval contains 0"
     elif line.slope_high < 0:
         verdict, reason = "not reproduced", "α* falls with ε"
@@ -58,8 +63,8 @@ def _linearity_claim(rows: Sequence[Row], name: str, statement: str) -> Claim:
     else:
         verdict, reason = _bent(power)
     return Claim(
-        name, statement, statistic, line.slope, line.slope_low, line.slope_high, 0, clips, verdict, reason,
-        _published_line(),
+        name, statement, statistic, line.slope, line.slope_low, line.slope_high, seeds, clips, verdict, reason,
+        _published_line(), sources,
     )  # fmt: skip
 
 

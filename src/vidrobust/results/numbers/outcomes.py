@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrobust.results.numbers.selection import CLIP_SOURCES
-from vidrobust.results.numbers.statistics import ClusterLabels, Estimate, accuracy_estimate
+from vidrobust.results.numbers.spread import ClusterLabels
+from vidrobust.results.numbers.statistics import Estimate, accuracy_estimate
 
 if TYPE_CHECKING:
     from vidrobust.runs.rows import Row

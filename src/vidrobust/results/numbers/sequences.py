@@ -10,27 +10,27 @@ Howard, Ramdas, McAuliffe and Sekhon 2021, *Time-uniform, nonparametric, nonasym
 
 The sources of the clips do not grow in number while seeds are added: their share of the error is that of a fixed
 sample, and is added to the sequence's half-width. Each of the two gets half of α.
+
+P values of one side are those of the interval of both sides, which is valid, and up to twice as large as need be: half
+of α would do for one side of the sources' share, but not quite for the mixture, whose paths may leave both sides.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from vidrobust.results.numbers.outcomes import ClipValues
-from vidrobust.results.numbers.statistics import LEVEL, Estimate, Needed, student_quantile
+from vidrobust.results.numbers.statistics import LEVEL, Estimate, mean, student_quantile
 
 PRIOR = 3.0
 """Standard deviation of the prior on the effect, in standard deviations between seeds: effects of training are several
 of these, and a prior that is too wide costs little."""
 
 SMALLEST_P = 1e-9
-
-MOST_SEEDS = 1000
-"""Where counting ends of how many more would decide."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,11 @@ class Look:
     sources: int
 
     def half(self, alpha: float) -> float:
-        """Half-width of the interval at level 1 − α."""
-        return seeds_half(self.seeds, self.spread, alpha / 2) + self.over_sources(alpha)
-
-    def over_sources(self, alpha: float) -> float:
-        """The sources' share of it."""
-        return student_quantile(self.sources - 1, 1 - alpha / 2) * self.error if self.sources > 1 else math.inf
+        """Half-width of the interval at level 1 − α, half of α being spent on seeds and half on sources."""
+        if self.sources < 2:
+            return math.inf
+        over_sources = student_quantile(self.sources - 1, 1 - alpha / 2) * self.error
+        return seeds_half(self.seeds, self.spread, alpha / 2) + over_sources
 
 
 def seeds_half(seeds: int, spread: float, alpha: float) -> float:
@@ -84,31 +83,29 @@ class AnytimeEstimate(Estimate):
     """A mean whose interval and P values hold at whatever number of seeds one stops.
 
     Attributes:
-        looks: what was seen after each seed from the second on. Evidence that was there once is not taken back.
+        looks: what was seen after each seed from the second on. Evidence that was there once is not taken back, not
+            even by later looks that exclude it: P values are the smallest of all looks, the interval what all leave.
     """
 
     looks: tuple[Look, ...] = ()
 
     def above(self, bound: float) -> float:
         """P value, at any stopping time, against the mean being at most ``bound``."""
-        return _smallest(lambda alpha: _bounds(self.looks, alpha)[0] > bound)
+        return min((_farther_off(look, look.value - bound) for look in self.looks), default=1.0)
 
     def below(self, bound: float) -> float:
         """P value, at any stopping time, against the mean being at least ``bound``."""
-        return _smallest(lambda alpha: _bounds(self.looks, alpha)[1] < bound)
+        return min((_farther_off(look, bound - look.value) for look in self.looks), default=1.0)
 
-    def more_for(self, effect: float, level: float = LEVEL) -> Needed | None:
-        """How many more seeds make its half-width ``effect``, or sources where no number of seeds does."""
+    def half(self, seeds: int, sources: int, alpha: float) -> float:
+        """How far from the mean a bound has to be for a P value of ``alpha``, with so many seeds and sources."""
         if not self.looks:
-            return None
-        last, alpha = self.looks[-1], 1 - level
-        left = effect - last.over_sources(alpha)
-        if left <= 0:  # half of it for each of the two
-            enough = self.sources * (2 * last.over_sources(alpha) / effect) ** 2
-            return Needed(math.ceil(enough) - self.sources, "sources")
-        counts = range(last.seeds, MOST_SEEDS)
-        seeds = next((n for n in counts if seeds_half(n, last.spread, alpha / 2) <= left), MOST_SEEDS)
-        return Needed(seeds - last.seeds, "seeds") if seeds > last.seeds else None
+            return math.inf
+        last, then = self.looks[-1], self._with(seeds, sources)
+        # Of the variance between seeds, that of cells alone is smaller with more sources.
+        between = max(0.0, last.spread**2 - last.seeds * self.variance.cells) + seeds * then.cells
+        drawn = last.sources * sources // self.sources
+        return Look(seeds, last.value, math.sqrt(between), math.sqrt(then.sources + then.cells), drawn).half(alpha)
 
 
 def anytime(found: ClipValues) -> Estimate:
@@ -129,11 +126,10 @@ def anytime(found: ClipValues) -> Estimate:
     low, high = _bounds(looks, 1 - LEVEL)
     sources, seeds = len(set(found.sources)), len(set(found.seeds))
     last = looks[-1] if looks else Look(1, float(found.values.mean()), math.inf, math.inf, sources)
-    between = last.spread / math.sqrt(last.seeds)
+    variance = mean(found.values, found.sources, found.seeds).variance
     return AnytimeEstimate(
-        last.value, max(low, -1.0), min(high, 1.0), math.hypot(between, last.error), seeds - 1, len(found.values),
-        sources, seeds, between > last.error, looks,
-    )  # fmt: skip
+        last.value, max(low, -1.0), min(high, 1.0), variance, seeds - 1, len(found.values), sources, seeds, looks
+    )
 
 
 def _looks(found: ClipValues) -> tuple[Look, ...]:
@@ -159,21 +155,22 @@ def _look(means: np.ndarray, sums: np.ndarray, clips: np.ndarray) -> Look:
 
 
 def _bounds(looks: tuple[Look, ...], alpha: float) -> tuple[float, float]:
-    """The interval that all looks leave; of looks that exclude each other the last one's."""
+    """The interval that all looks leave; of looks that exclude each other, which few do, the last one's."""
     halves = [(look.value, look.half(alpha)) for look in looks]
     low = max((value - half for value, half in halves), default=-math.inf)
     high = min((value + half for value, half in halves), default=math.inf)
     return (low, high) if low <= high else (halves[-1][0] - halves[-1][1], halves[-1][0] + halves[-1][1])
 
 
-def _smallest(holds: Callable[[float], bool]) -> float:
-    """The smallest α at which something holds that holds at every larger one; 1 if it does at none."""
-    if not holds(0.999):
+@lru_cache(maxsize=4096)
+def _farther_off(look: Look, distance: float) -> float:
+    """The smallest α at which a bound so far below the value is outside a look's interval; 1 if it is at none."""
+    if look.half(0.999) >= distance:
         return 1.0
-    low, high = math.log(SMALLEST_P), 0.0
-    if holds(SMALLEST_P):
+    if look.half(SMALLEST_P) < distance:
         return SMALLEST_P
+    low, high = math.log(SMALLEST_P), 0.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if holds(math.exp(middle)) else (middle, high)
+        low, high = (low, middle) if look.half(math.exp(middle)) < distance else (middle, high)
     return math.exp(high)

@@ -6,7 +6,9 @@ Everything here takes values per clip with the source, and where trainings are c
 - variances are cluster-robust, two-way where sources and seeds both vary (Cameron, Gelbach and Miller 2011, *Robust
   inference with multiway clustering*), with Student's t of one degree of freedom less than there are clusters;
 - an accuracy has Wilson's interval at the effective number of clips (Dean and Pagano 2015, *Evaluating confidence
-  interval methods for binomial proportions in clustered surveys*), which holds near 0 and 1 as well;
+  interval methods for binomial proportions in clustered surveys*). Near 0 and 1, where few clips say how alike those of
+  a source are, it leaves room at least for sources of which none was drawn (:func:`unseen`), as it does where no clip
+  is right: so it rises with the number of right clips;
 - under :data:`FEW` sources the bootstrap over sources is computed too and the wider of the two is given, for the
   bootstrap alone is too narrow there; such an interval is not :attr:`Estimate.trusted`;
 - two things that saw the same clips are compared by their difference clip for clip (:func:`paired_difference`).
@@ -15,7 +17,7 @@ Everything here takes values per clip with the source, and where trainings are c
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,15 +25,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vidrobust.errors import InputError
+from vidrobust.results.numbers.needed import Needed, needed
+from vidrobust.results.numbers.spread import ClusterLabels, Spread, Variance, freedom_of, numbered, spread_of
 from vidrobust.runs.wording import counted
 
 FEW = 10
 """With fewer sources an interval is given but not to be trusted."""
 
 LEVEL = 0.95
-
-ClusterLabels = Sequence[Hashable] | np.ndarray
-"""The source, or the seed, of each value."""
 
 _RESAMPLES = 2000
 
@@ -43,22 +44,25 @@ class Estimate:
     Attributes:
         value: the mean.
         low, high: its 95 % interval.
-        error: its standard error, clustered.
+        variance: of the mean, clustered.
         freedom: degrees of freedom of its t.
         clips: how many values there were.
         sources, seeds: how many distinct ones; ``seeds`` is 1 where they were not told.
-        by_seed: is the variance between seeds the larger part?
     """
 
     value: float
     low: float
     high: float
-    error: float
+    variance: Variance
     freedom: int
     clips: int
     sources: int
     seeds: int = 1
-    by_seed: bool = False
+
+    @property
+    def error(self) -> float:
+        """Its standard error, clustered."""
+        return self.variance.error
 
     @property
     def trusted(self) -> bool:
@@ -83,9 +87,37 @@ class Estimate:
         """One-sided P value against the mean being at least ``bound``: small where it is surely smaller."""
         return _one_sided(self, self.value - bound)
 
-    def more_for(self, effect: float, level: float = LEVEL) -> Needed | None:
-        """How many more sources or seeds make its half-width ``effect``; None where it is already."""
-        return needed(self, effect, level)
+    def half(self, seeds: int, sources: int, alpha: float) -> float:
+        """How far from the mean a bound has to be for a one-sided P value of ``alpha``, with so many seeds and sources.
+
+        The variance of each of them is taken to stay as it is.
+        """
+        freedom = freedom_of(sources, seeds)
+        if not freedom:
+            return math.inf
+        return student_quantile(freedom, 1 - 2 * alpha) * self._with(seeds, sources).error
+
+    def more_for(self, effect: float, alpha: float = (1 - LEVEL) / 2) -> Needed | None:
+        """How many more seeds or sources give a mean ``effect`` off a bound a one-sided P value of ``alpha``.
+
+        Args:
+            effect: positive; the mean is taken to stay as far off.
+            alpha: by default that half of the 95 % interval is as wide as ``effect``.
+
+        Returns:
+            See :func:`vidrobust.results.numbers.needed.needed`; of a single source, as many as can be trusted.
+
+        >>> print(mean([0.0, 1.0] * 10, list(range(20))).more_for(0.1))
+        84 more sources
+        """
+        if effect <= 0:
+            raise InputError(f"the difference that matters must be positive, but is {effect:g}.")
+        if self.sources == self.seeds == 1:
+            return Needed(sources=FEW - 1)
+        return needed(lambda seeds, sources: self.half(seeds, sources, alpha), effect, self.seeds, self.sources)
+
+    def _with(self, seeds: int, sources: int) -> Variance:
+        return self.variance.scaled(sources / self.sources, seeds / self.seeds)
 
     @property
     def p(self) -> float:
@@ -121,7 +153,7 @@ def accuracy_estimate(
     values = _values(correct, sources, seeds)
     if not (values == values.astype(bool)).all():
         raise InputError("correct must be 0 or 1 for each clip.")
-    spread = _spread(values, sources, seeds)
+    spread = spread_of(values, sources, seeds)
     low, high = _wilson(spread, level)
     return _estimate(spread, sources, low, high, (0.0, 1.0), level)
 
@@ -146,8 +178,10 @@ def mean(
     >>> mean([1.0, 3.0] * 12, list(range(24))).value
     2.0
     """
-    spread = _spread(_values(values, sources, seeds), sources, seeds)
+    spread = spread_of(_values(values, sources, seeds), sources, seeds)
     half = student_quantile(spread.freedom, level) * spread.error if spread.freedom else math.inf
+    if half == 0:  # all clusters agree
+        half = unseen(spread.clusters, level)
     return _estimate(spread, sources, spread.value - half, spread.value + half, bounds, level)
 
 
@@ -172,6 +206,19 @@ def paired_difference(
     if one.shape != two.shape:
         raise InputError(f"a paired difference needs the same clips: {one.size} and {two.size} values were given.")
     return mean(one - two, sources, seeds, (-1.0, 1.0), level)
+
+
+def unseen(drawn: int, level: float = LEVEL) -> float:
+    """How large a share the sources may have of which none was among so many (Clopper and Pearson 1934, none of N).
+
+    Whatever the sources that were drawn are like, with a chance of (1 − level) / 2 none was of such a share. So no
+    interval of an accuracy that knows sources alone can end below it, even if all clips of those drawn are wrong. By
+    the observed design effect one would: one right clip of 400 seems to say that clips of a source are not alike.
+
+    >>> [round(unseen(drawn), 3) for drawn in (10, 128)]
+    [0.308, 0.028]
+    """
+    return 1 - ((1 - level) / 2) ** (1 / drawn)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -206,75 +253,7 @@ def _one_sided(found: Estimate, distance: float) -> float:
     return _below(distance / found.error, found.freedom)
 
 
-@dataclass(frozen=True)
-class Needed:
-    """What would make an interval narrow enough: so many more of ``what``; prints as words."""
-
-    more: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.more} more {self.what if self.more != 1 else self.what[:-1]}"
-
-
-def needed(found: Estimate, effect: float, level: float = LEVEL, at_most: int = 100_000) -> Needed | None:
-    """How many more sources or seeds make the interval's half-width ``effect``; None where it is already.
-
-    Seeds where these are the fewer clusters or vary more, else sources; the spread is taken to stay as it is.
-
-    Args:
-        found: the estimate so far, of at least two clusters.
-        effect: the difference that matters, positive.
-        level: of the interval.
-        at_most: where counting ends.
-
-    >>> print(needed(mean([0.0, 1.0] * 10, list(range(20))), effect=0.1))
-    84 more sources
-    """
-    if effect <= 0:
-        raise InputError(f"the difference that matters must be positive, but is {effect:g}.")
-    seeds = found.seeds > 1 and (found.by_seed or found.seeds < found.sources)
-    clusters = found.seeds if seeds else found.sources
-    if found.freedom < 1:
-        return Needed(FEW - found.sources, "sources")
-
-    def wide(count: int) -> bool:
-        return student_quantile(count - 1, level) * found.error * math.sqrt(clusters / count) > effect
-
-    if not wide(clusters):
-        return None
-    low, high = clusters, clusters
-    while wide(high) and high < at_most:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if wide(middle) else (low, middle)
-    return Needed(high - clusters, "seeds" if seeds else "sources")
-
-
 # ----------------------------------------------------------------------------------------------------- machinery
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """A mean, its clustered standard error and what it was made of."""
-
-    values: np.ndarray
-    value: float
-    error: float
-    freedom: int
-    sources: int
-    seeds: int
-    by_seed: bool
-
-    @property
-    def clusters(self) -> int:
-        """What counts as one clip each where all agree: sources, or seeds where there is one source only.
-
-        Not the fewer of both: five seeds that all fail on 128 sources would leave room for 61 %, one success of 640 for
-        1 %.
-        """
-        return self.sources if self.sources > 1 else self.seeds
 
 
 def _values(values: ArrayLike, sources: ClusterLabels, seeds: ClusterLabels | None) -> np.ndarray:
@@ -291,89 +270,39 @@ def _values(values: ArrayLike, sources: ClusterLabels, seeds: ClusterLabels | No
     return found
 
 
-def _spread(values: np.ndarray, sources: ClusterLabels, seeds: ClusterLabels | None) -> _Spread:
-    (by_source, count), value = _codes(sources), float(values.mean())
-    residuals = values - value
-    of_sources = _variance(residuals, by_source)
-    by_seed, trainings = _codes([0] if seeds is None else seeds)
-    if trainings == 1:
-        return _Spread(values, value, math.sqrt(of_sources), count - 1, count, 1, False)
-    of_seeds = _variance(residuals, by_seed)
-    if count == 1:
-        return _Spread(values, value, math.sqrt(of_seeds), trainings - 1, 1, trainings, True)
-    of_both = of_sources + of_seeds - _variance(residuals, _codes(by_source * trainings + by_seed)[0])
-    variance = max(of_both, of_sources, of_seeds)  # the difference may fall below either in small samples
-    freedom = min(count, trainings) - 1
-    return _Spread(values, value, math.sqrt(variance), freedom, count, trainings, of_seeds > of_sources)
-
-
-def _codes(labels: ClusterLabels) -> tuple[np.ndarray, int]:
-    """ClusterLabels as 0 … G−1, numbered in the order in which they are met, and G."""
-    if isinstance(labels, np.ndarray) and labels.dtype == int:
-        return _numbered_anew(labels.tobytes())
-    return _numbered(tuple(labels))
-
-
-@lru_cache(maxsize=16)
-def _numbered_anew(whole_numbers: bytes) -> tuple[np.ndarray, int]:
-    _, first, places = np.unique(np.frombuffer(whole_numbers, int), return_index=True, return_inverse=True)
-    numbers = np.empty_like(first)
-    numbers[np.argsort(first)] = np.arange(len(first))
-    return numbers[places], len(first)
-
-
-@lru_cache(maxsize=16)
-def _numbered(labels: tuple[Hashable, ...]) -> tuple[np.ndarray, int]:
-    """Remembered, since thousands of points of a figure have the clips, and so the sources, of one manifest."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels]), len(numbers)
-
-
-def _variance(residuals: np.ndarray, clusters: np.ndarray) -> float:
-    """Of the mean, cluster-robust: clusters may correlate within in any way."""
-    sums = np.bincount(clusters, weights=residuals)
-    if len(sums) < 2:
-        return 0.0
-    return float(len(sums) / (len(sums) - 1) * (sums @ sums) / len(residuals) ** 2)
-
-
-def _wilson(spread: _Spread, level: float) -> tuple[float, float]:
+def _wilson(spread: Spread, level: float) -> tuple[float, float]:
     if not spread.freedom:
         return 0.0, 1.0
     share, clips = spread.value, len(spread.values)
-    own = share * (1 - share)
-    # Of clips that all agree, nobody knows how alike they are within a source: then a source counts as one clip.
-    effective = spread.clusters if own == 0 or spread.error == 0 else min(clips, own / spread.error**2)
+    own, square_error = share * (1 - share), spread.error**2
+    effective = own / square_error if own < clips * square_error else clips  # without spread all of them
     square = student_quantile(spread.freedom, level) ** 2
     centre = (share + square / (2 * effective)) / (1 + square / effective)
     half = math.sqrt(square * (own / effective + square / (4 * effective**2))) / (1 + square / effective)
-    return min(centre - half, share), max(centre + half, share)
+    room = unseen(spread.clusters, level)
+    return min(centre - half, share, 1 - room), max(centre + half, share, room)
 
 
 def _estimate(
-    spread: _Spread,
+    spread: Spread,
     sources: ClusterLabels,
     low: float,
     high: float,
     bounds: tuple[float, float],
     level: float,
 ) -> Estimate:
-    if spread.error == 0 and spread.freedom:  # all clusters agree: how seldom could another one be, unseen so far?
-        unseen = 1 - ((1 - level) / 2) ** (1 / spread.clusters)
-        low, high = min(low, spread.value - unseen), max(high, spread.value + unseen)
     if 1 < spread.sources < FEW:
-        resampled = _bootstrap(spread.values, _codes(sources)[0], level)
+        resampled = _bootstrap(spread.values, numbered(sources)[0], level)
         low, high = min(low, resampled[0]), max(high, resampled[1])
     return Estimate(
         float(spread.value),
         float(max(low, bounds[0])),
         float(min(high, bounds[1])),
-        spread.error,
+        spread.variance,
         int(spread.freedom),
         len(spread.values),
         int(spread.sources),
         int(spread.seeds),
-        bool(spread.by_seed),
     )
 
 
