@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from vidrobust.data.dataset import DataConfig
 from vidrobust.runs.keys import content_key
 from vidrobust.study.config import StudyConfig
-from vidrobust.study.jobs import PrepareData, job_key
+from vidrobust.study.jobs import Job, PrepareData, job_key
+from vidrobust.study.measurements import MeasureWorstCase
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.recipes import PROFILES
 
@@ -17,10 +19,15 @@ SIZES = tuple((float(eps), steps, eps / 4) for eps in range(1, 13) for steps in 
 
 
 @pytest.mark.parametrize(
-    ("profile", "jobs", "hashed"), [("quick", 22, "5cabd0942cdbee9d"), ("full", 270, "13a1b53b610936fc")]
+    ("profile", "worst_case", "jobs", "hashed"),
+    [
+        ("quick", False, 22, "5cabd0942cdbee9d"),
+        ("full", False, 228, "c166d833eab598ef"),
+        ("full", True, 42, "1665dc55814a7d6f"),
+    ],
 )
-def test_the_keys_of_a_study_stay(profile: str, jobs: int, hashed: str) -> None:
-    keys = keys_of(PROFILES[profile]())
+def test_the_keys_of_a_study_stay(profile: str, worst_case: bool, jobs: int, hashed: str) -> None:
+    keys = keys_of(PROFILES[profile](), lambda job: isinstance(job, MeasureWorstCase) == worst_case)
     assert (len(keys), content_key(keys)) == (jobs, hashed)
 
 
@@ -32,10 +39,10 @@ def test_more_seeds_are_more_jobs_and_no_other_ones(step: str) -> None:
     assert set(before) < set(after)
 
 
-def keys_of(config: StudyConfig) -> list[str]:
+def keys_of(config: StudyConfig, wanted: Callable[[Job], bool] = lambda job: True) -> list[str]:
     plan = StudyPlan(config)
     phases = plan.data(), plan.standard(), plan.attacks(), plan.defences(SIZES), plan.evaluations(SIZES)
-    return sorted({job_key(job) for phase in phases for job in phase})
+    return sorted({job_key(job) for phase in phases for job in phase if wanted(job)})
 
 
 def test_a_field_that_came_later_does_not_change_the_keys_of_older_runs() -> None:

@@ -171,7 +171,7 @@ class WorstCaseSearch:
 
     Attributes:
         eps: the budget, in units of 1/255.
-        clips: test clips attacked.
+        clips: of the test clips of the accuracy against ε, so many are attacked.
         steps: gradients of FMN, PGD, APGD, and of FAB per target.
         targets: wrong classes that APGD-T and FAB-T try.
         queries: of Square per clip; RayS gets a tenth.

@@ -109,11 +109,18 @@ class MeasureRobustness(ModelJob):
 
 @dataclass(frozen=True)
 class MeasureWorstCase(ModelJob):
-    """Accuracy of one trained model under all attacks of a judgement."""
+    """Accuracy of one trained model under all attacks of a judgement.
+
+    Attributes:
+        name, seed: of the training.
+        settings: the budget, how many clips, and how hard the attacks try.
+        among: clips of the accuracies under PGD, of which these are some: accuracies on other clips cannot be compared.
+    """
 
     name: str
     seed: int
     settings: WorstCaseSearch
+    among: int
 
     @property
     def title(self) -> str:
@@ -129,7 +136,7 @@ class MeasureWorstCase(ModelJob):
         return sum(COSTS[name](self.ensemble) for name in ATTACKS) * self.settings.clips
 
     def run(self, place: Place) -> list[Row]:
-        clips = open_data(self.data).test.spread(self.settings.clips)
+        clips = open_data(self.data).test.spread(self.among).spread(self.settings.clips)
         threat = Threat(Linf(), self.settings.eps * PIXEL)
         row = worst_case_row(place.model(self.model), clips, threat, self.ensemble, place.progress)
         return [manifest_row(clips), {**row, "model": self.name, "seed": self.seed, "split": "test"}]

@@ -194,7 +194,7 @@ class StudyPlan:
         ]
         worst_case = replace(config.worst_case, seeds=1)  # as above
         jobs += [
-            MeasureWorstCase(config.clips, job_key(job), name, seed, worst_case)
+            MeasureWorstCase(config.clips, job_key(job), name, seed, worst_case, config.robustness.clips)
             for name, seed, job in trained
             if seed in self.worst_case_seeds
         ]

@@ -94,12 +94,15 @@ def on_sources(rows: Iterable[Row], chosen: Container[Hashable]) -> list[Row]:
         if of not in known:
             known[of] = [place for place, source in enumerate(of) if source in chosen]
         if known[of]:
-            found.append(_part(row, known[of]))
+            found.append(on_places(row, known[of]))
     return found
 
 
-def _part(row: Row, kept: Sequence[int]) -> Row:
-    """A row of some of its clips alone; what it says of all of them is left out."""
+def on_places(row: Row, kept: Sequence[int]) -> Row:
+    """A row as if those of its clips alone had been measured that are at some places, in that order.
+
+    What it says of all of its clips is left out.
+    """
     part = itemgetter(*kept, kept[0])  # of one place alone it would give no tuple
     survived, of = "".join(part(row["survived"])[:-1]), part(sources(row))[:-1]
     fields = {
