@@ -23,7 +23,10 @@ from vidrobust.training.config import FitConfig
 
 
 def quick() -> StudyConfig:
-    """Every figure in some minutes on two cores; the training claims need the seeds of :func:`full`."""
+    """Every figure but that of difficulty in some minutes on two cores, without the worst case.
+
+    The training claims need the seeds of :func:`full`.
+    """
     return StudyConfig(
         profile="quick",
         clips=DataConfig(train=400, val=100, test=200),
@@ -38,10 +41,10 @@ def quick() -> StudyConfig:
 
 
 def full() -> StudyConfig:
-    """All policies, five seeds, and the dependence on difficulty.
+    """All policies, five seeds, the worst case, and the dependence on difficulty.
 
-    The regime (contrast, warm start, epochs, clips) is the outcome of a search on validation data with seeds of its
-    own: ``recipes/regime-search`` and ``docs/regime.md``.
+    The regime (contrast, warm start, epochs, clips) is the outcome of a search on validation data with a seed of its
+    own: ``docs/regime.md``.
     """
     return StudyConfig(
         profile="full",
