@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 study: .venv/installed
 	$(BIN)/vidrobust study --profile quick --out runs/quick
 
-page: .venv/installed
+page: .venv/installed-deck
 	$(BIN)/python scripts/full-study pages runs/full-study
 
 test: .venv/installed-dev
@@ -55,6 +55,10 @@ $(BIN)/python:
 	$(PIP) -e .
 	touch $@
 
+.venv/installed-deck: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[deck]"
+	touch .venv/installed $@
+
 .venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[dev]"
-	touch .venv/installed $@
+	touch .venv/installed .venv/installed-deck $@

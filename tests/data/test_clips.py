@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -142,3 +144,9 @@ def test_processes_that_share_a_batch_see_the_clips_that_one_would(small_data: V
     whole = clips.augmented(range(6), generators[0])
     assert torch.equal(clips.augmented(range(6), generators[1], torch.tensor([2, 3])), whole[2:4])
     assert torch.equal(generators[0].get_state(), generators[1].get_state())
+
+
+def test_more_clips_than_there_are_is_noticed(small_data: VideoClips) -> None:
+    asked = replace(small_data, config=replace(small_data.config, val=20, test=1000))
+    told = "1000 test clips were asked for, but there are 40: all of them are used."
+    assert asked.notices == [*small_data.notices, told]

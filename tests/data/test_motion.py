@@ -74,7 +74,9 @@ def test_the_default_has_sources_enough_for_the_full_study():
     assert len({group.number for group in found}) == len(found)
     spread_over = {(group.split, group.classes) for group in found if group.photograph is None}
     assert spread_over == {(split, (label,)) for split in counts for label in range(10)}
-    assert Motion().train_clips == 800
+    planned = planned_videos(Motion(further=3))
+    assert Motion(further=3).clip_counts == {split: len(of) for split, of in planned.items()}
+    assert Motion().clip_counts == {"train": 800, "val": 200, "test": 560}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

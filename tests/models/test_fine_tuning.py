@@ -114,6 +114,13 @@ def test_a_dry_run_estimates_for_a_gpu_without_data() -> None:
     assert (code, "--data" in err) == (1, True)
 
 
+def test_a_dry_run_counts_the_clips_that_there_are(small_motion: Path) -> None:
+    asked = ("train", "--data", small_motion, "--clips.train", 5000, "--dry-run")
+    code, printed, err = vidrobust(*asked)
+    assert code == 0, err
+    assert "100 clips" in printed and "5,000" not in printed
+
+
 @pytest.mark.parametrize(
     ("method", "trained", "gradients"),
     [

@@ -16,6 +16,7 @@ from vidrobust.runs.directory import Run
 from vidrobust.study.adding_seeds import check_hours
 from vidrobust.study.config import StudyConfig
 from vidrobust.study.cost import against_estimate, seconds_per_gradient, study_cost
+from vidrobust.study.counts import cut
 from vidrobust.study.engines import Where, early_engine
 from vidrobust.study.plan import check_plan, study
 from vidrobust.study.recipes import PROFILES
@@ -75,7 +76,8 @@ class Study(Verb):
         check_plan(config, self.where)
         Run.check(out, "study", asdict(config))
         estimate = study_cost(config, self.where.processes, speed)
-        console.print(f"study, profile {config.profile}: {estimate}", highlight=False, soft_wrap=True)
+        for line in (*cut(config), f"study, profile {config.profile}: {estimate}"):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         if self.dry_run:
             return
         begun = time.monotonic()

@@ -29,6 +29,7 @@ from vidrobust.notation.policies import Policy
 from vidrobust.notation.schedules import Clock
 from vidrobust.runs.files import check_writable
 from vidrobust.study.checks import blank_clips, rehearse
+from vidrobust.study.counts import count_classes, count_clips
 from vidrobust.study.jobs import device
 from vidrobust.study.progress import Display
 from vidrobust.study.recipes import TRAININGS
@@ -207,11 +208,11 @@ class Train(Verb):
         """What it would cost; the data need not be there if a recipe knows how large it is."""
         if self.recipe and not self.data:
             about = TRAININGS[self.recipe]().about
-            classes, clips = about.classes, about.clips
+            classes, clips = about.classes, min(self.clips.train or about.clips, about.clips)
         else:
-            folder = open_videos(replace(self.clips, name=self.data), workers=cores())
-            classes, clips = len(folder.classes), len(folder.train)
-        model, clips = build(self.model, classes), self.clips.train or clips
+            config = replace(self.clips, name=self.data)
+            classes, clips = count_classes(config), count_clips(config)["train"]
+        model = build(self.model, classes)
         data = fitting_clips(model, self.clips)
         rehearse(model, blank_clips(data, clips, classes), policy, how, ask=False)  # marks what is trained, too
         spent = tuple(policy.spent(Clock(epoch, how.epochs)) for epoch in range(how.epochs))

@@ -83,6 +83,9 @@ class VideoClips:
                 f"{len(self.folder.missing)} clips of the lists are missing; `vidrobust data check` lists them."
             )
         for name, clips in {"train": self.train, "val": self.val, "test": self.test}.items():
+            asked, found = self.config.limit(name), len(self.folder.split(name))
+            if asked is not None and found < asked:
+                said.append(f"{asked} {name} clips were asked for, but there are {found}: all of them are used.")
             said += [f"{name}: left out: {reason}" for _, reason in clips.skipped]
             said += [f"{name}: {file}: {reason}" for file, reason in clips.damaged]
         return said

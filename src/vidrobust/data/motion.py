@@ -85,9 +85,10 @@ class Motion:
             raise InputError(f"{self}: training, validation and test need a picture each.")
 
     @property
-    def train_clips(self) -> int:
-        """Training videos, counted without making them."""
-        return len(CLASSES) * (self.photographs[0] * self.clips_per_group + self.rendered[0] + self.further)
+    def clip_counts(self) -> dict[str, int]:
+        """Videos of each split, counted without making them."""
+        counts = zip(SPLITS, self.photographs, self.rendered, (self.further, 0, 0), strict=True)
+        return {split: len(CLASSES) * (few * self.clips_per_group + own + more) for split, few, own, more in counts}
 
     @property
     def described(self) -> dict[str, Any]:
@@ -98,11 +99,11 @@ class Motion:
 def motion_of(config: DataConfig) -> Motion:
     """What to make for a configuration: more training videos than usual where it asks for more.
 
-    >>> [motion_of(DataConfig(train=train)).train_clips for train in (0, 600, 1200)]
+    >>> [motion_of(DataConfig(train=train)).clip_counts["train"] for train in (0, 600, 1200)]
     [800, 800, 1200]
     """
     usual = Motion(seed=config.seed, contrast=config.contrast)
-    return replace(usual, further=max(0, -(-(config.train - usual.train_clips) // len(CLASSES))))
+    return replace(usual, further=max(0, -(-(config.train - usual.clip_counts["train"]) // len(CLASSES))))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from vidrobust.data.clips import Clips
-from vidrobust.data.dataset import DataConfig, check_version, open_videos
+from vidrobust.data.dataset import DataConfig, check_version
 from vidrobust.data.decoding.decoders import decoder
-from vidrobust.data.motion import CLASSES
 from vidrobust.errors import InputError, VidrobustError
 from vidrobust.notation import parse_policy
+from vidrobust.study.counts import count_classes
 from vidrobust.study.trainings import TrainModel, untrained
 from vidrobust.training.crafting import policy_threat, random_points
 from vidrobust.training.distributed import World
@@ -103,19 +103,6 @@ def check_study(config: StudyConfig, trainings: Iterable[TrainModel]) -> None:
         clips = (job.model, job.weights, job.data.frames, job.data.size)
         _check_training(job, classes, ask=clips not in asked)
         asked.add(clips)
-
-
-def count_classes(data: DataConfig) -> int:
-    """Classes of a data set, without making the embedded one just to count them.
-
-    Raises:
-        InputError: there is only one.
-    """
-    embedded = data.name == "motion" and data.classes is None
-    classes = len(CLASSES) if embedded else len(open_videos(data).classes)
-    if classes < 2:
-        raise InputError(f"{data.name} has {classes} class: a classifier needs at least two.")
-    return classes
 
 
 def _check_training(job: TrainModel, classes: int, ask: bool) -> None:

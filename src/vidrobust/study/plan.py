@@ -10,8 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vidrobust.data.dataset import DataConfig, open_videos
-from vidrobust.data.motion import motion_of
+from vidrobust.data.dataset import DataConfig
 from vidrobust.notation import parse_policy
 from vidrobust.results.pages.report import PAGE
 from vidrobust.runs.code import reading_files
@@ -23,6 +22,7 @@ from vidrobust.runs.rows import Row
 from vidrobust.study.adding_seeds import AddedSeed, TimeLeft, added_seed, check_hours, ending
 from vidrobust.study.checks import check_study
 from vidrobust.study.config import UNTIL_DECIDED, Robustness, StudyConfig, from_json
+from vidrobust.study.counts import count_clips, within
 from vidrobust.study.engines import Engine, Where, open_engine
 from vidrobust.study.jobs import Job, PrepareData, SizeTable, job_key, single_frame
 from vidrobust.study.live_page import LivePage
@@ -54,15 +54,14 @@ class StudyPlan:
     added: AddedSeed | None = None
 
     @cached_property
-    def _known_counts(self) -> dict[tuple[object, ...], int]:
-        return {}
+    def have(self) -> dict[str, int]:
+        """Clips of each split, of all data sets of the study alike: lists are read once, not for each job."""
+        return count_clips(self.config.clips)
 
-    def count_train(self, data: DataConfig) -> int:
-        """Training clips of a data set; its lists are read once, not for each job."""
-        key = (data.name, data.split, data.seed, data.train, data.classes)
-        if key not in self._known_counts:
-            self._known_counts[key] = count_train(data)
-        return self._known_counts[key]
+    @cached_property
+    def _steps(self) -> StudyConfig:
+        """The steps with as many clips as there are."""
+        return within(self.config, self.have)
 
     @property
     def seeds(self) -> range:
@@ -112,9 +111,7 @@ class StudyPlan:
         return jobs
 
     def _standard(self, data: DataConfig, seed: int) -> TrainModel:
-        config = self.config
-        clips = self.count_train(data)
-        name = self._named(STANDARD_MODEL, data)
+        config, clips, name = self.config, self.have["train"], self._named(STANDARD_MODEL, data)
         return TrainModel(
             data, config.model, name, STANDARD_MODEL, config.standard, seed, None, (), clips, None, config.weights
         )
@@ -133,22 +130,21 @@ class StudyPlan:
     def attacks(self) -> list[Job]:
         """Phase 3: how PGD's strength depends on α and i, on the standard model."""
         config, model = self.config, job_key(self._standard(self.config.clips, self.config.seed))
-        search, surface = config.step_sizes, config.sensitivity
+        search, surface = self._steps.step_sizes, self._steps.sensitivity
         jobs: list[Job] = [MeasureSensitivity(config.clips, model, config.seed, eps, surface) for eps in surface.eps]
         jobs += [FindStepSize(config.clips, model, config.seed, eps, search.steps, search.clips) for eps in search.eps]
         return jobs
 
     def defences(self, sizes: SizeTable) -> list[Job]:
         """Phase 4: adversarial training."""
-        config, gap = self.config, replace(self.config.gap, seeds=1)  # of one training: more seeds are other jobs
+        config, gap = self.config, replace(self._steps.gap, seeds=1)  # of one training: more seeds are other jobs
         jobs: list[Job] = [
             self._defence(config.clips, text, seed, sizes) for text in self.policies for seed in self.seeds
         ]
         fit = replace(config.adversarial, epochs=gap.epochs)
         for seed in self.gap_seeds:
             watched = self._defence(config.clips, gap.policy, seed, sizes)
-            clips = min(gap.train, self.count_train(config.clips))
-            jobs.append(replace(watched, fit=fit, sizes=sizes, clips=clips, gap=gap))
+            jobs.append(replace(watched, fit=fit, sizes=sizes, clips=gap.train, gap=gap))
         jobs += [
             self._defence(data, text, seed, sizes)
             for data in self.variants
@@ -174,7 +170,7 @@ class StudyPlan:
             seed=seed,
             start=job_key(self._standard(data, seed)) if warm else None,
             sizes=sizes if policy.needs_alpha_star else (),
-            clips=self.count_train(data),
+            clips=self.have["train"],
         )
 
     def evaluations(self, sizes: SizeTable) -> list[Job]:
@@ -189,12 +185,12 @@ class StudyPlan:
             for seed in self.seeds
         ]
         jobs: list[Job] = [
-            MeasureRobustness(config.clips, job_key(job), name, seed, sizes, config.robustness)
+            MeasureRobustness(config.clips, job_key(job), name, seed, sizes, self._steps.robustness)
             for name, seed, job in trained
         ]
-        worst_case = replace(config.worst_case, seeds=1)  # as above
+        worst_case, among = replace(self._steps.worst_case, seeds=1), self._steps.robustness.clips  # as above
         jobs += [
-            MeasureWorstCase(config.clips, job_key(job), name, seed, worst_case, config.robustness.clips)
+            MeasureWorstCase(config.clips, job_key(job), name, seed, worst_case, among)
             for name, seed, job in trained
             if seed in self.worst_case_seeds
         ]
@@ -208,7 +204,7 @@ class StudyPlan:
         return jobs
 
     def _difficulties(self, sizes: SizeTable) -> list[Job]:
-        step = self.config.difficulty
+        step = self._steps.difficulty
         settings = Robustness(step.eps, (step.steps,), step.clips)
         jobs: list[Job] = []
         for data in self.variants:
@@ -234,14 +230,6 @@ class StudyPlan:
         """Every job, as far as it can be known beforehand; for the cost."""
         phases = (self.data(), self.standard(), self.attacks(), self.defences(()), self.evaluations(()))
         return [job for phase in phases for job in {job_key(job): job for job in phase}.values()]
-
-
-def count_train(data: DataConfig) -> int:
-    """Training clips of a data set, without making the embedded one just to count them."""
-    if data.name == "motion":
-        return data.train or motion_of(data).train_clips
-    found = len(open_videos(data).train)
-    return min(data.train or found, found)
 
 
 def trained_models(run: Run) -> Iterator[tuple[TrainModel, Path]]:
