@@ -36,6 +36,25 @@ def test_it_is_written_when_jobs_have_ended_and_replaced_in_the_end(run: Run, mo
     assert "jobs have ended" not in (run.path / PAGE).read_text()
 
 
+def test_it_gives_signs_of_life_while_nothing_is_new(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(live_page.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live_page.time, "time", lambda: clock[0])
+    monkeypatch.setattr(live_page, "live_report", lambda *asked: None)
+    monkeypatch.setattr(live_page, "report", lambda runs: None)
+    signs = []
+    with LivePage(run) as live:
+        for _ in range(12):
+            live.show(0, 9, [])
+            version, _, alive = (run.path / VERSION_FILE).read_text().partition("; ")
+            signs.append((version, alive.strip()))
+            clock[0] += 1.0
+    assert len({version for version, _ in signs}) == 1
+    assert list(dict.fromkeys(alive for _, alive in signs)) == [
+        f"window.vidrobustAlive = {second};" for second in (1000, 1005, 1010)
+    ]
+
+
 def test_it_takes_only_a_small_part_of_the_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
 

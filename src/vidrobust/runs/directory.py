@@ -9,6 +9,7 @@ A run directory is written once and read many times; nothing here needs torch::
       rows.jsonl        results, one JSON object per line, appended crash-safely
       timings.jsonl     what each job cost (differs from run to run, so it is kept apart from the rows)
       failed.json       if its work ended with an error: which; it may then be given another configuration
+      note.txt          if somebody wrote one: what readers must know that the rows cannot tell
       jobs/KEY/         one folder per job, named by the content of what determines it
 
 ``rows.jsonl`` is deterministic: the same configuration and seed give the same bytes, whatever the number of
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrobust.errors import RunError
-from vidrobust.runs.files import check_writable, own, read_json, write_atomic
+from vidrobust.runs.files import check_writable, own, read_json, refuse_irregular, write_atomic
 from vidrobust.runs.keys import dumps
 from vidrobust.runs.lock import BRIEFLY, folder_lock
 from vidrobust.runs.mending import FAILED, make_way
@@ -34,6 +35,11 @@ from vidrobust.runs.rows import Reading, Row, RowFile, read_rows
 
 FORMAT = 1
 """Version of the layout above; a run of another format is refused, never guessed at."""
+
+NOTE = "note.txt"
+
+LARGEST_NOTE = 10_000
+"""Bytes of a note, at most."""
 
 BEFORE: Mapping[str, Any] = {
     "augment": "",
@@ -188,6 +194,17 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """Versions, seed, source revision and machine."""
         return read_json(self.path / "provenance.json")
+
+    @property
+    def note(self) -> str:
+        """What somebody who kept the run wants its readers to know; empty if there is no :data:`NOTE`.
+
+        Raises:
+            RunError: it is no regular file, or larger than anybody would read.
+        """
+        file = self.path / NOTE
+        refuse_irregular(file, LARGEST_NOTE)
+        return file.read_text(encoding="utf8", errors="replace").strip() if file.exists() else ""
 
     def read(self, strict: bool = True) -> Reading:
         """The result rows that count, and what of the file was left out.

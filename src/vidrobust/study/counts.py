@@ -41,23 +41,24 @@ def count_clips(data: DataConfig) -> dict[str, int]:
 
 
 def within(config: StudyConfig, have: Mapping[str, int]) -> StudyConfig:
-    """A study that attacks no more clips in any step than there are.
+    """A study that attacks no more clips in any step than there are; too few for a step are left to the checks.
 
     Args:
         config: as it was asked for.
         have: the clips of each split.
     """
-    test, gap, harder = have["test"], config.gap, config.difficulty
-    train = min(gap.train, have["train"])
-    robustness = replace(config.robustness, clips=min(config.robustness.clips, test))
+    test, val = max(1, have["test"]), max(1, have["val"])
+    train = min(config.gap.train, max(2, have["train"]))
+    harder = {"test": test, "val": val}[config.difficulty.split]
+    robustness = min(config.robustness.clips, test)
     return replace(
         config,
         sensitivity=replace(config.sensitivity, clips=min(config.sensitivity.clips, test)),
-        step_sizes=replace(config.step_sizes, clips=min(config.step_sizes.clips, have["val"])),
-        robustness=robustness,
-        worst_case=replace(config.worst_case, clips=min(config.worst_case.clips, robustness.clips)),
-        gap=replace(gap, train=train, clips=min(gap.clips, max(train, have["val"]))),
-        difficulty=replace(harder, clips=min(harder.clips, have[harder.split])),
+        step_sizes=replace(config.step_sizes, clips=min(config.step_sizes.clips, val)),
+        robustness=replace(config.robustness, clips=robustness),
+        worst_case=replace(config.worst_case, clips=min(config.worst_case.clips, robustness)),
+        gap=replace(config.gap, train=train, clips=min(config.gap.clips, max(train, val))),
+        difficulty=replace(config.difficulty, clips=min(config.difficulty.clips, harder)),
     )
 
 

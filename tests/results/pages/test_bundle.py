@@ -44,6 +44,13 @@ def test_a_bundle_holds_page_deck_rows_record_and_provenance(run: Path) -> None:
     assert not (run / "report.html").exists() and not (run / "deck.html").exists()
 
 
+def test_a_bundle_holds_the_note_of_the_run(run: Path) -> None:
+    (run / "note.txt").write_text("Looked at twice.")
+    with zipfile.ZipFile(bundle(run)) as archive:
+        assert archive.read("my run/note.txt") == b"Looked at twice."
+        assert b"Looked at twice." in archive.read("my run/report.html")
+
+
 def test_the_same_run_gives_the_same_bytes_in_another_place_at_another_time(run: Path, tmp_path: Path) -> None:
     first = bundle(run, tmp_path / "first.zip").read_bytes()
     shutil.copytree(run, tmp_path / "there" / "my run")

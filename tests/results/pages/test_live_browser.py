@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ def page(browser) -> Iterator[Any]:
     context.close()
 
 
-def write(run: Run, ahead: list[dict[str, Any]], version: str) -> Path:
+def write(run: Run, ahead: list[dict[str, Any]], version: str, silent: float = 0) -> Path:
+    """The page of a study whose last sign of life was so many seconds ago."""
     live = Live(version, f"{len(ahead)} rows.")
     path = live_report(run, ahead, live)
-    (run.path / VERSION_FILE).write_text(live.script)
+    (run.path / VERSION_FILE).write_text(live.script(time.time() - silent))
     return path
 
 
@@ -86,6 +88,17 @@ def test_a_live_page_without_its_study_is_a_page(run: Run, synthetic, page) -> N
     page.goto(path.as_uri())
     page.wait_for_function("document.getElementById('live').hidden")
     assert len([url for url in page.requests if url.endswith(PAGE)]) == 1
+
+
+def test_the_page_of_a_killed_study_says_that_it_has_stopped_growing(run: Run, synthetic, page) -> None:
+    page.goto(write(run, synthetic.rows(seeds=1), "one", silent=3600).as_uri())
+    page.wait_for_function("document.querySelector('#live').innerText.includes('has stopped growing')")
+    told = page.locator("#live").inner_text()
+    assert "is running" not in told and "nothing was heard of it since " in told and "since ." not in told
+    write(run, [], "one", silent=3000)  # the same command goes on: a sign that is new, by whatever clock
+    page.wait_for_function("document.querySelector('#live').innerText.includes('is running')")
+    assert "stopped" not in page.locator("#live").inner_text()
+    assert not page.troubles
 
 
 def test_the_final_page_carries_nothing_of_it(run: Run, synthetic) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from vidrobust.errors import RunError
 from vidrobust.results.numbers.intervals import interval
+from vidrobust.results.numbers.selection import WORST_CASE
 from vidrobust.results.pages.deck import deck
 from vidrobust.results.pages.report import report
 
@@ -52,6 +53,27 @@ def test_first_screen_answers_with_counts(run):
     assert re.search(
         r'aria-label="[\d.]+ % \([\d.]+ to [\d.]+ over clips; 120 clips\); without attack [\d.]+ %"', first
     )
+
+
+def test_first_screen_has_the_worst_case_where_the_run_has_it(run, synthetic, tmp_path):
+    rows = synthetic.rows(seeds=1)
+    weak, strong = "AT(ε=8,α=8,i=3)", "AT(ε=8,α=2,i=10)"
+    worst = [
+        row | {"search": WORST_CASE, "loss": "", "steps": 0, "alpha": 0.0, "attack": "worst case"}
+        | {"survived": right * "1" + (row["clips"] - right) * "0", "correct": right}
+        for model, right in ((weak, 40), (strong, 20))
+        for row in rows
+        if (row["kind"], row.get("model"), row.get("eps"), row.get("steps")) == ("robustness", model, 8, 20)
+    ]  # fmt: skip
+    page = report(synthetic.write(tmp_path / "worst", rows + worst)).read_text()
+    first, before = (
+        one.partition('<section id="overview">')[2].partition("</section>")[0]
+        for one in (page, report(run).read_text())
+    )
+    told = re.sub(r"<wbr>|</?span[^>]*>", "", first)
+    assert f"In the worst case of all attacks, at ε=8/255: {weak}, 33.3 % (" in told
+    assert first.count('class="track"') == before.count('class="track"') + 2
+    assert told.rindex(weak) < told.rindex(strong) and "In the worst case" not in before
 
 
 def test_every_part_stands_in_the_order_of_the_slides(run):
@@ -205,3 +227,26 @@ def test_clips_that_were_attacked_again_under_the_margin_are_told_of(synthetic, 
     assert "7 clips had no gradient under cross-entropy" in page
     untouched = report([synthetic.write(tmp_path / "other", synthetic.rows(seeds=1))]).read_text()
     assert "attacked again" not in untouched
+
+
+def test_a_note_in_the_run_stands_beside_the_verdicts(run):
+    assert 'class="remark"' not in report(run).read_text()
+    (run / "note.txt").write_text("Five seeds were added <i>after</i> a look.\n")
+    told = '<p class="remark">Five seeds were added &lt;i&gt;after&lt;/i&gt; a look.</p>'
+    page, slides = report(run).read_text(), deck(run).read_text()
+    for part in ("overview", "claims"):
+        assert told in page.partition(f'<section id="{part}">')[2].partition("</section>")[0]
+    assert told in slides.partition("What this run found")[2].partition("</section>")[0]
+
+
+def test_a_note_that_nobody_would_read_is_refused(run):
+    (run / "note.txt").write_text("." * 10_001)
+    with pytest.raises(RunError, match="note.txt has 10001 bytes"):
+        report(run)
+
+
+def test_the_table_on_photographs_alone_is_found_by_its_name(synthetic, tmp_path):
+    rows = synthetic.with_manifests(synthetic.rows(seeds=1))
+    rows = [row | {"photographs": ["g01", "g04"]} if row["kind"] == "dataset" else row for row in rows]
+    part = report(synthetic.write(tmp_path / "run", rows)).read_text().partition('<section id="accuracy">')[2]
+    assert "<summary>On photographs alone</summary>" in part.partition("</section>")[0]

@@ -260,6 +260,20 @@ def test_the_player_shows_exactly_what_was_stored(visit, synthetic, tmp_path):
     assert part(player, "times").text_content() == "×3"
 
 
+def test_video_and_clips_can_be_seen_at_one_scale(visit):
+    player = visit.player()
+
+    def shown(name: str) -> float:
+        return part(player, name).bounding_box()["width"]
+
+    assert shown("clean") == pytest.approx(shown("recorded"), abs=2)
+    part(player, "scale").press("Enter")
+    assert shown("recorded") / shown("clean") == pytest.approx(64 / 32, rel=0.02)
+    assert shown("clean") == shown("delta") == shown("adversarial")
+    part(player, "scale").press("Enter")
+    assert shown("clean") == pytest.approx(shown("recorded"), abs=2)
+
+
 def test_the_player_plays_pauses_scrubs_and_ends(visit):
     player = visit.player()
     at, play = part(player, "at"), part(player, "play")

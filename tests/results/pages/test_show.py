@@ -53,6 +53,12 @@ def test_an_unfinished_run_says_what_is_missing(synthetic, tmp_path):
         show(tmp_path / "nothing")
 
 
+def test_the_note_of_a_run_is_shown(run):
+    assert "added after" not in printed(show, run)
+    (run / "note.txt").write_text("Five seeds were added after a look.\n")
+    assert "Five seeds were added after a look." in printed(show, run)
+
+
 def test_runs_are_listed_with_the_damaged_ones(synthetic, tmp_path):
     synthetic.write(tmp_path / "deep" / "one", synthetic.rows(seeds=1))
     synthetic.write(tmp_path / "two", [], examples=0, kind="train")

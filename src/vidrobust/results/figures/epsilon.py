@@ -109,8 +109,9 @@ def _on_photographs(rows: Sequence[Row], steps: int) -> list[Table]:
     curves = [curve for curve in robustness_curves(alone) if curve.steps == steps] if alone else []
     if not curves:
         return []
-    table = _table(steps, curves)
-    return [replace(table, name="robustness-photographs", caption=f"On photographs alone. {table.caption}", stop="")]
+    table, fold = _table(steps, curves), "On photographs alone"
+    caption = f"{fold}. {table.caption}"
+    return [replace(table, name="robustness-photographs", caption=caption, stop="", fold=fold)]
 
 
 def _table(steps: int, curves: Sequence[Curve]) -> Table:

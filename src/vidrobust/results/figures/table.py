@@ -58,6 +58,7 @@ class Table:
         head: the columns.
         lines: the first cell of each is its name.
         stop: of the figure's slider where the table has the numbers that are drawn; empty where it is for all stops.
+        fold: what a page calls it where it folds it away below a drawing.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Table:
     head: tuple[str, ...]
     lines: tuple[tuple[Cell, ...], ...]
     stop: str = ""
+    fold: str = "The numbers as a table"
 
 
 def accuracy_cell(point: Point | None, of: str = "clips") -> Cell:

@@ -12,10 +12,10 @@ from vidrobust.results.judgements.record import NAME, Judgement, adversarial_fil
 from vidrobust.results.pages.deck import deck
 from vidrobust.results.pages.judgement import page
 from vidrobust.results.pages.report import report
-from vidrobust.runs.directory import Run
+from vidrobust.runs.directory import NOTE, Run
 from vidrobust.runs.files import refuse_irregular, write_atomic
 
-RECORD = ("run.json", "config.json", "provenance.json", "rows.jsonl", NAME)
+RECORD = ("run.json", "config.json", "provenance.json", "rows.jsonl", NOTE, NAME)
 """What is taken from a run directory as it is, where it is there; of a judgement also its adversarial clips."""
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)

@@ -26,7 +26,7 @@ from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.embedded import Embedded, resource, scripts
 from vidrobust.results.pages.formulas import FORMULAS
 from vidrobust.results.pages.markup import Html, html_table, missing_note, tag, text
-from vidrobust.results.pages.overview import single_frame_note
+from vidrobust.results.pages.overview import note_of, single_frame_note
 from vidrobust.results.pages.slides import Slide, Writer, split
 from vidrobust.results.published import numbers as published
 from vidrobust.runs.directory import Run
@@ -217,9 +217,8 @@ def _claims(content: RunContent) -> Html:
         sentence = one.statement.partition(". ")[0]
         groups.setdefault(sentence if len(content.claims) > MOST_LINES else str(number), []).append(one)
     lines = [_claims_line(of) for of in groups.values()]
-    return html_table(
-        ("Claim", "Verdict", "Why"), lines, "Claims of the slides and what this run says of them", "stack"
-    )
+    caption = "Claims of the slides and what this run says of them"
+    return Html(note_of(content) + html_table(("Claim", "Verdict", "Why"), lines, caption, "stack"))
 
 
 def _claims_line(of: Sequence[Claim]) -> tuple[str, Html, str]:

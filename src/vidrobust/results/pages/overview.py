@@ -14,12 +14,14 @@ from vidrobust.results.numbers.accuracy import (
     clean_point,
     intervals_of,
     main_steps,
+    pooled,
     robustness_curves,
+    worst_case_rows,
 )
 from vidrobust.results.numbers.attacks import attack_points
 from vidrobust.results.numbers.certificates import contradictions
 from vidrobust.results.numbers.masking import ATTACKED_CHECK, SELF_TEST_CHECK, masking_flags
-from vidrobust.results.numbers.selection import CONTROLS, model_order, of_kind
+from vidrobust.results.numbers.selection import CONTROLS, grouped, model_order, of_kind
 from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.markup import Html, folded, missing_note, policy, tag, text
 from vidrobust.runs.rows import Row
@@ -211,8 +213,24 @@ def _robust(rows: Sequence[Row]) -> Html:
     lead = Html(f"Most robust at ε={eps:g}/255: {policy(best.model)}, {text(point)}.")
     points = [point for curve in ranked if (point := at(curve, eps))]
     note = f"Dot and line: accuracy under PGD(i={steps}) at ε={eps:g}; {intervals_of(points)}. Ring: without attack."
-    lines = "".join(_strip(curve, eps) for curve in ranked)
-    return Html(f'{tag("p", lead)}<div class="strip">{lines}</div>{tag("p", note, "soft")}')
+    lines = "".join(_line(curve.model, point, at(curve, 0.0)) for curve in ranked if (point := at(curve, eps)))
+    return Html(f'{tag("p", lead)}<div class="strip">{lines}</div>{tag("p", note, "soft")}{_worst_case(rows)}')
+
+
+def _worst_case(rows: Sequence[Row]) -> Html:
+    """The same under all attacks of a judgement, where a run has it: PGD alone may rank models otherwise."""
+    by_eps = grouped(worst_case_rows(rows), "eps")
+    if not by_eps:
+        return Html("")
+    eps = max(by_eps, key=lambda eps: len(by_eps[eps]))
+    points = {model: pooled(eps, some) for model, some in grouped(by_eps[eps], "model").items()}
+    ranked = sorted(points, key=lambda model: -points[model].accuracy)
+    best = next((model for model in ranked if model not in CONTROLS), ranked[0])
+    lead = f"In the worst case of all attacks, at ε={eps:g}/255: {policy(best)}, {text(points[best])}."
+    note = f"Dot and line: clips at ε={eps:g} that no attack breaks; {intervals_of(points.values())}."
+    lines = "".join(_line(model, points[model]) for model in ranked)
+    strip = f'<div class="strip">{lines}</div>{tag("p", note, "soft")}'
+    return Html(tag("p", Html(lead)) + folded("every model in the worst case", strip))
 
 
 def _robust_otherwise(rows: Sequence[Row]) -> Html:
@@ -227,14 +245,13 @@ def _robust_otherwise(rows: Sequence[Row]) -> Html:
     return Html(f"{lead}<ul>{''.join(lines)}</ul>")
 
 
-def _strip(curve: Curve, eps: float) -> str:
-    point, clean = at(curve, eps), at(curve, 0.0)
-    assert point is not None
+def _line(model: str, point: Point, clean: Point | None = None) -> str:
+    """An accuracy and its interval on a line from 0 to 100 %."""
     low, high = point.interval
     ring = f'<i class="ring" style="left:{100 * clean.accuracy:.1f}%"></i>' if clean else ""
     words = str(point) + (f"; without attack {100 * clean.accuracy:.1f} %" if clean else "")
     return (
-        f'<div>{policy(curve.model)}<span class="track" role="img" aria-label="{text(words)}" title="{text(words)}">'
+        f'<div>{policy(model)}<span class="track" role="img" aria-label="{text(words)}" title="{text(words)}">'
         f'<i class="whisker" style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></i>'
         f'<i class="dot" style="left:{100 * point.accuracy:.1f}%"></i>{ring}</span>'
         f"<b>{100 * point.accuracy:.0f} %</b></div>"
@@ -256,6 +273,7 @@ def _trust(content: RunContent) -> Html:
             for verdict in VERDICTS
         )
         lead.append(tag("p", Html(f'Claims of the slides: {chips} <a href="#claims">why</a>')))
+    lead.append(note_of(content))
     flags = masking_flags(rows)
     if flags:
         passed = sum(flag.passed for flag in flags)
@@ -270,6 +288,11 @@ def _trust(content: RunContent) -> Html:
     lead += map(missing_note, contradictions(rows))
     lead.append(single_frame_note(rows))
     return Html("".join(lead))
+
+
+def note_of(content: RunContent) -> Html:
+    """What who kept the run wants its readers to know; nothing if there is no note."""
+    return tag("p", content.run.note, "remark") if content.run.note else Html("")
 
 
 def single_frame_note(rows: Sequence[Row]) -> Html:

@@ -19,6 +19,7 @@ from vidrobust.results.pages.content import RunContent
 from vidrobust.results.pages.corrupted import corrupted_clips
 from vidrobust.results.pages.embedded import Embedded
 from vidrobust.results.pages.markup import Html, folded, html_table, number_table, tag, text
+from vidrobust.results.pages.overview import note_of
 from vidrobust.runs.wording import counted
 
 _PASSED = {True: ("passed", "verdict passed"), False: ("not passed", "verdict failed")}
@@ -71,7 +72,7 @@ def _table(one: Table, drawn: bool) -> str:
     """A table of one stop of the slider is shown with that stop alone; others are folded where there is a drawing."""
     if one.stop:
         return f'<div data-stop="{text(one.stop)}">{number_table(one)}</div>'
-    return folded("The numbers as a table", number_table(one)) if drawn else number_table(one)
+    return folded(one.fold, number_table(one)) if drawn else number_table(one)
 
 
 def claim_table(judged: Sequence[Claim]) -> Html:
@@ -162,7 +163,9 @@ def parts(figures: Sequence[Figure]) -> list[PagePart]:
         *map(_of_figure, figures),
         PagePart("corrupted", "Corrupted clips to watch", "Corrupted clips", corrupted_clips, optional=True),
         PagePart("clips", "Clips to watch", "Clips", lambda one, page: page.player(one)),
-        PagePart("claims", "Claims of the slides", "Claims", lambda one, page: claim_table(one.judged)),
+        PagePart(
+            "claims", "Claims of the slides", "Claims", lambda one, page: Html(note_of(one) + claim_table(one.judged))
+        ),
         PagePart("checks", "Checks for masked gradients", "Checks", _checks),
         PagePart("cost", "Cost", "Cost", _costs),
         PagePart("origin", "How this was made", "Made how", _origin),

@@ -59,7 +59,7 @@ def report(
 PAGE = "report.html"
 
 VERSION_FILE = "live.js"
-"""Beside the page of a study that is running: says which version of the page lies there."""
+"""Beside the page of a study that is running: says which version of the page lies there, and when the study lived."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,9 @@ class Live:
     version: str
     progress: str
 
-    @property
-    def script(self) -> str:
-        """The content of :data:`VERSION_FILE`."""
-        return f'window.vidrobustVersion = "{self.version}";\n'
+    def script(self, now: float) -> str:
+        """The content of :data:`VERSION_FILE` at a time, in seconds since 1970: a sign of life of the study."""
+        return f'window.vidrobustVersion = "{self.version}"; window.vidrobustAlive = {now:.0f};\n'
 
 
 def live_report(run: Run, ahead: Iterable[Row], live: Live) -> Path:
@@ -107,7 +106,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embedded, live: Live | None) -> str:
     names = ", ".join(one.name for one in contents)
-    running = tag("p", f"This study is running: {live.progress} The page shows what is new by itself.") if live else ""
+    running = _running(live) if live else ""
     values = {
         "version": escape(package_version()), "title": text(f"vidrobust: {names}"), "css": resource("page.css"),
         "js": scripts("theme.js", "figures.js", "player.js", "reload.js", "page.js"), "body": body, "contents": links,
@@ -116,6 +115,16 @@ def _assemble(contents: Sequence[RunContent], body: str, links: str, page: Embed
         "source": escape(published.SOURCE), "wide": " several" if len(contents) > 1 else "", **page.data(),
     }  # fmt: skip
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], resource("page.html"))  # one pass: inner braces stay
+
+
+def _running(live: Live) -> Html:
+    """What a page says while its study runs, and what when that has not been heard of for long, as after a kill."""
+    stopped = (
+        "This study has stopped growing: nothing was heard of it since <time></time>. The page shows what it had found "
+        "by then; the same command goes on from there."
+    )
+    growing = tag("p", f"This study is running: {live.progress} The page shows what is new by itself.")
+    return Html(f"{growing}<p hidden>{stopped}</p>")
 
 
 def _body(contents: Sequence[RunContent], page: Embedded, below: Sequence[PagePart]) -> tuple[str, str]:

@@ -125,6 +125,8 @@ def _summary(content: RunContent) -> Iterator[str]:
         point = at(best, eps)
         assert point is not None  # a headline has this ε in every curve
         yield f"most robust at ε={eps:g} under PGD(i={steps}): {best.model}, {point}"
+    if content.run.note:
+        yield content.run.note
     for lacking in lacks(content):
         yield f"missing: {lacking}"
     if content.left_out:

@@ -36,7 +36,7 @@ function answers(list, top, label) {
 
 function player(holder, clips, arrays) {
   const part = (name) => holder.querySelector(`[data-part="${name}"]`);
-  const scrub = part("scrub"), gain = part("gain"), play = part("play"), rate = part("rate"), loop = part("loop"), blink = part("blink");
+  const scrub = part("scrub"), gain = part("gain"), play = part("play"), rate = part("rate"), loop = part("loop"), blink = part("blink"), scale = part("scale");
   const choices = ["video", "model", "attack"];
   let clip = null, pixels = null, frame = 0, timer = null, chosen = -1, blinking = null, showClean = false;
 
@@ -101,7 +101,8 @@ function player(holder, clips, arrays) {
     pixels = found;
     scrub.max = clip.frames - 1;
     part("about").textContent = clip.about;
-    part("recording").hidden = !clip.recorded;
+    part("recording").hidden = scale.hidden = !clip.recorded;
+    holder.style.setProperty("--share", clip.recorded ? clip.width / clip.recorded.width : 1);
     part("recorded-size").textContent = clip.recorded ? `${clip.recorded.width} × ${clip.recorded.height}` : "";
     part("size").textContent = `${clip.width} × ${clip.height}`;
     answers(part("clean-top"), clip.clean_top, clip.label);
@@ -125,6 +126,7 @@ function player(holder, clips, arrays) {
   play.addEventListener("click", () => { if (clip) (timer ? pause : start)(); });
   loop.addEventListener("click", () => press(loop, !pressed(loop)));
   blink.addEventListener("click", () => { if (clip) toggleBlink(); });
+  scale.addEventListener("click", () => { press(scale, holder.classList.toggle("one-scale")); });
   rate.addEventListener("change", () => { if (timer) start(); });
   part("back").addEventListener("click", () => { if (clip) { pause(); go(frame - 1); } });
   part("forward").addEventListener("click", () => { if (clip) { pause(); go(frame + 1); } });

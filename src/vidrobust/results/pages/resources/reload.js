@@ -36,10 +36,21 @@ function resume() {
   addEventListener("load", place); // the browser has jumped to the address' part again
 }
 
+const SILENCE = 30e3; // milliseconds without a sign of life, which a study gives every five seconds
+
 function follow() {
   const version = root.dataset.live;
   if (version === undefined) return;
-  let seen = false;
+  const [growing, stopped] = document.getElementById("live").children;
+  let seen = false, sign, heard;
+  function listen() {
+    // A new sign counts from now, so that clocks which differ do not matter; the first one by its own time.
+    if (window.vidrobustAlive !== sign) heard = sign === undefined ? 1000 * window.vidrobustAlive : Date.now();
+    sign = window.vidrobustAlive;
+    growing.hidden = Date.now() - heard > SILENCE;
+    stopped.hidden = !growing.hidden;
+    if (growing.hidden) stopped.querySelector("time").textContent = new Date(1000 * sign).toLocaleString();
+  }
   history.scrollRestoration = "manual"; // where the reader was is another number of pixels from the top by then
   addEventListener("pagehide", remember);
   function look() {
@@ -47,6 +58,7 @@ function follow() {
     script.addEventListener("load", () => {
       script.remove();
       seen = true;
+      listen();
       if (window.vidrobustVersion === version) setTimeout(look, 1000); else location.reload();
     });
     script.addEventListener("error", () => { // it is removed when the study has ended
