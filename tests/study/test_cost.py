@@ -25,9 +25,22 @@ def _known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_slow_measurement_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.001, 0.9, 0.002, 0.003, 0.002])
-    monkeypatch.setattr(cost, "_seconds", lambda model, clips, labels: next(seconds))
+    taken = iter([0.001, 0.9, 0.002, 0.003, 0.002])
+    monkeypatch.setattr(cost, "seconds", lambda work, clip: next(taken))
+    monkeypatch.setattr(cost, "_training", lambda model, config, batch: (lambda: None, 1))
     assert measured(quick()) == 0.002
+
+
+@pytest.mark.parametrize(("size", "gradients"), [(24, 32 * (4 + 2)), (112, 4)])
+def test_trainings_are_timed_or_of_large_clips_an_attack_on_one(
+    size: int, gradients: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(cost, "seconds", lambda work, clip: done.append(work()) or 6.0)
+    config = quick()
+    clips = replace(config.clips, size=size, frames=8)
+    assert measured(replace(config, clips=clips)) == 6.0 / gradients
+    assert len(done) == cost.REPEATS
 
 
 def test_the_single_frame_control_counts_by_its_frames() -> None:
@@ -45,11 +58,11 @@ def test_masking_is_counted_and_difficulty_has_none() -> None:
 
 
 def test_minutes_have_time_for_each_data_set() -> None:
-    assert StudyCost(60_000, 0.002, 2, 0, sets=3).minutes == pytest.approx(1 + 1)
+    assert StudyCost(60_000, 0.002, 2, 0, sets=5).minutes == pytest.approx(1 + 1)
 
 
 def test_gradients_of_evaluations_take_longer() -> None:
-    assert StudyCost(60_000, 0.002, 2, 0, sets=3, evaluations=30_000).minutes == pytest.approx(1 + 0.25 + 1)
+    assert StudyCost(60_000, 0.002, 2, 0, sets=5, evaluations=30_000).minutes == pytest.approx(1 + 0.25 + 1)
     config = full()
     found = [job for job in StudyPlan(config).all() if isinstance(job, MeasureRobustness | MeasureWorstCase)]
     assert study_cost(config, 2).evaluations == sum(job.gradients for job in found) > 10**6

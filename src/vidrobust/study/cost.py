@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidrobust.data.config import DataConfig
-from vidrobust.evaluation.clips import pgd
+from vidrobust.evaluation.clips import pgd, silent
 from vidrobust.models.building import build
+from vidrobust.notation import parse_policy
+from vidrobust.notation.schedules import Clock
 from vidrobust.runs.wording import counted
 from vidrobust.study.adding_seeds import AddedSeed
+from vidrobust.study.checks import blank_clips
 from vidrobust.study.config import UNTIL_DECIDED, StudyConfig
 from vidrobust.study.jobs import Job, PrepareData, device
 from vidrobust.study.measurements import MeasureRobustness, MeasureWorstCase
 from vidrobust.study.plan import StudyPlan
 from vidrobust.study.timing import seconds
 from vidrobust.study.trainings import TrainModel
+from vidrobust.training.distributed import World
+from vidrobust.training.trainer import new_training
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 REPEATS = 5
 """Measurements of the speed, of which the median counts: single ones differ by a third and more."""
@@ -58,9 +63,9 @@ class StudyCost:
 
     @property
     def minutes(self) -> float:
-        """Estimated wall time, with a quarter of a minute for starting and for making and decoding each data set."""
+        """Estimated wall time, with ten seconds for starting and for making and decoding each data set."""
         work = self.gradients + (SLOWER - 1) * self.evaluations
-        return (work * self.seconds_per_gradient / self.workers + 15 * (1 + self.sets)) / 60
+        return (work * self.seconds_per_gradient / self.workers + 10 * (1 + self.sets)) / 60
 
     def __str__(self) -> str:
         return (
@@ -126,22 +131,34 @@ def _share(job: Job, data: DataConfig) -> float:
 
 
 def seconds_per_gradient(config: StudyConfig) -> float:
-    """Seconds of one thread for one clip-gradient of the study's model on its clips."""
+    """Seconds of one thread for one clip-gradient of the study's model, as most of its trainings have them.
+
+    Clips too large for several at once, of which a training may not fit into this machine's memory, are attacked alone.
+    """
     data, where = config.clips, device()
-    model = build(config.model, 10).to(where).eval()
-    batch = max(1, min(config.adversarial.batch, 32 * 24 * 24 * 8 // (data.size**2 * data.frames)))
-    clips = torch.rand(batch, 3, data.frames, data.size, data.size, device=where)
-    labels = torch.zeros(batch, dtype=torch.int64, device=where)
+    model = build(config.model, 10).to(where)
+    batch = min(config.adversarial.batch, 32 * 24 * 24 * 8 // (data.size**2 * data.frames))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pgd(8, 1, 1).perturb(model, clips, labels)  # builds the fast copy
-        return median(_seconds(model, clips, labels) for _ in range(REPEATS))
+        work, gradients = _training(model, config, batch) if batch > 1 else _attack(model.eval(), data)
+        clip = torch.empty(1, device=where)
+        work()  # builds the fast copy
+        return median(seconds(work, clip) for _ in range(REPEATS)) / gradients
     finally:
         torch.set_num_threads(threads)
 
 
-def _seconds(model: nn.Module, clips: Tensor, labels: Tensor) -> float:
-    """Seconds for one clip-gradient, over some steps."""
-    attack = pgd(8, 1, 4)
-    return seconds(lambda: attack.perturb(model, clips, labels), clips) / attack.steps / len(clips)
+def _training(model: nn.Module, config: StudyConfig, batch: int) -> tuple[Callable[[], object], int]:
+    """A step of adversarial training on blank clips, and its clip-gradients."""
+    policy, fit = parse_policy("AT(ε=8,α=2,i=4)"), replace(config.adversarial, batch=batch, accumulate=1, freeze="")
+    training = new_training(
+        model, blank_clips(config.clips, batch, 10), policy, fit, 0, lambda eps, steps: 1.0, World()
+    )
+    return lambda: training.epoch(silent, lambda: None), batch * policy.cost(Clock(0, fit.epochs))
+
+
+def _attack(model: nn.Module, data: DataConfig) -> tuple[Callable[[], object], int]:
+    """An attack on one clip, and its gradients."""
+    attack, clips = pgd(8, 1, 4), torch.rand(1, 3, data.frames, data.size, data.size, device=device())
+    return lambda: attack.perturb(model, clips, torch.zeros(1, dtype=torch.int64, device=device())), attack.steps
