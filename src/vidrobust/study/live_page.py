@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vidrobust.runs.directory import Run
     from vidrobust.runs.rows import Row
 
-SHARE = 0.05
+SHARE = 0.02
 """Of the time that passes, how much writing the page may take; the first figures are shown at once."""
 
 
