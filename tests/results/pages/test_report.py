@@ -158,6 +158,14 @@ def test_a_study_that_was_killed_between_models_names_those_it_lacks(synthetic, 
     assert "AT(ε=8,<wbr>α=8,<wbr>i=3)</span>, seeds 2" in page
 
 
+def test_a_whole_study_of_another_seed_lacks_nothing(synthetic, tmp_path):
+    rows = [row | {"seed": row["seed"] + 3} if "seed" in row else row for row in synthetic.rows(seeds=2)]
+    run = synthetic.write(tmp_path / "run", rows)
+    asked = {"policies": list(synthetic.QUICK)[1:], "seed": 3, "seeds": 2}
+    (run / "config.json").write_text(json.dumps(json.loads((run / "config.json").read_text()) | asked))
+    assert "models and seeds" not in report(run).read_text()
+
+
 def test_a_single_step_is_not_told_that_it_lacks_the_study(synthetic, tmp_path):
     rows = [row for row in synthetic.rows() if row["kind"] == "robustness"]
     page = report(synthetic.write(tmp_path / "run", rows, examples=0, kind="evaluate")).read_text()

@@ -70,11 +70,12 @@ class RunContent:
     @cached_property
     def asked(self) -> list[tuple[str, int]]:
         """The models and seeds that a study was asked for."""
-        policies, seeds = self.config.get("policies", ()), self.config.get("seeds", 1)
-        seeds = SEEDS_NEEDED if seeds == "until-decided" else seeds
-        if not isinstance(policies, list) or not isinstance(seeds, int) or seeds > _SEEDS:
+        policies, first, seeds = (self.config.get(name) for name in ("policies", "seed", "seeds"))
+        seeds = SEEDS_NEEDED if seeds == "until-decided" else 1 if seeds is None else seeds
+        first = 0 if first is None else first
+        if not isinstance(policies, list) or not isinstance(seeds, int) or not isinstance(first, int) or seeds > _SEEDS:
             return []
-        return [(model, seed) for model in policies if isinstance(model, str) for seed in range(seeds)]
+        return [(model, first + seed) for model in policies if isinstance(model, str) for seed in range(seeds)]
 
     @cached_property
     def claims(self) -> list[Claim]:
