@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import signal
 import subprocess
 import sys
@@ -19,21 +17,6 @@ semaphore = WorkerContext().Semaphore()
 print(semaphore._semlock.name, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-FAULTS = """
-import resource
-from vidrobust.runs.processes import keep_freed_memory
-keep_freed_memory()
-import numpy as np
-for _ in range(51):
-    if _ == 1:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    together = [np.ones(2**18) for _ in range(8)]
-    del together
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-"""Fifty times 16 MiB in pieces, freed at once: the faults of their pages, of which each round has 4,096."""
 
 
 class CameError(Exception):
@@ -54,15 +37,6 @@ def test_a_signal_waits_until_workers_are_started(number: signal.Signals) -> Non
         assert signal.getsignal(number) is come
     finally:
         signal.signal(number, before)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
-@pytest.mark.parametrize("asked", [None, "131072"])
-def test_freed_memory_is_kept_unless_somebody_decided_otherwise(asked: str | None) -> None:
-    others = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
-    own = {} if asked is None else {"MALLOC_TRIM_THRESHOLD_": asked}
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, env=others | own, check=True)
-    assert (int(done.stdout) < 4096) is (asked is None)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="semaphores have no names there")

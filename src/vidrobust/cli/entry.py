@@ -19,7 +19,6 @@ from vidrobust.cli.next_steps import Step, after, suggestions
 from vidrobust.errors import StoppedError, UsageError, VidrobustError
 from vidrobust.runs.code import only_code_in
 from vidrobust.runs.printable import printable
-from vidrobust.runs.processes import keep_freed_memory
 
 VERBS = {
     "study": "the whole study of the slides: data, attacks, training, claims, page",
@@ -76,7 +75,6 @@ INTERRUPTED, BROKEN_PIPE, TERMINATED = 130, 141, 143
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 if all went well, 1 for an error a user can mend, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    keep_freed_memory()
     with _errors_in_words(arguments), _ending_on_sigterm():
         if not arguments or arguments[0] in ("-h", "--help", "help"):
             print(HELP, suggestions(NEXT), sep="\n", end="", flush=True)

@@ -1,9 +1,8 @@
-"""How a process of a command uses memory, and how a worker behaves towards the process that started it."""
+"""How a worker process behaves towards the one that started it."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import multiprocessing
 import os
@@ -16,34 +15,12 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's ``mallopt``."""
-
-
-def keep_freed_memory() -> None:
-    """Keep up to half a GiB that is freed for what comes next, instead of giving it back to the system (glibc).
-
-    The features of a batch of small clips take megabytes, which an attack frees and asks for again in each iteration.
-    Every page that was given back costs a fault then. An evaluation of 18 CPU seconds has 0.4 instead of 0.8 seconds of
-    the system, and a third of the faults; the workers of a study gained nothing that could be measured. Who has set
-    ``MALLOC_TRIM_THRESHOLD_`` has decided otherwise.
-
-    Source: ``mallopt(3)``.
-    """
-    if "MALLOC_TRIM_THRESHOLD_" in os.environ:
-        return
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, another system
-        adjust = ctypes.CDLL(None).mallopt
-        adjust(_MMAP_THRESHOLD, 2**25)
-        adjust(_TRIM_THRESHOLD, 2**29)
-
 
 def follow_parent() -> None:
     """To be called first in a worker: Ctrl-C is the parent's to handle, and a parent's death is the worker's own.
 
     A worker whose parent was killed must not go on writing beside the next one.
     """
-    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
