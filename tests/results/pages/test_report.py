@@ -158,6 +158,14 @@ def test_a_study_that_was_killed_between_models_names_those_it_lacks(synthetic, 
     assert "AT(ε=8,<wbr>α=8,<wbr>i=3)</span>, seeds 2" in page
 
 
+@pytest.mark.parametrize(("kind", "said"), [("study", "step 6"), ("train", "vidrobust evaluate measures them")])
+def test_what_measures_accuracies_under_attack_is_named(synthetic, tmp_path, kind, said):
+    rows = [row for row in synthetic.rows() if row["kind"] in ("dataset", "accuracy", "epoch")]
+    page = report(synthetic.write(tmp_path / "run", rows, examples=0, kind=kind)).read_text()
+    (note,) = re.findall("No accuracies under attack yet: [^<]*", page)
+    assert said in note
+
+
 def test_a_whole_study_of_another_seed_lacks_nothing(synthetic, tmp_path):
     rows = [row | {"seed": row["seed"] + 3} if "seed" in row else row for row in synthetic.rows(seeds=2)]
     run = synthetic.write(tmp_path / "run", rows)

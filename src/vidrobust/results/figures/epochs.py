@@ -32,6 +32,7 @@ from vidrobust.results.figures.plots import (
 from vidrobust.results.numbers.accuracy import Curve, Point, counted_point, gap_curves, intervals_of
 from vidrobust.results.numbers.selection import MissingRowsError, grouped, model_order, of_kind
 from vidrobust.results.published import numbers as published
+from vidrobust.runs.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -103,16 +104,21 @@ def _trainings(by_model: Mapping[str, Sequence[Row]]) -> str:
 
     >>> _trainings({"a": [{"epoch": 16, "clips": 100}], "b": [{"epoch": 12, "clips": 400}]})
     'of 2 models: 1 over 16 epochs of 100 clips, 1 over 12 epochs of 400 clips'
+    >>> _trainings({"a": [{"epoch": 1, "clips": 96}]})
+    'of one model over 1 epoch of 96 clips'
     """
     lengths: dict[tuple[int, int], int] = {}
     for rows in by_model.values():
         length = max(row["epoch"] for row in rows), max(row["clips"] for row in rows)
         lengths[length] = lengths.get(length, 0) + 1
-    counted = f"of {len(by_model)} models" if len(by_model) != 1 else "of one model"
-    parts = [(number, f"over {epochs} epochs of {clips} clips") for (epochs, clips), number in lengths.items()]
+    of = f"of {len(by_model)} models" if len(by_model) != 1 else "of one model"
+    parts = [
+        (number, f"over {counted(epochs, 'epoch')} of {counted(clips, 'clip')}")
+        for (epochs, clips), number in lengths.items()
+    ]
     if len(parts) == 1:
-        return f"{counted} {parts[0][1]}"
-    return f"{counted}: " + ", ".join(f"{number} {length}" for number, length in parts)
+        return f"{of} {parts[0][1]}"
+    return f"{of}: " + ", ".join(f"{number} {length}" for number, length in parts)
 
 
 def _means(rows: Sequence[Row], value: RowValue) -> Line:

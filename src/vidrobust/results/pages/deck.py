@@ -172,7 +172,7 @@ def _values(content: RunContent) -> dict[str, str]:
 def _stages(content: RunContent) -> str:
     """How the standard model of a run was trained, in words: in one stage, or from the weights of another data set."""
     epochs = [row for row in of_kind(content.rows, "epoch") if row["model"] == "standard"]
-    length = f"{max(row['epoch'] for row in epochs)} epochs" if epochs else "no epochs yet"
+    length = counted(max(row["epoch"] for row in epochs), "epoch") if epochs else "no epochs yet"
     weights = content.config.get("weights")
     if weights:
         return f"Two stages: pretrained weights {weights}, fine-tuned here for {length}"

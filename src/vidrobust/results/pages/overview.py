@@ -43,7 +43,7 @@ def overview(content: RunContent) -> Html:
     rows = content.rows
     cards = [("What was studied", _studied(content)), ("On what", _data(rows))]
     if content.run.kind == "study" or not _other_models(rows):
-        cards += [("How robust", _robust(rows)), ("Can it be trusted", _trust(content))]
+        cards += [("How robust", _robust(rows, content.run.kind == "study")), ("Can it be trusted", _trust(content))]
     lacking = lacks(content)
     lead = missing_note(f"This run lacks: {', '.join(lacking)}. {MISSING_STEP}") if lacking else ""
     lead += _left_out(content) + _unfinished_models(content)
@@ -202,10 +202,10 @@ def at(curve: Curve, eps: float) -> Point | None:
     return next((point for point in curve.points if point.x == eps), None)
 
 
-def _robust(rows: Sequence[Row]) -> Html:
+def _robust(rows: Sequence[Row], of_study: bool) -> Html:
     found = headline(rows)
     if found is None:
-        return _robust_otherwise(rows)
+        return _robust_otherwise(rows, of_study)
     steps, eps, ranked = found
     best = next((curve for curve in ranked if curve.model not in CONTROLS), ranked[0])
     point = at(best, eps)
@@ -233,14 +233,15 @@ def _worst_case(rows: Sequence[Row]) -> Html:
     return Html(tag("p", Html(lead)) + folded("every model in the worst case", strip))
 
 
-def _robust_otherwise(rows: Sequence[Row]) -> Html:
+def _robust_otherwise(rows: Sequence[Row], of_study: bool) -> Html:
     """What is known where nothing was attacked by plain PGD: under each model's strongest attack."""
     lines = []
     for model, points in attack_points(rows).items():
         label, point = min(points.items(), key=lambda pair: pair[1].accuracy)
         lines.append(tag("li", Html(f"{policy(model)}: {text(point)} under {text(label)}")))
     if not lines:
-        return missing_note("No accuracies under attack yet: step 6 (accuracy against ε) is missing.")
+        lacking = "step 6 (accuracy against ε) is missing" if of_study else "vidrobust evaluate measures them"
+        return missing_note(f"No accuracies under attack yet: {lacking}.")
     lead = tag("p", "No model was attacked by L∞ PGD on the whole clip without a defence. Strongest on each:")
     return Html(f"{lead}<ul>{''.join(lines)}</ul>")
 
